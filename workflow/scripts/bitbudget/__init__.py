@@ -1,0 +1,1 @@
+"""The library behind the rules: pure functions first, one module a concept."""

@@ -1,0 +1,173 @@
+"""Records: the JSON files that steps write, validated when they are written, each saying where it comes from.
+
+A metric is `{value, unit, higher_is_better, n, ci or raw}`. A metric that could not be measured has no value: it is
+`{absent, unit, higher_is_better}`, where `absent` is the sentence that says why and what would help.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+
+from bitbudget import files
+
+SCHEMAS = Path(__file__).parents[2] / "schemas" / "records"
+# Packages whose versions can change a result, as far as an environment has them.
+PACKAGES = (
+    "accelerate",
+    "bitsandbytes",
+    "codecarbon",
+    "datasets",
+    "huggingface-hub",
+    "matplotlib",
+    "numpy",
+    "nvidia-ml-py",
+    "pandas",
+    "pillow",
+    "pycocoevalcap",
+    "safetensors",
+    "tokenizers",
+    "torch",
+    "torchao",
+    "transformers",
+)
+
+_started = time.perf_counter()
+
+
+def metric(
+    value: float,
+    unit: str,
+    *,
+    higher_is_better: bool,
+    n: int,
+    ci: tuple[float, float] | None = None,
+    raw: list[float] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """A measured quantity. `n` counts what it was measured on; `ci` is the 95 % interval, `raw` the single values."""
+    found: dict[str, Any] = {"value": float(value), "unit": unit, "higher_is_better": higher_is_better, "n": n}
+    if ci is not None:
+        found["ci"] = [float(ci[0]), float(ci[1])]
+    if raw is not None:
+        found["raw"] = [float(v) for v in raw]
+    return found | more
+
+
+def absent(reason: str, unit: str, *, higher_is_better: bool) -> dict[str, Any]:
+    """A quantity that could not be measured, with the sentence that says why."""
+    return {"absent": reason, "unit": unit, "higher_is_better": higher_is_better}
+
+
+def write(path: Path, kind: str, identity: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    """Write a record of this kind and return it.
+
+    `identity` says what the record is of (study, seed, and where they apply model, precision, condition,
+    checkpoint_hash, subset_hash); `body` is the kind's own content. Raises `jsonschema.ValidationError` where the
+    record does not fit `workflow/schemas/records/{kind}.schema.json`: that is a bug, not the user's fault.
+    """
+    record = {"record": kind, **identity, **body, "provenance": provenance()}
+    _validator(kind).validate(record)
+    files.write_json(path, record)
+    return record
+
+
+def _validator(kind: str) -> Draft202012Validator:
+    common = json.loads((SCHEMAS / "common.schema.json").read_text())
+    schema = json.loads((SCHEMAS / f"{kind}.schema.json").read_text())
+    registry = Registry().with_resource("common.schema.json", Resource.from_contents(common))
+    return Draft202012Validator(schema, registry=registry)
+
+
+def provenance() -> dict[str, Any]:
+    """Package versions, hardware, the workflow's commit, and the seconds since this process began its work."""
+    return {
+        "packages": _packages(),
+        "hardware": hardware(),
+        "commit": _commit(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "seconds": round(time.perf_counter() - _started, 3),
+    }
+
+
+def _packages() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """The machine: processor, cores this process may use, memory in MiB, threads, and its GPUs (name, UUID, driver)."""
+    found: dict[str, Any] = {
+        "system": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_mib": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
+        "threads": int(os.environ["OMP_NUM_THREADS"]) if os.environ.get("OMP_NUM_THREADS", "").isdigit() else None,
+        "gpus": _gpus(),
+    }
+    return found
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[dict[str, Any]]:
+    """Name, UUID, memory and driver of each NVIDIA GPU; none where there is no driver or no `nvidia-ml-py`."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # no package, no driver, no GPU: all mean that there is none to name
+        return []
+    try:
+        driver = pynvml.nvmlSystemGetDriverVersion()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+        return [
+            {
+                "name": pynvml.nvmlDeviceGetName(h),
+                "uuid": pynvml.nvmlDeviceGetUUID(h),
+                "memory_mib": pynvml.nvmlDeviceGetMemoryInfo(h).total // 2**20,
+                "driver": driver,
+            }
+            for h in handles
+        ]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with `+` where tracked files differ from it; None outside a git checkout."""
+    here = Path(__file__).parent
+    try:
+        shown = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return shown.stdout.strip() or None

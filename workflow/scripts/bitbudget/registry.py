@@ -1,0 +1,62 @@
+"""Where each named thing lives: a new format, model family, dataset or track is one line here and one new file.
+
+Only names stand here, never behaviour, and a module is imported when it is used. A rule therefore depends on the one
+format, family, dataset and track that its job uses, and registering a new one reruns nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from bitbudget.errors import UserError
+from bitbudget.formats.base import Format
+
+TRACKS = {
+    "captioning": "bitbudget.tracks.captioning",
+}
+
+DATASETS = {
+    "coco2017-captions": "bitbudget.datasets.coco2017_captions",
+    "nocaps": "bitbudget.datasets.nocaps",
+    "local-captions": "bitbudget.datasets.local_captions",
+    "hub-captions": "bitbudget.datasets.hub_captions",
+    "demo-scenes": "bitbudget.datasets.demo_scenes",
+}
+
+FAMILIES = {
+    "llava": "bitbudget.families.llava",
+    "qwen2-vl": "bitbudget.families.qwen2_vl",
+    "idefics3": "bitbudget.families.idefics3",
+    "phi3-v": "bitbudget.families.phi3_v",
+    "bunny": "bitbudget.families.bunny",
+}
+
+FORMATS = {
+    "float32": "bitbudget.formats.floats",
+    "float16": "bitbudget.formats.floats",
+    "bfloat16": "bitbudget.formats.floats",
+    "bnb-int8": "bitbudget.formats.bnb_int8",
+    "bnb-nf4": "bitbudget.formats.bnb_nf4",
+    "torchao-int8": "bitbudget.formats.torchao_weight_only",
+    "torchao-int4": "bitbudget.formats.torchao_weight_only",
+    "rtn-8": "bitbudget.formats.rtn",
+    "rtn-4": "bitbudget.formats.rtn",
+    "rtn-3": "bitbudget.formats.rtn",
+    "rtn-2": "bitbudget.formats.rtn",
+}
+
+KINDS = {"track": TRACKS, "dataset": DATASETS, "family": FAMILIES, "format": FORMATS}
+
+
+def module_of(kind: str, name: str) -> ModuleType:
+    """The module that stands for `name`. Raises `UserError` for a name that is not registered."""
+    names = KINDS[kind]
+    if name not in names:
+        raise UserError(f"there is no {kind} {name!r}; choose one of {', '.join(sorted(names))}.")
+    return importlib.import_module(names[name])
+
+
+def format_of(name: str) -> Format:
+    """The format of this name. Raises `UserError` for a name that is not registered."""
+    return module_of("format", name).FORMATS[name]
