@@ -1,0 +1,276 @@
+"""Downloads against a server that misbehaves in every way that real ones do."""
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from bitbudget.download import CHUNK, download, download_many
+from bitbudget.errors import UserError
+
+BODY = bytes(range(256)) * 4000  # about a megabyte: several chunks
+BREAK = 18 * CHUNK  # where connections break: at the end of a chunk, so that nothing that arrived is lost
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+class Server:
+    """A web server in a thread; its attributes say how it behaves, `requests` what it was asked."""
+
+    def __init__(self):
+        self.body, self.etag, self.modified = BODY, '"one"', None
+        self.ranges = True  # whether it knows Range
+        self.honest = True  # whether it announces the length
+        self.drop_after = []  # bytes after which each of the next answers breaks off (None: does not)
+        self.statuses = []  # status of each of the next answers
+        self.missing = ()  # paths that do not exist
+        self.shift = 0  # starts ranges at the wrong byte
+        self.requests = []
+        self.active = self.most_active = 0
+        self.lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                with outer.lock:
+                    outer.active += 1
+                    outer.most_active = max(outer.most_active, outer.active)
+                try:
+                    outer.answer(self)
+                finally:
+                    with outer.lock:
+                        outer.active -= 1
+
+            def log_message(self, *args):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def answer(self, to):
+        with self.lock:
+            asked = to.headers.get("Range")
+            self.requests.append((to.path, asked))
+            status = self.statuses.pop(0) if self.statuses else 200
+            drop = self.drop_after.pop(0) if self.drop_after else None
+        if to.path in self.missing:
+            status = 404
+        if status != 200:
+            to.send_response(status)
+            to.send_header("Content-Length", "0")
+            to.end_headers()
+            return
+        start = int(asked[6:-1]) if asked and self.ranges else 0
+        condition = to.headers.get("If-Range")
+        if condition is not None and condition not in (self.etag, self.modified):
+            start = 0
+        if start >= len(self.body):
+            to.send_response(416)
+            to.send_header("Content-Length", "0")
+            to.end_headers()
+            return
+        body = self.body[start:]
+        to.send_response(206 if start else 200)
+        if start:
+            first = start + self.shift
+            to.send_header("Content-Range", f"bytes {first}-{len(self.body) - 1}/{len(self.body)}")
+        if self.etag:
+            to.send_header("ETag", self.etag)
+        if self.modified:
+            to.send_header("Last-Modified", self.modified)
+        if self.honest:
+            to.send_header("Content-Length", str(len(body)))
+        to.end_headers()
+        to.wfile.write(body if drop is None else body[:drop])
+        to.close_connection = True
+
+
+@pytest.fixture
+def server():
+    one = Server()
+    yield one
+    one.http.shutdown()
+    one.http.server_close()
+
+
+@pytest.fixture
+def fetch(server, tmp_path):
+    def run(name="file.bin", **options):
+        options = {"retries": 3, "backoff": 0.0, "progress": lambda n: None, "sha256": SHA256} | options
+        return download(f"{server.url}/{name}", tmp_path / "out" / name, partial=tmp_path / "partial", **options)
+
+    return run
+
+
+def left(tmp_path):
+    return sorted(p.suffix for p in (tmp_path / "partial").iterdir())
+
+
+def test_whole_file(fetch, server, tmp_path):
+    seen = []
+    assert fetch(progress=seen.append).read_bytes() == BODY
+    assert sum(seen) == len(BODY) and server.requests == [("/file.bin", None)]
+    assert left(tmp_path) == []
+
+
+def test_dropped_connection_goes_on_where_it_broke(fetch, server, tmp_path):
+    server.drop_after = [BREAK, 10 * CHUNK]
+    seen = []
+    assert fetch(progress=seen.append).read_bytes() == BODY
+    ranges = [asked for _, asked in server.requests]
+    assert ranges[0] is None and ranges[1] == f"bytes={BREAK}-" and ranges[2] == f"bytes={BREAK + 10 * CHUNK}-"
+    assert sum(seen) == len(BODY)
+
+
+def test_what_arrived_survives_the_process(fetch, server, tmp_path):
+    server.drop_after = [BREAK]
+    with pytest.raises(UserError, match=r"file\.bin cannot be fetched .* what has arrived is kept"):
+        fetch(retries=0)
+    assert left(tmp_path) == [".json", ".part"] and not (tmp_path / "out").exists()
+    seen = []
+    assert fetch(progress=seen.append).read_bytes() == BODY
+    assert server.requests[-1] == ("/file.bin", f"bytes={BREAK}-")
+    assert seen[0] == BREAK and sum(seen) == len(BODY)
+
+
+def test_attempts_that_bring_something_do_not_count_as_failures(fetch, server):
+    server.drop_after = [100_000] * 6
+    assert fetch(retries=2).read_bytes() == BODY
+
+
+def test_server_that_ignores_range_starts_again(fetch, server):
+    server.ranges, server.drop_after = False, [BREAK]
+    seen = []
+    assert fetch(progress=seen.append).read_bytes() == BODY
+    assert server.requests[1] == ("/file.bin", f"bytes={BREAK}-")
+    assert sum(seen) == len(BODY)
+
+
+@pytest.mark.parametrize("validator", ["etag", "modified"])
+def test_file_that_changed_meanwhile_starts_again(fetch, server, validator):
+    server.etag, server.modified = None, None
+    setattr(server, validator, '"one"' if validator == "etag" else "Mon, 01 Jan 2024 00:00:00 GMT")
+    server.drop_after = [BREAK]
+    with pytest.raises(UserError):
+        fetch(retries=0)
+    server.body = bytes(reversed(BODY))
+    setattr(server, validator, '"two"' if validator == "etag" else "Tue, 02 Jan 2024 00:00:00 GMT")
+    assert fetch(sha256=None).read_bytes() == server.body
+
+
+@pytest.mark.parametrize("length", [len(BODY) - 1000, 200_000])
+def test_without_validator_another_length_starts_again(fetch, server, length):
+    """The rest of a file of another length (206), or none of it (416), is never joined to the old beginning."""
+    server.etag, server.drop_after = None, [BREAK]
+    with pytest.raises(UserError):
+        fetch(retries=0)
+    server.body = bytes(reversed(BODY))[:length]
+    assert fetch(sha256=None).read_bytes() == server.body
+
+
+def test_nothing_to_go_by_starts_again(fetch, server):
+    server.etag, server.honest, server.drop_after = None, False, [BREAK]
+    assert fetch(sha256=None).read_bytes() == BODY[:BREAK]  # no length, no checksum: nobody could have noticed
+    server.drop_after = [BREAK]
+    with pytest.raises(UserError, match="SHA-256"):
+        fetch()
+    assert all(asked is None for _, asked in server.requests)
+
+
+def test_wrong_part_is_refused(fetch, server):
+    server.shift, server.drop_after = 5, [BREAK]
+    assert fetch().read_bytes() == BODY
+    assert [asked for _, asked in server.requests] == [None, f"bytes={BREAK}-", None]
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_server_trouble_is_retried(fetch, server, status):
+    server.statuses = [status, status]
+    assert fetch().read_bytes() == BODY
+    assert len(server.requests) == 3
+
+
+def test_lasting_server_trouble_ends_in_a_sentence(fetch, server):
+    server.statuses = [500] * 10
+    with pytest.raises(UserError, match=r"the server answers 500, 4 times in a row") as fault:
+        fetch()
+    assert len(server.requests) == 4 and "\n" not in str(fault.value)
+
+
+def test_waits_grow_exponentially(fetch, server, monkeypatch):
+    waits = []
+    monkeypatch.setattr("bitbudget.download.time.sleep", waits.append)
+    server.statuses = [500] * 4
+    fetch(retries=4, backoff=0.5)
+    assert waits == [0.5, 1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_missing_file_is_not_retried(fetch, server, status):
+    server.statuses = [status]
+    with pytest.raises(UserError, match=rf"file\.bin .*the server answers {status}"):
+        fetch()
+    assert len(server.requests) == 1
+
+
+def test_wrong_checksum_names_both_and_the_remedy(fetch, server, tmp_path):
+    server.body = BODY[:-1] + b"x"
+    found = hashlib.sha256(server.body).hexdigest()
+    with pytest.raises(UserError, match=f"{found} where {SHA256} is expected.*run again"):
+        fetch()
+    assert left(tmp_path) == [] and not (tmp_path / "out").exists()
+    server.body = BODY
+    assert fetch().read_bytes() == BODY
+
+
+def test_complete_part_is_not_fetched_again(fetch, server, tmp_path):
+    """Killed between the last byte and the renaming."""
+    server.drop_after = [BREAK]
+    with pytest.raises(UserError):
+        fetch(retries=0)
+    part = next(p for p in (tmp_path / "partial").iterdir() if p.suffix == ".part")
+    part.write_bytes(BODY)
+    asked_before = len(server.requests)
+    assert fetch().read_bytes() == BODY and len(server.requests) == asked_before
+
+
+def test_nobody_listens(tmp_path, server):
+    server.http.server_close()
+    with pytest.raises(UserError, match="there was no connection, 2 times in a row"):
+        download(f"{server.url}/x", tmp_path / "x", partial=tmp_path / "p", retries=1, backoff=0.0)
+
+
+def test_address_that_is_none(tmp_path):
+    with pytest.raises(UserError, match="is not a web address"):
+        download("nowhere", tmp_path / "x", partial=tmp_path / "p")
+
+
+def test_many_skips_what_is_there_and_keeps_to_the_limit(server, tmp_path):
+    (tmp_path / "3").write_bytes(b"mine")
+    pairs = [(f"{server.url}/{n}", tmp_path / str(n)) for n in range(12)]
+    download_many(pairs, at_most=3, partial=tmp_path / "partial")
+    assert (tmp_path / "3").read_bytes() == b"mine"
+    assert all((tmp_path / str(n)).read_bytes() == BODY for n in range(12) if n != 3)
+    assert len(server.requests) == 11 and server.most_active <= 3
+    download_many(pairs, at_most=3, partial=tmp_path / "partial")
+    assert len(server.requests) == 11
+
+
+def test_many_collects_failures_and_keeps_the_rest(server, tmp_path):
+    server.missing = ("/2", "/5", "/9")
+    pairs = [(f"{server.url}/{n}", tmp_path / str(n)) for n in range(12)]
+    with pytest.raises(
+        UserError, match=r"/(2|5|9) does not exist .*; 2 more failed: what was fetched is kept"
+    ) as fault:
+        download_many(pairs, at_most=4, partial=tmp_path / "partial")
+    assert "\n" not in str(fault.value)
+    assert sum((tmp_path / str(n)).exists() for n in range(12)) == 9
+
+
+def test_many_gives_up_when_everything_fails(server, tmp_path):
+    server.missing = tuple(f"/{n}" for n in range(200))
+    pairs = [(f"{server.url}/{n}", tmp_path / str(n)) for n in range(200)]
+    with pytest.raises(UserError, match=r"19 more failed, and 180 were not tried any more"):
+        download_many(pairs, at_most=2, partial=tmp_path / "partial")
+    assert len(server.requests) < 60

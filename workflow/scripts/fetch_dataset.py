@@ -1,0 +1,39 @@
+"""Fetch a data set's annotations (or make a generated set) into its folder, and record what was fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitbudget import cli, locks, records, registry
+from bitbudget.datasets import with_defaults
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--dataset", required=True, help="its name in config/datasets.yaml")
+    parser.add_argument(
+        "--spec", type=cli.json_argument, required=True, help='JSON: {"kind": …, "options": {…}, "licence": …}'
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to fill; dataset.json is written there last")
+    parser.add_argument(
+        "--partial", type=Path, default=Path("resources/.partial/datasets"), help="folder of unfinished downloads"
+    )
+    args = parser.parse_args()
+
+    kind = args.spec["kind"]
+    module = registry.module_of("dataset", kind)
+    options = with_defaults(module, kind, args.spec.get("options") or {})
+    asked = dict(options)
+    if options.get("revision") == "":  # left open: held to the first one fetched
+        asked["revision"] = locks.locked("datasets", args.dataset).get("revision", "")
+    found = module.fetch(asked, args.out, args.partial / args.dataset)
+    if "lock" in found:
+        locks.hold("datasets", args.dataset, found["lock"])
+    body = {"dataset": args.dataset, "kind": kind, "options": options}
+    body |= {key: found[key] for key in ("revision", "source", "files")}
+    body["licence"] = found["licence"] or args.spec.get("licence") or "not stated"
+    records.write(args.out / "dataset.json", "dataset", {}, body)
+
+
+if __name__ == "__main__":
+    cli.run(main)

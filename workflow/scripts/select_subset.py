@@ -1,0 +1,48 @@
+"""Fix which items a study uses, and write them in the one form that every track has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitbudget import cli, files, items, records, registry, subset
+from bitbudget.datasets import check_split, with_defaults
+from bitbudget.errors import UserError
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--dataset-dir", type=Path, required=True, help="the fetched data set")
+    parser.add_argument(
+        "--spec",
+        type=cli.json_argument,
+        required=True,
+        help='JSON: {"dataset": name, "kind": …, "options": {…}, "split": …, "seed": …, '
+        '"subset": number, "all" or {"ids": path}}',
+    )
+    parser.add_argument("--study", required=True)
+    parser.add_argument("--out-subset", type=Path, required=True, help="subset.json")
+    parser.add_argument("--out-items", type=Path, required=True, help="items.jsonl")
+    args = parser.parse_args()
+
+    spec = args.spec
+    module = registry.module_of("dataset", spec["kind"])
+    options = with_defaults(module, spec["kind"], spec.get("options") or {})
+    check_split(module, spec["kind"], spec["split"])
+    fetched = files.read_json(args.dataset_dir / "dataset.json")
+    for name, expected in fetched["files"].items():
+        path = args.dataset_dir / name
+        if not path.is_file() or files.sha256_of(path) != expected:
+            raise UserError(
+                f"{path} is not the file that was fetched; remove {args.dataset_dir}/dataset.json to fetch it again."
+            )
+    available = {item.id: item for item in module.read_items(options, args.dataset_dir, spec["split"])}
+    ids = subset.resolve(spec["subset"], available, spec["seed"])
+    chosen = {"dataset": spec["dataset"], "revision": fetched["revision"], "split": spec["split"], "ids": ids}
+    items.write(args.out_items, [available[one] for one in ids])
+    identity = {"study": args.study, "seed": spec["seed"], "subset_hash": files.hash_of(chosen)}
+    body = {"licence": fetched["licence"], "n_available": len(available), "checksums": fetched["files"]}
+    records.write(args.out_subset, "subset", identity, chosen | body)
+
+
+if __name__ == "__main__":
+    cli.run(main)
