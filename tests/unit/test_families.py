@@ -1,0 +1,203 @@
+"""Model families, held against tiny models built from the real configuration classes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bitbudget import groups, registry
+from bitbudget.families import chat
+
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+MODEL_TYPES = ["llava", "qwen2_vl", "qwen2_5_vl", "idefics3", "smolvlm"]
+FAMILY = {
+    "llava": "llava",
+    "qwen2_vl": "qwen2-vl",
+    "qwen2_5_vl": "qwen2-vl",
+    "idefics3": "idefics3",
+    "smolvlm": "idefics3",
+}
+TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "vocab_size": 128,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+TOWER = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+
+
+def config_of(model_type, tied=False):
+    """A tiny configuration of the real class."""
+    import transformers as t
+
+    common = {"tie_word_embeddings": tied}
+    if model_type == "llava":
+        return t.LlavaConfig(vision_config=t.CLIPVisionConfig(**TOWER), text_config=t.LlamaConfig(**TEXT), **common)
+    if model_type in ("idefics3", "smolvlm"):
+        config = t.Idefics3Config if model_type == "idefics3" else t.SmolVLMConfig
+        text = t.LlamaConfig(**TEXT, **common)
+        return config(vision_config=TOWER, text_config=text, pad_token_id=0, scale_factor=2, **common)
+    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e6}
+    text = TEXT | {"rope_parameters": rope}
+    if model_type == "qwen2_vl":
+        tower = {"depth": 2, "embed_dim": 64, "hidden_size": 64, "num_heads": 2, "patch_size": 8}
+        return t.Qwen2VLConfig(vision_config=tower, text_config=text, **common)
+    tower = {"depth": 2, "hidden_size": 64, "intermediate_size": 128, "num_heads": 2, "out_hidden_size": 64}
+    return t.Qwen2_5_VLConfig(vision_config=tower | {"patch_size": 8}, text_config=text, **common)
+
+
+def build(model_type, tied=False, device="meta"):
+    import torch
+
+    family = registry.module_of("family", FAMILY[model_type])
+    with torch.device(device):
+        return family, family.model_class().from_config(config_of(model_type, tied)).eval()
+
+
+@pytest.fixture(scope="module", params=MODEL_TYPES)
+def tiny(request):
+    return build(request.param)
+
+
+def test_the_class_takes_the_model_types(tiny):
+    family, model = tiny
+    assert model.config.model_type in family.MODEL_TYPES
+    assert type(model).__name__.endswith("ForConditionalGeneration")
+
+
+def test_every_parameter_has_one_group_and_every_group_a_parameter(tiny):
+    family, model = tiny
+    found = groups.parameter_groups(model, family.GROUPS)
+    assert set(found) == dict(model.named_parameters()).keys()
+    assert set(found.values()) == set(family.GROUPS)
+
+
+def test_linear_layers_are_where_they_belong(tiny):
+    """Of the decoder, only norms stay in `language` itself; a tower's matrices are `vision`, a merger's `projector`."""
+    import torch
+
+    family, model = tiny
+    decoder = family.GROUPS["language"][0]
+    tower, projector = family.GROUPS["vision"][0], family.GROUPS["projector"][0]
+    seen = set()
+    for path, module in model.named_modules():
+        if not isinstance(module, torch.nn.Linear):
+            continue
+        group = groups.group_of(path, family.GROUPS)
+        seen.add(group)
+        if path.startswith(f"{decoder}.layers."):
+            assert group in ("language.attention", "language.mlp"), path
+        elif path.startswith(f"{projector}."):
+            assert group == "projector", path
+        elif path.startswith(f"{tower}."):
+            assert group == "vision", path
+        else:
+            assert (path, group) == ("lm_head", "head")
+    assert seen == {"vision", "projector", "language.attention", "language.mlp", "head"}
+
+
+def test_groups_reach_what_the_model_itself_calls_its_parts(tiny):
+    family, model = tiny
+    assert groups.group_of(path_of(model, model.get_output_embeddings()), family.GROUPS) == "head"
+    assert groups.group_of(path_of(model, model.get_input_embeddings()), family.GROUPS) == "embeddings"
+
+
+def path_of(model, wanted):
+    return next(path for path, module in model.named_modules() if module is wanted)
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_vision_modules_are_the_vision_encoding(model_type):
+    """Encoding an image calls each of them once, and calls nothing outside them."""
+    import torch
+
+    family, model = build(model_type, device="cpu")
+    calls = []
+    for path, module in model.named_modules():
+        if path not in ("", "model"):
+            module.register_forward_hook(lambda *_, path=path: calls.append(path))
+    with torch.no_grad():
+        if model_type.startswith("qwen"):
+            pixels = torch.rand(16, 3 * 2 * 8 * 8)  # 4 x 4 patches of 8 x 8 pixels in two frames
+            model.get_image_features(pixels, image_grid_thw=torch.tensor([[1, 4, 4]]))
+        elif model_type == "llava":
+            model.get_image_features(torch.rand(1, 3, 32, 32))
+        else:
+            model.get_image_features(torch.rand(1, 1, 3, 32, 32))
+    assert [calls.count(path) for path in family.VISION_MODULES] == [1] * len(family.VISION_MODULES)
+    assert all(any(c == m or c.startswith(f"{m}.") for m in family.VISION_MODULES) for c in calls)
+
+
+def test_a_tied_head_counts_as_embeddings():
+    family, model = build("qwen2_vl", tied=True, device="cpu")
+    model.tie_weights()
+    found = groups.parameter_groups(model, family.GROUPS)
+    assert "lm_head.weight" not in found
+    assert found["model.language_model.embed_tokens.weight"] == "embeddings"
+
+
+def test_a_saved_model_loads_again(tmp_path):
+    import torch
+
+    family, model = build("llava", device="cpu")
+    model.to(torch.float16).save_pretrained(tmp_path)
+    again = family.load_model(tmp_path, "auto")
+    assert not again.training
+    assert {p.dtype for p in again.parameters()} == {torch.float16}
+    assert groups.parameter_groups(again, family.GROUPS) == groups.parameter_groups(model, family.GROUPS)
+
+
+def test_conversation():
+    assert chat.conversation(2, "Compare.", shots=[("Describe.", "A cat.")]) == [
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Describe."}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "A cat."}]},
+        {"role": "user", "content": [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "Compare."}]},
+    ]
+    with pytest.raises(ValueError, match="-1 images"):
+        chat.conversation(-1, "Describe.")
+
+
+def test_conversation_goes_through_a_chat_template():
+    from bitbudget.demo.vlm import build_processor
+
+    family = registry.module_of("family", "llava")
+    messages = family.conversation(1, "Describe the image.", shots=[("What is it?", "a cat")])
+    text = build_processor().apply_chat_template(messages, add_generation_prompt=True)
+    assert text == "<s>USER: <image>What is it? ASSISTANT: a cat</s>USER: <image>Describe the image. ASSISTANT:"
+
+
+@pytest.mark.parametrize("name", ["phi3-v", "bunny"])
+def test_families_without_an_adapter_say_what_to_use(name):
+    family = registry.module_of("family", name)
+    assert "remote code" in family.UNAVAILABLE
+    assert family.UNAVAILABLE.count(".") == family.UNAVAILABLE.count("3.5") + 1, "one sentence"
+    assert any(other in family.UNAVAILABLE for other in registry.FAMILIES)
+
+
+def test_metadata_needs_no_heavy_library():
+    """The workflow reads the families while it is parsed, where nothing but snakemake is installed."""
+    code = (
+        "import sys\n"
+        "from bitbudget import groups, registry\n"
+        "for name in registry.FAMILIES:\n"
+        "    family = registry.module_of('family', name)\n"
+        "    assert family.MODEL_TYPES and family.TRACKS\n"
+        "    if not family.UNAVAILABLE:\n"
+        "        assert groups.resolve({'language': 'bnb-int8'}, family.GROUPS, 'float16')\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'PIL', 'huggingface_hub'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(SCRIPTS)})

@@ -1,0 +1,97 @@
+"""Module groups: the parts of a model that get one number format each.
+
+A family declares `GROUPS`: the name of each group and the module paths that it takes. A component of such a path may
+be `*`, which stands for exactly one component (a layer's number); a path takes everything below it. A module belongs
+to the most specific path that fits: the one with the most components, then the one with the fewest `*`. So
+`embeddings` may lie inside the decoder that `language` takes as a whole, and it is still a group of its own.
+
+A dot in a group's name nests it: `language.attention` is a part of `language`, and a precision that names `language`
+means its parts too. What is left in `language` itself (the norms) is that group's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from bitbudget.errors import UserError
+
+ALL = "all"  # in a precision: every group of the model
+
+Groups = Mapping[str, tuple[str, ...]]
+
+
+class GroupError(LookupError):
+    """A family's groups do not divide the model: a path belongs to no group, or to two with equal right."""
+
+
+def group_of(path: str, groups: Groups) -> str:
+    """The group of a module or parameter, e.g. `model.language_model.layers.3.self_attn.q_proj.weight`.
+
+    Raises `GroupError` naming the path where no group takes it, or two groups do with equally specific paths.
+    """
+    components = path.split(".")
+    fitting: dict[tuple[int, int], set[str]] = {}
+    for group, patterns in groups.items():
+        for pattern in patterns:
+            parts = pattern.split(".")
+            if _fits(components, parts):
+                fitting.setdefault((len(parts), -parts.count("*")), set()).add(group)
+    if not fitting:
+        raise GroupError(f"{path} belongs to none of the module groups {', '.join(groups)}")
+    found = fitting[max(fitting)]
+    if len(found) > 1:
+        raise GroupError(f"{path} belongs to the module groups {' and '.join(sorted(found))} with equal right")
+    return found.pop()
+
+
+def _fits(components: list[str], pattern: list[str]) -> bool:
+    """Whether the path lies at or below the pattern."""
+    return len(components) >= len(pattern) and all(
+        p in ("*", c)
+        for c, p in zip(components, pattern, strict=False)  # what lies below the pattern is free
+    )
+
+
+def covers(assigned: str, group: str) -> bool:
+    """Whether a format assigned to one group holds for another: the same one, one nested in it, or any for `all`."""
+    return assigned in (ALL, group) or group.startswith(f"{assigned}.")
+
+
+def resolve(assignment: Mapping[str, Any], groups: Iterable[str], baseline_format: Any) -> dict[str, Any]:
+    """The format of every group of a family, nested ones and those that have nested ones alike.
+
+    A group takes the format of the nearest named one among itself, the groups that it is nested in and `all`; where
+    none is named it keeps the baseline's format. Formats are passed through as they are. Raises `UserError` for a name
+    that is no group of the family.
+    """
+    groups = list(groups)
+    for name in assignment:
+        if name != ALL and name not in groups:
+            raise UserError(
+                f"a precision assigns a format to the module group {name!r}, which this model family does not have: "
+                f"choose among {', '.join(groups)}, or {ALL!r} for every group."
+            )
+    return {
+        group: next((assignment[name] for name in _outwards(group) if name in assignment), baseline_format)
+        for group in groups
+    }
+
+
+def _outwards(group: str) -> Iterator[str]:
+    """The group, the groups that it is nested in from the inside out, and `all`."""
+    while group:
+        yield group
+        group = group.rpartition(".")[0]
+    yield ALL
+
+
+def parameter_groups(model: Any, groups: Groups) -> dict[str, str]:
+    """The one group of every parameter of a torch module, by the parameter's name.
+
+    A parameter that two modules share stands here once, under its first name. Where a model ties its output head to
+    its input embeddings (`tie_word_embeddings`), that name is the embedding's: the shared matrix counts as
+    `embeddings`, so that no byte is counted twice, and `head` has no parameters of its own. Raises `GroupError` for a
+    parameter that belongs to no group.
+    """
+    return {name: group_of(name, groups) for name, _ in model.named_parameters(remove_duplicate=True)}

@@ -1,0 +1,24 @@
+"""Fetch one model into a folder: a Hub snapshot of one commit, or links to a local directory."""
+
+from pathlib import Path
+
+from bitbudget import cli, hub
+
+
+def main() -> None:
+    """Fetch the model and write its record last."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--model", required=True, help="the model's name in config/models.yaml")
+    parser.add_argument("--spec", required=True, type=cli.json_argument, help="its entry there, as JSON")
+    parser.add_argument("--out", required=True, type=Path, help="the model's folder")
+    parser.add_argument("--partial", required=True, type=Path, help="this model's own folder for unfinished downloads")
+    arguments = parser.parse_args()
+    record = hub.fetch(arguments.model, arguments.spec, arguments.out, arguments.partial)
+    total = sum(f["bytes"] for f in record["files"].values())
+    cli.log.info(
+        "%s: %d files, %.1f MB, at revision %s", arguments.model, len(record["files"]), total / 1e6, record["revision"]
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
