@@ -1,0 +1,135 @@
+"""Made-up but plausible records of a study, for the tests of the summary and of the figures."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from bitbudget import records
+
+HASH = "a" * 64
+SIMULATED = "rtn-2 is simulated by rounding: it claims no size and no speed."
+NO_SPICE = "SPICE needs two jars that are not there; fetch them."
+NO_COUNTER = "this machine has no energy counter that may be read; run as root or on a GPU."
+# Per precision: bits a weight, CIDEr, speed against the baseline.
+PRECISIONS: dict[str, tuple[float, float, float]] = {
+    "float16": (16, 0.931, 1.0),
+    "int8-language": (9.1, 0.928, 1.9),
+    "int8-vision": (14.2, 0.930, 1.2),
+    "int8-language-vision": (8.1, 0.925, 2.1),
+    "nf4-language": (5.2, 0.902, 1.4),
+    "torchao-int8": (8.2, 0.927, 0.9),
+    "torchao-int4": (4.6, 0.893, 0.8),
+    "rtn-2": (2, 0.231, math.nan),
+    "rtn-3": (3, 0.842, math.nan),
+    "bfloat16": (16, 0.929, 1.02),
+    "nf4-all": (4.5, 0.871, 1.5),
+    "gptq-4": (4.4, 0.905, 0.7),
+}
+
+
+def spec(models: list[str], precisions: list[str], conditions: list[str], note: str = "") -> dict[str, Any]:
+    return {
+        "track": "captioning",
+        "models": models,
+        "precisions": precisions,
+        "conditions": conditions,
+        "baseline": precisions[0],
+        "note": note,
+    }
+
+
+def identity(model: str, precision: str, condition: str) -> dict[str, Any]:
+    return {"model": model, "precision": precision, "condition": condition, "seed": 53, "checkpoint_hash": HASH} | {
+        "study": "synthetic",
+        "subset_hash": HASH,
+    }
+
+
+def scores(model: str, precision: str, condition: str) -> dict[str, Any]:
+    cider = PRECISIONS[precision][1] + (0.03 if condition == "4-shot" else 0)
+    factors = {
+        "BLEU-1": 0.8,
+        "BLEU-2": 0.62,
+        "BLEU-3": 0.47,
+        "BLEU-4": 0.36,
+        "ROUGE-L": 0.58,
+        "METEOR": 0.3,
+        "CIDEr": 1,
+    }
+    metrics = {
+        name: records.metric(
+            cider * f, "score", higher_is_better=True, n=200, ci=(cider * f * 0.965, cider * f * 1.035)
+        )
+        for name, f in factors.items()
+    }
+    metrics["SPICE"] = records.absent(NO_SPICE, "score", higher_is_better=True)
+    return {"record": "scores", **identity(model, precision, condition), "primary": "CIDEr", "metrics": metrics}
+
+
+def measurements(
+    model: str, precision: str, condition: str, *, absent: bool = False, energy: bool = True, size: float = 1.0
+) -> dict[str, Any]:
+    bits, _, slow = PRECISIONS[precision]
+    slow *= 1.6 if condition == "4-shot" else 1.0
+
+    def cost(value: float, unit: str, **more: Any) -> dict[str, Any]:
+        return records.metric(value * size, unit, higher_is_better=False, n=32, **more)
+
+    if absent or math.isnan(slow):
+        gone = {
+            name: records.absent(SIMULATED, unit, higher_is_better=False)
+            for name, unit in (
+                ("size_on_disk", "MB"), ("weights_in_memory", "MB"), ("peak_memory", "MB"), ("latency", "s"),
+                ("energy_per_item", "J"), ("carbon_per_item", "g CO2e"), ("throughput_1", "images/s"),
+            )
+        }  # fmt: skip
+        return {"record": "measurements", **identity(model, precision, condition), "metrics": gone}
+    phases = {"preprocessing": 0.012, "vision": 0.05 * slow, "prefill": 0.04 * slow, "decode": 0.25 * slow}
+    total = sum(phases.values()) * 1.02 * size
+    raw = [total * f for f in (0.97, 0.98, 0.99, 1.0, 1.02, 1.04, 1.08)]
+    metrics = {f"latency_{name}": cost(value, "s") for name, value in phases.items()} | {
+        "latency": records.metric(
+            total, "s", higher_is_better=False, n=7, raw=raw, p95=raw[-1], mean=sum(raw) / 7, ci=(raw[2], raw[4])
+        ),
+        "size_on_disk": cost(16.2 * bits, "MB"),
+        "weights_in_memory": cost(16.0 * bits, "MB"),
+        "peak_memory": cost(210 + 16.0 * bits, "MB", kind="resident set"),
+        "latency_cold": cost(0.9, "s"),
+        "decode_per_token": cost(0.25 * slow / 32, "s"),
+        "throughput_1": records.metric(1 / total, "images/s", higher_is_better=True, n=32),
+        "throughput_8": records.metric(4 / total, "images/s", higher_is_better=True, n=32),
+        "energy_per_item": cost(
+            9.0 * slow, "J", how="estimated", source="codecarbon", ci=(8.5 * slow * size, 9.6 * slow * size)
+        )
+        if energy
+        else records.absent(NO_COUNTER, "J", higher_is_better=False),
+        "carbon_per_item": cost(0.0004 * slow, "g"),
+    }
+    return {"record": "measurements", **identity(model, precision, condition), "metrics": metrics}
+
+
+def audit(model: str, precision: str) -> dict[str, Any]:
+    bits = PRECISIONS[precision][0]
+    groups = {
+        "vision": {"format": "x", "bytes": int(1000 * bits / 8), "parameters": 1000, "relative_error": None},
+        "language": {"format": "x", "bytes": int(3000 * bits / 8), "parameters": 3000, "relative_error": 0.01},
+    }
+    about = {name: value for name, value in identity(model, precision, "").items() if name != "condition"}
+    return {
+        "record": "audit",
+        **about,
+        "groups": groups,
+        "simulated": [precision] * precision.startswith("rtn"),
+        "passed": True,
+    }
+
+
+def study(models: list[str], precisions: list[str], conditions: list[str], **options: Any) -> tuple[list, list, list]:
+    """Scores, measurements and audits of every combination; each further model is three times the size."""
+    keys = [(m, p, c) for m in models for p in precisions for c in conditions]
+    return (
+        [scores(*key) for key in keys],
+        [measurements(*key, size=3.0 ** models.index(key[0]), **options) for key in keys],
+        [audit(m, p) for m in models for p in precisions],
+    )

@@ -1,0 +1,66 @@
+"""Bootstrap intervals against what theory says of them."""
+
+import numpy as np
+import pytest
+
+from bitbudget import statistics
+
+
+def test_interval_of_a_mean_agrees_with_the_analytic_standard_error():
+    values = np.random.default_rng(1).normal(3.0, 2.0, size=800)
+    low, high = statistics.bootstrap_ci(values, seed=5)
+    standard_error = values.std(ddof=1) / np.sqrt(len(values))
+    assert (high + low) / 2 == pytest.approx(values.mean(), abs=0.03 * standard_error * 2)
+    assert high - low == pytest.approx(2 * 1.96 * standard_error, rel=0.03)
+
+
+def test_the_seed_decides_the_draws():
+    values = np.random.default_rng(2).random(50)
+    assert statistics.bootstrap_ci(values, seed=1) == statistics.bootstrap_ci(values, seed=1)
+    assert statistics.bootstrap_ci(values, seed=1) != statistics.bootstrap_ci(values, seed=2)
+
+
+def test_columns_share_their_draws():
+    values = np.random.default_rng(3).random(40)
+    sums = statistics.bootstrap_sums(np.column_stack([values, 2 * values, np.ones(40)]), 100, seed=1)
+    assert sums.shape == (100, 3)
+    np.testing.assert_allclose(sums[:, 1], 2 * sums[:, 0])
+    np.testing.assert_allclose(sums[:, 2], 40)
+
+
+def test_chunks_cover_all_resamples(monkeypatch):
+    monkeypatch.setattr(statistics, "_CHUNK", 70)  # seven resamples of ten items at once, and two at the end
+    sums = statistics.bootstrap_sums(np.ones((10, 1)), 23, seed=1)
+    np.testing.assert_array_equal(sums, np.full((23, 1), 10.0))
+
+
+def test_one_item_and_constant_values_have_an_interval_without_width():
+    assert statistics.bootstrap_ci(np.array([0.25]), 100) == (0.25, 0.25)
+    assert statistics.bootstrap_ci(np.full(9, 2.0), 100) == (2.0, 2.0)
+
+
+def test_interval_of_a_ratio_of_sums():
+    rng = np.random.default_rng(4)
+    guesses = rng.integers(5, 15, size=600)
+    hits = rng.binomial(guesses, 0.4)
+    low, high = statistics.bootstrap_statistic_ci(
+        np.column_stack([hits, guesses]), lambda sums: sums[:, 0] / sums[:, 1], seed=1
+    )
+    assert low < hits.sum() / guesses.sum() < high
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.4 * 0.6 / guesses.sum()), rel=0.15)
+
+
+def test_interval_of_a_median_is_that_of_the_tables():
+    # Conover 1999: for n = 6 the extremes (level 0.969); for n = 20 the 6th and the 15th value (0.959).
+    assert statistics.median_ci([3, 1, 2, 6, 5, 4]) == (1, 6)
+    assert statistics.median_ci(list(range(1, 21))) == (6, 15)
+    assert statistics.median_ci([1, 2, 3, 4, 5]) is None
+    assert statistics.median_ci([]) is None
+    low, high = statistics.median_ci(list(range(5000)))
+    assert high - low == pytest.approx(1.96 * 5000**0.5, rel=0.03)
+
+
+@pytest.mark.parametrize("columns", [np.empty((0, 1)), np.array([[1.0], [np.nan]]), np.ones(3)])
+def test_what_has_no_interval_is_refused(columns):
+    with pytest.raises(ValueError, match="bootstrap"):
+        statistics.bootstrap_sums(columns, 10)

@@ -1,0 +1,63 @@
+"""The summary table: order, units, and absent values that stay absent."""
+
+import pytest
+import synthetic_study as synthetic
+
+from bitbudget import summary
+from bitbudget.errors import UserError
+
+MODELS, PRECISIONS, CONDITIONS = ["one", "two"], ["float16", "int8-language", "rtn-2"], ["zero-shot"]
+SPEC = synthetic.spec(MODELS, PRECISIONS, CONDITIONS)
+
+
+@pytest.fixture
+def records():
+    return synthetic.study(MODELS, PRECISIONS, CONDITIONS)
+
+
+def test_rows_are_in_the_studys_order_whatever_the_order_of_the_records(records):
+    table = summary.summarize(SPEC, *(part[::-1] for part in records))
+    assert list(zip(table["model"], table["precision"], strict=True)) == [(m, p) for m in MODELS for p in PRECISIONS]
+    assert table["baseline"].tolist() == [True, False, False] * 2
+
+
+def test_values_carry_their_units(records):
+    row = summary.summarize(SPEC, *records).iloc[0]
+    metrics = records[1][0]["metrics"]
+    assert row["CIDEr"] == 0.931
+    assert row["CIDEr_ci_low"] < row["CIDEr"] < row["CIDEr_ci_high"]
+    assert row["n_items"] == 200
+    assert row["size_on_disk_MiB"] == pytest.approx(row["size_on_disk_MB"] * 1e6 / 1048576)
+    assert row["latency_median_s"] == sorted(metrics["latency"]["raw"])[3]
+    assert row["latency_p95_s"] == metrics["latency"]["p95"]
+    assert row["carbon_per_1000_items_g"] == pytest.approx(1000 * metrics["carbon_per_item"]["value"])
+    assert row["throughput_batch_8_images_per_s"] == metrics["throughput_8"]["value"]
+    assert row["peak_memory_kind"] == "resident set"
+    assert (row["energy_source"], row["energy_how"]) == ("codecarbon", "estimated")
+    assert row.isna()["simulated"]
+    assert row["bits_per_weight"] == 16
+    assert row["checkpoint_hash"] == synthetic.HASH
+
+
+def test_absent_values_are_empty_cells_with_their_reason_and_never_zero(records, tmp_path):
+    table = summary.summarize(SPEC, *records)
+    row = table.iloc[2]
+    for column in ("SPICE", "size_on_disk_MB", "latency_median_s", "energy_per_item_J", "bits_per_weight"):
+        assert row.isna()[column], column
+    assert row["simulated"] == "rtn-2"
+    assert row["notes"].startswith(f"SPICE: {synthetic.NO_SPICE} | size_on_disk, weights_in_memory")
+    assert row["notes"].count(synthetic.SIMULATED) == 1
+    table.to_csv(tmp_path / "summary.csv", index=False)
+    cells = (tmp_path / "summary.csv").read_text().splitlines()[3].split(",")
+    assert cells[table.columns.get_loc("size_on_disk_MB")] == ""
+
+
+def test_missing_doubled_and_mismatched_records_are_sentences(records):
+    scores, measurements, audits = records
+    with pytest.raises(UserError, match="no scores record of one / float16 / zero-shot"):
+        summary.summarize(SPEC, scores[1:], measurements, audits)
+    with pytest.raises(UserError, match="two audit records are of one / float16"):
+        summary.summarize(SPEC, scores, measurements, [*audits, audits[0]])
+    measurements[0]["checkpoint_hash"] = "d" * 64
+    with pytest.raises(UserError, match="different checkpoints"):
+        summary.summarize(SPEC, scores, measurements, audits)

@@ -1,0 +1,146 @@
+"""What the figures show: the study's rows in order with their quantities, from summary.csv and measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bitbudget import registry, statistics
+from bitbudget.errors import UserError
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A value with its 95 % interval, or (value None) the reason why there is none."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+    kind: str | None = None  # how it was measured, where that is part of the result
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in one precision under one condition."""
+
+    model: str
+    precision: str
+    condition: str
+    baseline: bool
+    n: int
+    quality: Mapping[str, Quantity]
+    costs: Mapping[str, Quantity]
+
+
+@dataclass(frozen=True)
+class Study:
+    """All rows of a study and what its figures need to name things."""
+
+    rows: Sequence[Row]
+    models: Sequence[str]
+    precisions: Sequence[str]
+    conditions: Sequence[str]
+    baseline: str
+    primary: str
+    metrics: Mapping[str, Mapping[str, Any]]
+    note: str = ""
+    colours: Mapping[str, str] = field(default_factory=dict)
+    floor: Mapping[str, float] = field(default_factory=dict)  # what the best answer without any image scores
+
+    def of(self, model: str, condition: str) -> list[Row]:
+        """The rows of one model and condition, in the order of the study's precisions."""
+        return [row for row in self.rows if (row.model, row.condition) == (model, condition)]
+
+
+COSTS = (
+    "size_on_disk",
+    "weights_in_memory",
+    "peak_memory",
+    "latency",
+    "latency_preprocessing",
+    "latency_vision",
+    "latency_prefill",
+    "latency_decode",
+    "energy_per_item",
+)
+PHASES = {
+    "latency_preprocessing": "preprocessing",
+    "latency_vision": "vision encoding",
+    "latency_prefill": "prefill",
+    "latency_decode": "decode",
+}
+NO_REASON = "not in the measurements of this run"
+
+
+def load(
+    summary_file: Path,
+    measurements: Sequence[Mapping[str, Any]],
+    spec: Mapping[str, Any],
+    blind: Mapping[str, Any] | None = None,
+) -> Study:
+    """The study as its summary and measurements tell it.
+
+    `spec` holds `track`, `models`, `precisions`, `conditions`, `baseline` and, where there is one, `note`;
+    `blind` is the record of the best answer without any image. Raises
+    `UserError` where a row of the summary has no measurements record.
+    """
+    import pandas
+
+    from bitbudget.figures.style import colours_of
+
+    track = registry.module_of("track", spec["track"])
+    table = pandas.read_csv(summary_file, keep_default_na=False, na_values=[""])
+    measured = {(one["model"], one["precision"], one["condition"]): one["metrics"] for one in measurements}
+    rows = []
+    for line in table.to_dict("records"):
+        key = (str(line["model"]), str(line["precision"]), str(line["condition"]))
+        if key not in measured:
+            raise UserError(
+                f"{summary_file} has a row of {' / '.join(key)}, but there is no measurements record of it; "
+                "name the measurements of the whole study."
+            )
+        rows.append(
+            Row(
+                *key,
+                baseline=key[1] == spec["baseline"],
+                n=0 if pandas.isna(line["n_items"]) else int(line["n_items"]),
+                quality={name: _quality(line, name) for name in track.METRICS},
+                costs={name: _cost(name, measured[key].get(name)) for name in COSTS},
+            )
+        )
+    return Study(
+        rows=rows,
+        models=spec["models"],
+        precisions=spec["precisions"],
+        conditions=spec["conditions"],
+        baseline=spec["baseline"],
+        primary=track.PRIMARY,
+        metrics=track.METRICS,
+        note=spec.get("note", ""),
+        colours=colours_of(spec["precisions"], spec["baseline"]),
+        floor={name: m["value"] for name, m in (blind or {"metrics": {}})["metrics"].items() if "value" in m},
+    )
+
+
+def _quality(line: Mapping[str, Any], name: str) -> Quantity:
+    value, low, high = (line[name + end] for end in ("", "_ci_low", "_ci_high"))
+    if value != value:  # NaN: an empty cell
+        return Quantity(None, reason="see the notes in summary.csv")
+    return Quantity(value, low, high) if low == low else Quantity(value)
+
+
+def _cost(name: str, metric: Mapping[str, Any] | None) -> Quantity:
+    if metric is None or "value" not in metric:
+        return Quantity(None, reason=(metric or {}).get("absent", NO_REASON))
+    kind = metric.get("kind") or ", ".join(metric[key] for key in ("how", "source") if key in metric)
+    return Quantity(metric["value"], *_interval(name, metric), kind=kind or None)
+
+
+def _interval(name: str, metric: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """The interval of the value that is shown: a latency is a median, but its `ci` is that of the mean."""
+    if name == "latency":
+        return statistics.median_ci(metric.get("raw", [])) or (None, None)
+    return metric.get("ci", (None, None)) if name not in PHASES else (None, None)

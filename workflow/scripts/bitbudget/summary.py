@@ -1,0 +1,169 @@
+"""summary.csv: one row a model, precision and condition, with everything that was measured of it.
+
+Units stand in the column names. An absent value is an empty cell, never 0, and `notes` says why it is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bitbudget import registry
+from bitbudget.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas
+
+Record = Mapping[str, Any]
+
+# Column of the summary: metric of the measurements, key in that metric, factor from the metric's unit to the column's.
+COSTS: dict[str, tuple[str, str, float]] = {
+    "size_on_disk_MB": ("size_on_disk", "value", 1.0),
+    "size_on_disk_MiB": ("size_on_disk", "value", 1e6 / 2**20),
+    "weights_in_memory_MB": ("weights_in_memory", "value", 1.0),
+    "peak_memory_MB": ("peak_memory", "value", 1.0),
+    "latency_median_s": ("latency", "value", 1.0),
+    "latency_mean_s": ("latency", "mean", 1.0),
+    "latency_mean_ci_low_s": ("latency", "ci_low", 1.0),
+    "latency_mean_ci_high_s": ("latency", "ci_high", 1.0),
+    "latency_p95_s": ("latency", "p95", 1.0),
+    "latency_cold_s": ("latency_cold", "value", 1.0),
+    "latency_preprocessing_s": ("latency_preprocessing", "value", 1.0),
+    "latency_vision_s": ("latency_vision", "value", 1.0),
+    "latency_prefill_s": ("latency_prefill", "value", 1.0),
+    "latency_decode_s": ("latency_decode", "value", 1.0),
+    "decode_per_token_s": ("decode_per_token", "value", 1.0),
+    "energy_per_item_J": ("energy_per_item", "value", 1.0),
+    "carbon_per_1000_items_g": ("carbon_per_item", "value", 1000.0),
+}
+# Words that qualify a cost: column, metric, key.
+KINDS = {
+    "peak_memory_kind": ("peak_memory", "kind"),
+    "energy_source": ("energy_per_item", "source"),
+    "energy_how": ("energy_per_item", "how"),  # counter, sampled or estimated
+}
+THROUGHPUT = "throughput_"
+
+
+def summarize(
+    spec: Mapping[str, Any],
+    scores: Sequence[Record],
+    measurements: Sequence[Record],
+    audits: Sequence[Record],
+) -> pandas.DataFrame:
+    """The summary, in the study's order of models, precisions and conditions.
+
+    `spec` holds the study's `track`, `models`, `precisions`, `conditions` and `baseline`. Raises `UserError` where a
+    record is missing or comes twice, or where quality and speed were measured on different checkpoints.
+    """
+    import pandas
+
+    track = registry.module_of("track", spec["track"])
+    by_key = {
+        "scores": _by_key("scores", scores, ("model", "precision", "condition")),
+        "measurements": _by_key("measurements", measurements, ("model", "precision", "condition")),
+        "audit": _by_key("audit", audits, ("model", "precision")),
+    }
+    throughputs = _throughputs(measurements)
+    rows = []
+    for model in spec["models"]:
+        for condition in spec["conditions"]:
+            for precision in spec["precisions"]:
+                key = (model, precision, condition)
+                score = _found("scores", by_key["scores"], key)
+                measured = _found("measurements", by_key["measurements"], key)
+                audit = _found("audit", by_key["audit"], key[:2])
+                _same_checkpoint(score, measured, audit)
+                row = {"model": model, "precision": precision, "condition": condition}
+                row["baseline"] = precision == spec["baseline"]
+                row |= _quality(track, score) | _costs(measured, throughputs) | _audited(audit)
+                row |= {name: score[name] for name in ("checkpoint_hash", "subset_hash", "seed")}
+                row["notes"] = notes(score["metrics"] | measured["metrics"])
+                rows.append(row)
+    table = pandas.DataFrame(rows)
+    return table.astype({"n_items": "Int64"})
+
+
+def _by_key(kind: str, found: Sequence[Record], names: tuple[str, ...]) -> dict[tuple[str, ...], Record]:
+    by_key: dict[tuple[str, ...], Record] = {}
+    for record in found:
+        key = tuple(record[name] for name in names)
+        if key in by_key:
+            raise UserError(f"two {kind} records are of {' / '.join(key)}; give each only once.")
+        by_key[key] = record
+    return by_key
+
+
+def _found(kind: str, by_key: Mapping[tuple[str, ...], Record], key: tuple[str, ...]) -> Record:
+    if key not in by_key:
+        raise UserError(f"there is no {kind} record of {' / '.join(key)}; make it before the summary.")
+    return by_key[key]
+
+
+def _same_checkpoint(score: Record, *others: Record) -> None:
+    for other in others:
+        if other.get("checkpoint_hash", score["checkpoint_hash"]) != score["checkpoint_hash"]:
+            raise UserError(
+                f"the scores and the {other['record']} record of {score['model']} / {score['precision']} are of "
+                "different checkpoints; make both again from the checkpoint that is there now."
+            )
+
+
+def _quality(track: Any, score: Record) -> dict[str, Any]:
+    """Value and interval of each metric of the track, and the number of items that the primary one rests on."""
+    row: dict[str, Any] = {"n_items": score["metrics"][track.PRIMARY].get("n")}
+    for name in track.METRICS:
+        metric = score["metrics"].get(name, {})
+        low, high = metric.get("ci", (None, None))
+        row |= {name: metric.get("value"), f"{name}_ci_low": low, f"{name}_ci_high": high}
+    return row
+
+
+def _costs(measured: Record, throughputs: Sequence[int]) -> dict[str, Any]:
+    metrics = measured["metrics"]
+    row: dict[str, Any] = {}
+    for column, (name, key, factor) in COSTS.items():
+        value = _part_of(metrics.get(name, {}), key)
+        row[column] = None if value is None else value * factor
+    for batch in throughputs:
+        row[f"throughput_batch_{batch}_images_per_s"] = metrics.get(f"{THROUGHPUT}{batch}", {}).get("value")
+    for column, (name, key) in KINDS.items():
+        row[column] = metrics.get(name, {}).get(key)
+    return row
+
+
+def _part_of(metric: Mapping[str, Any], part: str) -> float | None:
+    """One number of a metric: its `value`, an end of its `ci`, its `mean` or `p95`; None where it is absent."""
+    if "value" not in metric:
+        return None
+    if part in ("ci_low", "ci_high"):
+        return metric["ci"][part == "ci_high"] if "ci" in metric else None
+    return metric.get(part)
+
+
+def _throughputs(measurements: Sequence[Record]) -> list[int]:
+    """The batch sizes at which any of the measurements has a throughput."""
+    names = {name for record in measurements for name in record["metrics"] if name.startswith(THROUGHPUT)}
+    return sorted(int(name.removeprefix(THROUGHPUT)) for name in names)
+
+
+def _audited(audit: Record) -> dict[str, Any]:
+    """What the audit found: the bits that a weight really takes in memory, unless the format is only simulated."""
+    groups = audit["groups"].values()
+    parameters = sum(group["parameters"] for group in groups)
+    stored = sum(group["bytes"] for group in groups)
+    packed = parameters and not audit["simulated"]
+    return {
+        "bits_per_weight": 8 * stored / parameters if packed else None,
+        "simulated": ", ".join(audit["simulated"]) or None,
+        "audit_passed": audit["passed"],
+    }
+
+
+def notes(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Why values are absent: each reason once, after the names of the metrics that it holds for."""
+    names: dict[str, list[str]] = {}
+    for name, metric in metrics.items():
+        if "absent" in metric:
+            names.setdefault(metric["absent"], []).append(name)
+    return " | ".join(f"{', '.join(absent)}: {reason}" for reason, absent in names.items())

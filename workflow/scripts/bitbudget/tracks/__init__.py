@@ -1,0 +1,1 @@
+"""One module a track: what is asked of a model and how its answers are scored."""

@@ -1,0 +1,36 @@
+"""Draw the figures of a study: quality, each cost, and quality against each cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitbudget import cli, files
+from bitbudget.figures import costs, quality, study, style, tradeoff
+
+
+def main() -> None:
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--summary", type=Path, required=True, help="summary.csv of the study")
+    arguments.add_argument("--measurements", type=Path, nargs="+", required=True, help="all measurements.json")
+    arguments.add_argument("--blind", type=Path, help="blind.json: the best answer without any image")
+    arguments.add_argument(
+        "--spec",
+        type=cli.json_argument,
+        required=True,
+        help="track, models, precisions, conditions, baseline and, where figures shall bear one, note as JSON",
+    )
+    arguments.add_argument("--out-dir", type=Path, required=True, help="folder for the svg and png files")
+    args = arguments.parse_args()
+
+    blind = files.read_json(args.blind) if args.blind else None
+    shown = study.load(args.summary, [files.read_json(path) for path in args.measurements], args.spec, blind)
+    with style.applied():
+        style.save(quality.draw(shown), args.out_dir, "quality")
+        for name in costs.COSTS:
+            style.save(costs.draw(shown, name), args.out_dir, name)
+            style.save(tradeoff.draw(shown, name), args.out_dir, f"quality_vs_{name}")
+    cli.log.info("figures are in %s", args.out_dir)
+
+
+if __name__ == "__main__":
+    cli.run(main)

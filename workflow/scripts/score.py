@@ -1,0 +1,82 @@
+"""Score one precision's predictions against the references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bitbudget import cli, files, records, registry
+from bitbudget.errors import UserError
+
+IDENTITY = ("study", "model", "precision", "condition", "seed", "checkpoint_hash", "subset_hash")
+
+
+def expected_items(items: list[dict[str, Any]], skipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The items that were to be predicted: all but those with an image that was skipped."""
+    gone = {entry["id"] for entry in skipped}
+    return [item for item in items if not any(image["id"] in gone for image in item["images"])]
+
+
+def text_by_item(path: Path, rows: list[dict[str, Any]], items: list[dict[str, Any]]) -> dict[str, str]:
+    """Each item's predicted text. Raises `UserError` unless every item has exactly one prediction, and no other has."""
+    wanted = {item["id"] for item in items}
+    texts: dict[str, str] = {}
+    for number, row in enumerate(rows, start=1):
+        key, text = row.get("id"), row.get("text")
+        if not isinstance(text, str):
+            raise UserError(f'{path}, line {number}, has no "text" for item {key!r}; predict this precision again.')
+        if key not in wanted:
+            raise UserError(
+                f"{path}, line {number}, predicts item {key!r}, which is not among the study's items or was skipped; "
+                "predictions and items must come from the same subset: predict this precision again."
+            )
+        if key in texts:
+            raise UserError(
+                f"{path}, line {number}, predicts item {key!r} a second time; each item needs exactly one line: "
+                "predict this precision again."
+            )
+        texts[key] = text
+    missing = [item["id"] for item in items if item["id"] not in texts]
+    if missing:
+        raise UserError(
+            f"{path} has no prediction for item {missing[0]!r} ({len(missing)} of {len(items)} items are missing); "
+            "predict this precision again."
+        )
+    return texts
+
+
+def main() -> None:
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--items", type=Path, required=True, help="items.jsonl of the study")
+    arguments.add_argument("--images", type=Path, help="images.json of the study, which names the skipped images")
+    arguments.add_argument("--predictions", type=Path, required=True, help="predictions.jsonl")
+    arguments.add_argument("--record", type=Path, required=True, help="predictions.json, whose identity is taken over")
+    arguments.add_argument("--spec", type=cli.json_argument, required=True, help='{"track": …, "seed": …} as JSON')
+    arguments.add_argument("--paraphrases", type=Path, help="METEOR's table as filter_paraphrases.py made it")
+    arguments.add_argument("--out", type=Path, required=True, help="scores.json to write")
+    arguments.add_argument("--out-items", type=Path, required=True, help="item_scores.jsonl to write")
+    args = arguments.parse_args()
+
+    record = files.read_json(args.record)
+    skipped = files.read_json(args.images)["skipped"] if args.images else []
+    items = expected_items(files.read_jsonl(args.items), skipped)
+    if not items:
+        raise UserError(f"{args.items} has no item whose images could be read; a study needs at least one.")
+    texts = text_by_item(args.predictions, files.read_jsonl(args.predictions), items)
+    track = registry.module_of("track", args.spec["track"])
+    helps = {"paraphrases": args.paraphrases} if args.paraphrases else {}
+    metrics, per_item = track.score(items, texts, args.spec["seed"], **helps)
+
+    files.write_jsonl(args.out_items, per_item)
+    identity = {key: record[key] for key in IDENTITY}
+    records.write(args.out, "scores", identity, {"primary": track.PRIMARY, "metrics": metrics})
+    for name, metric in metrics.items():
+        if "value" in metric:
+            low, high = metric["ci"]
+            cli.log.info("%-8s %.3f (95 %% CI %.3f to %.3f, n = %d)", name, metric["value"], low, high, metric["n"])
+        else:
+            cli.log.info("%-8s absent: %s", name, metric["absent"])
+
+
+if __name__ == "__main__":
+    cli.run(main)
