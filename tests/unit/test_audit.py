@@ -1,0 +1,259 @@
+"""The audit: what is not what its name says is found and named, and what is right passes."""
+
+import itertools
+import math
+
+import pytest
+import tiny_models as tiny
+import torch
+from torch import nn
+
+from bitbudget import audit, checkpoint
+from bitbudget.errors import UserError
+from bitbudget.registry import format_of
+
+MLP = "model.language_model.layers.1.mlp.down_proj"
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory):
+    return tiny.llava(tmp_path_factory.mktemp("llava"))
+
+
+@pytest.fixture(scope="module")
+def original(snapshot):
+    return checkpoint.load_original(snapshot, tiny.LLAVA, "bfloat16")
+
+
+@pytest.fixture(scope="module")
+def int8_checkpoint(snapshot, tmp_path_factory):
+    return tiny.make_checkpoint(snapshot, tmp_path_factory.mktemp("int8"), tiny.LLAVA, "bfloat16", language="bnb-int8")
+
+
+@pytest.fixture
+def int8(int8_checkpoint):
+    """A loaded model whose language part is int8, to be spoilt."""
+    return checkpoint.load(int8_checkpoint, tiny.LLAVA, "cpu")
+
+
+def audited(model, original, dtype="bfloat16", family=tiny.LLAVA, **asked):
+    """All layers and other parameters."""
+    layers = audit.audit_layers(model, original, family, tiny.assignment(family, dtype, **asked), "cpu")
+    return layers, audit.other_parameters(model, original, family, layers)
+
+
+def sentence_of(model, original, dtype="bfloat16", **asked):
+    with pytest.raises(UserError) as caught:
+        audit.refuse_faults("the-precision", *audited(model, original, dtype, **asked))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"language": "bnb-int8"},
+        {"vision": "bnb-int8", "language": "bnb-nf4", "head": "torchao-int8"},
+        {"language": "torchao-int4", "vision": "rtn-2"},
+        {"vision": "rtn-8", "projector": "rtn-8", "language": "rtn-8", "head": "rtn-8"},
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_right_checkpoint_passes(snapshot, tmp_path, dtype, asked):
+    folder = tiny.make_checkpoint(snapshot, tmp_path, tiny.LLAVA, dtype, **asked)
+    model = checkpoint.load(folder, tiny.LLAVA, "cpu")
+    layers, others = audited(model, checkpoint.load_original(snapshot, tiny.LLAVA, dtype), dtype, **asked)
+    assert audit.faults_in_one_sentence("x", layers, others) == ""
+    linear = {path for path, module in model.named_modules() if path in {layer.path for layer in layers}}
+    assert len(linear) == len(layers) == 2 * 6 + 2 + 2 * 7 + 1
+    for layer in layers:
+        assert layer.found == layer.asked
+        assert (layer.relative_error is None) == format_of(layer.asked).is_float
+    assert {other["storage"] for other in others} == {dtype}
+
+
+@pytest.mark.parametrize(("name", "family"), [("qwen2-vl", tiny.QWEN), ("idefics3", tiny.IDEFICS)])
+def test_other_families_pass(name, family, tmp_path):
+    source = tiny.MAKERS[name][0](tmp_path / "source")
+    folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", family, "bfloat16", language="bnb-int8")
+    model, original = checkpoint.load(folder, family, "cpu"), checkpoint.load_original(source, family, "bfloat16")
+    audit.refuse_faults("x", *audited(model, original, family=family, language="bnb-int8"))
+
+
+def test_every_parameter_stands_once(int8, original):
+    layers, others = audited(int8, original, language="bnb-int8")
+    counted = sum(la.parameters for la in layers) + sum(o["parameters"] for o in others)
+    biases = sum(
+        module.bias.numel()
+        for module in original.modules()
+        if isinstance(module, nn.Linear) and module.bias is not None
+    )
+    assert counted + biases == sum(p.numel() for p in original.parameters())
+    float_bytes = sum(p.nbytes for p in original.parameters())
+    assert 0.3 * float_bytes < sum(la.bytes for la in layers) + sum(o["bytes"] for o in others) < 0.85 * float_bytes
+
+
+# --- the traps ---
+
+
+def loaded_by_transformers(snapshot, skipped):
+    """The snapshot as transformers quantizes it, sparing the modules of this list."""
+    from transformers import BitsAndBytesConfig
+
+    model = tiny.LLAVA.model_class().from_pretrained(
+        snapshot,
+        dtype=torch.bfloat16,
+        device_map="cpu",
+        quantization_config=BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped),
+    )
+    return model.eval().requires_grad_(False)
+
+
+def test_the_skip_list_that_skips_nothing_is_found_out(snapshot, original):
+    model = loaded_by_transformers(snapshot, ["vision_tower"])
+    sentence = sentence_of(model, original, language="bnb-int8", head="bnb-int8", projector="bnb-int8")
+    assert sentence.startswith("precision the-precision is not what its name says: model.vision_tower.")
+    assert "holds bnb-int8 where bfloat16 was asked for" in sentence
+    assert "; and 7 more." in sentence, "all twelve layers of the vision tower"
+
+
+def test_a_skip_list_that_fits_leaves_the_head_quantized_and_that_is_found_out(snapshot, original):
+    model = loaded_by_transformers(snapshot, ["model.vision_tower", "model.multi_modal_projector"])
+    sentence = sentence_of(model, original, language="bnb-int8")
+    assert sentence == (
+        "precision the-precision is not what its name says: lm_head holds bnb-int8 where bfloat16 was asked for."
+    )
+
+
+def test_a_layer_that_was_not_quantized(int8, original):
+    checkpoint.replace(int8, MLP, original.get_submodule(MLP))
+    assert f"{MLP} holds bfloat16 where bnb-int8 was asked for." in sentence_of(int8, original, language="bnb-int8")
+
+
+def test_a_layer_that_was_quantized_unasked(int8, original):
+    sentence = sentence_of(int8, original, language_attention="bnb-int8")
+    assert sentence.count("mlp") == 5
+    assert sentence.endswith("; and 1 more.")
+
+
+@pytest.mark.parametrize("name", ["bnb-int8", "bnb-nf4", "torchao-int8", "torchao-int4", "rtn-2"])
+def test_the_weights_of_another_layer(snapshot, original, tmp_path, name):
+    folder = tiny.make_checkpoint(snapshot, tmp_path, tiny.LLAVA, "bfloat16", language=name)
+    model = checkpoint.load(folder, tiny.LLAVA, "cpu")
+    checkpoint.replace(model, MLP, model.get_submodule(MLP.replace("layers.1", "layers.0")))
+    assert f"{MLP} has weights that are off by 1." in sentence_of(model, original, language=name)
+
+
+def test_weights_that_are_not_numbers(int8, original):
+    scales = int8.get_submodule(MLP).weight.SCB
+    scales[3] = math.nan
+    assert f"{MLP} has weights that are off by nan" in sentence_of(int8, original, language="bnb-int8")
+
+
+def test_weights_that_were_not_rounded(int8, original):
+    """A layer of the right class around weights with all their digits."""
+    from bitbudget.formats.simulated import SimulatedLinear
+
+    exact = original.get_submodule(MLP)
+    checkpoint.replace(int8, MLP, SimulatedLinear(128, 64, 3, exact.weight.clone(), None))
+    layers, _ = audited(int8, original, language="bnb-int8", language_mlp="rtn-3")
+    fault = next(layer.fault for layer in layers if layer.path == MLP)
+    assert fault == "has weights that are off by 0.0000 only, so they were not rounded as rtn-3 rounds"
+
+
+def test_coarser_rounding_under_a_finer_name(int8, original):
+    from bitbudget.formats.simulated import SimulatedLinear
+
+    weight = original.get_submodule(MLP).weight
+    rounded = format_of("rtn-3").reference(weight, {"group_size": 64, "symmetric": False}).to(weight.dtype)
+    checkpoint.replace(int8, MLP, SimulatedLinear(128, 64, 4, rounded, None))
+    layers, _ = audited(int8, original, language="bnb-int8", language_mlp="rtn-4")
+    assert "promises 0.0" in next(layer.fault for layer in layers if layer.path == MLP)
+
+
+@pytest.mark.parametrize(
+    "ending", ["lm_head.weight", "encoder.layers.0.mlp.fc1.weight", "language_model.norm.weight", "embed_tokens.weight"]
+)
+def test_float_weights_that_differ_from_the_originals(int8, original, ending):
+    name = next(name for name, _ in int8.named_parameters() if name.endswith(ending))
+    int8.get_parameter(name).data.view(-1)[5] += 0.5
+    sentence = sentence_of(int8, original, language="bnb-int8")
+    assert name.removesuffix(".weight") in sentence
+    assert "than the original." in sentence or "differs from the original." in sentence
+
+
+def test_what_is_not_a_number_in_the_original_may_stay_so(int8, snapshot):
+    original = checkpoint.load_original(snapshot, tiny.LLAVA, "bfloat16")
+    for model in (int8, original):
+        model.get_input_embeddings().weight.data[0] = math.nan
+    assert audit.faults_in_one_sentence("x", *audited(int8, original, language="bnb-int8")) == ""
+
+
+def test_a_norm_in_another_float_format(int8, original):
+    norm = int8.get_submodule("model.language_model.norm")
+    norm.weight = nn.Parameter(norm.weight.float(), requires_grad=False)
+    assert sentence_of(int8, original, language="bnb-int8").endswith(
+        "model.language_model.norm.weight holds float32 where bfloat16 was asked for."
+    )
+
+
+def test_a_matrix_of_zeros_must_stay_one(original):
+    def of(weight):
+        layer = nn.Linear(64, 64, bias=False).requires_grad_(False)
+        layer.weight.copy_(weight)
+        made = format_of("bnb-int8").quantize(layer, {"threshold": 6.0})
+        asked = checkpoint.Layer("a.layer", made, "language", {"format": "bnb-int8", "threshold": 6.0})
+        return audit.audit_layer(asked, torch.zeros(64, 64), "cpu")
+
+    assert of(torch.zeros(64, 64)).fault is None
+    assert "has weights that are off by" in of(torch.ones(64, 64)).fault
+
+
+def test_a_tied_head_counts_once(tmp_path):
+    source = tiny.llava(tmp_path / "source", tied=True)
+    original = checkpoint.load_original(source, tiny.LLAVA, "bfloat16")
+    folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", tiny.LLAVA, "bfloat16")
+    layers, others = audited(checkpoint.load(folder, tiny.LLAVA, "cpu"), original)
+    audit.refuse_faults("x", layers, others)
+    found = audit.by_group(layers, others)
+    assert (found["head"]["bytes"], found["head"]["parameters"]) == (0, 0)
+    assert sum(group["bytes"] for group in found.values()) == sum(p.nbytes for p in original.parameters())
+    folder = tiny.make_checkpoint(source, tmp_path / "untied", tiny.LLAVA, "bfloat16", head="bnb-int8")
+    layers, others = audited(checkpoint.load(folder, tiny.LLAVA, "cpu"), original, head="bnb-int8")
+    audit.refuse_faults("x", layers, others)
+    vocabulary = original.lm_head.out_features
+    assert audit.by_group(layers, others)["head"]["bytes"] == vocabulary * 64 + vocabulary * 4
+
+
+def test_groups_sum_up_their_layers(int8, original):
+    layers, others = audited(int8, original, language="bnb-int8")
+    found = audit.by_group(layers, others)
+    mlp = [layer for layer in layers if layer.group == "language.mlp"]
+    assert found["language.mlp"]["format"] == "bnb-int8"
+    assert found["language.mlp"]["parameters"] == 2 * 3 * 64 * 128
+    assert found["language.mlp"]["bytes"] == 2 * (3 * 64 * 128 + 4 * (128 + 128 + 64))
+    assert found["language.mlp"]["relative_error"] == pytest.approx(
+        math.sqrt(sum(layer.relative_error**2 for layer in mlp) / 6)
+    )
+    assert found["language.mlp"]["relative_error"] < 0.011
+    assert found["embeddings"]["format"] == "bfloat16"
+    assert found["head"]["relative_error"] is None
+
+
+def test_wide_layers_are_probed_evenly_with_both_ends():
+    assert audit.probe_columns(100).tolist() == list(range(100))
+    found = audit.probe_columns(14336).tolist()
+    assert len(set(found)) == audit.PROBES
+    assert (found[0], found[-1]) == (0, 14335)
+    assert max(b - a for a, b in itertools.pairwise(found)) <= 30
+
+
+def test_an_audit_leaves_the_layers_as_they_were(int8, original):
+    before = tiny_logits(int8)
+    audited(int8, original, language="bnb-int8")
+    assert torch.equal(tiny_logits(int8), before)
+
+
+@torch.inference_mode()
+def tiny_logits(model):
+    return model(input_ids=torch.arange(10, 20)[None]).logits

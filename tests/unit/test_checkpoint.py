@@ -1,0 +1,278 @@
+"""Checkpoints: what was saved is what is loaded, without the original, in any mixture of formats."""
+
+import re
+import shutil
+
+import pytest
+import tiny_models as tiny
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bitbudget import checkpoint, files
+from bitbudget.audit import recognise
+from bitbudget.errors import UserError
+from bitbudget.registry import format_of
+
+MIXED = {"vision": "bnb-int8", "language": "bnb-nf4", "head": "torchao-int8"}
+
+
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory):
+    """A snapshot of each family by its name, and LLaVA and Qwen2-VL with tied heads."""
+    folder = tmp_path_factory.mktemp("snapshots")
+    found = {name: make(folder / name) for name, (make, _) in tiny.MAKERS.items()}
+    return found | {"tied": tiny.llava(folder / "tied", tied=True)}
+
+
+def family_of(name):
+    return tiny.MAKERS["llava" if name == "tied" else name][1]
+
+
+def expected_model(source, family, dtype, **chosen):
+    """The quantized model made in memory, without a checkpoint."""
+    model = checkpoint.load_original(source, family, dtype)
+    for layer in list(checkpoint.linear_layers(model, family, tiny.assignment(family, dtype, **chosen))):
+        fmt = format_of(layer.spec["format"])
+        if not fmt.is_float:
+            checkpoint.replace(model, layer.path, fmt.quantize(layer.module, layer.spec))
+    return model.eval()
+
+
+@torch.inference_mode()
+def logits(model, inputs):
+    return model(**inputs).logits
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "chosen"),
+    [
+        ("llava", "float32", {}),
+        ("llava", "float16", {}),
+        ("llava", "bfloat16", MIXED),
+        ("llava", "float32", MIXED),
+        ("llava", "float16", {"language": "torchao-int4", "vision": "rtn-3"}),
+        ("llava", "float32", {"language_mlp": {"format": "bnb-nf4", "double_quant": True}}),
+        ("tied", "float32", {"head": "bnb-int8"}),
+        ("tied", "float16", {"language": "bnb-int8"}),
+        ("qwen2-vl", "float32", {"language": "bnb-int8"}),
+        ("qwen2-vl", "bfloat16", MIXED),
+        ("qwen2-vl", "float32", {"vision": "bnb-nf4", "projector": "bnb-nf4"}),
+        ("idefics3", "float32", {"language": "bnb-int8"}),
+        ("idefics3", "bfloat16", MIXED),
+    ],
+)
+def test_a_loaded_model_computes_exactly_what_the_saved_one_did(snapshots, tmp_path, name, dtype, chosen):
+    family = family_of(name)
+    source = shutil.copytree(snapshots[name], tmp_path / "source")
+    inputs = tiny.inputs_of(source, family, getattr(torch, dtype))
+    expected = expected_model(source, family, dtype, **chosen)
+    folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", family, dtype, **chosen)
+    shutil.rmtree(source)
+    model = checkpoint.load(folder, family, "cpu")
+    assert not model.training
+    assert not any(p.requires_grad or p.is_meta for p in model.parameters())
+    held = dict(expected.named_buffers())
+    assert held.keys() == dict(model.named_buffers()).keys()
+    assert all(torch.equal(held[buffer], value) for buffer, value in model.named_buffers())
+    assert torch.equal(logits(model, inputs), logits(expected, inputs))
+
+
+def test_a_mixture_is_what_it_says_layer_by_layer(snapshots, tmp_path):
+    folder = tiny.make_checkpoint(snapshots["llava"], tmp_path, tiny.LLAVA, "bfloat16", **MIXED)
+    model = checkpoint.load(folder, tiny.LLAVA, "cpu")
+    found = {}
+    original = checkpoint.load_original(snapshots["llava"], tiny.LLAVA, "bfloat16")
+    for layer in checkpoint.linear_layers(original, tiny.LLAVA, tiny.assignment(tiny.LLAVA, "bfloat16", **MIXED)):
+        found.setdefault(layer.group, set()).add(recognise(model.get_submodule(layer.path)))
+    assert found == {
+        "vision": {"bnb-int8"},
+        "projector": {"bfloat16"},
+        "language.attention": {"bnb-nf4"},
+        "language.mlp": {"bnb-nf4"},
+        "head": {"torchao-int8"},
+    }
+    layers = checkpoint.manifest(folder)["layers"]
+    assert layers["lm_head"] == {"format": "torchao-int8"}
+    assert {path.split(".")[1] for path in layers if path != "lm_head"} == {"vision_tower", "language_model"}
+
+
+@pytest.mark.parametrize("name", ["tied", "qwen2-vl"])
+def test_a_quantized_head_is_untied_and_the_embeddings_stay(snapshots, tmp_path, name):
+    family = family_of(name)
+    original = checkpoint.load_original(snapshots[name], family, "float32")
+    assert original.get_output_embeddings().weight is original.get_input_embeddings().weight
+    folder = tiny.make_checkpoint(snapshots[name], tmp_path, family, head="bnb-int8")
+    model = checkpoint.load(folder, family, "cpu")
+    assert recognise(model.get_output_embeddings()) == "bnb-int8"
+    assert torch.equal(model.get_input_embeddings().weight, original.get_input_embeddings().weight)
+
+
+@pytest.mark.parametrize("name", ["tied", "qwen2-vl"])
+def test_a_head_that_is_not_quantized_stays_tied_and_is_stored_once(snapshots, tmp_path, name):
+    family = family_of(name)
+    folder = tiny.make_checkpoint(snapshots[name], tmp_path, family, language="bnb-int8")
+    model = checkpoint.load(folder, family, "cpu")
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    stored = load_file(folder / "weights-00001.safetensors")
+    assert "lm_head.weight" not in stored
+    assert sum("embed_tokens" in key for key in stored) == 1
+
+
+def test_sizes_on_disk_fall_with_the_bits(snapshots, tmp_path):
+    sizes = [
+        files.read_json(
+            tiny.make_checkpoint(snapshots["llava"], tmp_path / str(k), tiny.LLAVA, "bfloat16", **chosen)
+            / checkpoint.MANIFEST
+        )["size_on_disk_bytes"]
+        for k, chosen in enumerate([{}, {"language": "bnb-int8"}, {"language": "torchao-int4"}])
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) == 3
+    assert sizes[0] == sum(path.stat().st_size for path in (tmp_path / "0").glob("*.safetensors"))
+
+
+def test_weights_are_split_into_files_and_come_together_again(snapshots, tmp_path, monkeypatch):
+    whole = tiny.make_checkpoint(snapshots["llava"], tmp_path / "whole", tiny.LLAVA, **MIXED)
+    monkeypatch.setattr(checkpoint, "SHARD_BYTES", 100_000)
+    split = tiny.make_checkpoint(snapshots["llava"], tmp_path / "split", tiny.LLAVA, **MIXED)
+    names = sorted(path.name for path in split.glob("*.safetensors"))
+    assert len(names) > 3
+    assert names == sorted(checkpoint.manifest(split)["files"])
+    held = [[t.nbytes for t in load_file(split / name).values()] for name in names]
+    assert all(sum(sizes) <= 100_000 or len(sizes) == 1 for sizes in held), "one tensor may be larger than a file"
+    inputs = tiny.inputs_of(snapshots["llava"], tiny.LLAVA)
+    first, second = (logits(checkpoint.load(folder, tiny.LLAVA, "cpu"), inputs) for folder in (whole, split))
+    assert torch.equal(first, second)
+
+
+@pytest.fixture
+def whole(snapshots, tmp_path):
+    return tiny.make_checkpoint(snapshots["llava"], tmp_path / "checkpoint", tiny.LLAVA, language="bnb-int8")
+
+
+def one_sentence(folder):
+    with pytest.raises(UserError) as caught:
+        checkpoint.load(folder, tiny.LLAVA, "cpu")
+    sentence = str(caught.value)
+    assert str(folder) in sentence
+    assert sentence.endswith(".")
+    assert not re.search(r"\.\s", sentence)
+    return sentence
+
+
+def test_no_manifest(whole):
+    (whole / checkpoint.MANIFEST).unlink()
+    assert "not a whole checkpoint" in one_sentence(whole)
+
+
+def test_a_weight_file_is_missing(whole):
+    (whole / "weights-00001.safetensors").unlink()
+    assert "weights-00001.safetensors is missing or cut off" in one_sentence(whole)
+
+
+def test_a_weight_file_is_cut_off(whole):
+    path = whole / "weights-00001.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "missing or cut off" in one_sentence(whole)
+
+
+def edit_weights(folder, change):
+    path = folder / "weights-00001.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+    made = files.read_json(folder / checkpoint.MANIFEST)
+    made["files"][path.name]["bytes"] = path.stat().st_size
+    files.write_json(folder / checkpoint.MANIFEST, made)
+
+
+def test_a_weight_is_missing(whole):
+    edit_weights(whole, lambda tensors: tensors.pop("model.language_model.norm.weight"))
+    assert "lacks 1 weights (model.language_model.norm.weight" in one_sentence(whole)
+
+
+def test_a_quantized_layer_is_missing(whole):
+    path = "model.language_model.layers.0.mlp.up_proj"
+    edit_weights(whole, lambda tensors: [tensors.pop(key) for key in list(tensors) if key.startswith(f"{path}.")])
+    assert f"lacks the weights of {path}" in one_sentence(whole)
+
+
+@pytest.mark.parametrize("name", ["model.nowhere.weight", "lm_head.scale"])
+def test_a_weight_is_too_many(whole, name):
+    edit_weights(whole, lambda tensors: tensors.update({name: torch.zeros(1)}))
+    assert name in one_sentence(whole)
+
+
+def test_a_weight_has_another_shape(whole):
+    name = "model.language_model.norm.weight"
+    edit_weights(whole, lambda tensors: tensors.update({name: torch.zeros(3)}))
+    assert name in one_sentence(whole)
+
+
+def test_no_manifest_is_left_from_before_while_a_checkpoint_is_made_again(snapshots, whole, monkeypatch):
+    monkeypatch.setattr(checkpoint, "save_file", lambda *_: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception):
+        tiny.make_checkpoint(snapshots["llava"], whole, tiny.LLAVA)
+    assert not (whole / checkpoint.MANIFEST).exists()
+
+
+def hash_of(source, folder, dtype="float32", **chosen):
+    return checkpoint.manifest(tiny.make_checkpoint(source, folder, tiny.LLAVA, dtype, **chosen))["checkpoint_hash"]
+
+
+def test_the_hash_is_that_of_the_contents(snapshots, tmp_path):
+    source = snapshots["llava"]
+    first = hash_of(source, tmp_path / "a", language={"format": "bnb-int8", "threshold": 6.0})
+    again = hash_of(source, tmp_path / "b", language={"format": "bnb-int8", "threshold": 6.0})
+    assert first == again
+    others = [
+        hash_of(source, tmp_path / "c", language={"format": "bnb-int8", "threshold": 0.0}),
+        hash_of(source, tmp_path / "d", vision={"format": "bnb-int8", "threshold": 6.0}),
+        hash_of(source, tmp_path / "e", "float16", language={"format": "bnb-int8", "threshold": 6.0}),
+    ]
+    changed = shutil.copytree(source, tmp_path / "changed")
+    (changed / "chat_template.jinja").write_text("another template")
+    others.append(hash_of(changed, tmp_path / "f", language={"format": "bnb-int8", "threshold": 6.0}))
+    assert len({first, *others}) == 5
+
+
+def test_what_a_checkpoint_needs_is_copied_and_nothing_else(snapshots, tmp_path):
+    source = shutil.copytree(snapshots["qwen2-vl"], tmp_path / "source")
+    for name in ("model.json", "model.safetensors.index.json", "picture.png"):
+        (source / name).write_text("{}")
+    folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", tiny.QWEN)
+    expected = {p.name for p in snapshots["qwen2-vl"].iterdir()} - {"model.safetensors"}
+    assert {p.name for p in folder.iterdir()} == expected | {checkpoint.MANIFEST, "weights-00001.safetensors"}
+
+
+@pytest.mark.parametrize(("name", "bits"), [("torchao-int4", {"group_size": 128}), ("rtn-2", {"group_size": 100})])
+def test_a_layer_that_a_format_cannot_take_is_named_before_any_work(snapshots, tmp_path, name, bits):
+    model = checkpoint.load_original(snapshots["llava"], tiny.LLAVA, "float32")
+    wanted = tiny.assignment(tiny.LLAVA, "float32", language={"format": name, **bits})
+    where = r"model\.language_model\.layers\.0\.self_attn\.q_proj \(group language\.attention\)"
+    reason = f"its 64 input features are no multiple of the group size {bits['group_size']}"
+    with pytest.raises(UserError, match=f"^{name} cannot take {where}: {reason}; choose another group size"):
+        checkpoint.quantize(model, tiny.LLAVA, wanted, "cpu")
+    assert all(type(m) is not nn.Identity for m in model.modules())
+
+
+def test_a_snapshot_that_lacks_weights_is_refused_and_not_filled_up_at_random(snapshots, tmp_path):
+    source = shutil.copytree(snapshots["llava"], tmp_path / "source")
+    tensors = load_file(source / "model.safetensors")
+    gone = [key for key in tensors if "layers.1.mlp.up_proj" in key]
+    save_file({k: v for k, v in tensors.items() if k not in gone}, source / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"source lacks 1 weights .* \(model\.language_model\.layers\.1\.mlp\.up_proj\."
+    ):
+        checkpoint.load_original(source, tiny.LLAVA, "float32")
+
+
+def test_layers_whose_matrix_is_read_by_their_owner_are_left_alone():
+    """nn.MultiheadAttention (SigLIP's pooling head) does not call its output projection."""
+    model = nn.Module()
+    model.model = nn.Module()
+    model.model.vision_tower = nn.MultiheadAttention(64, 2)
+    model.lm_head = nn.Linear(64, 8)
+    found = checkpoint.linear_layers(model, tiny.LLAVA, tiny.assignment(tiny.LLAVA, "float32"))
+    assert [layer.path for layer in found] == ["lm_head"]

@@ -1,0 +1,205 @@
+"""Generation: prompts through each family's processor, and answers that do not depend on who shares their batch."""
+
+from types import SimpleNamespace
+
+import pytest
+import tiny_models as tiny
+import torch
+from PIL import Image
+
+from bitbudget import audit, checkpoint, generation
+from bitbudget.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("snapshots")
+    return {name: make(folder / name) for name, (make, _) in tiny.MAKERS.items()}
+
+
+@pytest.fixture(scope="module")
+def llava(snapshots):
+    """Model and processor in float32."""
+    model = checkpoint.load_original(snapshots["llava"], tiny.LLAVA, "float32")
+    return model, generation.load_processor(snapshots["llava"])
+
+
+def picture(number):
+    size = [(40, 30), (100, 200), (33, 64), (64, 33)][number % 4]
+    return Image.linear_gradient("L").rotate(37 * number).resize(size).convert("RGB")
+
+
+def ask(model, processor, family, texts, first=0, tokens=12):
+    pictures = [[picture(first + number)] for number in range(len(texts))]
+    inputs = generation.prepare(processor, family, pictures, texts, "cpu", model.dtype)
+    return generation.answer(model, processor, inputs, generation.decoding(model, processor, tokens))
+
+
+@pytest.mark.parametrize("name", tiny.MAKERS)
+def test_every_family_goes_from_snapshot_to_audited_answers(snapshots, tmp_path, name):
+    family = tiny.MAKERS[name][1]
+    asked = {"language": "bnb-int8"}
+    folder = tiny.make_checkpoint(snapshots[name], tmp_path, family, "float32", **asked)
+    model = checkpoint.load(folder, family, "cpu")
+    original = checkpoint.load_original(snapshots[name], family, "float32")
+    layers = audit.audit_layers(model, original, family, tiny.assignment(family, "float32", **asked), "cpu")
+    audit.refuse_faults(name, layers, audit.other_parameters(model, original, family, layers))
+    texts = ["What?", "Describe the image in one sentence.", "And what is this here?"]
+    answers = ask(model, generation.load_processor(folder), family, texts, tokens=6)
+    assert len(answers) == 3
+    assert all(0 < answer.new_tokens <= 6 for answer in answers)
+    alone = [ask(model, generation.load_processor(folder), family, [t], k, tokens=6)[0] for k, t in enumerate(texts)]
+    assert [a.prompt_tokens for a in answers] == [a.prompt_tokens for a in alone]
+
+
+@pytest.mark.parametrize("name", tiny.MAKERS)
+def test_answers_are_the_same_alone_and_in_a_batch_of_16_in_float32(snapshots, name):
+    family = tiny.MAKERS[name][1]
+    model = checkpoint.load_original(snapshots[name], family, "float32")
+    processor = generation.load_processor(snapshots[name])
+    texts = ["What is it" + "?" * (5 * number % 17) for number in range(16)]
+    together = ask(model, processor, family, texts, tokens=8)
+    alone = [ask(model, processor, family, [text], number, tokens=8)[0] for number, text in enumerate(texts)]
+    assert together == alone
+    assert len({answer.text for answer in alone}) > 3, "the model answers every picture alike"
+    assert len({answer.prompt_tokens for answer in alone}) > 3
+
+
+@pytest.mark.parametrize("name", ["qwen2-vl", "idefics3"])
+def test_processors_load_as_real_snapshots_have_them_without_torchvision(snapshots, name):
+    """Qwen2-VL's wants a video processor, which only torchvision has."""
+    from transformers.utils import is_torchvision_available
+
+    processor = generation.load_processor(snapshots[name])
+    assert processor.tokenizer.padding_side == "left"
+    assert "im_start" in processor.chat_template
+    assert type(processor.image_processor).__name__.endswith("Pil") is not is_torchvision_available()
+
+
+def test_pixel_limits_of_a_snapshot_are_kept(snapshots):
+    processor = generation.load_processor(snapshots["qwen2-vl"])
+    inputs = generation.prepare(processor, tiny.QWEN, [[Image.new("RGB", (640, 480))]], ["What?"], "cpu", torch.float32)
+    _, height, width = inputs["image_grid_thw"][0].tolist()
+    assert height * 14 * width * 14 <= 84 * 84
+
+
+def test_a_processor_that_needs_a_missing_package_is_one_sentence(snapshots, monkeypatch):
+    class Needy:
+        @staticmethod
+        def from_pretrained(*_, **__):
+            raise ImportError("\nthe library num2words\nwas not found.\n")
+
+    monkeypatch.setattr(generation, "_processor_class", lambda _: Needy)
+    with pytest.raises(UserError, match=r"needs a package that is missing: the library num2words was not found\.$"):
+        generation.load_processor(snapshots["llava"])
+
+
+def test_a_tokenizer_without_padding_pads_with_its_end(tmp_path):
+    tiny.qwen2_vl(tmp_path)
+    config = tmp_path / "tokenizer_config.json"
+    config.write_text(config.read_text().replace('"pad_token": "<|endoftext|>"', '"pad_token": null'))
+    assert generation.load_processor(tmp_path).tokenizer.pad_token == "<|im_end|>"
+
+
+@pytest.mark.parametrize("name", tiny.MAKERS)
+def test_prompts_are_padded_on_the_left_and_begin_once(snapshots, name):
+    family = tiny.MAKERS[name][1]
+    processor = generation.load_processor(snapshots[name])
+    inputs = generation.prepare(
+        processor, family, [[picture(0)], [picture(0)]], ["Hm?", "Much longer?"], "cpu", torch.float16
+    )
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    assert mask[0].tolist() == sorted(mask[0].tolist()), "padding comes first"
+    assert (mask[1] == 1).all()
+    assert len({int(mask[row].sum()) for row in (0, 1)}) == 2
+    begin = processor.tokenizer.bos_token_id
+    assert begin is None or (ids[1][:2] == begin).tolist() == [True, False]
+    assert inputs["pixel_values"].dtype == torch.float16
+    assert not ids.is_floating_point()
+
+
+class Scripted:
+    """A model that writes these rows of tokens after any prompt."""
+
+    def __init__(self, *rows):
+        self.rows = torch.tensor(rows)
+
+    def generate(self, input_ids, **_):
+        return torch.cat([input_ids, self.rows], dim=1)
+
+
+def answers_of(processor, ends, *rows):
+    mask = torch.tensor([[0, 1, 1], [1, 1, 1]])[: len(rows)]
+    inputs = {"input_ids": torch.full_like(mask, 7), "attention_mask": mask}
+    how = SimpleNamespace(eos_token_id=ends)
+    return generation.answer(Scripted(*rows), processor, inputs, how)
+
+
+def test_an_answer_ends_at_its_first_end_token_and_what_follows_is_padding(llava):
+    _, processor = llava
+    a, b, c = (processor.tokenizer.convert_tokens_to_ids(letter) for letter in "abc")
+    stopped, cut = answers_of(processor, 2, [a, b, 2, 0, 0], [a, b, c, a, b])
+    assert stopped == generation.Answer("ab", prompt_tokens=2, new_tokens=3, finish="stop")
+    assert cut == generation.Answer("abcab", prompt_tokens=3, new_tokens=5, finish="length")
+
+
+def test_an_answer_that_ends_at_the_limit_is_stopped_and_an_empty_one_has_one_token(llava):
+    _, processor = llava
+    a = processor.tokenizer.convert_tokens_to_ids("a")
+    last, first = answers_of(processor, [2, 1], [a, a, 1], [2, 2, 2])
+    assert last == generation.Answer("aa", 2, 3, "stop")
+    assert first == generation.Answer("", 3, 1, "stop")
+
+
+def test_padding_with_the_end_token_does_not_lengthen_an_answer(llava):
+    _, processor = llava
+    a = processor.tokenizer.convert_tokens_to_ids("a")
+    assert answers_of(processor, 2, [a, 2, 2, 2])[0].new_tokens == 2
+
+
+def test_a_minimum_of_tokens_is_met_exactly(llava):
+    model, processor = llava
+    inputs = generation.prepare(processor, tiny.LLAVA, [[picture(1)]] * 2, ["a", "bb"], "cpu", torch.float32)
+    out = model.generate(**inputs, generation_config=generation.decoding(model, processor, 9, 9))
+    assert out.shape[1] - inputs["input_ids"].shape[1] == 9
+
+
+SETTINGS = {
+    "do_sample": True, "temperature": 5.0, "top_k": 5, "top_p": 0.5, "repetition_penalty": 3.0,
+    "no_repeat_ngram_size": 1, "num_beams": 4, "suppress_tokens": list(range(100, 180)), "forced_eos_token_id": 60,
+}  # fmt: skip
+
+
+def test_settings_of_a_checkpoints_own_generation_config_are_not_used(snapshots, tmp_path):
+    """Qwen2.5-VL's has a repetition penalty, which `generate` would take from the model without a word."""
+    from transformers import GenerationConfig
+
+    source = tiny.llava(tmp_path / "source")
+    plain = checkpoint.load(tiny.make_checkpoint(source, tmp_path / "plain", tiny.LLAVA), tiny.LLAVA, "cpu")
+    GenerationConfig(**SETTINGS, eos_token_id=[2, 90], pad_token_id=0).save_pretrained(source)
+    folder = tiny.make_checkpoint(source, tmp_path / "set", tiny.LLAVA)
+    model = checkpoint.load(folder, tiny.LLAVA, "cpu")
+    processor = generation.load_processor(folder)
+    how = generation.decoding(model, processor, 12)
+    assert how.eos_token_id == [2, 90], "which tokens end an answer is the model's own"
+    model.generation_config.eos_token_id = 2
+    texts = [f"What {number}?" for number in range(6)]
+    assert ask(model, processor, tiny.LLAVA, texts) == ask(plain, processor, tiny.LLAVA, texts)
+
+
+def test_a_model_that_does_not_say_how_it_ends_takes_the_tokenizers_word(llava):
+    _, processor = llava
+    silent = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=None))
+    assert generation.decoding(silent, processor, 5).eos_token_id == processor.tokenizer.eos_token_id
+
+
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"\xff\xd8\xff no picture")
+    with pytest.raises(UserError, match=r"broken\.jpg cannot be decoded"):
+        generation.open_image(path)
+
+
+def test_images_are_rgb(tmp_path):
+    Image.new("LA", (5, 4), (10, 128)).save(tmp_path / "grey.png")
+    assert generation.open_image(tmp_path / "grey.png").mode == "RGB"

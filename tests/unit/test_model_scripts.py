@@ -1,0 +1,210 @@
+"""The four scripts of the model side, run as the rules run them, on a tiny model with real images."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_models as tiny
+from PIL import Image
+
+from bitbudget import checkpoint, files
+from bitbudget.errors import UserError
+from bitbudget.records import _validator
+
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+NAMES = ["quantize_model", "audit_checkpoint", "predict", "measure_efficiency"]
+IDENTITY = {"study": "test", "model": "tiny", "precision": "int8-language", "seed": 53, "family": "llava"}
+PROMPT = {"condition": "zero-shot", "prompt": "Describe the image.", "device": "cpu"}
+QUANTIZE = IDENTITY | {
+    "assignment": tiny.assignment(tiny.LLAVA, "bfloat16", language="bnb-int8"),
+    "dtype": "bfloat16",
+    "device": "cpu",
+    "simulated": [],
+}
+PREDICT = IDENTITY | PROMPT | {"generation": {"max_new_tokens": 6, "num_beams": 1}, "batch_size": 4, "shard_size": 3}
+PLAN = {
+    "items": 3, "warmup": 1, "min_iterations": 3, "min_seconds": 1.1, "batch_sizes": [1, 2], "new_tokens": 4,
+    "repeats": 2,
+}  # fmt: skip
+MEASURE = IDENTITY | PROMPT | {"measure": PLAN, "carbon": {"country": "AUT", "pue": 1.2}, "simulated": []}
+
+
+def run(name, *arguments, fails=False, **paths):
+    command = [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
+    for key, value in paths.items():
+        command += [f"--{key.replace('_', '-')}", json.dumps(value) if isinstance(value, dict) else str(value)]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert (done.returncode != 0) == fails, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A snapshot, and what the data rules make: five items of which one was skipped."""
+    folder = tmp_path_factory.mktemp("study")
+    tiny.llava(folder / "model")
+    (folder / "images").mkdir()
+    ids = [f"picture{number}" for number in range(5)]
+    for number, name in enumerate(ids[:4]):
+        size = tiny.SIZES[number % 3]
+        Image.linear_gradient("L").rotate(50 * number).resize(size).convert("RGB").save(folder / f"images/{name}.png")
+    items = [
+        {"id": f"item{k}", "images": [{"id": name, "source": "x"}], "question": None, "references": ["a"], "extra": {}}
+        for k, name in enumerate(ids)
+    ]
+    files.write_jsonl(folder / "items.jsonl", items)
+    prepared = {"images": {name: {"file": f"images/{name}.png"} for name in ids[:4]}, "skipped": [{"id": ids[4]}]}
+    files.write_json(folder / "images.json", prepared)
+    files.write_json(folder / "subset.json", {"subset_hash": "5" * 64})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def quantized(study):
+    done = run("quantize_model", model_dir=study / "model", spec=QUANTIZE, out=study / "checkpoint")
+    assert "14 layers quantized" in done.stderr
+    return study / "checkpoint"
+
+
+@pytest.fixture(scope="module")
+def audited(study, quantized):
+    paths = {"checkpoint": quantized, "model_dir": study / "model"}
+    return run("audit_checkpoint", **paths, spec=QUANTIZE, out=study / "audit.json"), study / "audit.json"
+
+
+def data_of(study):
+    return {"subset": study / "subset.json", "items": study / "items.jsonl", "images": study / "images.json"}
+
+
+def record_of(path, kind):
+    """The record, as its schema wants it."""
+    record = files.read_json(path)
+    _validator(kind).validate(record)
+    assert record["provenance"]["packages"]["torch"]
+    return record
+
+
+def test_the_checkpoint_has_its_record(quantized):
+    record = record_of(quantized / checkpoint.MANIFEST, "checkpoint")
+    assert record["assignment"]["language.mlp"] == {"format": "bnb-int8", "threshold": 6.0}
+    assert record["size_on_disk_bytes"] == sum(path.stat().st_size for path in quantized.glob("*.safetensors"))
+
+
+def test_the_audit_has_its_record_and_says_what_it_found(quantized, audited):
+    done, path = audited
+    record = record_of(path, "audit")
+    assert record["checkpoint_hash"] == checkpoint.manifest(quantized)["checkpoint_hash"]
+    assert record["groups"]["language.mlp"]["format"] == "bnb-int8"
+    assert 0 < record["groups"]["language.mlp"]["relative_error"] < 0.011
+    assert (
+        record["weights_bytes_in_memory"]
+        < record_of(quantized / checkpoint.MANIFEST, "checkpoint")["size_on_disk_bytes"]
+    )
+    assert "language.mlp         bnb-int8" in done.stderr
+
+
+def test_predictions_are_answers_to_every_usable_item_and_shards_are_cleared_away(study, quantized):
+    paths = data_of(study) | {"shards": study / "shards", "out": study / "predictions.jsonl"}
+    done = run("predict", checkpoint=quantized, spec=PREDICT, record=study / "predictions.json", **paths)
+    rows = files.read_jsonl(study / "predictions.jsonl")
+    assert [row["id"] for row in rows] == ["item0", "item1", "item2", "item3"]
+    record = record_of(study / "predictions.json", "predictions")
+    assert record["n"] == 4
+    assert record["new_tokens"] == sum(row["new_tokens"] for row in rows) <= 24
+    assert record["cut_off"] == sum(row["finish"] == "length" for row in rows)
+    assert record["checkpoint_hash"] == checkpoint.manifest(quantized)["checkpoint_hash"]
+    assert not (study / "shards").exists()
+    assert "Warning" not in done.stderr
+    assert "predict: 100%" in done.stderr
+
+
+def test_measurements_are_complete_or_say_why_not(study, quantized, audited):
+    paths = data_of(study) | {"audit": audited[1], "out": study / "measurements.json"}
+    run("measure_efficiency", checkpoint=quantized, spec=MEASURE, **paths)
+    record = record_of(study / "measurements.json", "measurements")
+    found = record["metrics"]
+    for name in ("latency", "latency_cold", "latency_vision", "latency_prefill", "latency_decode", "decode_per_token"):
+        assert found[name]["value"] > 0
+    for name in ("throughput_1", "throughput_2"):
+        assert (found[name]["unit"], found[name]["n"]) == ("images/s", 2)
+    for name in ("energy_per_item", "energy_per_item_2", "carbon_per_item"):
+        assert found[name].get("value", 1) > 0
+        assert "value" in found[name] or len(found[name]["absent"]) > 20
+    assert found["size_on_disk"]["bytes"] == checkpoint.manifest(quantized)["size_on_disk_bytes"]
+    assert found["weights_in_memory"]["bytes"] == files.read_json(audited[1])["weights_bytes_in_memory"]
+    assert found["peak_memory"]["value"] > 100
+    assert record["circumstances"]["device"] == "cpu"
+
+
+def test_a_simulated_precision_is_not_measured_and_says_why(study, quantized, audited):
+    paths = data_of(study) | {"audit": audited[1], "out": study / "simulated.json"}
+    run("measure_efficiency", checkpoint=quantized, spec=MEASURE | {"simulated": ["rtn-3"]}, **paths)
+    found = record_of(study / "simulated.json", "measurements")["metrics"]
+    assert {"size_on_disk", "weights_in_memory", "peak_memory", "latency", "energy_per_item"} <= found.keys()
+    assert all(metric["absent"].startswith("rtn-3 is simulated") for metric in found.values())
+
+
+def test_a_checkpoint_that_is_not_what_it_should_be_fails_the_audit_in_one_sentence(study, quantized):
+    asked = QUANTIZE | {"assignment": tiny.assignment(tiny.LLAVA, "bfloat16", language="bnb-nf4")}
+    paths = {"checkpoint": quantized, "model_dir": study / "model", "out": study / "failed.json"}
+    done = run("audit_checkpoint", spec=asked, **paths, fails=True)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: precision int8-language is not what its name says: model.language_model.layers.0")
+    assert last.endswith("; and 9 more.")
+    assert "Traceback" not in done.stderr
+    assert not (study / "failed.json").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_is_quick_and_says_what_the_script_does(name):
+    done = run(name, "--help")
+    assert done.stdout.count("--spec") >= 1
+    assert len(done.stdout.splitlines()) > 8
+
+
+def test_a_gpu_that_is_not_there_is_one_sentence(study):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    done = run(
+        "quantize_model", model_dir=study / "model", spec=QUANTIZE | {"device": "cuda"}, out=study / "gpu", fails=True
+    )
+    assert (
+        done.stderr.strip().splitlines()[-1].startswith("error: the study asks for device cuda, but torch finds no GPU")
+    )
+    assert "Traceback" not in done.stderr
+    assert not (study / "gpu").exists()
+
+
+def test_devices_are_chosen(monkeypatch):
+    import torch
+
+    from bitbudget.devices import choose_device
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [choose_device(wanted) for wanted in ("auto", "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == choose_device("cpu") == "cpu"
+    with pytest.raises(UserError, match="set `device: auto` or `device: cpu`"):
+        choose_device("cuda")
+
+
+def test_items_without_a_usable_image_are_left_out_and_a_missing_one_is_named(study, tmp_path):
+    from bitbudget.inputs import usable_items
+
+    found = usable_items(study / "items.jsonl", study / "images.json")
+    assert [item["id"] for item in found] == ["item0", "item1", "item2", "item3"]
+    assert all(Path(path).exists() for item in found for path in item["images"])
+    prepared = files.read_json(study / "images.json")
+    files.write_json(tmp_path / "images.json", prepared | {"skipped": []})
+    with pytest.raises(UserError, match=r"images\.json has no image picture4 of item item4"):
+        usable_items(study / "items.jsonl", tmp_path / "images.json")
+    everything = [{"id": f"picture{number}"} for number in range(5)]
+    files.write_json(tmp_path / "images.json", prepared | {"skipped": everything})
+    with pytest.raises(UserError, match="no item whose images can be used"):
+        usable_items(study / "items.jsonl", tmp_path / "images.json")

@@ -1,0 +1,56 @@
+"""Load a checkpoint and hold what it contains against what its precision asked for; fail where they differ."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from bitbudget import cli, records, registry
+
+log = logging.getLogger("bitbudget")
+
+
+def main() -> None:
+    """Audit every layer and write the record; a checkpoint that is not what its name says fails the job."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--model-dir", type=Path, required=True, help="snapshot of the original model")
+    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="audit.json")
+    args = parser.parse_args()
+
+    from bitbudget import audit, checkpoint
+    from bitbudget.devices import choose_device
+    from bitbudget.quiet import quiet_libraries
+
+    quiet_libraries()
+    spec = args.spec
+    family = registry.module_of("family", spec["family"])
+    device = choose_device(spec["device"])
+    model = checkpoint.load(args.checkpoint, family, device)
+    original = checkpoint.load_original(args.model_dir, family, spec["dtype"])
+    layers = audit.audit_layers(model, original, family, spec["assignment"], device)
+    others = audit.other_parameters(model, original, family, layers)
+    audit.refuse_faults(spec["precision"], layers, others)
+    groups = audit.by_group(layers, others)
+    identity = {key: spec[key] for key in ("study", "model", "precision", "seed")}
+    body = {
+        "checkpoint_hash": checkpoint.manifest(args.checkpoint)["checkpoint_hash"],
+        "passed": True,
+        "simulated": spec["simulated"],
+        "device": device,
+        "weights_bytes_in_memory": sum(g["bytes"] for g in groups.values()),
+        "groups": groups,
+        "layers": [asdict(layer) for layer in layers],
+        "other_parameters": others,
+    }
+    records.write(args.out, "audit", identity, body)
+    for name, group in groups.items():
+        error = group["relative_error"]
+        shown = "" if error is None else f", relative error {error:.4f}"
+        log.info("%-20s %-14s %9.3f MB%s", name, group["format"], group["bytes"] / 1e6, shown)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,282 @@
+"""The audit: what a loaded checkpoint really holds, against what its precision asked for.
+
+Three questions are put to every linear layer of the original, and none is answered from names or from the manifest:
+
+1. *Which format is it?* Each registered format says from the layer's class and tensors whether it is its own.
+2. *What do its weights come to?* The layer is given unit vectors and what comes out are its weights as the kernel
+   uses them, rounding, scales, faults and all.
+3. *Is that what the format promises?* The original matrix is rounded by the format's definition in plain torch. The
+   relative Frobenius error of the kernel's weights must agree with that of the definition: more means wrong weights,
+   far less means that nothing was rounded.
+
+How tight: the definition's error p is exact for these very weights (about 0.09 for NF4 in blocks of 64 on Gaussian
+weights, about 0.01 for row-wise int8), so it needs no assumption on their distribution. On top of it the kernel rounds
+its output, and the scales, to the compute dtype with unit roundoff u; the two errors are independent and add in
+squares. Kernels may also choose a scale a little differently, for which 10 % of p is allowed:
+`measured <= sqrt((1.1 p)^2 + (2 u)^2)`, and `measured >= 0.5 p` where p stands out from rounding (p > 4 u).
+Of a matrix that is all zeros the errors are not relative: any weight that is not zero is a fault.
+
+What is held in a float format, layers and all other parameters, must equal the original bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from bitbudget.checkpoint import FormatSpec, Layer, linear_layers
+from bitbudget.errors import UserError
+from bitbudget.formats.base import Format
+from bitbudget.groups import group_of
+from bitbudget.registry import FORMATS, format_of
+
+PROBES = 512  # unit vectors a layer; all of them where the layer has no more inputs than this
+
+
+@dataclass(frozen=True)
+class LayerAudit:
+    """What was found of one linear layer; the errors are None for a layer that keeps a float format."""
+
+    path: str
+    group: str
+    asked: str
+    found: str
+    storage: str
+    kernel: str
+    parameters: int
+    bytes: int
+    relative_error: float | None
+    promised_error: float | None
+    allowed_error: float | None
+    fault: str | None
+
+
+def recognise(layer: nn.Module) -> str:
+    """The name of the format that a loaded layer really holds, or `unknown`."""
+    return next((name for name in FORMATS if format_of(name).recognises(layer)), "unknown")
+
+
+def bytes_of(module: nn.Module, elsewhere: frozenset[int] = frozenset()) -> int:
+    """Bytes that a layer's weights, scales and bias take in memory, each storage once.
+
+    `elsewhere` are the addresses of storages that count in another place.
+    """
+    return sum(t.nbytes for t in _plain_tensors(module) if _address(t) not in elsewhere)
+
+
+def _address(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _plain_tensors(module: nn.Module) -> list[torch.Tensor]:
+    """Every plain tensor a module holds, those inside tensor subclasses and bitsandbytes' states among them."""
+    found: dict[int, torch.Tensor] = {}
+
+    def add(value: Any) -> None:
+        if not isinstance(value, torch.Tensor):
+            return
+        if hasattr(value, "__tensor_flatten__"):
+            for name in value.__tensor_flatten__()[0]:
+                add(getattr(value, name))
+        elif value.numel():
+            found.setdefault(_address(value), value)
+
+    for part in module.modules():
+        for value in (*part._parameters.values(), *part._buffers.values()):
+            add(value)
+            state = getattr(value, "quant_state", None)
+            for scales in (state, getattr(state, "state2", None)):
+                add(getattr(scales, "absmax", None))
+            for name in ("CB", "SCB"):
+                add(getattr(value, name, None))
+        eight_bit = getattr(part, "state", None)
+        for name in ("CB", "SCB"):
+            add(getattr(eight_bit, name, None))
+    return list(found.values())
+
+
+def effective_weight(layer: nn.Module, columns: torch.Tensor, dtype: torch.dtype, device: str) -> torch.Tensor:
+    """Columns of the weight matrix (out, len(columns)) in float32, as the layer's own kernel multiplies with them.
+
+    The bias is taken off meanwhile: sums are rounded to `dtype`, and a large bias would swallow the weights' digits.
+    """
+    units = torch.zeros(len(columns), layer.in_features, dtype=dtype, device=device)
+    units[torch.arange(len(columns)), columns] = 1
+    bias, layer.bias = layer.bias, None
+    try:
+        with torch.no_grad():
+            return layer(units).float().T.cpu()
+    finally:
+        layer.bias = bias
+
+
+def probe_columns(in_features: int) -> torch.Tensor:
+    """Which input features are probed: all of them, or `PROBES` spread evenly with the first and the last."""
+    if in_features <= PROBES:
+        return torch.arange(in_features)
+    return torch.linspace(0, in_features - 1, PROBES).round().long()
+
+
+def audit_layer(
+    layer: Layer, original: torch.Tensor, device: str, elsewhere: frozenset[int] = frozenset()
+) -> LayerAudit:
+    """Audit one layer against its original weight (out, in), whose dtype is the one that the layer computes in.
+
+    `elsewhere`: see `bytes_of`.
+    """
+    asked = layer.spec["format"]
+    found = recognise(layer.module)
+    fmt = format_of(found if found != "unknown" else asked)
+    relative = promised = allowed = fault = None
+    if found != asked:
+        fault = f"holds {found} where {asked} was asked for"
+    elif fmt.is_float:
+        if not _same_bits(layer.module.weight, original):
+            fault = f"holds {asked} as was asked, but other weights than the original"
+    else:
+        relative, promised, allowed, fault = _against_promise(layer, fmt, original, device)
+    return LayerAudit(
+        path=layer.path,
+        group=layer.group,
+        asked=asked,
+        found=found,
+        storage=fmt.storage(layer.module) if found != "unknown" else str(layer.module.weight.dtype),
+        kernel=fmt.kernel(layer.module) if found != "unknown" else type(layer.module).__name__,
+        parameters=0 if _tied(layer.module, elsewhere) else original.numel(),
+        bytes=bytes_of(layer.module, elsewhere),
+        relative_error=_finite(relative),
+        promised_error=promised,
+        allowed_error=allowed,
+        fault=fault,
+    )
+
+
+def _against_promise(
+    layer: Layer, fmt: Format, original: torch.Tensor, device: str
+) -> tuple[float | None, float, float, str | None]:
+    """A quantized layer's relative error (None where its kernel fails), promised and allowed error, and the fault."""
+    columns = probe_columns(original.shape[1])
+    exact = original.float()[:, columns]
+    size = exact.norm().item() or 1.0
+    promised = (fmt.reference(original, layer.spec)[:, columns] - exact).norm().item() / size
+    unit = torch.finfo(original.dtype).eps / 2
+    allowed = math.hypot(1.1 * promised, 2 * unit)
+    try:
+        measured = effective_weight(layer.module, columns, original.dtype, device)
+    except (RuntimeError, AssertionError) as crash:
+        return None, promised, allowed, f"cannot be used, because its kernel fails on it ({crash})"
+    relative = (measured - exact).norm().item() / size
+    fault = None
+    if not relative <= allowed:  # also where it is NaN
+        fault = f"has weights that are off by {relative:.3f}, where {fmt.name} promises {promised:.3f} for them"
+    elif promised > 4 * unit and relative < 0.5 * promised:
+        fault = f"has weights that are off by {relative:.4f} only, so they were not rounded as {fmt.name} rounds"
+    return relative, promised, allowed, fault
+
+
+def _tied(layer: nn.Module, elsewhere: frozenset[int]) -> bool:
+    """Whether a layer's matrix is another module's, as that of a head tied to the embeddings."""
+    return type(layer.weight) is nn.Parameter and _address(layer.weight) in elsewhere
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is None or math.isfinite(value) else None
+
+
+def audit_layers(
+    model: nn.Module, original: nn.Module, family: ModuleType, assignment: dict[str, FormatSpec], device: str
+) -> list[LayerAudit]:
+    """Audit every linear layer of the original where it stands in the loaded model.
+
+    `assignment` gives every group's format as the study asks for it.
+    """
+    layers = list(linear_layers(original, family, assignment))
+    elsewhere = frozenset(_address(p) for _, p in _others(model, [layer.path for layer in layers]))
+    return [
+        audit_layer(
+            replace(layer, module=model.get_submodule(layer.path)), layer.module.weight.detach(), device, elsewhere
+        )
+        for layer in layers
+    ]
+
+
+def other_parameters(
+    model: nn.Module, original: nn.Module, family: ModuleType, layers: list[LayerAudit]
+) -> list[dict[str, Any]]:
+    """Every parameter outside the linear layers (norms, embeddings, convolutions), held against the original.
+
+    `original` is in the float format that was asked for. Group, storage type, bytes, and the fault or None.
+    """
+    rows = []
+    for name, value in _others(model, [layer.path for layer in layers]):
+        exact, fault = original.get_parameter(name), None
+        if value.dtype != exact.dtype:
+            fault = f"holds {_dtype_name(value)} where {_dtype_name(exact)} was asked for"
+        elif not _same_bits(value, exact):
+            fault = "differs from the original"
+        rows.append(
+            {
+                "path": name,
+                "group": group_of(name, family.GROUPS),
+                "storage": _dtype_name(value),
+                "parameters": value.numel(),
+                "bytes": value.nbytes,
+                "fault": fault,
+            }
+        )
+    return rows
+
+
+def _others(model: nn.Module, paths: list[str]) -> list[tuple[str, nn.Parameter]]:
+    """The parameters that lie below none of these paths; one that modules share stands under its first name."""
+    below = tuple(f"{path}." for path in paths)
+    return [(name, value) for name, value in model.named_parameters() if not name.startswith(below)]
+
+
+def _same_bits(found: torch.Tensor, exact: torch.Tensor) -> bool:
+    """Whether two tensors of one dtype hold the same, also where that is not a number."""
+    return torch.equal(*(t.detach().cpu().reshape(-1).view(torch.uint8) for t in (found, exact)))
+
+
+def _dtype_name(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def by_group(layers: list[LayerAudit], others: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """For each module group: format, parameters, bytes in memory, and the root mean square of its layers' errors."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys([layer.group for layer in layers] + [other["group"] for other in others]):
+        mine = [layer for layer in layers if layer.group == name]
+        rest = [other for other in others if other["group"] == name]
+        errors = [layer.relative_error for layer in mine if layer.relative_error is not None]
+        groups[name] = {
+            "format": ", ".join(dict.fromkeys([la.found for la in mine] or [o["storage"] for o in rest])),
+            "parameters": sum(la.parameters for la in mine) + sum(o["parameters"] for o in rest),
+            "bytes": sum(la.bytes for la in mine) + sum(o["bytes"] for o in rest),
+            "relative_error": math.sqrt(sum(e * e for e in errors) / len(errors)) if errors else None,
+        }
+    return groups
+
+
+def faults_in_one_sentence(precision: str, layers: list[LayerAudit], others: Sequence[dict[str, Any]] = ()) -> str:
+    """What is wrong with a checkpoint, naming the first five layers or parameters, or the empty string."""
+    found = [(layer.path, layer.fault) for layer in layers] + [(other["path"], other["fault"]) for other in others]
+    wrong = [f"{path} {fault}" for path, fault in found if fault]
+    if not wrong:
+        return ""
+    named = "; ".join(wrong[:5])
+    more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+    return f"precision {precision} is not what its name says: {named}{more}."
+
+
+def refuse_faults(precision: str, layers: list[LayerAudit], others: Sequence[dict[str, Any]] = ()) -> None:
+    """Raise `UserError` naming the layers and parameters where a precision is not what its name says."""
+    sentence = faults_in_one_sentence(precision, layers, others)
+    if sentence:
+        raise UserError(sentence)

@@ -1,0 +1,251 @@
+"""Checkpoints: a model whose module groups are held in the formats of a precision, on disk and back.
+
+`transformers` takes one quantization method for a whole model and finds the layers to spare by matching names, which
+has gone wrong without a word. Here every linear layer is replaced one by one, by its full path, so that any mixture of
+formats can be made, and the checkpoint lists for each layer what was done to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+from bitbudget import files
+from bitbudget.errors import UserError
+from bitbudget.groups import group_of
+from bitbudget.registry import format_of
+
+log = logging.getLogger("bitbudget")
+
+MANIFEST = "checkpoint.json"
+SHARD_BYTES = 5 * 10**9
+NOT_COPIED = ("model.json", "config.json")  # a snapshot's own record, and what the checkpoint writes itself
+
+# A group's format with its options: {"format": "bnb-int8", "threshold": 6.0}
+FormatSpec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A linear layer of a model and what its group asks for."""
+
+    path: str
+    module: nn.Module
+    group: str
+    spec: FormatSpec
+
+
+def load_original(folder: Path, family: ModuleType, dtype: str) -> nn.Module:
+    """The model as its snapshot holds it, in this dtype, on the CPU, ready for inference.
+
+    Raises `UserError` where the snapshot lacks weights, which transformers would draw at random.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model, report = family.model_class().from_pretrained(
+            folder, dtype=getattr(torch, dtype), local_files_only=True, output_loading_info=True
+        )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise UserError(
+            f"{folder} lacks {len(missing)} weights of the model that its config.json describes ({missing[0]}, ...): "
+            "fetch it again, or name another revision."
+        )
+    return model.eval().requires_grad_(False)
+
+
+def linear_layers(model: nn.Module, family: ModuleType, assignment: dict[str, FormatSpec]) -> Iterator[Layer]:
+    """Every linear layer of an original model, with its group and the group's format.
+
+    Those whose owner reads their matrix instead of calling them (`nn.MultiheadAttention`'s) cannot be replaced; they
+    stay among the other parameters.
+    """
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Linear) and not isinstance(module, NonDynamicallyQuantizableLinear):
+            group = group_of(path, family.GROUPS)
+            yield Layer(path, module, group, assignment[group])
+
+
+def replace(model: nn.Module, path: str, new: nn.Module) -> None:
+    """Put `new` in the place of the module at this path."""
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, new)
+
+
+def quantize(
+    model: nn.Module, family: ModuleType, assignment: dict[str, FormatSpec], device: str
+) -> tuple[dict[str, FormatSpec], dict[str, torch.Tensor]]:
+    """Quantize a model layer by layer; `model` is used up.
+
+    Returns the specification of every quantized layer by its path, and all tensors of the checkpoint by name.
+    Raises `UserError` that names the layers a format cannot take, before any work is done.
+    """
+    chosen = [la for la in linear_layers(model, family, assignment) if not format_of(la.spec["format"]).is_float]
+    _refuse_impossible(chosen, device)
+    _untie_head(model, {la.path for la in chosen})
+    tensors: dict[str, torch.Tensor] = {}
+    for layer in chosen:
+        fmt = format_of(layer.spec["format"])
+        replacement = fmt.quantize(layer.module.to(device), layer.spec)
+        state = {key: value.detach().cpu().contiguous() for key, value in fmt.state(replacement).items()}
+        tensors |= {f"{layer.path}.{key}": value for key, value in state.items()}
+        replace(model, layer.path, nn.Identity())  # frees the original's memory, and leaves the rest to be listed
+    for name, value in model.named_parameters():
+        tensors[name] = value.detach().contiguous()
+    kept = model.state_dict().keys()  # persistent buffers only; the others are made anew with the model
+    tensors |= {name: value.detach().contiguous() for name, value in model.named_buffers() if name in kept}
+    return {la.path: la.spec for la in chosen}, tensors
+
+
+def _refuse_impossible(layers: list[Layer], device: str) -> None:
+    for layer in layers:
+        shape = layer.module.in_features, layer.module.out_features
+        reason = format_of(layer.spec["format"]).refusal(*shape, layer.spec, device)
+        if reason:
+            raise UserError(
+                f"{layer.spec['format']} cannot take {layer.path} (group {layer.group}): {reason}; "
+                "choose another group size or another format for this group in config/precisions.yaml."
+            )
+
+
+def _untie_head(model: nn.Module, quantized: set[str]) -> None:
+    """A head that shares its matrix with the embeddings gets its own when it is quantized; they keep theirs."""
+    head = model.get_output_embeddings()
+    if head is not None and head.weight is model.get_input_embeddings().weight:
+        path = next(path for path, module in model.named_modules() if module is head)
+        if path in quantized:
+            head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+            # some configurations take over what their text part says
+            for config in (model.config, model.config.get_text_config()):
+                config.tie_word_embeddings = False
+
+
+def save(
+    folder: Path, source: Path, model_config: Any, tensors: dict[str, torch.Tensor], layers: dict[str, FormatSpec]
+) -> dict[str, Any]:
+    """Write a checkpoint that loads without the original, and return what its manifest says of it.
+
+    The manifest is written by the caller, last: a folder without one is not a checkpoint. Weight files hold 5 GB at
+    most. `checkpoint_hash` covers weights, layers, configuration, and the processor's files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    copied = {}
+    for path in sorted(source.iterdir()):
+        known = path.suffix in (".json", ".txt", ".model", ".jinja") and "index.json" not in path.name
+        if known and path.name not in NOT_COPIED:
+            shutil.copyfile(path, folder / path.name)
+            copied[path.name] = files.sha256_of(path)
+    model_config.save_pretrained(folder)
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    room = SHARD_BYTES
+    for name, tensor in sorted(tensors.items()):
+        if shards[-1] and tensor.nbytes > room:
+            shards.append({})
+            room = SHARD_BYTES
+        shards[-1][name] = tensor
+        room -= tensor.nbytes
+    weights = {}
+    for number, shard in enumerate(shards, start=1):
+        path = folder / f"weights-{number:05d}.safetensors"
+        save_file(shard, path)
+        weights[path.name] = {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
+    config = files.read_json(folder / "config.json")
+    config = {k: v for k, v in config.items() if k[0] != "_"}
+    contents = {"files": weights, "layers": layers, "config": config, "copied": copied}
+    return {
+        "files": weights,
+        "size_on_disk_bytes": sum(f["bytes"] for f in weights.values()),
+        "layers": layers,
+        "checkpoint_hash": files.hash_of(contents),
+    }
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """The record of a checkpoint. Raises `UserError` where the folder holds none."""
+    path = folder / MANIFEST
+    if not path.exists():
+        raise UserError(f"{folder} is not a whole checkpoint ({MANIFEST} is missing): delete it and make it again.")
+    return files.read_json(path)
+
+
+def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
+    """Load a checkpoint for inference, without the original model.
+
+    Raises `UserError` where weight files are missing or cut off, or do not hold exactly what the model needs.
+    """
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, GenerationConfig
+    from transformers.initialization import no_init_weights
+
+    made = manifest(folder)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    dtype = getattr(torch, made["dtype"])
+    # Parameters have shapes only, buffers are real: what is not in the checkpoint (rotary frequencies) is made here.
+    with no_init_weights(), init_empty_weights(include_buffers=False):
+        model = family.model_class().from_config(config, dtype=dtype)
+    tensors = _read_weights(folder, made)
+    for path, spec in made["layers"].items():
+        prefix = f"{path}."
+        state = {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
+        if not state:
+            raise UserError(f"{folder} lacks the weights of {path}: delete the checkpoint and make it again.")
+        shell = model.get_submodule(path)
+        replace(model, path, format_of(spec["format"]).restore(shell, state, spec, device))
+    for name in list(tensors):
+        if not _set_tensor(model, name, tensors.pop(name), device):
+            raise UserError(
+                f"{folder} holds {name}, which the model does not have in this shape: "
+                "delete the checkpoint and make it again."
+            )
+    model.tie_weights()
+    empty = [name for name, p in model.named_parameters() if p.is_meta]
+    if empty:
+        raise UserError(
+            f"{folder} lacks {len(empty)} weights ({empty[0]}, ...): delete the checkpoint and make it again."
+        )
+    for name, buffer in model.named_buffers():
+        if buffer.device.type != device:
+            _set_tensor(model, name, buffer, device)
+    if (folder / "generation_config.json").exists():
+        own = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        # Only which tokens begin, fill and end: `generate` would take penalties and the like from here unasked.
+        tokens = {key: getattr(own, key) for key in ("bos_token_id", "pad_token_id", "eos_token_id")}
+        model.generation_config = GenerationConfig(**tokens)
+    return model.eval().requires_grad_(False)
+
+
+def _read_weights(folder: Path, made: dict[str, Any]) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = {}
+    for name, facts in made["files"].items():
+        path = folder / name
+        if not path.exists() or path.stat().st_size != facts["bytes"]:
+            raise UserError(f"{path} is missing or cut off: delete {folder} and make the checkpoint again.")
+        tensors |= load_file(path)
+    return tensors
+
+
+def _set_tensor(model: nn.Module, name: str, value: torch.Tensor, device: str) -> bool:
+    """Put a parameter or buffer in its place; False where the model has no place of this name and shape."""
+    parent, _, leaf = name.rpartition(".")
+    try:
+        module = model.get_submodule(parent)
+    except AttributeError:
+        return False
+    places = module._parameters if leaf in module._parameters else module._buffers
+    if leaf not in places or places[leaf].shape != value.shape:
+        return False
+    value = value.to(device)
+    places[leaf] = nn.Parameter(value, requires_grad=False) if places is module._parameters else value
+    return True

@@ -1,0 +1,96 @@
+"""LLM.int8() of bitsandbytes: int8 rows with one float32 scale each, activations quantized on the fly.
+
+Activation columns with outliers above `threshold` are multiplied in 16 bit (Dettmers et al. 2022, arXiv 2208.07339).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bitbudget.formats.base import Format
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class BnbInt8(Format):
+    name = "bnb-int8"
+    bits = 8
+    tracks = ("captioning",)
+    description = "LLM.int8() (bitsandbytes): int8 weights and activations, outlier columns in 16 bit"
+    options: ClassVar[dict[str, Any]] = {
+        "threshold": {
+            "description": "Activation columns with a value above this are multiplied in 16 bit; 0 switches that off.",
+            "type": "number",
+            "minimum": 0,
+            "default": 6.0,
+        }
+    }
+
+    def quantize(self, layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
+        import bitsandbytes as bnb
+
+        new = self._shell(layer, options)
+        weight = layer.weight.detach()
+        packed, scale, _ = bnb.functional.int8_vectorwise_quant(weight.to(_quantized_from(weight.device.type)))
+        return self._fill(new, packed, scale, layer.bias)
+
+    def state(self, layer: nn.Module) -> dict[str, torch.Tensor]:
+        scale = layer.state.SCB if layer.weight.SCB is None else layer.weight.SCB
+        found = {"weight": layer.weight.data, "SCB": scale}
+        return found if layer.bias is None else found | {"bias": layer.bias.data}
+
+    def restore(
+        self, shell: nn.Linear, state: dict[str, torch.Tensor], options: dict[str, Any], device: str
+    ) -> nn.Module:
+        tensors = {key: value.to(device) for key, value in state.items()}
+        return self._fill(self._shell(shell, options), tensors["weight"], tensors["SCB"], tensors.get("bias"))
+
+    def recognises(self, layer: nn.Module) -> bool:
+        import bitsandbytes as bnb
+        import torch
+
+        return isinstance(layer, bnb.nn.Linear8bitLt) and layer.weight.dtype == torch.int8
+
+    def storage(self, layer: nn.Module) -> str:
+        return "int8 with a float32 scale a row"
+
+    def reference(self, weight: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        from bitbudget.formats.grid import symmetric
+
+        return symmetric(weight, 8, 0)
+
+    @staticmethod
+    def _shell(layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
+        import bitsandbytes as bnb
+
+        return bnb.nn.Linear8bitLt(
+            layer.in_features,
+            layer.out_features,
+            bias=layer.bias is not None,
+            has_fp16_weights=False,
+            threshold=options["threshold"],
+            device="meta",
+        )
+
+    @staticmethod
+    def _fill(new: nn.Module, packed: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
+        """Put int8 weights and row scales where `Linear8bitLt.forward` looks for them."""
+        import bitsandbytes as bnb
+        from torch import nn
+
+        new.weight = bnb.nn.Int8Params(packed, requires_grad=False, has_fp16_weights=False, CB=packed, SCB=scale)
+        if bias is not None:
+            new.bias = nn.Parameter(bias.detach(), requires_grad=False)
+        return new
+
+
+def _quantized_from(device: str) -> torch.dtype:
+    """The dtype that the row-wise int8 kernel reads: half precision on a GPU, where it takes no other."""
+    import torch
+
+    return torch.float32 if device == "cpu" else torch.float16
+
+
+FORMATS = {BnbInt8.name: BnbInt8()}

@@ -1,0 +1,134 @@
+"""From an item to a model's answer: prompts through the model's own chat template, and batched greedy decoding."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from PIL import Image
+
+from bitbudget.errors import UserError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model wrote: its text, and how many tokens went in (padding not counted) and came out."""
+
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+    finish: str  # "stop" at an end-of-sequence token, "length" where the limit came first
+
+
+def load_processor(folder: Path) -> Any:
+    """The checkpoint's processor, set to pad on the left: a decoder goes on from the last position.
+
+    Raises `UserError` where the processor needs a package that is not installed.
+    """
+    try:
+        processor = _processor_class(folder).from_pretrained(folder, local_files_only=True)
+    except ImportError as fault:
+        reason = " ".join(str(fault).split())
+        raise UserError(f"the processor in {folder} needs a package that is missing: {reason}") from None
+    processor.tokenizer.padding_side = "left"
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    return processor
+
+
+def _processor_class(folder: Path) -> Any:
+    """What to call `from_pretrained` on: `AutoProcessor`, or a class without its part for videos.
+
+    transformers has image processors for PIL and for torchvision, those of videos for torchvision only, and its
+    processors insist on every part that `get_attributes` names.
+    """
+    from transformers import AutoConfig, AutoProcessor
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+    from transformers.utils import is_torchvision_available
+
+    kind = PROCESSOR_MAPPING.get(type(AutoConfig.from_pretrained(folder, local_files_only=True)), None)
+    videos = kind and inspect.signature(kind.__init__).parameters.get("video_processor")
+    if is_torchvision_available() or videos is None or videos.default is not None:
+        return AutoProcessor
+
+    class ImagesOnly(kind):
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return [name for name in super().get_attributes() if name != "video_processor"]
+
+    return ImagesOnly
+
+
+def open_image(path: Path) -> Image.Image:
+    """An image in RGB. Raises `UserError` that names a file which cannot be decoded."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError) as fault:
+        raise UserError(f"{path} cannot be decoded ({fault}): delete it and run the same command again.") from None
+
+
+def prepare(
+    processor: Any,
+    family: ModuleType,
+    images: Sequence[Sequence[Image.Image]],
+    texts: Sequence[str],
+    device: str,
+    dtype: torch.dtype,
+) -> Any:
+    """Model inputs of one batch: for each item its images and what is asked, through the chat template, left-padded.
+
+    Float inputs (pixels) come in the model's dtype, the others as they are.
+    """
+    prompts = [
+        processor.apply_chat_template(family.conversation(len(shown), text), add_generation_prompt=True)
+        for shown, text in zip(images, texts, strict=True)
+    ]
+    start = processor.tokenizer.bos_token
+    inputs = processor(
+        images=[list(shown) for shown in images],
+        text=prompts,
+        padding=True,
+        return_tensors="pt",
+        # a template that writes the first token itself must not get a second one
+        add_special_tokens=not (start and prompts[0].startswith(start)),
+    )
+    return inputs.to(device=device, dtype=dtype)
+
+
+def decoding(model: Any, processor: Any, max_new_tokens: int, min_new_tokens: int = 0, num_beams: int = 1) -> Any:
+    """How answers are decoded: greedy (or beams), without the sampling settings that a checkpoint may carry."""
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    end = own.eos_token_id if own.eos_token_id is not None else processor.tokenizer.eos_token_id
+    return GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        min_new_tokens=min_new_tokens or None,
+        do_sample=False,
+        num_beams=num_beams,
+        eos_token_id=end,
+        pad_token_id=processor.tokenizer.pad_token_id,
+    )
+
+
+@torch.inference_mode()
+def answer(model: Any, processor: Any, inputs: Any, how: Any) -> list[Answer]:
+    """Generate and decode the answers of one batch, in its order."""
+    out = model.generate(**inputs, generation_config=how)[:, inputs["input_ids"].shape[1] :].cpu()
+    ends = how.eos_token_id if isinstance(how.eos_token_id, list) else [how.eos_token_id]
+    stops = torch.isin(out, torch.tensor(ends))
+    asked = inputs["attention_mask"].sum(-1).tolist()
+    texts = processor.batch_decode(out, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    answers = []
+    for row, text in enumerate(texts):
+        stopped = bool(stops[row].any())
+        # the first end token counts; what follows it in a batch is padding
+        length = int(stops[row].int().argmax()) + 1 if stopped else out.shape[1]
+        answers.append(Answer(text.strip(), asked[row], length, "stop" if stopped else "length"))
+    return answers

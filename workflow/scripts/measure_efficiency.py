@@ -1,0 +1,104 @@
+"""Measure the size, memory, latency, throughput and energy of one checkpoint; nothing else may run beside it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from bitbudget import cli, files, records, registry
+
+log = logging.getLogger("bitbudget")
+
+# What is absent for a simulated format, with unit and direction.
+COSTS = {
+    "size_on_disk": ("MB", False),
+    "weights_in_memory": ("MB", False),
+    "peak_memory": ("MB", False),
+    "latency": ("s", False),
+    "energy_per_item": ("J", False),
+    "carbon_per_item": ("g CO2e", False),
+}
+
+
+def main() -> None:
+    """Measure, or say for a simulated precision why there is nothing to measure, and write the record."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--audit", type=Path, required=True, help="audit.json")
+    parser.add_argument("--subset", type=Path, required=True, help="subset.json")
+    parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
+    parser.add_argument("--images", type=Path, required=True, help="images.json")
+    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="measurements.json")
+    args = parser.parse_args()
+
+    spec = args.spec
+    audit = files.read_json(args.audit)
+    identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
+    hashes = {
+        "checkpoint_hash": audit["checkpoint_hash"],
+        "subset_hash": files.read_json(args.subset)["subset_hash"],
+    }
+    if spec["simulated"]:
+        formats = ", ".join(spec["simulated"])
+        reason = f"{formats} is simulated: its values are rounded, but stored and multiplied as floats."
+        metrics = {name: records.absent(reason, unit, higher_is_better=up) for name, (unit, up) in COSTS.items()}
+        records.write(args.out, "measurements", identity, hashes | {"metrics": metrics, "circumstances": {}})
+        log.info("nothing to measure: %s", reason)
+        return
+    metrics, circumstances = _measured(args, spec, audit)
+    body = hashes | {"metrics": metrics, "circumstances": circumstances}
+    records.write(args.out, "measurements", identity, body)
+    log.info("median latency %.1f ms at batch 1", 1000 * metrics["latency"]["value"])
+
+
+def _measured(args, spec: dict, audit: dict) -> tuple[dict, dict]:
+    import torch
+
+    from bitbudget import checkpoint, generation
+    from bitbudget.devices import choose_device
+    from bitbudget.inputs import usable_items
+    from bitbudget.measuring import efficiency, energy
+    from bitbudget.measuring.phases import PhaseTimer
+    from bitbudget.quiet import quiet_libraries
+
+    quiet_libraries()
+    device = choose_device(spec["device"])
+    circumstances = efficiency.circumstances() | {"device": device, "threads": torch.get_num_threads()}
+    family = registry.module_of("family", spec["family"])
+    made = checkpoint.manifest(args.checkpoint)
+    plan = spec["measure"]
+    items = usable_items(args.items, args.images)[: plan["items"]]
+    model = checkpoint.load(args.checkpoint, family, device)
+    processor = generation.load_processor(args.checkpoint)
+    how = generation.decoding(model, processor, plan["new_tokens"], plan["new_tokens"])
+    dtype = getattr(torch, made["dtype"])
+
+    def prepare(numbers: list[int]):
+        chosen = [items[k] for k in numbers]
+        images = [[generation.open_image(path) for path in item["images"]] for item in chosen]
+        texts = [item["question"] or spec["prompt"] for item in chosen]
+        return generation.prepare(processor, family, images, texts, device, dtype)
+
+    @torch.inference_mode()
+    def generate(inputs) -> None:
+        model.generate(**inputs, generation_config=how)
+
+    timer = PhaseTimer(model, family.VISION_MODULES, device)
+    subject = efficiency.Efficiency(timer, prepare, generate, len(items), plan, device)
+    cold = subject.cold()
+    metrics = subject.memory()
+    subject.warm_up()
+    source, no_source = energy.choose_source(device, spec["carbon"]["country"])
+    metrics |= efficiency.measure(subject, cold, source, no_source)
+    metrics["carbon_per_item"] = efficiency.carbon(metrics["energy_per_item"], **spec["carbon"])
+    for name, held in (
+        ("size_on_disk", made["size_on_disk_bytes"]),
+        ("weights_in_memory", audit["weights_bytes_in_memory"]),
+    ):
+        metrics[name] = records.metric(held / 1e6, "MB", higher_is_better=False, n=1, bytes=held)
+    return metrics, circumstances
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,80 @@
+"""Answer every item with one checkpoint, in shards that survive a crash."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from bitbudget import cli, files, records, registry
+
+log = logging.getLogger("bitbudget")
+
+
+def main() -> None:
+    """Load the checkpoint, answer what no finished shard has answered yet, and write predictions and their record."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--subset", type=Path, required=True, help="subset.json")
+    parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
+    parser.add_argument("--images", type=Path, required=True, help="images.json")
+    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards")
+    parser.add_argument("--out", type=Path, required=True, help="predictions.jsonl")
+    parser.add_argument("--record", type=Path, required=True, help="predictions.json")
+    args = parser.parse_args()
+
+    import torch
+
+    from bitbudget import checkpoint, generation, prediction
+    from bitbudget.devices import choose_device
+    from bitbudget.inputs import usable_items
+    from bitbudget.quiet import quiet_libraries
+
+    quiet_libraries()
+    spec = args.spec
+    family = registry.module_of("family", spec["family"])
+    device = choose_device(spec["device"])
+    made = checkpoint.manifest(args.checkpoint)
+    subset = files.read_json(args.subset)
+    items = usable_items(args.items, args.images)
+    asked = {key: spec[key] for key in ("condition", "prompt", "generation")}
+    images = files.sha256_of(args.images)
+    sizes = {key: spec[key] for key in ("batch_size", "shard_size")}
+    # the batch size and the device, too, change answers
+    given = {"checkpoint": made["checkpoint_hash"], "items": items, "images": images, "device": device}
+    key = files.hash_of(asked | given | sizes)
+
+    model = checkpoint.load(args.checkpoint, family, device)
+    processor = generation.load_processor(args.checkpoint)
+    how = generation.decoding(
+        model, processor, spec["generation"]["max_new_tokens"], 0, spec["generation"]["num_beams"]
+    )
+    dtype = getattr(torch, made["dtype"])
+
+    def ask(batch: list[dict]) -> list[generation.Answer]:
+        images = [[generation.open_image(path) for path in item["images"]] for item in batch]
+        texts = [item["question"] or spec["prompt"] for item in batch]
+        inputs = generation.prepare(processor, family, images, texts, device, dtype)
+        return generation.answer(model, processor, inputs, how)
+
+    rows = prediction.predict(items, ask, **sizes, folder=args.shards / key[:16])
+    files.write_jsonl(args.out, rows)
+    identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
+    body = asked | {
+        "checkpoint_hash": made["checkpoint_hash"],
+        "subset_hash": subset["subset_hash"],
+        "batch_size": spec["batch_size"],
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "n": len(rows),
+        "new_tokens": sum(row["new_tokens"] for row in rows),
+        "cut_off": sum(row["finish"] == "length" for row in rows),
+    }
+    records.write(args.record, "predictions", identity, body)
+    shutil.rmtree(args.shards)
+    log.info("%d answers, %d cut off at the token limit", body["n"], body["cut_off"])
+
+
+if __name__ == "__main__":
+    cli.run(main)
