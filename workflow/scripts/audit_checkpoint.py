@@ -34,7 +34,7 @@ def main() -> None:
     others = audit.other_parameters(model, original, family, layers)
     audit.refuse_faults(spec["precision"], layers, others)
     groups = audit.by_group(layers, others)
-    identity = {key: spec[key] for key in ("study", "model", "precision", "seed")}
+    identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {
         "checkpoint_hash": checkpoint.manifest(args.checkpoint)["checkpoint_hash"],
         "passed": True,

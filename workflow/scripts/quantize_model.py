@@ -29,7 +29,7 @@ def main() -> None:
     model = checkpoint.load_original(args.model_dir, family, spec["dtype"])
     layers, tensors = checkpoint.quantize(model, family, spec["assignment"], device)
     made = checkpoint.save(args.out, args.model_dir, model.config, tensors, layers)
-    identity = {key: spec[key] for key in ("study", "model", "precision", "seed")}
+    identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {key: spec[key] for key in ("family", "dtype", "assignment")} | {"device": device} | made
     records.write(args.out / checkpoint.MANIFEST, "checkpoint", identity, body)
     log.info(

@@ -26,6 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 REQUIRED = ("images", "annotations")
+LOCAL_FILES = ("annotations",)
 
 FILE = "annotations/captions.json"
 

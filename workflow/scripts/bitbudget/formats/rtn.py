@@ -26,7 +26,7 @@ class RoundToNearest(Format):
         "symmetric": {
             "description": "A grid symmetric about zero (2^bits - 1 levels), or from a group's least to largest value.",
             "type": "boolean",
-            "default": False,
+            "default": True,
         },
     }
 

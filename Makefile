@@ -1,0 +1,57 @@
+# make demo   sets up .venv and runs the demo study
+# make test   sets up .venv and runs every test that needs no GPU
+# On a machine without a local CPU wheel of torch, see README, "Which torch".
+
+PYTHON ?= python3
+CORES ?= 1
+PIP_ARGS ?=
+STUDY ?= demo-captioning
+
+# One environment a checkout; made anew when the lock changes.
+VENV := .venv
+READY := $(VENV)/.locked
+BIN := $(CURDIR)/$(VENV)/bin
+RUN := PATH="$(BIN):$$PATH" PYTHONNOUSERSITE=1
+
+.PHONY: help demo run test test-gpu dag lock format
+
+help:
+	@sed -n 's/^# \(make\)/\1/p' Makefile
+	@echo "make run STUDY=name, make dag, make test-gpu, make format, make lock"
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make demo PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -r requirements.lock
+	@touch $@
+
+demo: $(READY)
+	$(RUN) snakemake --cores $(CORES) --config study=demo-captioning
+
+run: $(READY)
+	$(RUN) snakemake --cores $(CORES) --config study=$(STUDY)
+
+test: $(READY)
+	$(RUN) python -m pytest tests --ignore tests/gpu
+
+test-gpu: $(READY)
+	$(RUN) python -m pytest tests/gpu
+
+# The rules as a graph, in mermaid text: GitHub and https://mermaid.live draw it.
+dag: $(READY)
+	@mkdir -p results
+	$(RUN) snakemake --rulegraph mermaid-js --config study=$(STUDY) > results/dag.mmd
+	@echo "results/dag.mmd (with graphviz: snakemake --dag | dot -Tsvg > results/dag.svg)"
+
+format: $(READY)
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+	$(RUN) snakefmt Snakefile rules
+
+lock:
+	$(PYTHON) -m venv --clear .venv-lock
+	.venv-lock/bin/python -m pip install --quiet $(PIP_ARGS) -r requirements.in
+	(sed -n '/^#/p' requirements.lock; .venv-lock/bin/python -m pip freeze | sed 's/+cpu//') > requirements.new
+	mv requirements.new requirements.lock
+	rm -rf .venv-lock

@@ -1,0 +1,61 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/images.smk"
+include: "rules/models.smk"
+include: "rules/inference.smk"
+include: "rules/scoring.smk"
+include: "rules/report.smk"
+include: "rules/demo.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        final_output(),
+
+
+# One stage of every study: `snakemake --cores 1 audits`, and so on.
+rule subsets:
+    input:
+        expand("results/{study}/subset.json", study=STUDIES),
+
+
+rule checkpoints:
+    input:
+        cells("checkpoint"),
+
+
+rule audits:
+    input:
+        cells("audit.json"),
+
+
+rule predictions:
+    input:
+        cells("{condition}/predictions.jsonl"),
+
+
+rule scores:
+    input:
+        cells("{condition}/scores.json"),
+
+
+rule measurements:
+    input:
+        cells("{condition}/measurements.json"),
+
+
+onstart:
+    hold_the_folder()
+
+
+onsuccess:
+    say_where_results_are()

@@ -1,0 +1,120 @@
+# Validation of the configuration, wildcard constraints, and what input functions share. All else is in the library.
+import json
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+
+from bitbudget.config import plan
+from bitbudget.config.dependencies import code_of
+from bitbudget.config.run import Lock, summary_lines
+from bitbudget.config.study import load_studies
+from bitbudget.errors import UserError
+from bitbudget.registry import DATASETS, FAMILIES, TRACKS
+
+
+def in_one_sentence(function, *arguments, **named):
+    """Call a function of the library; a user's mistake becomes Snakemake's error, without a traceback."""
+    try:
+        return function(*arguments, **named)
+    except UserError as fault:
+        raise WorkflowError(str(fault)) from None
+
+
+STUDIES = in_one_sentence(load_studies, config)
+
+
+def any_of(names):
+    """A wildcard's constraint: one of these names; `(?!)` matches nothing, an empty alternative would match all."""
+    return "|".join(map(re.escape, sorted(set(names)))) or "(?!)"
+
+
+wildcard_constraints:
+    study=any_of(STUDIES),
+    dataset=any_of(s["dataset"]["name"] for s in STUDIES.values()),
+    model=any_of(m for s in STUDIES.values() for m in s["models"]),
+    precision=any_of(p for s in STUDIES.values() for p in s["precisions"]),
+    condition=any_of(c for s in STUDIES.values() for c in s["conditions"]),
+
+
+# Every core that this run was given; `--dag` and the like are given none.
+ALL_CORES = workflow.resource_settings.cores or 1
+
+# A prefix takes the place of Snakemake's own, which is the first of these: without pipefail, `| tee` would hide that a
+# script failed. No package of the user's site-packages may slip into an environment, and nothing but the fetch rules
+# goes online. A script ends when the run that started it has ended (bitbudget.cli), even by `kill -9`.
+shell.prefix("set -euo pipefail; export PYTHONNOUSERSITE=1 HF_HUB_OFFLINE=1 BITBUDGET_RUN=$PPID; ")
+
+
+def final_output():
+    """What the workflow delivers: the resolved study, the table and the figures of every study picked."""
+    return [
+        path
+        for study in STUDIES
+        for path in (
+            f"results/{study}/study.resolved.yaml",
+            f"results/{study}/summary.csv",
+            *figures(f"results/{study}/figures"),
+        )
+    ]
+
+
+def figures(folder):
+    """Every figure of a study, as svg and png."""
+    return [f"{folder}/{name}.{form}" for name in plan.FIGURES for form in ("svg", "png")]
+
+
+def study_cells(name, tail):
+    """A file of every (model, precision, condition) of a study, in its order; each once."""
+    paths = [f"results/{name}/{m}/{p}/{tail.format(condition=c)}" for m, p, c in plan.cells(STUDIES[name])]
+    return list(dict.fromkeys(paths))
+
+
+def cells(tail):
+    """The same of every study."""
+    return [path for name in STUDIES for path in study_cells(name, tail)]
+
+
+def cell_of(wildcards):
+    """The model, precision and condition of a job, as far as its files are of one."""
+    return {name: wildcards[name] for name in ("model", "precision", "condition") if name in wildcards.keys()}
+
+
+def study_of(wildcards):
+    """The study of a job; asking for a model, precision or condition that it does not have gives a sentence."""
+    return in_one_sentence(plan.study_of, STUDIES, wildcards.study, **cell_of(wildcards))
+
+
+def part(function):
+    """The params function of a rule: its job's part of the study (bitbudget.config.plan), as JSON."""
+
+    def as_json(wildcards):
+        return json.dumps(function(study_of(wildcards), **cell_of(wildcards)), ensure_ascii=False)
+
+    return as_json
+
+
+def model_code(script):
+    """The params function of a rule's code: its script, and its job's family and formats, with all they import."""
+
+    def digest(wildcards):
+        return code_of(script, plan.modules(study_of(wildcards), wildcards.model, wildcards.precision))
+
+    return digest
+
+
+LOCK = Lock(Path(".snakemake/bitbudget.lock"))
+
+
+def hold_the_folder():
+    """Two runs in one folder would write the same files; the hold ends with this process, however it ends."""
+    in_one_sentence(LOCK.hold)
+
+
+def say_where_results_are():
+    """The last lines of a run."""
+    for line in summary_lines(STUDIES):
+        print(line, file=sys.stderr)

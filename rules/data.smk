@@ -1,0 +1,52 @@
+# From a data set's source to the items of a study.
+
+
+rule fetch_dataset:
+    input:
+        local=lambda w: plan.dataset_files(STUDIES, w.dataset),
+    output:
+        folder=directory("resources/datasets/{dataset}"),
+    log:
+        "logs/fetch_dataset/{dataset}.log",
+    conda:
+        "../envs/data.yaml"
+    params:
+        code=lambda w: code_of("fetch_dataset", [DATASETS[plan.dataset(STUDIES, w.dataset)["kind"]]]),
+        spec=lambda w: json.dumps(plan.dataset(STUDIES, w.dataset)),
+        partial="resources/.partial/datasets",
+    shell:
+        "HF_HUB_OFFLINE=0 python workflow/scripts/fetch_dataset.py --dataset {wildcards.dataset}"
+        " --spec {params.spec:q} --partial {params.partial} --out {output.folder} 2>&1 | tee {log}"
+
+
+rule select_subset:
+    input:
+        dataset=lambda w: f"resources/datasets/{study_of(w)['dataset']['name']}",
+        ids=lambda w: plan.ids_file(study_of(w)),
+    output:
+        subset="results/{study}/subset.json",
+        study_items="results/{study}/items.jsonl",
+    log:
+        "logs/select_subset/{study}.log",
+    conda:
+        "../envs/data.yaml"
+    params:
+        code=lambda w: code_of("select_subset", [DATASETS[study_of(w)["dataset"]["kind"]]]),
+        spec=part(plan.subset),
+    shell:
+        "python workflow/scripts/select_subset.py --dataset-dir {input.dataset} --spec {params.spec:q}"
+        " --study {wildcards.study} --out-subset {output.subset} --out-items {output.study_items} 2>&1 | tee {log}"
+
+
+rule resolve_study:
+    output:
+        "results/{study}/study.resolved.yaml",
+    log:
+        "logs/resolve_study/{study}.log",
+    conda:
+        "../envs/data.yaml"
+    params:
+        code=code_of("resolve_study"),
+        spec=part(lambda study: study),
+    shell:
+        "python workflow/scripts/resolve_study.py --spec {params.spec:q} --out {output} 2>&1 | tee {log}"

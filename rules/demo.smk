@@ -1,0 +1,18 @@
+# The demo model's recipe. Nothing depends on it: the trained weights are in the repository, and a clone never retrains.
+
+
+rule train_demo_vlm:
+    output:
+        folder=directory("resources/trained/demo-vlm"),
+    log:
+        "logs/train_demo_vlm.log",
+    conda:
+        "../envs/inference.yaml"
+    threads: ALL_CORES
+    params:
+        code=code_of("train_demo_vlm"),
+        # training takes half an hour and goes on from its last 200 steps if it is interrupted
+        work="resources/.partial/trained/demo-vlm",
+    shell:
+        "(python workflow/scripts/train_demo_vlm.py --out {params.work}"
+        " && mkdir -p $(dirname {output.folder}) && mv {params.work} {output.folder}) 2>&1 | tee {log}"

@@ -1,0 +1,55 @@
+# Quality and speed are separate passes over the same audited checkpoint.
+
+
+rule predict:
+    input:
+        checkpoint=rules.quantize_model.output.checkpoint,
+        audit=rules.audit_checkpoint.output,
+        subset=rules.select_subset.output.subset,
+        study_items=rules.select_subset.output.study_items,
+        images=rules.resize_images.output.record,
+    output:
+        predictions="results/{study}/{model}/{precision}/{condition}/predictions.jsonl",
+        record="results/{study}/{model}/{precision}/{condition}/predictions.json",
+    log:
+        "logs/predict/{study}.{model}.{precision}.{condition}.log",
+    conda:
+        "../envs/inference.yaml"
+    threads: ALL_CORES
+    resources:
+        gpu=1,
+    params:
+        code=model_code("predict"),
+        spec=part(plan.prediction),
+        # Snakemake deletes the outputs of a failed job; finished shards must outlive it
+        shards="resources/.partial/predictions/{study}/{model}/{precision}/{condition}",
+    shell:
+        "python workflow/scripts/predict.py --checkpoint {input.checkpoint} --subset {input.subset}"
+        " --items {input.study_items} --images {input.images} --spec {params.spec:q} --shards {params.shards}"
+        " --out {output.predictions} --record {output.record} 2>&1 | tee {log}"
+
+
+rule measure_efficiency:
+    input:
+        checkpoint=rules.quantize_model.output.checkpoint,
+        audit=rules.audit_checkpoint.output,
+        subset=rules.select_subset.output.subset,
+        study_items=rules.select_subset.output.study_items,
+        images=rules.resize_images.output.record,
+    output:
+        "results/{study}/{model}/{precision}/{condition}/measurements.json",
+    log:
+        "logs/measure_efficiency/{study}.{model}.{precision}.{condition}.log",
+    conda:
+        "../envs/inference.yaml"
+    # All cores, so that no other job runs beside it at any --cores.
+    threads: ALL_CORES
+    resources:
+        gpu=1,
+    params:
+        code=model_code("measure_efficiency"),
+        spec=part(plan.measurement),
+    shell:
+        "python workflow/scripts/measure_efficiency.py --checkpoint {input.checkpoint} --audit {input.audit}"
+        " --subset {input.subset} --items {input.study_items} --images {input.images} --spec {params.spec:q}"
+        " --out {output} 2>&1 | tee {log}"

@@ -1,0 +1,60 @@
+# A model's snapshot, its checkpoint in each precision, and the proof that the checkpoint is what its name says.
+
+
+rule fetch_model:
+    input:
+        local=lambda w: plan.local_model(STUDIES, w.model),
+    output:
+        folder=directory("resources/models/{model}"),
+    log:
+        "logs/fetch_model/{model}.log",
+    conda:
+        "../envs/inference.yaml"
+    params:
+        code=lambda w: code_of("fetch_model", [FAMILIES[plan.model(STUDIES, w.model)["family"]]]),
+        spec=lambda w: json.dumps(plan.model(STUDIES, w.model)),
+        partial="resources/.partial/models/{model}",
+    shell:
+        "HF_HUB_OFFLINE=0 python workflow/scripts/fetch_model.py --model {wildcards.model} --spec {params.spec:q}"
+        " --partial {params.partial} --out {output.folder} 2>&1 | tee {log}"
+
+
+rule quantize_model:
+    input:
+        model="resources/models/{model}",
+    output:
+        checkpoint=directory("results/{study}/{model}/{precision}/checkpoint"),
+    log:
+        "logs/quantize_model/{study}.{model}.{precision}.log",
+    conda:
+        "../envs/inference.yaml"
+    threads: ALL_CORES
+    resources:
+        gpu=1,
+    params:
+        code=model_code("quantize_model"),
+        spec=part(plan.quantization),
+    shell:
+        "python workflow/scripts/quantize_model.py --model-dir {input.model} --spec {params.spec:q}"
+        " --out {output.checkpoint} 2>&1 | tee {log}"
+
+
+rule audit_checkpoint:
+    input:
+        model="resources/models/{model}",
+        checkpoint=rules.quantize_model.output.checkpoint,
+    output:
+        "results/{study}/{model}/{precision}/audit.json",
+    log:
+        "logs/audit_checkpoint/{study}.{model}.{precision}.log",
+    conda:
+        "../envs/inference.yaml"
+    threads: ALL_CORES
+    resources:
+        gpu=1,
+    params:
+        code=model_code("audit_checkpoint"),
+        spec=part(plan.quantization),
+    shell:
+        "python workflow/scripts/audit_checkpoint.py --checkpoint {input.checkpoint} --model-dir {input.model}"
+        " --spec {params.spec:q} --out {output} 2>&1 | tee {log}"

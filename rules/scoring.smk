@@ -1,0 +1,58 @@
+# From answers to quality.
+
+
+rule filter_paraphrases:
+    input:
+        study_items=rules.select_subset.output.study_items,
+    output:
+        "results/{study}/meteor_paraphrases.gz",
+    log:
+        "logs/filter_paraphrases/{study}.log",
+    conda:
+        "../envs/scoring.yaml"
+    params:
+        code=code_of("filter_paraphrases"),
+    shell:
+        "python workflow/scripts/filter_paraphrases.py --items {input.study_items} --out {output} 2>&1 | tee {log}"
+
+
+rule score:
+    input:
+        study_items=rules.select_subset.output.study_items,
+        images=rules.resize_images.output.record,
+        predictions=rules.predict.output.predictions,
+        record=rules.predict.output.record,
+        paraphrases=rules.filter_paraphrases.output,
+    output:
+        scores="results/{study}/{model}/{precision}/{condition}/scores.json",
+        item_scores="results/{study}/{model}/{precision}/{condition}/item_scores.jsonl",
+    log:
+        "logs/score/{study}.{model}.{precision}.{condition}.log",
+    conda:
+        "../envs/scoring.yaml"
+    params:
+        code=lambda w: code_of("score", [TRACKS[study_of(w)["track"]]]),
+        spec=part(plan.scoring),
+    shell:
+        "python workflow/scripts/score.py --items {input.study_items} --images {input.images}"
+        " --predictions {input.predictions} --record {input.record} --paraphrases {input.paraphrases}"
+        " --spec {params.spec:q} --out {output.scores} --out-items {output.item_scores} 2>&1 | tee {log}"
+
+
+rule score_blind:
+    input:
+        subset=rules.select_subset.output.subset,
+        study_items=rules.select_subset.output.study_items,
+        paraphrases=rules.filter_paraphrases.output,
+    output:
+        "results/{study}/blind.json",
+    log:
+        "logs/score_blind/{study}.log",
+    conda:
+        "../envs/scoring.yaml"
+    params:
+        code=lambda w: code_of("score_blind", [TRACKS[study_of(w)["track"]]]),
+        spec=part(plan.blind_scoring),
+    shell:
+        "python workflow/scripts/score_blind.py --subset {input.subset} --items {input.study_items}"
+        " --paraphrases {input.paraphrases} --spec {params.spec:q} --out {output} 2>&1 | tee {log}"

@@ -1,0 +1,157 @@
+"""The digest of a job's code: an edited file changes the jobs that use it, and no others."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from pathlib import Path
+
+import pytest
+from config_folder import ROOT
+
+from bitbudget import registry
+from bitbudget.config import dependencies, plan
+from bitbudget.config.study import load_studies
+
+SCRIPTS = ROOT / "workflow/scripts"
+CELL_STEPS = ("quantize_model", "audit_checkpoint", "predict", "measure_efficiency")
+
+
+class Library:
+    """A copy of the scripts and the library that a test may edit."""
+
+    def __init__(self, folder: Path, study: dict):
+        shutil.copytree(SCRIPTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        self.folder, self.study = folder, study
+
+    def edit(self, name: str, text: str = "# edited\n") -> None:
+        path = self.folder / name
+        assert path.is_file()
+        path.write_text(path.read_text() + text)
+        dependencies._imports.cache_clear()
+
+    def digests(self) -> dict[str, str]:
+        """The digest of every rule; of those on one precision, that of each of the study's precisions."""
+        study = self.study
+        reader = registry.DATASETS[study["dataset"]["kind"]]
+        track = registry.TRACKS[study["track"]]
+        steps = {
+            "fetch_dataset": [reader],
+            "select_subset": [reader],
+            "fetch_images": [],
+            "resize_images": [],
+            "fetch_model": [registry.FAMILIES["llava"]],
+            "resolve_study": [],
+            "filter_paraphrases": [],
+            "score": [track],
+            "summarize_study": [track],
+            "plot_figures": [track],
+        }
+        found = {step: dependencies.code_of(step, modules) for step, modules in steps.items()}
+        for model, precision, _ in plan.cells(study):
+            for step in CELL_STEPS:
+                found[f"{step} {precision}"] = dependencies.code_of(step, plan.modules(study, model, precision))
+        return found
+
+    def changed_by(self, *names: str) -> set[str]:
+        before = self.digests()
+        for name in names:
+            self.edit(name)
+        after = self.digests()
+        return {key for key in before if before[key] != after[key]}
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
+    monkeypatch.chdir(ROOT)
+    study = load_studies({"study": "demo-captioning"})["demo-captioning"]
+    monkeypatch.setattr(dependencies, "SCRIPTS", tmp_path / "scripts")
+    dependencies._imports.cache_clear()
+    return Library(tmp_path / "scripts", study)
+
+
+def names_of(files: list[Path]) -> set[str]:
+    return {str(path.relative_to(dependencies.SCRIPTS)) for path in files}
+
+
+def test_figures_code_changes_only_plot_figures(library: Library) -> None:
+    for name in ("__init__", "tradeoff", "style"):
+        assert library.changed_by(f"bitbudget/figures/{name}.py") == {"plot_figures"}
+
+
+def test_a_formats_code_changes_only_the_precisions_that_use_it(library: Library) -> None:
+    wanted = {f"{step} nf4-language" for step in CELL_STEPS}
+    assert library.changed_by("bitbudget/formats/bnb_nf4.py") == wanted
+    wanted = {f"{step} int8-{part}" for step in CELL_STEPS for part in ("language", "vision", "language-vision")}
+    assert library.changed_by("bitbudget/formats/bnb_int8.py") == wanted
+    wanted = {f"{step} rtn-{bits}-language" for step in CELL_STEPS for bits in (2, 3)}
+    assert library.changed_by("bitbudget/formats/rtn.py") == wanted
+
+
+def test_the_registry_changes_nothing(library: Library) -> None:
+    assert library.changed_by("bitbudget/registry.py") == set()
+
+
+def test_the_config_code_changes_nothing(library: Library) -> None:
+    names = [f"bitbudget/config/{path.name}" for path in (library.folder / "bitbudget/config").glob("*.py")]
+    assert library.changed_by(*names) == set()
+
+
+def test_a_script_changes_its_own_rule(library: Library) -> None:
+    assert library.changed_by("resize_images.py") == {"resize_images"}
+    assert library.changed_by("predict.py") == {key for key in library.digests() if key.startswith("predict ")}
+
+
+def test_a_reader_changes_only_what_reads_the_data_set(library: Library) -> None:
+    assert library.changed_by("bitbudget/datasets/demo_scenes.py") == {"fetch_dataset", "select_subset"}
+    assert library.changed_by("bitbudget/datasets/nocaps.py") == set()
+
+
+def test_another_family_changes_nothing(library: Library) -> None:
+    assert library.changed_by("bitbudget/families/qwen2_vl.py") == set()
+    steps = {f"{step} {precision}" for step in CELL_STEPS for precision in library.study["precisions"]}
+    assert library.changed_by("bitbudget/families/llava.py") == steps | {"fetch_model"}
+
+
+def test_the_caption_metrics_change_only_scoring(library: Library) -> None:
+    changed = library.changed_by("bitbudget/caption_metrics.py")
+    assert {"filter_paraphrases", "score"} <= changed
+    assert not any(key.startswith(CELL_STEPS) for key in changed)
+
+
+def test_a_comment_counts_and_a_date_does_not(library: Library) -> None:
+    before = library.digests()
+    (library.folder / "predict.py").touch()
+    assert library.digests() == before
+
+
+def test_a_module_imported_inside_a_function_is_found(library: Library) -> None:
+    assert "bitbudget/checkpoint.py" in names_of(dependencies.files_of("quantize_model"))
+    assert "bitbudget/formats/simulated.py" in names_of(dependencies.files_of("predict", ["bitbudget.formats.rtn"]))
+
+
+def test_the_init_files_of_packages_count(library: Library) -> None:
+    found = names_of(dependencies.files_of("plot_figures"))
+    assert {"bitbudget/__init__.py", "bitbudget/figures/__init__.py"} <= found
+
+
+def test_a_new_import_is_followed(library: Library) -> None:
+    (library.folder / "bitbudget/new.py").write_text("")
+    library.edit("bitbudget/images.py", "\n\ndef late():\n    from bitbudget import new\n    return new\n")
+    assert "bitbudget/new.py" in names_of(dependencies.files_of("resize_images"))
+    assert library.changed_by("bitbudget/new.py") == {"resize_images"}
+
+
+def test_every_registered_module_is_a_file() -> None:
+    for names in registry.KINDS.values():
+        for module in names.values():
+            assert SCRIPTS.joinpath(*module.split(".")).with_suffix(".py").is_file()
+
+
+@pytest.mark.parametrize("path", sorted(SCRIPTS.rglob("*.py")), ids=lambda path: str(path.relative_to(SCRIPTS)))
+def test_no_file_of_the_library_uses_an_import_that_would_not_be_followed(path: Path) -> None:
+    """Relative imports, and names from the whole package at once, are not resolved by `dependencies`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level
+            assert all(alias.name != "*" for alias in node.names)

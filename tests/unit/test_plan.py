@@ -1,0 +1,135 @@
+"""What each rule is told: its own part of the study, and nothing that would rerun it without need."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from config_folder import ConfigFolder
+
+from bitbudget.config import plan
+from bitbudget.config.study import load_studies
+from bitbudget.errors import UserError
+
+CELL = ("demo-vlm", "nf4-language", "zero-shot")
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConfigFolder:
+    monkeypatch.chdir(tmp_path)
+    return ConfigFolder(tmp_path)
+
+
+def parts(study: dict[str, Any]) -> dict[str, str]:
+    """Every rule's part of the study, as it stands among the rule's parameters."""
+    model, precision, _ = CELL
+    found = {
+        "fetch_dataset": plan.dataset({study["study"]: study}, study["dataset"]["name"]),
+        "select_subset": plan.subset(study),
+        "fetch_images": plan.image_fetching(study),
+        "resize_images": plan.image_resizing(study),
+        "fetch_model": plan.model({study["study"]: study}, model),
+        "quantize_model": plan.quantization(study, model, precision),
+        "predict": plan.prediction(study, *CELL),
+        "measure_efficiency": plan.measurement(study, *CELL),
+        "score": plan.scoring(study, *CELL),
+        "plot_figures": plan.overview(study),
+    }
+    return {rule: json.dumps(part) for rule, part in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("keys", "rules"),
+    [
+        ({"prompt": "What is it?"}, {"predict", "measure_efficiency"}),
+        ({"generation": {"max_new_tokens": 8}}, {"predict"}),
+        ({"batch_size": 3}, {"predict"}),
+        ({"shard_size": 3}, {"predict"}),
+        ({"measure": {"repeats": 1}}, {"measure_efficiency"}),
+        ({"carbon": {"country": "NOR"}}, {"measure_efficiency"}),
+        ({"description": "why"}, {"plot_figures"}),
+        ({"images": {"max_side": 99}}, {"resize_images"}),
+        ({"images": {"downloads": 2}}, {"fetch_images"}),
+        ({"device": "cpu"}, {"quantize_model", "predict", "measure_efficiency"}),
+        ({"dataset": {"name": "demo-scenes", "subset": 7}}, {"select_subset"}),
+        ({"dataset": {"name": "demo-scenes", "options": {"images": 9}}}, {"fetch_dataset", "select_subset"}),
+        ({"precisions": ["float16", "nf4-language"]}, {"plot_figures"}),
+    ],
+)
+def test_a_changed_key_changes_the_rules_that_depend_on_it(keys: dict, rules: set[str], config: ConfigFolder) -> None:
+    more = {"precisions": ["float16", "nf4-language", "int8-language"]}
+    before, after = parts(config.resolved(**more)), parts(config.resolved(**(more | keys)))
+    assert {rule for rule in before if before[rule] != after[rule]} == rules
+
+
+def test_every_part_is_json_and_names_its_job(config: ConfigFolder) -> None:
+    found = parts(config.resolved(precisions=["float16", "nf4-language"]))
+    named = json.loads(found["predict"])
+    assert [named[key] for key in ("study", "model", "precision", "condition")] == ["mine", *CELL]
+
+
+def test_the_float_format_beside_quantized_layers_is_the_baselines(config: ConfigFolder) -> None:
+    study = config.resolved(precisions=["bfloat16", "nf4-language"])
+    assert plan.quantization(study, "demo-vlm", "nf4-language")["dtype"] == "bfloat16"
+
+
+def test_simulated_formats_are_named(config: ConfigFolder) -> None:
+    study = config.resolved(precisions=["bfloat16", "rtn-3-language", "nf4-language"])
+    assert plan.simulated(study, "demo-vlm", "rtn-3-language") == ["rtn-3"]
+    assert plan.simulated(study, "demo-vlm", "nf4-language") == []
+
+
+def test_the_modules_of_a_job_are_its_family_and_its_formats(config: ConfigFolder) -> None:
+    study = config.resolved(precisions=["bfloat16", "int8-vision-nf4-language"])
+    assert plan.modules(study, "demo-vlm", "int8-vision-nf4-language") == [
+        "bitbudget.families.llava",
+        "bitbudget.formats.bnb_int8",
+        "bitbudget.formats.bnb_nf4",
+        "bitbudget.formats.floats",
+    ]
+
+
+def test_cells_are_every_combination_in_the_studys_order(config: ConfigFolder) -> None:
+    study = config.resolved(models=["demo-vlm", "smolvlm-256m"], precisions=["float16", "nf4-language"])
+    assert [cell[:2] for cell in plan.cells(study)] == [
+        ("demo-vlm", "float16"),
+        ("demo-vlm", "nf4-language"),
+        ("smolvlm-256m", "float16"),
+        ("smolvlm-256m", "nf4-language"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        ({"model": "other"}, "study mine has no model 'other'; known are demo-vlm."),
+        ({"precision": "nf4"}, "study mine has no precision 'nf4'; known are float16, nf4-language."),
+        ({"precision": "nf4-langauge"}, "study mine has no precision 'nf4-langauge'; did you mean nf4-language?"),
+        ({"condition": "4-shot"}, "study mine has no condition '4-shot'; did you mean zero-shot?"),
+    ],
+)
+def test_a_cell_that_a_study_does_not_have_is_refused(cell: dict, sentence: str, config: ConfigFolder) -> None:
+    studies = {"mine": config.resolved(precisions=["float16", "nf4-language"])}
+    with pytest.raises(UserError) as caught:
+        plan.study_of(studies, "mine", **cell)
+    assert str(caught.value) == sentence
+
+
+def test_an_ids_file_is_an_input(config: ConfigFolder) -> None:
+    Path("ids.txt").write_text("1\n")
+    assert plan.ids_file(config.resolved(dataset={"name": "demo-scenes", "subset": {"ids": "ids.txt"}})) == ["ids.txt"]
+    assert plan.ids_file(config.resolved()) == []
+
+
+def test_the_weights_of_a_local_model_are_inputs_and_a_hub_model_has_none(config: ConfigFolder) -> None:
+    studies = {"mine": config.resolved(models=["demo-vlm", "smolvlm-256m"])}
+    folder = "demo/models/demo-vlm"
+    assert {f"{folder}/config.json", f"{folder}/model.safetensors"} <= set(plan.local_model(studies, "demo-vlm"))
+    assert plan.local_model(studies, "smolvlm-256m") == []
+
+
+def test_every_resolved_study_is_plain_json(config: ConfigFolder) -> None:
+    study = load_studies({"study": "demo-captioning"})["demo-captioning"]
+    assert json.loads(json.dumps(study)) == study

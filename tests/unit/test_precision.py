@@ -1,0 +1,109 @@
+"""A precision for a model family: every group's format, or one sentence why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from config_folder import ConfigFolder
+
+from bitbudget.config.precision import float_format
+
+PRECISIONS = "config/precisions.yaml"
+GROUPS = ["vision", "projector", "embeddings", "language", "language.attention", "language.mlp", "head"]
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConfigFolder:
+    monkeypatch.chdir(tmp_path)
+    return ConfigFolder(tmp_path)
+
+
+def assigned(config: ConfigFolder, **groups: Any) -> dict[str, Any]:
+    """What each group of the demo model gets under this precision, beside float16."""
+    config.add("precisions", own={name.replace("__", "."): value for name, value in groups.items()})
+    return config.resolved(precisions=["float16", "own"])["assignments"]["demo-vlm"]["own"]
+
+
+def refusal(config: ConfigFolder, **groups: Any) -> str:
+    config.add("precisions", own={name.replace("__", "."): value for name, value in groups.items()})
+    return config.refusal(precisions=["float16", "own"])
+
+
+def test_a_group_that_is_not_named_keeps_the_baselines_format(config: ConfigFolder) -> None:
+    found = assigned(config, language="bnb-nf4")
+    nf4 = {"format": "bnb-nf4", "double_quant": False}
+    quantized = {"language", "language.attention", "language.mlp"}
+    assert found == {group: nf4 if group in quantized else {"format": "float16"} for group in GROUPS}
+
+
+def test_a_nested_group_takes_its_own_format(config: ConfigFolder) -> None:
+    found = assigned(config, language="bnb-nf4", language__attention={"format": "bnb-int8", "threshold": 0})
+    assert found["language.attention"] == {"format": "bnb-int8", "threshold": 0}
+    assert found["language.mlp"]["format"] == "bnb-nf4"
+
+
+@pytest.mark.parametrize(
+    ("groups", "sentence"),
+    [
+        ({"language": "bnb-nf5"}, "own.language: there is no format 'bnb-nf5'; did you mean bnb-nf4?"),
+        (
+            {"language": {"format": "bnb-int8", "treshold": 6}},
+            "own.language (bnb-int8): there is no key `treshold`; did you mean `threshold`?",
+        ),
+        (
+            {"language": {"format": "bnb-int8", "threshold": -1}},
+            "own.language (bnb-int8): `threshold` is -1, and must be at least 0 (Activation columns with",
+        ),
+        (
+            {"language": {"format": "bnb-nf4", "double_quant": "yes"}},
+            "own.language (bnb-nf4): `double_quant` is 'yes', and must be true or false (Quantize the",
+        ),
+        (
+            {"language": {"format": "torchao-int4", "group_size": 48}},
+            "own.language (torchao-int4): `group_size` is 48, and must be one of 32, 64, 128 (Weights that share",
+        ),
+        (
+            {"language": {"format": "torchao-int8", "group_size": 64}},
+            "own.language (torchao-int8): there is no key `group_size`, nor any other; remove it.",
+        ),
+        (
+            {"embeddings": "bnb-int8"},
+            "own: embeddings are looked up, not multiplied, so bnb-int8 cannot hold them; leave them out "
+            "(and name the other groups in place of `all`).",
+        ),
+        ({"all": "bnb-int8"}, "own: embeddings are looked up, not multiplied, so bnb-int8 cannot hold them"),
+        (
+            {"vision": "bfloat16"},
+            "own: bfloat16 and float16 cannot stand in one model, whose activations have one dtype; leave the groups "
+            "out that are not quantized, so that they keep the baseline's float16, or change the study's baseline.",
+        ),
+    ],
+)
+def test_a_wrong_assignment_is_one_sentence(groups: dict, sentence: str, config: ConfigFolder) -> None:
+    assert refusal(config, **groups).startswith(f"{PRECISIONS}, {sentence}")
+
+
+@pytest.mark.parametrize("group", ["visoin", "backbone", "language.norm"])
+def test_a_group_that_the_family_does_not_have_is_named(group: str, config: ConfigFolder) -> None:
+    found = refusal(config, **{group: "bnb-int8"})
+    assert found.startswith(f"{PRECISIONS}, own: ")
+    assert repr(group) in found
+    assert all(name in found for name in GROUPS)
+
+
+@pytest.mark.parametrize("baseline", ["nf4-language", "int8-language-vision"])
+def test_a_baseline_that_is_not_one_float_format_is_refused(baseline: str, config: ConfigFolder) -> None:
+    wanted = (
+        f"{PRECISIONS}, {baseline}: the baseline must hold every group in one float format, as {{all: float16}} does; "
+        "name float16, bfloat16 or float32 as the study's baseline."
+    )
+    assert config.refusal(precisions=[baseline], baseline=baseline) == wanted
+
+
+def test_the_float_format_of_a_model_is_its_own(config: ConfigFolder) -> None:
+    study = config.resolved(precisions=["bfloat16", "nf4-language"])["assignments"]["demo-vlm"]
+    assert float_format(study["nf4-language"], study["bfloat16"]) == "bfloat16"
+    quantized = {"backbone": {"format": "bnb-nf4"}}  # a model of which nothing is left in a float format
+    assert float_format(quantized, {"backbone": {"format": "float16"}}) == "float16"

@@ -1,0 +1,253 @@
+"""A study, resolved: what every wrong name and every impossible combination is answered with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from config_folder import ROOT, ConfigFolder
+
+from bitbudget.config.run import summary_lines
+from bitbudget.config.study import load_studies
+
+HUB_MODEL: dict[str, Any] = {"hub": "owner/name", "family": "llava", "licence": "MIT"}
+MINE = "config/studies/mine.yaml"
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConfigFolder:
+    monkeypatch.chdir(tmp_path)
+    return ConfigFolder(tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "config/studies").glob("*.yaml")))
+def test_every_study_of_the_repository_resolves_or_asks_for_a_licence(
+    name: str, config: ConfigFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Path(f"config/studies/{name}.yaml").read_text()
+    if "llava-1.5" in text and "\naccept_licences:" not in text:
+        assert "restricted licence" in config.refusal({"study": name})
+    else:
+        assert load_studies({"study": name})[name]["study"] == name
+
+
+def test_a_list_of_studies_keeps_its_order(config: ConfigFolder) -> None:
+    assert list(load_studies({"study": ["mine", "demo-captioning"]})) == ["mine", "demo-captioning"]
+
+
+def test_an_unknown_study_suggests_the_closest(config: ConfigFolder) -> None:
+    wanted = (
+        "there is no study 'demo-captoning' (config/studies/demo-captoning.yaml does not exist); "
+        "did you mean demo-captioning?"
+    )
+    assert config.refusal({"study": "demo-captoning"}) == wanted
+    assert "'a/../b'" in config.refusal({"study": "a/../b"})
+
+
+@pytest.mark.parametrize("name", ["Mine", "my study", "my_study"])
+def test_a_study_with_capitals_or_blanks_is_refused(name: str, config: ConfigFolder) -> None:
+    config.write_study(name)
+    wanted = f"config/studies/{name}.yaml: `study` is '{name}', which does not fit: The study's name: small letters"
+    assert config.refusal({"study": name}).startswith(wanted)
+
+
+def test_a_study_in_a_folder_is_refused(config: ConfigFolder) -> None:
+    Path("config/studies/a").mkdir()
+    config.write_study("a/b")
+    assert "`study` is 'a/b', which does not fit" in config.refusal({"study": "a/b"})
+
+
+def test_a_study_of_another_name_than_its_file_is_refused(config: ConfigFolder) -> None:
+    Path(MINE).write_text(Path(MINE).read_text().replace("study: mine", "study: yours"))
+    assert config.refusal() == f"{MINE}: `study` is 'yours', and must be the file's name, 'mine'."
+
+
+def test_an_empty_study_file_says_what_is_missing(config: ConfigFolder) -> None:
+    Path(MINE).write_text("")
+    assert config.refusal() == f"{MINE}: the key `study` is missing; add it."
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"track": "captionning"}, "there is no track 'captionning'; did you mean captioning?"),
+        (
+            {"models": ["demo-vml"]},
+            "there is no model 'demo-vml' in config/models.yaml; did you mean demo-vlm?",
+        ),
+        ({"precisions": ["int8-langauge"]}, "there is no precision 'int8-langauge'; did you mean int8-language?"),
+        ({"dataset": {"name": "demo-scene"}}, "there is no data set 'demo-scene' (files of your own need"),
+        ({"dataset": {"name": "photos"}}, "there is no data set 'photos' (files of your own need `kind: local"),
+        (
+            {"dataset": {"name": "photos", "kind": "local-caption"}},
+            "there is no kind of data set 'local-caption'; did you mean local-captions?",
+        ),
+        (
+            {"dataset": {"name": "nocaps", "kind": "local-captions"}},
+            "data set 'nocaps' is of kind nocaps in config/datasets.yaml; choose another name for your own.",
+        ),
+        (
+            {"dataset": {"name": "demo-scenes", "split": "test"}},
+            "data set 'demo-scenes' has no split 'test'; choose one of val.",
+        ),
+        (
+            {"dataset": {"name": "demo-scenes", "options": {"image": 3}}},
+            "options of data set 'demo-scenes': there is no key `image`; did you mean `images`?",
+        ),
+        (
+            {"dataset": {"name": "demo-scenes", "options": {"images": 0}}},
+            "options of data set 'demo-scenes': `images` is 0, and must be at least 1 (How many pictures to make",
+        ),
+        (
+            {"dataset": {"name": "photos", "kind": "local-captions", "options": {"images": "x"}}},
+            "options of data set 'photos': the key `annotations` is missing; add it.",
+        ),
+        (
+            {"dataset": {"name": "set", "kind": "hub-captions", "options": {"repo": "a/b"}}},
+            "data set 'set' needs its split; add `split` to the study's dataset.",
+        ),
+        (
+            {"dataset": {"name": "demo-scenes", "subset": {"ids": "no/ids.txt"}}},
+            "the ids file no/ids.txt does not exist; write one id a line, or give a number.",
+        ),
+        (
+            {"conditions": ["zero-shots"]},
+            "track captioning has no condition 'zero-shots'; choose among zero-shot.",
+        ),
+        (
+            {"baseline": "bfloat16"},
+            "the baseline 'bfloat16' is not among the study's precisions; add it.",
+        ),
+        (
+            {"models": ["phi-3.5-vision"]},
+            "model 'phi-3.5-vision' cannot be used yet: Phi-3.5-vision runs only with remote code",
+        ),
+        ({"models": ["bunny"]}, "model 'bunny' cannot be used yet: Bunny runs only with remote code"),
+        (
+            {"models": ["llava-1.5-7b"]},
+            "model 'llava-1.5-7b' stands under the restricted licence llama2; read it, and add "
+            "`accept_licences: [llava-1.5-7b]` to the study if you accept its terms.",
+        ),
+    ],
+)
+def test_a_wrong_name_or_combination_is_one_sentence(keys: dict, sentence: str, config: ConfigFolder) -> None:
+    found = config.refusal(**keys)
+    assert found.startswith(MINE)
+    assert found.removeprefix(MINE).lstrip(":, ").startswith(sentence)
+
+
+def test_do_sample_and_no_beams_are_refused(config: ConfigFolder) -> None:
+    assert "`generation.do_sample` is true, and must be false" in config.refusal(generation={"do_sample": True})
+    assert "`generation.num_beams` is 0, and must be at least 1" in config.refusal(generation={"num_beams": 0})
+
+
+def test_a_restricted_licence_that_is_accepted_passes(config: ConfigFolder) -> None:
+    assert "llava-1.5-7b" in config.resolved(models=["llava-1.5-7b"], accept_licences=["llava-1.5-7b"])["models"]
+
+
+def test_accepting_a_licence_of_no_model_of_the_study_is_refused(config: ConfigFolder) -> None:
+    wanted = (
+        f"{MINE}: `accept_licences` names 'llava-1.5-7', which is no model of this study; remove it, or correct it."
+    )
+    assert config.refusal(accept_licences=["llava-1.5-7"]) == wanted
+
+
+def test_remote_code_without_a_revision_is_refused(config: ConfigFolder) -> None:
+    config.add("models", remote=HUB_MODEL | {"trust_remote_code": True})
+    wanted = (
+        "config/models.yaml: model 'remote' would run code from the Hub without a pinned revision; "
+        "read that code and name its commit in `revision`."
+    )
+    assert config.refusal(models=["remote"]) == wanted
+    config.add("models", pinned=HUB_MODEL | {"trust_remote_code": True, "revision": "0123456789" * 4})
+    assert config.resolved(models=["pinned"])["models"]["pinned"]["trust_remote_code"]
+
+
+def test_a_local_model_that_is_not_there_is_refused(config: ConfigFolder) -> None:
+    config.add("models", gone={"local": "no/such", "family": "llava", "licence": "MIT"})
+    wanted = (
+        "config/models.yaml: model 'gone' is to come from no/such, which has no config.json; correct its `local` path."
+    )
+    assert config.refusal(models=["gone"]) == wanted
+
+
+def test_an_unknown_family_is_refused(config: ConfigFolder) -> None:
+    config.add("models", odd=HUB_MODEL | {"family": "lava"})
+    wanted = "config/models.yaml: model 'odd' is of family 'lava', which does not exist; did you mean llava?"
+    assert config.refusal(models=["odd"]) == wanted
+
+
+@pytest.mark.parametrize("name", ["images", "figures"])
+def test_a_model_named_as_a_folder_of_the_study_is_refused(name: str, config: ConfigFolder) -> None:
+    config.add("models", **{name: HUB_MODEL})
+    assert config.refusal(models=[name]) == f"config/models.yaml: {name!r} is a reserved name; choose another."
+
+
+def test_a_precision_named_as_a_folder_of_the_study_is_refused(config: ConfigFolder) -> None:
+    config.add("precisions", checkpoint={"all": "float16"})
+    wanted = "config/precisions.yaml: 'checkpoint' is a reserved name; choose another."
+    assert config.refusal(precisions=["checkpoint"]) == wanted
+
+
+def test_two_studies_may_not_read_one_data_set_in_two_ways(config: ConfigFolder) -> None:
+    config.write_study("one", dataset={"name": "demo-scenes", "options": {"images": 30}})
+    wanted = (
+        "the studies one and mine give data set 'demo-scenes' different options; "
+        "give one of the two another name (with its `kind`)."
+    )
+    assert config.refusal({"study": ["one", "mine"]}) == wanted
+    config.write_study("one", dataset={"name": "few-scenes", "kind": "demo-scenes", "options": {"images": 30}})
+    assert len(load_studies({"study": ["one", "mine"]})) == 2
+
+
+def test_a_missing_table_is_named(config: ConfigFolder) -> None:
+    Path("config/models.yaml").unlink()
+    assert config.refusal() == "config/models.yaml does not exist; write it, or name another file."
+
+
+def test_options_of_the_study_stand_over_those_of_the_table(config: ConfigFolder) -> None:
+    data = config.resolved(dataset={"name": "demo-scenes", "options": {"images": 30}})["dataset"]
+    assert data["options"] == {"images": 30, "seed": 0}
+    assert data["licence"] == "CC0-1.0"
+
+
+def test_a_data_set_of_ones_own_needs_no_entry(config: ConfigFolder) -> None:
+    Path("ids.txt").write_text("1\n")
+    options = {"images": "photos", "annotations": "photos/captions.json"}
+    own = {"name": "photos", "kind": "local-captions", "options": options, "subset": {"ids": "ids.txt"}}
+    data = config.resolved(dataset=own)["dataset"]
+    assert (data["split"], data["options"]) == ("all", options)
+
+
+def test_the_summary_names_what_differs_between_rows(config: ConfigFolder) -> None:
+    study = config.resolved(precisions=["float16", "nf4-language"])
+    Path("results/mine").mkdir(parents=True)
+    table = Path("results/mine/summary.csv")
+    head = "model,condition,precision,CIDEr,size_on_disk_MB,latency_median_s\n"
+    table.write_text(head + "m,zero-shot,float16,0.91234,12.5,0.1\nm,zero-shot,nf4-language,0.9,,\n")
+    assert summary_lines({"mine": study}) == [
+        "",
+        "study mine: results/mine/",
+        "  precision            CIDEr    MB on disk      s/answer",
+        "  float16             0.9123          12.5           0.1",
+        "  nf4-language           0.9  not measured  not measured",
+        "  table: results/mine/summary.csv   figures: results/mine/figures/",
+    ]
+    study["models"]["other"] = study["models"]["demo-vlm"]
+    table.write_text(head + "m,zero-shot,float16,1,1,1\nother,zero-shot,float16,1,1,1\n")
+    assert "  other  float16               1             1             1" in summary_lines({"mine": study})
+
+
+def test_the_summary_names_the_score_without_looking(config: ConfigFolder) -> None:
+    study = config.resolved(precisions=["float16"])
+    Path("results/mine").mkdir(parents=True)
+    Path("results/mine/summary.csv").write_text(
+        "model,condition,precision,CIDEr,size_on_disk_MB,latency_median_s\nm,zero-shot,float16,1,1,1\n"
+    )
+    Path("results/mine/blind.json").write_text('{"metrics": {"CIDEr": {"value": 0.1}}}')
+    assert "  (without looking)           0.1" in summary_lines({"mine": study})
+
+
+def test_a_study_without_results_has_no_summary(config: ConfigFolder) -> None:
+    assert summary_lines({"mine": config.resolved()}) == []

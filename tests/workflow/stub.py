@@ -1,0 +1,71 @@
+"""What stands in for every script of the workflow in these tests: it writes the files that the script would write.
+
+Each call is noted in `stub.log`: script, what it wrote, start and end. STUB_SLEEP names scripts that take their time,
+as `predict=30,measure_efficiency=0.2`; STUB_FAIL names one that fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+FIGURES = ("quality", "size", "latency", "memory", "energy")
+
+
+def main(script: str) -> None:
+    """Do as the script of this name would, given the command line of this process."""
+    start = time.time()
+    name = Path(script).stem
+    options = dict(_options(sys.argv[1:]))
+    print(f"{name} is at work", file=sys.stderr)
+    with Path("stub.started").open("a") as log:
+        log.write(f"{name}\n")
+    time.sleep(dict(_sleeps()).get(name, 0.0))
+    if os.environ.get("STUB_FAIL") == name:
+        sys.exit(f"error: {name} was told to fail.")
+    outputs = [option for option in options if option.startswith("--out")]
+    if name == "predict":
+        outputs.append("--record")
+    for option in outputs:
+        _write(name, option, options[option], options)
+    with Path("stub.log").open("a") as log:
+        log.write(json.dumps({"rule": name, "wrote": options[outputs[0]], "start": start, "end": time.time()}) + "\n")
+
+
+def _options(arguments: list[str]) -> Iterator[tuple[str, str]]:
+    for number, argument in enumerate(arguments):
+        if argument.startswith("--"):
+            yield argument, arguments[number + 1]
+
+
+def _sleeps() -> Iterator[tuple[str, float]]:
+    for entry in filter(None, os.environ.get("STUB_SLEEP", "").split(",")):
+        name, seconds = entry.split("=")
+        yield name, float(seconds)
+
+
+def _write(name: str, option: str, path: str, options: dict[str, str]) -> None:
+    if name == "plot_figures":
+        Path(path).mkdir(parents=True, exist_ok=True)
+        for figure in (*FIGURES, *(f"quality_vs_{cost}" for cost in FIGURES[1:])):
+            for form in ("svg", "png"):
+                _text(f"{path}/{figure}.{form}", figure)
+    elif option == "--out-dir" or (option == "--out" and name in ("fetch_dataset", "fetch_model", "quantize_model")):
+        Path(path).mkdir(parents=True, exist_ok=True)
+        _text(f"{path}/made", name)
+    elif name == "summarize_study":
+        head = "model,condition,precision,CIDEr,size_on_disk_MB,latency_median_s\n"
+        spec = json.loads(options["--spec"])
+        _text(path, head + "".join(f"demo-vlm,zero-shot,{precision},1,2,3\n" for precision in spec["precisions"]))
+    elif name == "score_blind":
+        _text(path, json.dumps({"metrics": {"CIDEr": {"value": 0.1}}}))
+    else:
+        _text(path, name)
+
+
+def _text(path: str, text: str) -> None:
+    Path(path).write_text(text)

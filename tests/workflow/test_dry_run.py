@@ -1,0 +1,160 @@
+"""`snakemake -n`, with nothing installed but snakemake: every study, and every fault of a configuration."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+import yaml
+from checkout_copy import Checkout
+
+from checkouts import ROOT
+
+STUDIES = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "config/studies").glob("*.yaml")}
+MODELS = yaml.safe_load((ROOT / "config/models.yaml").read_text())
+RESTRICTED = {name for name, entry in MODELS.items() if entry.get("restricted")}
+REFUSED = {
+    name for name, study in STUDIES.items() if set(study["models"]) & RESTRICTED - set(study.get("accept_licences", ()))
+}
+
+
+class BareCheckout(Checkout):
+    """A copy of the checkout, and snakemake in an environment of its own."""
+
+    def __init__(self, folder: Path, python: Path):
+        super().__init__(folder)
+        self.python = python
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(self.python), "-m", "snakemake", *arguments]
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a virtual environment with snakemake, as requirements.lock pins it, and what it needs."""
+    folder = tmp_path_factory.mktemp("bare") / "venv"
+    venv.create(folder)
+    lock = ROOT / "requirements.lock"
+    pin = re.search(r"^snakemake==\S+$", lock.read_text(), re.MULTILINE)
+    assert pin is not None
+    pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python"]
+    done = subprocess.run([*pip, "install", "--quiet", "-c", lock, pin[0]], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"pip cannot install snakemake here: {done.stderr.strip().splitlines()[-1]}")
+    heavy = "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, ['torch', 'numpy', 'pandas', 'PIL'])))"
+    assert subprocess.run([folder / "bin/python", "-c", heavy]).returncode == 0
+    return folder / "bin/python"
+
+
+@pytest.fixture
+def bare(checkout: Checkout, bare_python: Path) -> BareCheckout:
+    checkout.write_study("tiny")
+    return BareCheckout(checkout.folder, bare_python)
+
+
+@pytest.mark.parametrize("study", sorted(set(STUDIES) - REFUSED))
+def test_a_dry_run_of_every_study(study: str, bare: BareCheckout) -> None:
+    done = bare.snakemake("-n", "--config", f"study={study}")
+    assert done.returncode == 0, done.stderr
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+    cells = len(STUDIES[study]["models"]) * len(STUDIES[study].get("precisions", range(4)))
+    assert {counts[rule] for rule in ("quantize_model", "predict", "score", "measure_efficiency")} == {str(cells)}
+
+
+@pytest.mark.parametrize("study", sorted(REFUSED))
+def test_a_study_of_a_restricted_model_asks_for_its_licence(study: str, bare: BareCheckout) -> None:
+    assert "accept_licences: [" in refusal(bare, "--config", f"study={study}")
+
+
+def test_a_dry_run_of_a_list_of_studies(bare: BareCheckout) -> None:
+    bare.write_study("other", precisions=["bfloat16"], baseline="bfloat16")
+    done = bare.snakemake("-n", "--config", "study=[tiny,other]")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert "results/tiny/summary.csv" in said
+    assert "results/other/summary.csv" in said
+
+
+def test_the_default_is_the_demo(bare: BareCheckout) -> None:
+    done = bare.snakemake("-n")
+    assert done.returncode == 0
+    assert "results/demo-captioning/summary.csv" in done.stdout + done.stderr
+
+
+def test_a_dry_run_writes_nothing(bare: BareCheckout) -> None:
+    before = {path.name for path in bare.folder.iterdir()} - {".cache"}
+    bare.snakemake("-n")
+    assert {path.name for path in bare.folder.iterdir()} - {".cache", ".snakemake"} == before
+
+
+def refusal(checkout: Checkout, *arguments: str) -> str:
+    """What a refused run says on stderr: exit code 1, and no traceback of Python's."""
+    done = checkout.snakemake("--cores", "1", *arguments)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback (most recent call last)" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("study=demo-captoning", "there is no study 'demo-captoning' (config/studies/demo-captoning.yaml does not"),
+        ("stduy=tiny", "config/config.yaml or --config: there is no key `stduy`; did you mean `study`?"),
+        ("study=[]", "config/config.yaml or --config: `study` is empty; name at least one"),
+    ],
+)
+def test_a_wrong_choice_of_studies_is_one_sentence(arguments: str, sentence: str, bare: BareCheckout) -> None:
+    assert sentence in refusal(bare, "--config", arguments)
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"bacth_size": 2}, "config/studies/tiny.yaml: there is no key `bacth_size`; did you mean `batch_size`?"),
+        ({"models": ["phi-3.5-vision"]}, "model 'phi-3.5-vision' cannot be used yet: Phi-3.5-vision runs only"),
+        ({"baseline": "nf4-language"}, "nf4-language: the baseline must hold every group in one float format"),
+    ],
+)
+def test_a_wrong_study_is_one_sentence(keys: dict, sentence: str, bare: BareCheckout) -> None:
+    bare.write_study("tiny", **keys)
+    said = refusal(bare, "--config", "study=tiny")
+    assert sentence in said
+    assert said.count(sentence) == 1
+
+
+def test_broken_yaml_in_the_config_is_named(bare: BareCheckout) -> None:
+    (bare.folder / "config/config.yaml").write_text("study: [a\n")
+    assert "Config file is not valid JSON or YAML" in refusal(bare)
+    (bare.folder / "config/config.yaml").write_text("study: tiny\n")
+    (bare.folder / "config/studies/tiny.yaml").write_text("study: tiny\n  track: x\n")
+    assert "config/studies/tiny.yaml, line 2, is not valid YAML" in refusal(bare)
+
+
+def test_a_precision_of_another_study_is_refused_with_a_sentence(bare: BareCheckout) -> None:
+    bare.write_study("other", precisions=["bfloat16"], baseline="bfloat16")
+    target = "results/tiny/demo-vlm/bfloat16/zero-shot/scores.json"
+    said = refusal(bare, target, "--config", "study=[tiny,other]")
+    assert "study tiny has no precision 'bfloat16'; did you mean" in said or "known are" in said
+
+
+def test_a_study_that_is_not_picked_makes_nothing(bare: BareCheckout) -> None:
+    assert "results/tiny/summary.csv" in refusal(bare, "results/tiny/summary.csv")
+
+
+def test_the_dag_is_clean_text(bare: BareCheckout) -> None:
+    done = bare.snakemake("--dag", "--config", "study=tiny")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("digraph snakemake_dag {")
+    assert done.stdout.rstrip().endswith("}")
+    graph = bare.snakemake("--rulegraph", "mermaid-js", "--config", "study=tiny")
+    assert graph.returncode == 0, graph.stderr
+    assert "flowchart" in graph.stdout
+
+
+def test_every_stage_is_a_target(checkout: Checkout) -> None:
+    stages = ("subsets", "checkpoints", "audits", "predictions", "scores", "measurements")
+    assert checkout.snakemake("-n", *stages).returncode == 0

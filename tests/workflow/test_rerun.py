@@ -1,0 +1,235 @@
+"""What runs again after what: with stand-ins for the scripts, the whole workflow takes seconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from checkout_copy import Checkout
+
+CELL = "results/tiny/demo-vlm"
+AFTER_PREDICT = {"predict", "score", "summarize_study", "plot_figures"}
+
+
+def rules_of(jobs: list[tuple[str, str]]) -> set[str]:
+    return {rule for rule, _ in jobs}
+
+
+def precisions_of(jobs: list[tuple[str, str]]) -> set[str]:
+    """The precisions whose own files were written."""
+    return {match[1] for _, wrote in jobs if (match := re.match(rf"{CELL}/([^/]+)/", wrote))}
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_the_first_run_makes_everything_and_says_where_it_is(fresh: Checkout) -> None:
+    done = fresh.snakemake("--cores", "1")
+    assert done.returncode == 0, done.stderr
+    said = done.stderr
+    assert "demo study tiny: results/tiny/\n" in said
+    assert "table: results/tiny/summary.csv   figures: results/tiny/figures/" in said
+    jobs = fresh.jobs()
+    assert len(jobs) == len({(job["rule"], job["wrote"]) for job in jobs})  # none ran twice
+    assert (fresh.folder / "results/tiny/study.resolved.yaml").exists()
+    logs = list((fresh.folder / "logs").rglob("*.log"))
+    assert len(logs) == len(jobs)
+    assert all("is at work" in path.read_text() for path in logs)
+
+
+def test_a_second_run_has_nothing_to_do(run: Checkout) -> None:
+    done = run.snakemake("--cores", "1")
+    assert "Nothing to be done" in done.stderr
+
+
+def test_a_deleted_result_as_target_rebuilds_just_it(run: Checkout) -> None:
+    target = f"{CELL}/nf4-language/zero-shot/scores.json"
+    (run.folder / target).unlink()
+    assert run.run(target) == [("score", target)]
+
+
+def test_a_deleted_final_file_is_rebuilt_alone(run: Checkout) -> None:
+    (run.folder / "results/tiny/figures/quality.svg").unlink()
+    assert run.run() == [("plot_figures", "results/tiny/figures")]
+
+
+def test_a_deleted_intermediate_file_and_final_file_are_rebuilt(run: Checkout) -> None:
+    (run.folder / "results/tiny/summary.csv").unlink()
+    assert rules_of(run.run()) == {"summarize_study", "plot_figures"}
+
+
+@pytest.mark.parametrize("name", ["figures/tradeoff.py", "figures/__init__.py"])
+def test_changed_figures_code_reruns_only_the_figures(name: str, run: Checkout) -> None:
+    path = run.folder / "workflow/scripts/bitbudget" / name
+    path.write_text(path.read_text() + "# changed\n")
+    assert run.run() == [("plot_figures", "results/tiny/figures")]
+    assert run.run() == []
+
+
+def test_a_changed_format_reruns_only_the_precision_that_uses_it(run: Checkout) -> None:
+    run.edit("workflow/scripts/bitbudget/formats/bnb_nf4.py", "BLOCK, ROWS = 64, 32", "BLOCK, ROWS = 64, 64")
+    jobs = run.run()
+    assert precisions_of(jobs) == {"nf4-language"}
+    assert rules_of(jobs) == AFTER_PREDICT | {"quantize_model", "audit_checkpoint", "measure_efficiency"}
+
+
+def test_a_changed_registry_or_readme_reruns_nothing(run: Checkout) -> None:
+    path = run.folder / "workflow/scripts/bitbudget/registry.py"
+    path.write_text(path.read_text() + "# changed\n")
+    (run.folder / "README.md").write_text("changed")
+    assert run.run() == []
+
+
+def test_another_prompt_predicts_again_and_does_not_quantize(run: Checkout) -> None:
+    run.edit("config/studies/tiny.yaml", "What is it?", "What is that?")
+    jobs = run.run()
+    assert rules_of(jobs) == AFTER_PREDICT | {"measure_efficiency", "resolve_study"}
+    assert precisions_of(jobs) == {"float16", "int8-language", "nf4-language"}
+
+
+def test_another_option_of_a_precision_reruns_only_that_precision(run: Checkout) -> None:
+    old = "int8-language: {language: bnb-int8}"
+    run.edit("config/precisions.yaml", old, "int8-language: {language: {format: bnb-int8, threshold: 3}}")
+    jobs = run.run()
+    assert precisions_of(jobs) == {"int8-language"}
+    assert "quantize_model" in rules_of(jobs)
+
+
+def test_another_precision_adds_its_own_jobs_only(run: Checkout) -> None:
+    run.edit("config/studies/tiny.yaml", "- nf4-language", "- nf4-language\n- rtn-2-language")
+    assert precisions_of(run.run()) == {"rtn-2-language"}
+
+
+def test_new_weights_of_a_local_model_are_noticed(run: Checkout) -> None:
+    (run.folder / "demo/models/demo-vlm/model.safetensors").write_text("other weights")
+    assert {"fetch_model", "quantize_model", "predict"} <= rules_of(run.run())
+
+
+def test_another_number_of_cores_reruns_nothing(run: Checkout) -> None:
+    assert "Nothing to be done" in run.snakemake("--cores", "8").stderr
+
+
+def test_a_failed_script_fails_the_run_and_its_log_is_kept(run: Checkout) -> None:
+    """`| tee` must not hide a failure: its exit status would be 0."""
+    target = f"{CELL}/nf4-language/audit.json"
+    (run.folder / target).unlink()
+    done = run.snakemake("--cores", "1", target, STUB_FAIL="audit_checkpoint")
+    assert done.returncode == 1
+    assert "Error in rule audit_checkpoint" in done.stderr
+    assert "MissingOutput" not in done.stderr
+    log = run.folder / "logs/audit_checkpoint/tiny.demo-vlm.nf4-language.log"
+    assert "error: audit_checkpoint was told to fail." in log.read_text()
+    assert run.started().count("audit_checkpoint") == 4  # once for each precision, and not again for this failure
+    assert run.run(target) == [("audit_checkpoint", target)]
+
+
+def test_a_python_that_cannot_start_leaves_its_message_in_the_log(run: Checkout) -> None:
+    broken = run.folder / "bin/python"
+    broken.parent.mkdir()
+    broken.write_text("#!/nowhere/python\n")
+    broken.chmod(0o755)
+    target = f"{CELL}/nf4-language/audit.json"
+    (run.folder / target).unlink()
+    done = run.snakemake("--cores", "1", target, PATH=f"{broken.parent}{os.pathsep}{run.environment()['PATH']}")
+    assert done.returncode == 1
+    log = run.folder / "logs/audit_checkpoint/tiny.demo-vlm.nf4-language.log"
+    assert "bin/python" in log.read_text()
+
+
+def test_a_killed_job_is_run_again_by_the_same_command(run: Checkout) -> None:
+    target = f"{CELL}/nf4-language/zero-shot/scores.json"
+    forget_the_answers(run)
+    before = len(run.started())
+    process = run.start("--cores", "1", target, STUB_SLEEP="predict=60")
+    wait_until(lambda: "predict" in run.started()[before:])
+    kill_stub(run)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert run.run(target) == [
+        ("predict", f"{CELL}/nf4-language/zero-shot/predictions.jsonl"),
+        ("score", target),
+    ]
+
+
+def test_after_a_killed_snakemake_the_same_command_goes_on(run: Checkout) -> None:
+    forget_the_answers(run)
+    before = len(run.started())
+    process = run.start("--cores", "1", STUB_SLEEP="predict=60")
+    wait_until(lambda: "predict" in run.started()[before:])
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+    kill_stub(run)
+    process.communicate(timeout=60)
+    jobs = run.run()
+    assert rules_of(jobs) >= AFTER_PREDICT
+    assert precisions_of(jobs) == {"nf4-language"}
+    assert "Nothing to be done" in run.snakemake("--cores", "1").stderr
+
+
+def forget_the_answers(run: Checkout) -> None:
+    """Delete what one precision answered, and the table that stands on it."""
+    shutil.rmtree(run.folder / f"{CELL}/nf4-language/zero-shot")
+    (run.folder / "results/tiny/summary.csv").unlink()
+
+
+def kill_stub(run: Checkout) -> None:
+    """Kill the stand-ins that work in this copy: a killed snakemake leaves them behind."""
+    import psutil
+
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = process.info["cmdline"] or []
+        if process.info["cwd"] == str(run.folder) and any(word.startswith("workflow/scripts/") for word in words):
+            process.kill()
+
+
+def test_a_second_run_in_the_same_folder_is_refused_with_a_sentence(run: Checkout) -> None:
+    forget_the_answers(run)
+    before = len(run.started())
+    first = run.start("--cores", "1", STUB_SLEEP="predict=4")
+    wait_until(lambda: "predict" in run.started()[before:])
+    second = run.snakemake("--cores", "1", "--rerun-incomplete", f"{CELL}/nf4-language/zero-shot/scores.json")
+    assert second.returncode == 1
+    assert "another run is at work in this folder; wait for it to end, or stop it." in second.stderr
+    assert "Traceback" not in second.stderr
+    assert "Error in rule" not in second.stderr
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert run.started()[before:].count("predict") == 1
+
+
+def test_a_dry_run_beside_a_run_is_allowed(run: Checkout) -> None:
+    forget_the_answers(run)
+    before = len(run.started())
+    first = run.start("--cores", "1", STUB_SLEEP="predict=4")
+    wait_until(lambda: "predict" in run.started()[before:])
+    assert run.snakemake("-n").returncode == 0
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+
+
+def test_nothing_runs_beside_a_measurement(fresh: Checkout) -> None:
+    done = fresh.snakemake("--cores", "4", STUB_SLEEP="measure_efficiency=0.3,score=0.3,filter_paraphrases=0.3")
+    assert done.returncode == 0, done.stderr
+    jobs = fresh.jobs()
+    measured = [job for job in jobs if job["rule"] == "measure_efficiency"]
+    assert len(measured) == 3
+    for one in measured:
+        beside = [o for o in jobs if o != one and o["start"] < one["end"] and one["start"] < o["end"]]
+        assert beside == []
+    # the same stand-ins do run side by side where they may, or this test would show nothing
+    assert any(a != b and a["start"] < b["end"] and b["start"] < a["end"] for a in jobs for b in jobs)
+
+
+def test_a_report_can_be_made(run: Checkout) -> None:
+    done = run.snakemake("--report", "report.html")
+    assert done.returncode == 0, done.stderr
+    assert (run.folder / "report.html").stat().st_size > 10_000

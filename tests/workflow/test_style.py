@@ -1,0 +1,43 @@
+"""Code and rules are as the linters and formatters would have them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+CHECKS = {
+    "ruff check": ["ruff", "check", "."],
+    "ruff format": ["ruff", "format", "--check", "."],
+    "snakefmt": ["snakefmt", "--check", "Snakefile", "rules"],
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_repository_is_clean_under(name: str) -> None:
+    program, *arguments = CHECKS[name]
+    done = subprocess.run([BIN / program, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}\nmend it with: make format"
+
+
+def test_snakemake_lint_has_no_remark() -> None:
+    done = subprocess.run([BIN / "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "your workflow is in a good condition" in done.stderr
+
+
+def test_every_rule_names_its_script_log_env_and_code() -> None:
+    """What lint does not look at: every job's log, env and code are named, and the log is really written."""
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        for rule in path.read_text().split("\nrule ")[1:]:
+            name = rule.split(":")[0]
+            assert "    log:\n" in rule, name
+            assert "    conda:\n" in rule, name
+            assert "code=" in rule, name
+            assert f"workflow/scripts/{name}.py" in rule, name
+            assert " 2>&1 | tee {log}" in rule, name

@@ -1,0 +1,63 @@
+"""Which code a job really depends on, so that editing a file reruns what uses it and nothing else.
+
+Snakemake does not see what a script imports: editing a module reruns nothing. Each rule therefore has a parameter
+`code`, a digest over its script and every library file that this imports, found by following the import statements;
+what is found lazily through the registry is named by the rule, module by module. Snakemake reruns a job whose
+parameters have changed. A digest goes by content, so a fresh clone, or files unpacked with new dates, rerun nothing,
+and thirty file names do not stand among the inputs of every job.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+SCRIPTS = Path(__file__).parents[2]
+# The registry holds names only: registering a format must not rerun the jobs that do not use it.
+NAMES_ONLY = {"bitbudget.registry"}
+
+
+def code_of(script: str, modules: Iterable[str] = ()) -> str:
+    """A digest (16 hexadecimal digits) of the code that `script`, given these registered modules, may run."""
+    digest = hashlib.sha256()
+    for path in files_of(script, modules):
+        digest.update(str(path.relative_to(SCRIPTS)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def files_of(script: str, modules: Iterable[str] = ()) -> list[Path]:
+    """The script's file and every library file that it, or one of `modules`, imports."""
+    found: set[Path] = set()
+    waiting = [SCRIPTS / f"{script}.py", *(f for name in modules for f in _module_files(name))]
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        waiting += [f for name in _imports(path) for f in _module_files(name) if f not in found]
+    return sorted(found)
+
+
+def _module_files(module: str) -> list[Path]:
+    """The file of a module of the library, and the `__init__.py` of each package above it."""
+    if module.split(".")[0] != "bitbudget" or module in NAMES_ONLY:
+        return []
+    path = SCRIPTS.joinpath(*module.split("."))
+    own = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    above = [parent / "__init__.py" for parent in path.parents if SCRIPTS in parent.parents]
+    return [file for file in (own, *above) if file.is_file()]
+
+
+@cache
+def _imports(path: Path) -> frozenset[str]:
+    """Every module that a file imports, at its top or inside a function, in absolute terms."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+            # `from bitbudget import files` names a module, `from bitbudget.files import x` does not
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(found)

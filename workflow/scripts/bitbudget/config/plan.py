@@ -1,0 +1,176 @@
+"""What each rule needs to know: for every step the part of the study that its job depends on, and nothing more.
+
+A rule hands its part to its script as JSON. Snakemake reruns a job when its part changes, so a study's prompt does not
+re-quantize, and its figures' note does not re-predict.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bitbudget import registry
+from bitbudget.config.precision import float_format
+from bitbudget.config.validate import suggest
+from bitbudget.errors import UserError
+
+# Every figure of a study; a figure whose metric could not be measured says so.
+FIGURES = (
+    "quality",
+    "size",
+    "latency",
+    "memory",
+    "energy",
+    "quality_vs_size",
+    "quality_vs_latency",
+    "quality_vs_memory",
+    "quality_vs_energy",
+)
+
+Studies = dict[str, dict[str, Any]]
+
+
+def cells(study: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Every (model, precision, condition) of a study, in its order."""
+    return [(m, p, c) for m in study["models"] for p in study["precisions"] for c in study["conditions"]]
+
+
+def study_of(studies: Studies, name: str, **cell: str) -> dict[str, Any]:
+    """A picked study. Raises `UserError` where it does not have this model, precision or condition (in `cell`)."""
+    study = studies[name]
+    for what, wanted in cell.items():
+        known = study[f"{what}s"]
+        if wanted not in known:
+            raise UserError(f"study {name} has no {what} {wanted!r}; {suggest(wanted, list(known))}")
+    return study
+
+
+def _identity(study: dict[str, Any], **more: str) -> dict[str, Any]:
+    return {"study": study["study"], "seed": study["seed"], **more}
+
+
+def dataset(studies: Studies, name: str) -> dict[str, Any]:
+    """For fetch_dataset: the reader and its options."""
+    data = next(s["dataset"] for s in studies.values() if s["dataset"]["name"] == name)
+    return {key: data[key] for key in ("kind", "options", "licence")}
+
+
+def dataset_files(studies: Studies, name: str) -> list[str]:
+    """For fetch_dataset: the user's own files that it reads, so that an edited one is noticed."""
+    data = dataset(studies, name)
+    return [data["options"][option] for option in registry.module_of("dataset", data["kind"]).LOCAL_FILES]
+
+
+def subset(study: dict[str, Any]) -> dict[str, Any]:
+    """For select_subset."""
+    data = study["dataset"]
+    chosen = {key: data[key] for key in ("kind", "options", "split", "subset")}
+    return {"dataset": data["name"], "seed": study["seed"], **chosen}
+
+
+def ids_file(study: dict[str, Any]) -> list[str]:
+    """For select_subset: the file that names the items, where the study has one."""
+    chosen = study["dataset"]["subset"]
+    return [chosen["ids"]] if isinstance(chosen, dict) else []
+
+
+def image_fetching(study: dict[str, Any]) -> dict[str, Any]:
+    """For fetch_images."""
+    return {"at_most": study["images"]["downloads"]}
+
+
+def image_resizing(study: dict[str, Any]) -> dict[str, Any]:
+    """For resize_images."""
+    return {key: study["images"][key] for key in ("max_side", "on_corrupt")}
+
+
+def model(studies: Studies, name: str) -> dict[str, Any]:
+    """For fetch_model: the entry of config/models.yaml."""
+    return next(s["models"][name] for s in studies.values() if name in s["models"])
+
+
+def local_model(studies: Studies, name: str) -> list[str]:
+    """For fetch_model: the files of a model that is not on the Hub, so that new weights are noticed."""
+    entry = model(studies, name)
+    if "local" not in entry:
+        return []
+    folder = Path(entry["local"])
+    return sorted(str(path) for pattern in ("*.json", "*.safetensors") for path in folder.glob(pattern))
+
+
+def _assignment(study: dict[str, Any], model: str, precision: str) -> tuple[dict[str, Any], str]:
+    assignment = study["assignments"][model][precision]
+    return assignment, float_format(assignment, study["assignments"][model][study["baseline"]])
+
+
+def quantization(study: dict[str, Any], model: str, precision: str) -> dict[str, Any]:
+    """For quantize_model and audit_checkpoint: every group's format, and the float format beside them.
+
+    The study's seed is not among it: nothing here is random, and another subset must not quantize again.
+    """
+    assignment, dtype = _assignment(study, model, precision)
+    return {
+        "study": study["study"],
+        "model": model,
+        "precision": precision,
+        "family": study["models"][model]["family"],
+        "assignment": assignment,
+        "dtype": dtype,
+        "device": study["device"],
+        "simulated": simulated(study, model, precision),
+    }
+
+
+def simulated(study: dict[str, Any], model: str, precision: str) -> list[str]:
+    """The simulated formats of a precision; none where size and speed can be measured."""
+    formats = dict.fromkeys(spec["format"] for spec in study["assignments"][model][precision].values())
+    return [name for name in formats if registry.format_of(name).simulated]
+
+
+def prediction(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
+    """For predict."""
+    keys = ("prompt", "generation", "batch_size", "shard_size", "device")
+    return {
+        **_identity(study, model=model, precision=precision, condition=condition),
+        "family": study["models"][model]["family"],
+        **{key: study[key] for key in keys},
+    }
+
+
+def measurement(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
+    """For measure_efficiency."""
+    return {
+        **_identity(study, model=model, precision=precision, condition=condition),
+        "family": study["models"][model]["family"],
+        "simulated": simulated(study, model, precision),
+        **{key: study[key] for key in ("prompt", "measure", "carbon", "device")},
+    }
+
+
+def scoring(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
+    """For score."""
+    return {"track": study["track"], "seed": study["seed"]}
+
+
+def blind_scoring(study: dict[str, Any]) -> dict[str, Any]:
+    """For score_blind."""
+    return {**_identity(study), "track": study["track"]}
+
+
+def overview(study: dict[str, Any]) -> dict[str, Any]:
+    """For summarize_study and plot_figures: what there is, in the study's order."""
+    return {
+        "track": study["track"],
+        "models": list(study["models"]),
+        "precisions": study["precisions"],
+        "conditions": study["conditions"],
+        "baseline": study["baseline"],
+        "note": f"demo study: {study['description']}" if study["demo"] else study["description"],
+    }
+
+
+def modules(study: dict[str, Any], model: str, precision: str) -> list[str]:
+    """The registered modules that a job on this model and precision uses: its family, and the precision's formats."""
+    formats = {spec["format"] for spec in study["assignments"][model][precision].values()}
+    found = {registry.FORMATS[name] for name in formats}
+    return [registry.FAMILIES[study["models"][model]["family"]], *sorted(found)]

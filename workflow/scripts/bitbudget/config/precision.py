@@ -1,0 +1,77 @@
+"""A precision for one model family: every module group's format, with its options, or the reason why not."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from bitbudget import groups
+from bitbudget.config.validate import check, suggest, with_defaults
+from bitbudget.errors import UserError
+from bitbudget.registry import FORMATS, format_of
+
+FormatSpec = dict[str, Any]
+
+
+def resolve_precision(
+    name: str, precisions: dict[str, Any], study: dict[str, Any], family: ModuleType
+) -> dict[str, FormatSpec]:
+    """The format of each of the family's module groups under the precision `name` of this study.
+
+    A group that the precision does not name keeps the baseline's format. Raises `UserError` where a format is unknown,
+    an option is wrong, or the formats cannot stand together.
+    """
+    where = f"config/precisions.yaml, {name}"
+    baseline = _baseline_format(study["baseline"], precisions, study["track"])
+    assignment = {g: _specify(value, study["track"], f"{where}.{g}") for g, value in precisions[name].items()}
+    try:
+        resolved = groups.resolve(assignment, family.GROUPS, baseline)
+    except UserError as fault:
+        raise UserError(f"{where}: {fault}") from None
+    looked_up = resolved.get("embeddings", baseline)["format"]
+    if not format_of(looked_up).is_float:
+        raise UserError(
+            f"{where}: embeddings are looked up, not multiplied, so {looked_up} cannot hold them; "
+            "leave them out (and name the other groups in place of `all`)."
+        )
+    floats = {spec["format"] for spec in resolved.values() if format_of(spec["format"]).is_float}
+    if len(floats) > 1:
+        raise UserError(
+            f"{where}: {' and '.join(sorted(floats))} cannot stand in one model, whose activations have one dtype; "
+            f"leave the groups out that are not quantized, so that they keep the baseline's {baseline['format']}, "
+            "or change the study's baseline."
+        )
+    return resolved
+
+
+def float_format(assignment: dict[str, FormatSpec], baseline: dict[str, FormatSpec]) -> str:
+    """The float format that a model computes in beside its quantized layers: its own, or else the baseline's."""
+    names = (spec["format"] for spec in (*assignment.values(), *baseline.values()))
+    return next(name for name in names if format_of(name).is_float)
+
+
+def _baseline_format(name: str, precisions: dict[str, Any], track: str) -> FormatSpec:
+    """The one float format of the baseline."""
+    held = [_specify(value, track, f"config/precisions.yaml, {name}.{g}") for g, value in precisions[name].items()]
+    if list(precisions[name]) != [groups.ALL] or not format_of(held[0]["format"]).is_float:
+        raise UserError(
+            f"config/precisions.yaml, {name}: the baseline must hold every group in one float format, as "
+            "{all: float16} does; name float16, bfloat16 or float32 as the study's baseline."
+        )
+    return held[0]
+
+
+def _specify(value: str | dict[str, Any], track: str, where: str) -> FormatSpec:
+    """A format with all its options, from its name or a mapping."""
+    spec = {"format": value} if isinstance(value, str) else dict(value)
+    if spec["format"] not in FORMATS:
+        raise UserError(f"{where}: there is no format {spec['format']!r}; {suggest(spec['format'], list(FORMATS))}")
+    fmt = format_of(spec["format"])
+    if track not in fmt.tracks:
+        raise UserError(
+            f"{where}: format {fmt.name} serves the tracks {', '.join(fmt.tracks)}, not {track}; choose another."
+        )
+    options = {key: option for key, option in spec.items() if key != "format"}
+    rules = {"properties": fmt.options, "additionalProperties": False}
+    check(options, rules, f"{where} ({fmt.name})")
+    return {"format": fmt.name} | with_defaults(options, rules)

@@ -1,0 +1,66 @@
+"""The frame of a run: one at a time in a folder, and what is said at its end."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+from pathlib import Path
+from typing import IO, Any
+
+from bitbudget.errors import UserError
+from bitbudget.registry import module_of
+
+
+class Lock:
+    """Keeps a second run out of a folder.
+
+    Snakemake's own lock is a file that outlives a killed run and must be removed by hand. This one is held by the
+    kernel for this process and is gone with it, so a plain rerun after `kill -9` just goes on.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._file: IO[str] | None = None
+
+    def hold(self) -> None:
+        """Take the lock until this process ends. Raises `UserError` where another run holds it."""
+        self.path.parent.mkdir(exist_ok=True)
+        self._file = self.path.open("w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError("another run is at work in this folder; wait for it to end, or stop it.") from None
+
+
+def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
+    """Where the results of each finished study are, and its main numbers."""
+    lines: list[str] = []
+    for name, study in studies.items():
+        table = Path("results") / name / "summary.csv"
+        if not table.exists():
+            continue
+        primary = module_of("track", study["track"]).PRIMARY
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        lines += ["", f"{'demo study' if study['demo'] else 'study'} {name}: results/{name}/"]
+        # what all rows share is not repeated in each of them
+        named = [n for n in ("model", "condition", "precision") if n == "precision" or len(study[f"{n}s"]) > 1]
+        widths = {n: max(len(n), *(len(row[n]) for row in rows)) for n in named}
+        shown = {primary: primary, "size_on_disk_MB": "MB on disk", "latency_median_s": "s/answer"}
+        titles = [f"{n:{width}}" for n, width in widths.items()] + [f"{title:>12}" for title in shown.values()]
+        lines.append("  " + "  ".join(titles))
+        for row in rows:
+            labels = [f"{row[n]:{width}}" for n, width in widths.items()]
+            values = [f"{_short(row[column]):>12}" for column in shown]
+            lines.append("  " + "  ".join(labels + values))
+        floor = Path("results") / name / "blind.json"
+        if floor.exists():
+            value = json.loads(floor.read_text(encoding="utf-8"))["metrics"][primary].get("value", "")
+            lines.append(f"  {'(without looking)':{sum(widths.values()) + 2 * len(widths) - 2}}  {_short(value):>12}")
+        lines.append(f"  table: results/{name}/summary.csv   figures: results/{name}/figures/")
+    return lines
+
+
+def _short(value: str | float) -> str:
+    return "not measured" if value == "" else f"{float(value):.4g}"

@@ -1,0 +1,195 @@
+"""A study, resolved: its file with every default filled in, every name looked up and every combination checked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from bitbudget.config.precision import resolve_precision
+from bitbudget.config.validate import check, read_yaml, schema, suggest, with_defaults
+from bitbudget.errors import UserError
+from bitbudget.registry import DATASETS, FAMILIES, TRACKS, module_of
+
+# Names that would collide with the study's own files (DESIGN, path grammar).
+RESERVED = {"images", "figures", "checkpoint"}
+
+Resolved = dict[str, Any]
+
+
+def load_studies(config: dict[str, Any], root: Path = Path("config")) -> dict[str, Resolved]:
+    """The resolved studies that the configuration picks, by name.
+
+    Raises `UserError` with one sentence for the first thing that is wrong in any file read.
+    """
+    check(config, schema("config"), "config/config.yaml or --config")
+    names = config["study"] if isinstance(config["study"], list) else [config["study"]]
+    models = _table(root / "models.yaml", "models")
+    precisions = _table(root / "precisions.yaml", "precisions")
+    datasets = _table(root / "datasets.yaml", "datasets")
+    studies = {name: _resolve(name, root, models, precisions, datasets) for name in names}
+    _refuse_two_readings(studies)
+    return studies
+
+
+def _table(path: Path, kind: str) -> dict[str, Any]:
+    content, rules = read_yaml(path) or {}, schema(kind)
+    check(content, rules, str(path))
+    entry = rules["additionalProperties"]
+    return {name: with_defaults(value, entry) for name, value in content.items()} if kind != "precisions" else content
+
+
+def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: dict) -> Resolved:
+    path = root / "studies" / f"{name}.yaml"
+    if not path.exists():
+        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
+        raise UserError(f"there is no study {name!r} ({path} does not exist); {suggest(name, known)}")
+    content, rules = read_yaml(path) or {}, schema("study")
+    check(content, rules, str(path))
+    study = with_defaults(content, rules)
+    if study["study"] != name:
+        raise UserError(f"{path}: `study` is {study['study']!r}, and must be the file's name, {name!r}.")
+    if study["track"] not in TRACKS:
+        raise UserError(f"{path}: there is no track {study['track']!r}; {suggest(study['track'], list(TRACKS))}")
+    track = module_of("track", study["track"])
+    study["dataset"] = _dataset(study, datasets, str(path))
+    if not isinstance(study["dataset"]["subset"], int | str):
+        _ids_file(study["dataset"]["subset"]["ids"], str(path))
+    study["models"] = {m: _model(m, study, models, str(path)) for m in study["models"]}
+    stray = next((name for name in study["accept_licences"] if name not in study["models"]), None)
+    if stray is not None:
+        raise UserError(
+            f"{path}: `accept_licences` names {stray!r}, which is no model of this study; remove it, or correct it."
+        )
+    _conditions(study, track.CONDITIONS, str(path))
+    study["precisions"] = study.get("precisions", list(track.DEFAULT_PRECISIONS))
+    study["baseline"] = study.get("baseline", study["precisions"][0])
+    if study["baseline"] not in study["precisions"]:
+        raise UserError(f"{path}: the baseline {study['baseline']!r} is not among the study's precisions; add it.")
+    for precision in study["precisions"]:
+        if precision not in precisions:
+            raise UserError(f"{path}: there is no precision {precision!r}; {suggest(precision, list(precisions))}")
+        if precision in RESERVED:
+            raise UserError(f"config/precisions.yaml: {precision!r} is a reserved name; choose another.")
+    study["assignments"] = {
+        model: {
+            precision: resolve_precision(precision, precisions, study, module_of("family", entry["family"]))
+            for precision in study["precisions"]
+        }
+        for model, entry in study["models"].items()
+    }
+    return study
+
+
+def _dataset(study: Resolved, datasets: dict[str, Any], where: str) -> dict[str, Any]:
+    """The study's data set with its reader, all options and the split."""
+    wanted = study["dataset"]
+    entry = datasets.get(wanted["name"])
+    if entry is None and "kind" not in wanted:
+        raise UserError(
+            f"{where}: there is no data set {wanted['name']!r} (files of your own need `kind: local-captions` and its "
+            f"`options`); {suggest(wanted['name'], list(datasets))}"
+        )
+    if entry is not None and wanted.get("kind", entry["kind"]) != entry["kind"]:
+        raise UserError(
+            f"{where}: data set {wanted['name']!r} is of kind {entry['kind']} in config/datasets.yaml; "
+            "choose another name for your own."
+        )
+    kind = entry["kind"] if entry else wanted["kind"]
+    if kind not in DATASETS:
+        raise UserError(f"{where}: there is no kind of data set {kind!r}; {suggest(kind, list(DATASETS))}")
+    reader = module_of("dataset", kind)
+    if study["track"] not in reader.TRACKS:
+        raise UserError(
+            f"{where}: data set {wanted['name']!r} serves the tracks {', '.join(reader.TRACKS)}, "
+            f"not {study['track']}; choose another data set or track."
+        )
+    rules = {"properties": reader.OPTIONS, "required": list(reader.REQUIRED), "additionalProperties": False}
+    options = (entry or {}).get("options", {}) | wanted["options"]
+    check(options, rules, f"{where}, options of data set {wanted['name']!r}")
+    for option in reader.LOCAL_FILES:
+        if not Path(options[option]).is_file():
+            raise UserError(
+                f"{where}: data set {wanted['name']!r} names {options[option]} as its {option}, which does not exist; "
+                "correct the path."
+            )
+    if reader.SPLITS is None and "split" not in wanted:
+        raise UserError(f"{where}: data set {wanted['name']!r} needs its split; add `split` to the study's dataset.")
+    split = wanted.get("split") or reader.SPLITS[0]
+    if reader.SPLITS and split not in reader.SPLITS:
+        raise UserError(
+            f"{where}: data set {wanted['name']!r} has no split {split!r}; choose one of {', '.join(reader.SPLITS)}."
+        )
+    return {
+        "name": wanted["name"],
+        "kind": kind,
+        "options": with_defaults(options, rules),
+        "licence": (entry or {}).get("licence", ""),
+        "split": split,
+        "subset": wanted["subset"],
+    }
+
+
+def _ids_file(name: str, where: str) -> None:
+    if not Path(name).is_file():
+        raise UserError(f"{where}: the ids file {name} does not exist; write one id a line, or give a number.")
+
+
+def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> dict[str, Any]:
+    if name not in models:
+        raise UserError(f"{where}: there is no model {name!r} in config/models.yaml; {suggest(name, list(models))}")
+    if name in RESERVED:
+        raise UserError(f"config/models.yaml: {name!r} is a reserved name; choose another.")
+    entry = models[name]
+    if entry["family"] not in FAMILIES:
+        raise UserError(
+            f"config/models.yaml: model {name!r} is of family {entry['family']!r}, which does not exist; "
+            f"{suggest(entry['family'], list(FAMILIES))}"
+        )
+    family = module_of("family", entry["family"])
+    if family.UNAVAILABLE:
+        raise UserError(f"{where}: model {name!r} cannot be used yet: {family.UNAVAILABLE}")
+    if study["track"] not in family.TRACKS:
+        raise UserError(
+            f"{where}: models of family {entry['family']} serve the tracks {', '.join(family.TRACKS)}, "
+            f"not {study['track']}; choose another model."
+        )
+    if "local" in entry and not (Path(entry["local"]) / "config.json").is_file():
+        raise UserError(
+            f"config/models.yaml: model {name!r} is to come from {entry['local']}, which has no config.json; "
+            "correct its `local` path."
+        )
+    if entry["trust_remote_code"] and not entry["revision"]:
+        raise UserError(
+            f"config/models.yaml: model {name!r} would run code from the Hub without a pinned revision; "
+            "read that code and name its commit in `revision`."
+        )
+    if entry["restricted"] and name not in study["accept_licences"]:
+        raise UserError(
+            f"{where}: model {name!r} stands under the restricted licence {entry['licence']}; "
+            f"read it, and add `accept_licences: [{name}]` to the study if you accept its terms."
+        )
+    return entry
+
+
+def _conditions(study: Resolved, known: tuple[str, ...], where: str) -> None:
+    """Each condition must fit one of the track's patterns (`zero-shot`, `[0-9]+-shot`)."""
+    for condition in study["conditions"]:
+        if not any(re.fullmatch(pattern, condition) for pattern in known):
+            raise UserError(
+                f"{where}: track {study['track']} has no condition {condition!r}; choose among {', '.join(known)}."
+            )
+
+
+def _refuse_two_readings(studies: dict[str, Resolved]) -> None:
+    """Studies of one run share resources/datasets/{name}: under one name there must be one data set."""
+    seen: dict[str, tuple[str, Any]] = {}
+    for study in studies.values():
+        data = study["dataset"]
+        reading = {"kind": data["kind"], "options": data["options"]}
+        first = seen.setdefault(data["name"], (study["study"], reading))
+        if first[1] != reading:
+            raise UserError(
+                f"the studies {first[0]} and {study['study']} give data set {data['name']!r} different options; "
+                "give one of the two another name (with its `kind`)."
+            )

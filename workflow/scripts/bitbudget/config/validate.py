@@ -1,0 +1,172 @@
+"""Reading YAML and holding it against a schema; every fault is one sentence that names the file and the remedy."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from bitbudget.errors import UserError
+
+SCHEMAS = Path(__file__).parents[3] / "schemas"
+TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, of which plain YAML would silently keep the last."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    seen: list[Any] = []
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=deep)
+        if key in seen:
+            problem = f"the key `{key}` stands here a second time; remove one of the two"
+            raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
+        seen.append(key)
+    return yaml.SafeLoader.construct_mapping(loader, node, deep)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file. Raises `UserError` for a missing file or broken YAML, with the line."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; write it, or name another file.") from None
+    except yaml.MarkedYAMLError as fault:
+        line = fault.problem_mark.line + 1 if fault.problem_mark else "?"
+        raise UserError(f"{path}, line {line}, is not valid YAML: {fault.problem}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        reason = str(fault).splitlines()[0]
+        raise UserError(f"{path} is not text in UTF-8 ({reason}); save it as such.") from None
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The JSON schema `workflow/schemas/{name}.schema.json`."""
+    return json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+
+
+def check(content: Any, rules: dict[str, Any], where: str) -> None:
+    """Raise `UserError` with one sentence for the first fault of `content`; `where` names the file or entry."""
+    faults = list(Draft202012Validator(rules).iter_errors(content))
+    if faults:
+        raise UserError(f"{where}: {_sentence(min(faults, key=_order))}")
+
+
+def _order(fault: ValidationError) -> tuple[int, bool, str]:
+    """Outer faults before inner ones; and a key that does not exist is often the misspelt one that is missing."""
+    return len(fault.absolute_path), fault.validator != "additionalProperties", str(fault.absolute_path)
+
+
+def _sentence(fault: ValidationError) -> str:
+    """What is wrong and what would be right."""
+    place = _place([*fault.absolute_path])
+    inside = f" in {place}" if place else ""
+    given, wanted = fault.instance, fault.validator_value
+    at = f"{place or 'it'} is {_shown(given)}"
+    match fault.validator:
+        case "additionalProperties":
+            return _unknown_key(given, list(fault.schema.get("properties", {})), inside)
+        case "required":
+            return f"the key `{next(key for key in wanted if key not in given)}` is missing{inside}; add it."
+        case "oneOf":
+            return _no_form(fault, at, inside)
+        case "minItems" | "minProperties":
+            return f"{place} is empty; name at least one, or leave the key out where it has a default."
+        case "uniqueItems":
+            twice = next(item for item in given if given.count(item) > 1)
+            return f"{place} names {_shown(twice)} more than once; name it once."
+        case "pattern" if "propertyNames" in fault.absolute_schema_path:
+            return f"the name {given!r}{inside} does not fit: {_meaning(fault)}."
+        case "type":
+            types = [wanted] if isinstance(wanted, str) else wanted
+            must = " or ".join(TYPES[name] for name in types)
+        case "enum":
+            must = "one of " + ", ".join(map(str, wanted))
+        case "const":
+            must = json.dumps(wanted)
+        case "minimum":
+            must = f"at least {wanted}"
+        case "exclusiveMinimum":
+            must = f"more than {wanted}"
+        case "maximum":
+            must = f"at most {wanted}"
+        case _:  # a pattern or a shortest length, which only the key's description can say in words
+            return f"{at}, which does not fit: {_meaning(fault)}."
+    meaning = _meaning(fault)
+    return f"{at}, and must be {must}" + (f" ({meaning})." if meaning else ".")
+
+
+def _place(path: list[str | int]) -> str:
+    """`images.max_side`, or entry 2 of `models`; nothing for the file as a whole."""
+    if path and isinstance(path[-1], int):
+        return f"entry {path[-1] + 1} of {_place(path[:-1])}"
+    return f"`{'.'.join(map(str, path))}`" if path else ""
+
+
+def _shown(value: Any) -> str:
+    """A value in a sentence: as YAML would have it, and not too long."""
+    if isinstance(value, dict | list):
+        return TYPES["object" if isinstance(value, dict) else "array"]
+    text = repr(value) if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _meaning(fault: ValidationError) -> str:
+    """The first sentence of a key's description, without its full stop."""
+    return fault.schema.get("description", "").split(". ")[0].rstrip(".")
+
+
+def _unknown_key(given: dict[str, Any], known: list[str], inside: str) -> str:
+    unknown = next(key for key in given if key not in known)
+    if not known:
+        return f"there is no key `{unknown}`{inside}, nor any other; remove it."
+    close = difflib.get_close_matches(str(unknown), known, n=1)
+    remedy = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}."
+    return f"there is no key `{unknown}`{inside}; {remedy}"
+
+
+def _no_form(fault: ValidationError, at: str, inside: str) -> str:
+    """A value may take one of several forms: what is wrong with the one it was meant to take, or else all forms."""
+    forms = fault.validator_value
+    if all("required" in form and "type" not in form for form in forms):
+        keys = " and ".join(f"`{form['required'][0]}`" for form in forms)
+        return f"exactly one of {keys} must stand{inside}; add one, or remove the other."
+    meant = [inner for inner in fault.context if inner.path or inner.validator not in ("type", "const")]
+    if meant:
+        return _sentence(min(meant, key=_order))
+    *titles, last = (form["title"] for form in forms)
+    return f"{at}, and must be {', '.join(titles)} or {last}."
+
+
+def with_defaults(content: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
+    """A copy of `content` with every default of the schema filled in, also in nested mappings."""
+    filled = copy.deepcopy(content)
+    for key, rule in rules.get("properties", {}).items():
+        if key not in filled and "default" in rule:
+            filled[key] = copy.deepcopy(rule["default"])
+        if isinstance(filled.get(key), dict) and "properties" in rule:
+            filled[key] = with_defaults(filled[key], rule)
+    return filled
+
+
+def suggest(name: str, known: list[str]) -> str:
+    """The end of a sentence about an unknown name: the closest known one, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}."
