@@ -10,7 +10,7 @@ STUDY ?= demo-captioning
 # One environment a checkout; made anew when the lock changes.
 VENV := .venv
 READY := $(VENV)/.locked
-BIN := $(CURDIR)/$(VENV)/bin
+BIN := $(abspath $(VENV))/bin
 RUN := PATH="$(BIN):$$PATH" PYTHONNOUSERSITE=1
 
 .PHONY: help demo run test test-gpu dag lock format

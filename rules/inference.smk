@@ -25,7 +25,7 @@ rule predict:
         shards="resources/.partial/predictions/{study}/{model}/{precision}/{condition}",
     shell:
         "python workflow/scripts/predict.py --checkpoint {input.checkpoint} --subset {input.subset}"
-        " --items {input.study_items} --images {input.images} --spec {params.spec:q} --shards {params.shards}"
+        " --items {input.study_items} --images {input.images} --spec {params.spec:q} --code {params.code} --shards {params.shards}"
         " --out {output.predictions} --record {output.record} 2>&1 | tee {log}"
 
 

@@ -139,7 +139,9 @@ def test_a_killed_prediction_goes_on_from_its_last_shard(finished):
     before = answers.read_text()
     answers.unlink()
     shards = checkout / "resources/.partial/predictions/reduced/demo-vlm/bfloat16/zero-shot"
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "study=reduced"]
+    # The file is named as the target: a run whose final files are there makes no intermediate one again.
+    arguments = ["--cores", "2", "--config", "study=reduced", "--", str(answers.relative_to(checkout))]
+    command = [sys.executable, "-m", "snakemake", *arguments]
     run = subprocess.Popen(
         command, cwd=checkout, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -152,7 +154,8 @@ def test_a_killed_prediction_goes_on_from_its_last_shard(finished):
     run.wait()
     kept = {path: path.stat().st_mtime_ns for path in shards.rglob("[0-9]*.jsonl")}
     assert kept and not answers.exists()
-    again = snakemake(checkout, "--cores", "2", "--config", "study=reduced")
+    again = snakemake(checkout, *arguments)
     assert again.returncode == 0, again.stderr[-3000:]
+    assert jobs_run(again.stdout + again.stderr) == ["predict"]
     assert answers.read_text() == before
     assert not shards.exists()  # kept only until the answers are whole

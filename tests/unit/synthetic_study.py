@@ -8,7 +8,9 @@ from typing import Any
 from bitbudget import records
 
 HASH = "a" * 64
-SIMULATED = "rtn-2 is simulated by rounding: it claims no size and no speed."
+PROVENANCE = {"hardware": {"cpu": "Abacus 9", "gpus": []}}
+SIMULATED = "{} is simulated by rounding: it claims no size and no speed."
+ALL_SIMULATED = "simulated by rounding: it claims no size and no speed."
 NO_SPICE = "SPICE needs two jars that are not there; fetch them."
 NO_COUNTER = "this machine has no energy counter that may be read; run as root or on a GPU."
 # Per precision: bits a weight, CIDEr, speed against the baseline.
@@ -63,12 +65,20 @@ def scores(model: str, precision: str, condition: str) -> dict[str, Any]:
         )
         for name, f in factors.items()
     }
+    del metrics["METEOR"]["ci"]  # it is not a mean over items
     metrics["SPICE"] = records.absent(NO_SPICE, "score", higher_is_better=True)
     return {"record": "scores", **identity(model, precision, condition), "primary": "CIDEr", "metrics": metrics}
 
 
 def measurements(
-    model: str, precision: str, condition: str, *, absent: bool = False, energy: bool = True, size: float = 1.0
+    model: str,
+    precision: str,
+    condition: str,
+    *,
+    absent: bool = False,
+    energy: bool = True,
+    size: float = 1.0,
+    memory: str = "resident set",
 ) -> dict[str, Any]:
     bits, _, slow = PRECISIONS[precision]
     slow *= 1.6 if condition == "4-shot" else 1.0
@@ -78,35 +88,52 @@ def measurements(
 
     if absent or math.isnan(slow):
         gone = {
-            name: records.absent(SIMULATED, unit, higher_is_better=False)
+            name: records.absent(SIMULATED.format(precision), unit, higher_is_better=False)
             for name, unit in (
                 ("size_on_disk", "MB"), ("weights_in_memory", "MB"), ("peak_memory", "MB"), ("latency", "s"),
                 ("energy_per_item", "J"), ("carbon_per_item", "g CO2e"), ("throughput_1", "images/s"),
             )
         }  # fmt: skip
-        return {"record": "measurements", **identity(model, precision, condition), "metrics": gone}
+        body = {"metrics": gone, "circumstances": {}, "provenance": PROVENANCE}
+        return {"record": "measurements", **identity(model, precision, condition), **body}
     phases = {"preprocessing": 0.012, "vision": 0.05 * slow, "prefill": 0.04 * slow, "decode": 0.25 * slow}
     total = sum(phases.values()) * 1.02 * size
     raw = [total * f for f in (0.97, 0.98, 0.99, 1.0, 1.02, 1.04, 1.08)]
     metrics = {f"latency_{name}": cost(value, "s") for name, value in phases.items()} | {
         "latency": records.metric(
-            total, "s", higher_is_better=False, n=7, raw=raw, p95=raw[-1], mean=sum(raw) / 7, ci=(raw[2], raw[4])
+            total,
+            "s",
+            higher_is_better=False,
+            n=7,
+            raw=raw,
+            p95=raw[-1],
+            mean=sum(raw) / 7,
+            ci=(raw[0], raw[-1]),
+            mean_ci=[raw[2], raw[4]],
         ),
         "size_on_disk": cost(16.2 * bits, "MB"),
         "weights_in_memory": cost(16.0 * bits, "MB"),
-        "peak_memory": cost(210 + 16.0 * bits, "MB", kind="resident set"),
+        "peak_memory": cost(210 + 16.0 * bits, "MB", kind=memory),
         "latency_cold": cost(0.9, "s"),
         "decode_per_token": cost(0.25 * slow / 32, "s"),
         "throughput_1": records.metric(1 / total, "images/s", higher_is_better=True, n=32),
         "throughput_8": records.metric(4 / total, "images/s", higher_is_better=True, n=32),
         "energy_per_item": cost(
-            9.0 * slow, "J", how="estimated", source="codecarbon", ci=(8.5 * slow * size, 9.6 * slow * size)
+            9.0 * slow,
+            "J",
+            how="estimated",
+            source="codecarbon",
+            ci=(8.5 * slow * size, 9.6 * slow * size),
+            net=6.0 * slow * size,
+            idle_watts=41.5,
+            batch_size=8,
         )
         if energy
         else records.absent(NO_COUNTER, "J", higher_is_better=False),
         "carbon_per_item": cost(0.0004 * slow, "g"),
     }
-    return {"record": "measurements", **identity(model, precision, condition), "metrics": metrics}
+    body = {"metrics": metrics, "circumstances": {"device": "cpu", "threads": 2}, "provenance": PROVENANCE}
+    return {"record": "measurements", **identity(model, precision, condition), **body}
 
 
 def audit(model: str, precision: str) -> dict[str, Any]:

@@ -102,7 +102,9 @@ def test_tokens_are_those_of_pycocoevalcaps_own_wrapper():
 def test_odd_captions_are_scored_and_do_not_hang(no_paraphrases):
     predictions = {"a": "", "b": "dogs ||| on\nthe\u2028grass \U0001f436", "c": "a " * 40}
     corpus, items = caption_metrics.score_tokenized(REFERENCES, predictions, no_paraphrases)
-    assert items["a"] == {"bleu": {"correct": [0] * 4, "guess": [0] * 4, "test_length": 0, "reference_length": 4}} | (
+    nothing = {"correct": [0] * 4, "guess": [0] * 4, "test_length": 0, "reference_length": 4}
+    assert items["a"].pop("meteor")[4:20] == [0] * 16
+    assert items["a"] == {"bleu": nothing} | (
         dict.fromkeys(["CIDEr", *caption_metrics.BLEU_NAMES, "ROUGE-L", "METEOR"], 0)
     )
     assert items["b"]["METEOR"] > 0.2
@@ -113,6 +115,21 @@ def test_perfect_captions_have_the_highest_scores(no_paraphrases):
     predictions = {key: group[0] for key, group in REFERENCES.items()}
     corpus, _ = caption_metrics.score_tokenized(REFERENCES, predictions, no_paraphrases)
     assert [corpus[name] for name in ("BLEU-1", "ROUGE-L", "METEOR")] == pytest.approx([1, 1, 1], abs=1e-3)
+
+
+def test_meteor_can_be_put_together_again_from_statistics(no_paraphrases):
+    """Exact, stem and synonym matches, function words, a perfect caption, and one without any match."""
+    references = REFERENCES | {"d": ["the man is quickly eating food"], "e": ["a big house"], "f": ["one two three"]}
+    predictions = {"a": "a small red circle", "b": "dog run in a grass", "c": "square the blue", "d": "a man eats fast"}
+    predictions |= {"e": "the large home", "f": "green"}
+    corpus, items = caption_metrics.score_tokenized(references, predictions, no_paraphrases)
+    table = np.array([one["meteor"] for one in items.values()])
+    assert table.shape == (6, caption_metrics.METEOR_STATISTICS)
+    assert (table[:, 4:16].reshape(6, 3, 4).sum(axis=(0, 2)) > 0).all()  # each of these matchers found something
+    values = caption_metrics.meteor_from_statistics(table)
+    np.testing.assert_allclose(values, [one["METEOR"] for one in items.values()], rtol=1e-12, atol=1e-15)
+    assert values[0] == 1 and values[5] == 0
+    assert caption_metrics.meteor_from_statistics(table.sum(axis=0)) == pytest.approx(corpus["METEOR"], rel=1e-12)
 
 
 def test_spice_is_absent_with_its_remedy_and_never_downloaded(monkeypatch, tmp_path):
@@ -154,8 +171,8 @@ def fake_java(folder, script):
 )
 def test_meteor_that_fails_is_absent_with_the_reason(monkeypatch, tmp_path, script):
     monkeypatch.setattr(java, "java_folder", lambda: fake_java(tmp_path / "bin", script))
-    reason, values = caption_metrics._meteor([["a dog"]], ["a dog"], None)
-    assert values is None
+    reason, values, statistics = caption_metrics._meteor([["a dog"]], ["a dog"], None)
+    assert values is None and statistics is None
     assert reason.startswith("METEOR's Java program failed")
 
 

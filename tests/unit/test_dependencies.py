@@ -44,6 +44,7 @@ class Library:
             "resolve_study": [],
             "filter_paraphrases": [],
             "score": [track],
+            "score_blind": [track],
             "summarize_study": [track],
             "plot_figures": [track],
         }
@@ -84,7 +85,7 @@ def test_a_formats_code_changes_only_the_precisions_that_use_it(library: Library
     assert library.changed_by("bitbudget/formats/bnb_nf4.py") == wanted
     wanted = {f"{step} int8-{part}" for step in CELL_STEPS for part in ("language", "vision", "language-vision")}
     assert library.changed_by("bitbudget/formats/bnb_int8.py") == wanted
-    wanted = {f"{step} rtn-{bits}-language" for step in CELL_STEPS for bits in (2, 3)}
+    wanted = {f"{step} rtn-{bits}-language-vision" for step in CELL_STEPS for bits in (2, 3)}
     assert library.changed_by("bitbudget/formats/rtn.py") == wanted
 
 
@@ -115,7 +116,7 @@ def test_another_family_changes_nothing(library: Library) -> None:
 
 def test_the_caption_metrics_change_only_scoring(library: Library) -> None:
     changed = library.changed_by("bitbudget/caption_metrics.py")
-    assert {"filter_paraphrases", "score"} <= changed
+    assert {"filter_paraphrases", "score", "score_blind"} <= changed
     assert not any(key.startswith(CELL_STEPS) for key in changed)
 
 

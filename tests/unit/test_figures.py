@@ -20,11 +20,18 @@ NAMES = list(synthetic.PRECISIONS)
 NOTE = "demo study: made-up numbers"
 
 
-def loaded(folder, models, precisions, conditions, **options):
+def loaded(folder, models, precisions, conditions, change=None, **options):
     spec = synthetic.spec(models, precisions, conditions, NOTE)
     scores, measurements, audits = synthetic.study(models, precisions, conditions, **options)
+    for one in measurements if change else []:
+        change(one)
     summary.summarize(spec, scores, measurements, audits).to_csv(folder / "summary.csv", index=False)
     return shown.load(folder / "summary.csv", measurements, spec)
+
+
+def flat(text):
+    """Without white space, because notes are wrapped."""
+    return "".join(text.split())
 
 
 def text_of(figure):
@@ -64,16 +71,91 @@ def test_every_figure_is_drawn_for_every_shape_of_study(tmp_path, models, precis
         ):
             figure.draw_without_rendering()
             assert NOTE in text_of(figure)
+            where = "" if options.get("absent") else " on Abacus 9, cpu, 2 threads"
+            assert f"{', '.join(models)}{where}; 200 items scored." in text_of(figure)
 
 
 def test_absent_values_are_marked_and_their_reason_is_given(tmp_path):
-    study = loaded(tmp_path, ["m"], ["float16", "rtn-2"], ["zero-shot"])
+    study = loaded(tmp_path, ["m"], ["float16", "rtn-2", "rtn-3"], ["zero-shot"])
     with style.applied():
         size, against = text_of(costs.draw(study, "size")), text_of(tradeoff.draw(study, "size"))
         assert "not measured ¹" in size
-        assert f"¹ {synthetic.SIMULATED}" in size
-        assert f"rtn-2 not shown: {synthetic.SIMULATED}".replace(" ", "") in against.replace("\n", "").replace(" ", "")
-        assert "Not computed: SPICE" in text_of(quality.draw(study))
+        assert f"¹ {synthetic.ALL_SIMULATED}" in size
+        assert "²" not in size  # several simulated precisions share one reason
+        assert flat(f"Not shown: rtn-2, rtn-3 ({synthetic.ALL_SIMULATED.rstrip('.')}).") in flat(against)
+        drawn = text_of(quality.draw(study))
+        assert "Not computed: SPICE" in drawn
+        assert "Without an interval: METEOR" in drawn
+
+
+def test_figures_name_the_machine_as_far_as_it_is_known(tmp_path):
+    study = loaded(tmp_path, ["m"], NAMES[:2], ["zero-shot"], change=lambda one: one.pop("provenance"))
+    assert study.provenance() == "m on cpu, 2 threads; 200 items scored."
+
+    def forget(one):
+        del one["provenance"], one["circumstances"]
+
+    assert loaded(tmp_path, ["m"], NAMES[:2], ["zero-shot"], change=forget).provenance() == "m; 200 items scored."
+
+
+def test_rows_measured_elsewhere_bear_no_factor_and_are_named_below(tmp_path):
+    def change(one):
+        if one["precision"] == "int8-vision":
+            one["circumstances"]["threads"] = 1
+
+    study = loaded(tmp_path, ["m"], ["float16", "int8-language", "int8-vision"], ["zero-shot"], change=change)
+    warning = flat("int8-vision: measured on Abacus 9, cpu, 1 thread where the baseline was measured on")
+    with style.applied():
+        for name in ("latency", "energy"):
+            drawn = costs.draw(study, name)
+            assert warning in flat(text_of(drawn))
+            assert sum(text.get_text().endswith(style.TIMES) for text in drawn.axes[0].texts) == 1
+            assert warning in flat(text_of(tradeoff.draw(study, name)))
+        assert warning not in flat(text_of(costs.draw(study, "size")))
+
+
+def test_memory_is_the_weights_on_a_cpu_and_the_peak_on_a_gpu(tmp_path):
+    cpu = loaded(tmp_path, ["m"], NAMES[:2], ["zero-shot"])
+    gpu = loaded(tmp_path, ["m"], NAMES[:2], ["zero-shot"], memory="CUDA allocated")
+    with style.applied():
+        for figure in (costs.draw(cpu, "memory"), tradeoff.draw(cpu, "memory")):
+            assert figure.axes[0].get_xlabel().startswith("weights in memory (MB)")
+        bars = text_of(costs.draw(cpu, "memory"))
+        assert f"146 MB   0.57{style.TIMES}" in bars  # 9.1 of 16 bits
+        assert "466 MB" in bars.splitlines()  # the whole process, without a factor
+        assert "libraries included" in bars
+        for figure in (costs.draw(gpu, "memory"), tradeoff.draw(gpu, "memory")):
+            assert figure.axes[0].get_xlabel().startswith("peak memory allocated on the GPU (MB)")
+
+
+def test_energy_names_its_batch_size_and_what_is_above_idle(tmp_path):
+    study = loaded(tmp_path, ["m"], NAMES[:1], ["zero-shot"])
+    with style.applied():
+        figure = costs.draw(study, "energy")
+    assert figure.axes[0].get_xlabel() == "energy per item at batch size 8 (J)"
+    assert "above the idle machine (42 W)" in text_of(figure)
+    assert [round(bar.get_width(), 6) for bar in figure.axes[0].patches] == [9.0, 6.0]
+
+
+def test_the_interval_of_a_latency_is_the_one_of_its_record(tmp_path):
+    study = loaded(tmp_path, ["m"], NAMES[:1], ["zero-shot"])
+    latency, decode = (study.rows[0].costs[name] for name in ("latency", "latency_decode"))
+    assert latency.low == pytest.approx(0.97 * latency.value)
+    assert latency.high == pytest.approx(1.08 * latency.value)
+    assert decode.low is None
+
+
+def test_a_scatter_plot_shows_the_intervals_of_both_axes_and_the_front_over_them(tmp_path):
+    study = loaded(tmp_path, ["m"], [*NAMES[:2], "gptq-4"], ["zero-shot"])
+    with style.applied():
+        figure = tradeoff.draw(study, "latency")
+    lines = [line for line in figure.axes[0].lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 1]
+    bars = [line for line in lines if line.get_color() in study.colours.values()]
+    level = [line for line in bars if line.get_ydata()[0] == line.get_ydata()[1]]
+    assert (len(bars), len(level)) == (6, 3)
+    front = max(lines, key=lambda line: line.get_zorder())
+    assert front not in bars
+    assert "not ordered by this picture" in " ".join(text_of(figure).split())
 
 
 def test_names_in_a_scatter_plot_do_not_overlap(tmp_path):
@@ -88,6 +170,10 @@ def test_names_in_a_scatter_plot_do_not_overlap(tmp_path):
 
     boxes = [Text.get_window_extent(text) for text in names]
     assert not [1 for one, other in combinations(boxes, 2) if one.overlaps(other)]
+    # Nor does the line from a name to its point strike another name through.
+    leaders = [(i, text.arrow_patch) for i, text in enumerate(names) if text.arrow_patch]
+    paths = [(i, arrow.get_transform().transform_path(arrow.get_path())) for i, arrow in leaders]
+    assert not [1 for i, path in paths for j, box in enumerate(boxes) if i != j and path.intersects_bbox(box)]
 
 
 def test_colours_are_fixed_by_the_study_and_all_different():

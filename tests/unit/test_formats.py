@@ -20,6 +20,15 @@ AWKWARD = [(160, 160), (160, 448), (192, 100), (100, 64)]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
+# Round to nearest where a test is about values spread over all levels of a small group, which its defaults are not.
+FINE = {"group_size": 64, "symmetric": False}
+
+
+def fine(name, **chosen):
+    """Options for the format: `FINE` for round to nearest, and what is chosen."""
+    return (FINE if name.startswith("rtn-") else {}) | chosen
+
+
 def options_of(name, **chosen):
     """A format's options, with its defaults where nothing is chosen."""
     return {key: rule["default"] for key, rule in format_of(name).options.items()} | chosen
@@ -61,10 +70,10 @@ def relative_error(found, exact):
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_outputs_are_the_same_after_a_way_through_a_file(name, dtype, bias, tmp_path):
     layer = linear(dtype=dtype, bias=bias)
-    made = quantized(name, layer)
+    made = quantized(name, layer, **fine(name))
     state = {key: value.contiguous() for key, value in format_of(name).state(made).items()}
     save_file(state, tmp_path / "layer.safetensors")
-    again = restored(name, layer, load_file(tmp_path / "layer.safetensors"))
+    again = restored(name, layer, load_file(tmp_path / "layer.safetensors"), **fine(name))
     x = torch.randn(2, 5, 128, generator=torch.Generator().manual_seed(1)).to(dtype)
     expected = made(x)
     assert expected.shape == (2, 5, 64)
@@ -166,9 +175,25 @@ def test_asymmetric_reference_spreads_its_levels_from_least_to_largest(name, bit
             block = matrix[row, start : start + 32].astype(np.float64)
             levels = np.linspace(block.min(), block.max(), 2**bits)
             expected[row, start : start + 32] = [levels[np.argmin(abs(levels - w))] for w in block]
-    found = reference_of(name, matrix, group_size=32)
+    found = reference_of(name, matrix, **fine(name, group_size=32))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     assert max(len(np.unique(group)) for group in found.reshape(-1, 32)) <= 2**bits
+
+
+def test_the_levels_of_rtn_at_2_bits():
+    """By default three of a symmetric grid for a whole row; else four from the least to the largest of each group."""
+    row = np.array([[0.0, 1.1, 1.9, 3.0, -6.0, 0.4, 2.9, 3.0]])
+    np.testing.assert_allclose(reference_of("rtn-2", row), [[0, 0, 0, 0, -6, 0, 0, 0]])
+    np.testing.assert_allclose(reference_of("rtn-2", row, group_size=4), [[0, 0, 3, 3, -6, 0, 0, 0]])
+    asymmetric = reference_of("rtn-2", row, group_size=4, symmetric=False)
+    np.testing.assert_allclose(asymmetric, [[0, 1, 2, 3, -6, 0, 3, 3]], atol=1e-6)
+    even = np.tile(np.linspace(-1, 1, 64), (10, 1))
+    many = np.random.default_rng(8).permuted(even, axis=1).reshape(5, 128)
+    for bits in (2, 3, 4):
+        whole_rows = reference_of(f"rtn-{bits}", many)
+        assert [len(np.unique(one)) for one in whole_rows] == [2**bits - 1] * 5
+        groups = reference_of(f"rtn-{bits}", many, group_size=64, symmetric=False).reshape(-1, 64)
+        assert [len(np.unique(one)) for one in groups] == [2**bits] * 10
 
 
 def test_symmetric_rtn_at_2_bits_keeps_three_levels_and_zero():
@@ -210,7 +235,7 @@ def test_asymmetric_rounding_loses_a_step_over_the_root_of_twelve(name, levels):
     groups = gaussian().reshape(-1, 64)
     step = (groups.amax(1) - groups.amin(1)) / levels
     expected = math.sqrt((step**2 / 12).mean())
-    assert relative_error(reference(name), gaussian()) == pytest.approx(expected, rel=0.04)
+    assert relative_error(reference(name, **fine(name)), gaussian()) == pytest.approx(expected, rel=0.04)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -298,16 +323,14 @@ def test_a_large_bias_does_not_hide_or_fake_a_fault(name):
     [
         ("torchao-int4", {}, (96, 64), "its 96 input features are no multiple of the group size 64"),
         ("torchao-int4", {"group_size": 32}, (96, 40), "its 40 output features are no multiple of 16"),
-        ("rtn-3", {}, (100, 64), "its 100 input features are no multiple of the group size 64"),
+        ("rtn-3", {"group_size": 64}, (100, 64), "its 100 input features are no multiple of the group size 64"),
     ],
 )
 def test_shapes_that_a_format_cannot_take(name, chosen, shape, reason):
     assert format_of(name).refusal(*shape, options_of(name, **chosen), "cpu") == reason
 
 
-@pytest.mark.parametrize(
-    ("name", "chosen"), [("rtn-3", {"group_size": 0}), ("torchao-int4", {"group_size": 32}), ("bnb-nf4", {})]
-)
+@pytest.mark.parametrize(("name", "chosen"), [("rtn-3", {}), ("torchao-int4", {"group_size": 32}), ("bnb-nf4", {})])
 def test_shapes_that_a_format_can_take(name, chosen):
     assert format_of(name).refusal(96, 64, options_of(name, **chosen), "cpu") is None
 

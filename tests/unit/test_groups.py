@@ -51,14 +51,6 @@ def test_two_equal_claims_are_refused():
         groups.group_of("m.a", {"two": ("m.a",), "one": ("m.a",)})
 
 
-def test_covers():
-    assert groups.covers("language", "language")
-    assert groups.covers("language", "language.mlp")
-    assert groups.covers("all", "vision")
-    assert not groups.covers("language.mlp", "language")
-    assert not groups.covers("lang", "language")
-
-
 def test_groups_that_are_not_named_keep_the_baseline():
     found = groups.resolve({"language": "bnb-int8"}, GROUPS, "float16")
     assert found == {

@@ -188,13 +188,14 @@ def test_everything_is_measured_as_often_as_asked():
     assert found["latency"]["value"] == pytest.approx(np.median(found["latency"]["raw"]))
     assert found["latency"]["p95"] == pytest.approx(np.percentile(found["latency"]["raw"], 95))
     assert found["latency"]["mean"] == pytest.approx(np.mean(found["latency"]["raw"]))
-    assert found["latency"]["ci"][0] < found["latency"]["mean"] < found["latency"]["ci"][1]
+    assert found["latency"]["ci"][0] <= found["latency"]["value"] <= found["latency"]["ci"][1]
+    assert found["latency"]["mean_ci"][0] < found["latency"]["mean"] < found["latency"]["mean_ci"][1]
     assert found["decode_per_token"]["value"] == pytest.approx(0.1)
     assert found["latency_vision"]["value"] == 0.2
     assert {name for name in found if name.startswith("throughput")} == {"throughput_1", "throughput_4"}
     assert found["throughput_4"]["n"] == 2
     assert found["throughput_4"]["higher_is_better"]
-    assert len(source.windows) == 4
+    assert len(source.windows) == 5  # the idle one, and two rounds of two batch sizes
 
 
 def test_energy_of_an_item_is_power_over_throughput():
@@ -204,6 +205,20 @@ def test_energy_of_an_item_is_power_over_throughput():
         assert metric["value"] == pytest.approx(50 / found[f"throughput_{size}"]["value"], rel=0.3)
         assert (metric["batch_size"], metric["source"], metric["how"]) == (size, "fake meter", "counter")
     assert found["energy_per_item"] == found["energy_per_item_1"]
+
+
+class Idling(FakeSource):
+    """Draws 20 W while idle and 50 W under load; the first window is the idle one."""
+
+    def stop(self):
+        used = super().stop()
+        return energy.Energy((20 if len(self.windows) == 1 else 50) * used.seconds, used.seconds)
+
+
+def test_net_energy_is_what_the_work_adds_to_the_idle_power():
+    found = efficiency.measure(subject_of(), 1.0, Idling(), "")["energy_per_item_4"]
+    assert found["idle_watts"] == pytest.approx(20)
+    assert found["net"] == pytest.approx(found["value"] * 30 / 50)
 
 
 class Patient(FakeSource):
@@ -425,7 +440,7 @@ def test_percentile_is_numpys(share):
 
 def test_circumstances_say_load_and_cores(monkeypatch, caplog):
     monkeypatch.setattr("os.getloadavg", lambda: (99.0, 0, 0))
-    found = efficiency.circumstances()
+    found = efficiency.circumstances("cpu")
     assert found["load_before"] == 99.0
     assert found["cores"] >= 1
     assert "timings will be slow" in caplog.text

@@ -29,7 +29,9 @@ PLAN = {
     "items": 3, "warmup": 1, "min_iterations": 3, "min_seconds": 1.1, "batch_sizes": [1, 2], "new_tokens": 4,
     "repeats": 2,
 }  # fmt: skip
-MEASURE = IDENTITY | PROMPT | {"measure": PLAN, "carbon": {"country": "AUT", "pue": 1.2}, "simulated": []}
+MEASURE = (
+    IDENTITY | PROMPT | {"measure": PLAN, "carbon": {"country": "AUT", "pue": 1.2}, "simulated": [], "num_beams": 1}
+)
 
 
 def run(name, *arguments, fails=False, **paths):

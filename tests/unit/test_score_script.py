@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
@@ -12,6 +13,7 @@ IDENTITY = {"study": "s", "model": "m", "precision": "p", "condition": "zero-sho
     "checkpoint_hash": "b" * 64,
     "subset_hash": "c" * 64,
 }
+EMPTY_TABLE = bytes.fromhex("1f8b08000000000000ff03000000000000000000")  # gzip of nothing: METEOR without paraphrases
 CAPTIONS = ["a small red circle above a blue square", "two green triangles", "a large yellow star on the left"]
 
 
@@ -38,6 +40,15 @@ def study(tmp_path):
 def predictions():
     about = {"prompt_tokens": 4, "new_tokens": 5, "finish": "stop"}
     return [{"id": "i0", "text": "A red circle.", **about}, {"id": "i1", "text": "", **about}]
+
+
+def run_blind(folder, *more):
+    command = [
+        sys.executable, SCRIPTS / "score_blind.py", "--subset", "subset.json", "--items", "items.jsonl",
+        "--images", "images.json", "--spec", '{"study": "s", "track": "captioning", "seed": 3}', "--out", "blind.json",
+        *more,
+    ]  # fmt: skip
+    return subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
 
 
 def run(folder, *more):
@@ -77,6 +88,82 @@ def test_scores_and_item_scores(study):
     assert (rows[0]["CIDEr"] + rows[1]["CIDEr"]) / 2 == pytest.approx(cider["value"])
 
 
+def test_the_blind_score_is_of_the_items_that_were_to_be_predicted(study):
+    (study / "subset.json").write_text(json.dumps({"subset_hash": "c" * 64}))
+    (study / "none.gz").write_bytes(EMPTY_TABLE)
+    done = run_blind(study, "--paraphrases", "none.gz")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((study / "blind.json").read_text())
+    assert record["text"] in {*CAPTIONS[:2], "a shape"}  # none of the item whose image was skipped
+    assert {metric["n"] for metric in record["metrics"].values() if "value" in metric} == {2}
+
+
+@pytest.mark.parametrize("script", ["score", "score_blind"])
+def test_a_track_that_uses_no_paraphrases_is_given_none_and_needs_no_intervals(study, script):
+    """A track is one new file and one line of the registry."""
+    (study / "plain_track.py").write_text(
+        "PRIMARY = 'right'\n"
+        "def blind_answer(items, seed):\n    return 'x'\n"
+        "def score(items, predictions, seed):\n"
+        "    metric = {'value': 0.5, 'unit': 'share', 'higher_is_better': True, 'n': len(items)}\n"
+        "    return {'right': metric}, [{'id': item['id'], 'right': 0.5} for item in items]\n"
+    )
+    (study / "subset.json").write_text(json.dumps({"subset_hash": "c" * 64}))
+    (study / "run.py").write_text(
+        f"import runpy, sys; sys.path[:0] = [{str(SCRIPTS)!r}, '.']\n"
+        "from bitbudget import registry; registry.TRACKS['plain'] = 'plain_track'\n"
+        "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    command = {
+        "score": ["--predictions", "predictions.jsonl", "--record", "predictions.json", "--out-items", "rows.jsonl"],
+        "score_blind": ["--subset", "subset.json"],
+    }[script]
+    spec = ["--spec", '{"study": "s", "track": "plain", "seed": 3}']
+    shared = ["--items", "items.jsonl", "--images", "images.json", "--out", "out.json"]
+    done = subprocess.run(
+        [sys.executable, "run.py", SCRIPTS / f"{script}.py", *command, *shared, *spec],
+        cwd=study,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0.500" in done.stderr
+    assert json.loads((study / "out.json").read_text())["metrics"]["right"]["n"] == 2
+
+
+def test_meteors_interval_is_that_of_the_corpus_value():
+    """METEOR of each resample's summed statistics; the mean of the items is another number."""
+    from bitbudget import caption_metrics
+    from bitbudget.tracks import captioning
+
+    rng = np.random.default_rng(1)
+    rows, lengths = [], rng.integers(5, 20, 60)
+    for length in lengths:
+        matches = int(rng.integers(1, length))
+        statistics = [int(length), int(length), 0, 0, matches, matches, *[0] * 14, matches, matches, matches]
+        value = float(caption_metrics.meteor_from_statistics(np.array(statistics)))
+        counts = {"correct": [1] * 4, "guess": [2] * 4, "test_length": 5, "reference_length": 5}
+        others = dict.fromkeys(["CIDEr", *caption_metrics.BLEU_NAMES, "ROUGE-L"], 0.5)
+        rows.append({"id": str(len(rows)), **others, "bleu": counts, "METEOR": value, "meteor": statistics})
+    table = np.array([row["meteor"] for row in rows])
+    corpus = dict.fromkeys(captioning.METRICS, 0.5) | {"SPICE": "SPICE is not here."}
+    corpus["METEOR"] = float(caption_metrics.meteor_from_statistics(table.sum(axis=0)))
+    low, high = captioning._metrics(corpus, rows, seed=3)["METEOR"]["ci"]
+    drawn = table[rng.integers(0, 60, size=(4000, 60))].sum(axis=1)
+    expected = np.quantile(caption_metrics.meteor_from_statistics(drawn), [0.025, 0.975])
+    assert low < corpus["METEOR"] < high
+    assert [low, high] == pytest.approx(expected, abs=0.01)
+    del corpus["METEOR"]
+    without = captioning._metrics(corpus | {"METEOR": "METEOR is not here."}, [*map(without_meteor, rows)], seed=3)
+    assert without["METEOR"]["absent"] == "METEOR is not here."
+    assert without["CIDEr"]["ci"] == [0.5, 0.5]
+
+
+def without_meteor(row):
+    return {key: value for key, value in row.items() if key.lower() != "meteor"}
+
+
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
@@ -101,12 +188,12 @@ def test_no_item_left_is_one_sentence(study):
     (study / "images.json").write_text(json.dumps({"skipped": [{"id": f"img{k}", "reason": "r"} for k in range(3)]}))
     done = run(study)
     assert done.returncode == 1
-    assert "no item whose images could be read" in done.stderr
+    assert "no item whose images can be used" in done.stderr
 
 
 def test_the_track_is_importable_without_heavy_libraries():
     code = (
-        "import sys; import bitbudget.tracks.captioning as t; assert t.PRIMARY in t.METRICS and t.needs_images;"
+        "import sys; import bitbudget.tracks.captioning as t; assert t.PRIMARY in t.METRICS and t.USES_PARAPHRASES;"
         "sys.exit(any(name in sys.modules for name in ('numpy', 'pandas', 'torch', 'pycocoevalcap')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, check=False).returncode == 0

@@ -8,7 +8,8 @@ from bitbudget import statistics
 
 def test_interval_of_a_mean_agrees_with_the_analytic_standard_error():
     values = np.random.default_rng(1).normal(3.0, 2.0, size=800)
-    low, high = statistics.bootstrap_ci(values, seed=5)
+    means = statistics.bootstrap_sums(values[:, None], seed=5)[:, 0] / len(values)
+    low, high = statistics.interval(means)
     standard_error = values.std(ddof=1) / np.sqrt(len(values))
     assert (high + low) / 2 == pytest.approx(values.mean(), abs=0.03 * standard_error * 2)
     assert high - low == pytest.approx(2 * 1.96 * standard_error, rel=0.03)
@@ -16,8 +17,9 @@ def test_interval_of_a_mean_agrees_with_the_analytic_standard_error():
 
 def test_the_seed_decides_the_draws():
     values = np.random.default_rng(2).random(50)
-    assert statistics.bootstrap_ci(values, seed=1) == statistics.bootstrap_ci(values, seed=1)
-    assert statistics.bootstrap_ci(values, seed=1) != statistics.bootstrap_ci(values, seed=2)
+    draws = [statistics.bootstrap_sums(values[:, None], 100, seed) for seed in (1, 1, 2)]
+    assert (draws[0] == draws[1]).all()
+    assert (draws[0] != draws[2]).any()
 
 
 def test_columns_share_their_draws():
@@ -35,17 +37,16 @@ def test_chunks_cover_all_resamples(monkeypatch):
 
 
 def test_one_item_and_constant_values_have_an_interval_without_width():
-    assert statistics.bootstrap_ci(np.array([0.25]), 100) == (0.25, 0.25)
-    assert statistics.bootstrap_ci(np.full(9, 2.0), 100) == (2.0, 2.0)
+    assert statistics.interval(statistics.bootstrap_sums(np.array([[0.25]]), 100)[:, 0]) == (0.25, 0.25)
+    assert statistics.interval(statistics.bootstrap_sums(np.full((9, 1), 2.0), 100)[:, 0]) == (18.0, 18.0)
 
 
 def test_interval_of_a_ratio_of_sums():
     rng = np.random.default_rng(4)
     guesses = rng.integers(5, 15, size=600)
     hits = rng.binomial(guesses, 0.4)
-    low, high = statistics.bootstrap_statistic_ci(
-        np.column_stack([hits, guesses]), lambda sums: sums[:, 0] / sums[:, 1], seed=1
-    )
+    sums = statistics.bootstrap_sums(np.column_stack([hits, guesses]), seed=1)
+    low, high = statistics.interval(sums[:, 0] / sums[:, 1])
     assert low < hits.sum() / guesses.sum() < high
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.4 * 0.6 / guesses.sum()), rel=0.15)
 

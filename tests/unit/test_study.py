@@ -153,7 +153,7 @@ def test_accepting_a_licence_of_no_model_of_the_study_is_refused(config: ConfigF
     assert config.refusal(accept_licences=["llava-1.5-7"]) == wanted
 
 
-def test_remote_code_without_a_revision_is_refused(config: ConfigFolder) -> None:
+def test_remote_code_is_refused_with_and_without_a_revision(config: ConfigFolder) -> None:
     config.add("models", remote=HUB_MODEL | {"trust_remote_code": True})
     wanted = (
         "config/models.yaml: model 'remote' would run code from the Hub without a pinned revision; "
@@ -161,7 +161,11 @@ def test_remote_code_without_a_revision_is_refused(config: ConfigFolder) -> None
     )
     assert config.refusal(models=["remote"]) == wanted
     config.add("models", pinned=HUB_MODEL | {"trust_remote_code": True, "revision": "0123456789" * 4})
-    assert config.resolved(models=["pinned"])["models"]["pinned"]["trust_remote_code"]
+    wanted = (
+        "config/models.yaml: model 'pinned' asks for code from its repository, which no adapter runs yet; "
+        "set trust_remote_code to false, or choose another model."
+    )
+    assert config.refusal(models=["pinned"]) == wanted
 
 
 def test_a_local_model_that_is_not_there_is_refused(config: ConfigFolder) -> None:
@@ -214,6 +218,8 @@ def test_options_of_the_study_stand_over_those_of_the_table(config: ConfigFolder
 
 def test_a_data_set_of_ones_own_needs_no_entry(config: ConfigFolder) -> None:
     Path("ids.txt").write_text("1\n")
+    Path("photos").mkdir()
+    Path("photos/captions.json").write_text("{}")
     options = {"images": "photos", "annotations": "photos/captions.json"}
     own = {"name": "photos", "kind": "local-captions", "options": options, "subset": {"ids": "ids.txt"}}
     data = config.resolved(dataset=own)["dataset"]

@@ -29,6 +29,12 @@ def test_values_carry_their_units(records):
     assert row["n_items"] == 200
     assert row["size_on_disk_MiB"] == pytest.approx(row["size_on_disk_MB"] * 1e6 / 1048576)
     assert row["latency_median_s"] == sorted(metrics["latency"]["raw"])[3]
+    assert (row["latency_median_ci_low_s"], row["latency_median_ci_high_s"]) == tuple(metrics["latency"]["ci"])
+    assert row["latency_mean_s"] == metrics["latency"]["mean"]
+    assert [row["latency_mean_ci_low_s"], row["latency_mean_ci_high_s"]] == metrics["latency"]["mean_ci"]
+    assert row["energy_net_per_item_J"] == metrics["energy_per_item"]["net"]
+    assert row.isna()[["METEOR_ci_low", "METEOR_ci_high"]].all()
+    assert (row["device"], row["threads"], row["hardware"]) == ("cpu", 2, "Abacus 9")
     assert row["latency_p95_s"] == metrics["latency"]["p95"]
     assert row["carbon_per_1000_items_g"] == pytest.approx(1000 * metrics["carbon_per_item"]["value"])
     assert row["throughput_batch_8_images_per_s"] == metrics["throughput_8"]["value"]
@@ -42,14 +48,46 @@ def test_values_carry_their_units(records):
 def test_absent_values_are_empty_cells_with_their_reason_and_never_zero(records, tmp_path):
     table = summary.summarize(SPEC, *records)
     row = table.iloc[2]
+    simulated = synthetic.SIMULATED.format("rtn-2")
+    assert row.isna()[["device", "threads", "hardware"]].all()
     for column in ("SPICE", "size_on_disk_MB", "latency_median_s", "energy_per_item_J", "bits_per_weight"):
         assert row.isna()[column], column
     assert row["simulated"] == "rtn-2"
     assert row["notes"].startswith(f"SPICE: {synthetic.NO_SPICE} | size_on_disk, weights_in_memory")
-    assert row["notes"].count(synthetic.SIMULATED) == 1
+    assert row["notes"].count(simulated) == 1
     table.to_csv(tmp_path / "summary.csv", index=False)
     cells = (tmp_path / "summary.csv").read_text().splitlines()[3].split(",")
     assert cells[table.columns.get_loc("size_on_disk_MB")] == ""
+
+
+def test_values_that_older_records_lack_are_empty_cells(records):
+    first = records[1][0]
+    del first["circumstances"], first["provenance"], first["metrics"]["latency"]["mean_ci"]
+    del first["metrics"]["energy_per_item"]["net"]
+    table = summary.summarize(SPEC, *records)
+    columns = ["device", "threads", "hardware", "energy_net_per_item_J", "latency_mean_ci_low_s"]
+    assert table.iloc[0].isna()[columns].all()
+    assert "not comparable" not in "".join(table["notes"])
+
+
+def test_rows_measured_elsewhere_than_their_baseline_say_so(records):
+    threads, machine = records[1][1], records[1][4]
+    threads["circumstances"] = {"device": "cpu", "threads": 1}
+    machine["provenance"] = {"hardware": {"cpu": "Abacus 9", "gpus": [{"name": "H200"}, {"name": "H200"}]}}
+    machine["circumstances"] = {"device": "cuda", "threads": 2}
+    notes = summary.summarize(SPEC, *records)["notes"].tolist()
+    assert notes[1].endswith(
+        "measured on Abacus 9, cpu, 1 thread where the baseline was measured on Abacus 9, cpu, 2 threads: "
+        "speed, memory and energy are not comparable"
+    )
+    assert "measured on Abacus 9 + H200, cuda, 2 threads where" in notes[4]
+    assert [i for i, note in enumerate(notes) if "not comparable" in note] == [1, 4]
+
+
+def test_scores_of_different_subsets_are_refused(records):
+    records[0][3]["subset_hash"] = "d" * 64
+    with pytest.raises(UserError, match="different subsets"):
+        summary.summarize(SPEC, *records)
 
 
 def test_missing_doubled_and_mismatched_records_are_sentences(records):

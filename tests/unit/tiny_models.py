@@ -179,7 +179,7 @@ def make_checkpoint(source: Path, folder: Path, family: ModuleType, dtype: str =
     model = checkpoint.load_original(source, family, dtype)
     layers, tensors = checkpoint.quantize(model, family, assignment(family, dtype, **chosen), "cpu")
     made = checkpoint.save(folder, source, model.config, tensors, layers)
-    files.write_json(folder / checkpoint.MANIFEST, {"dtype": dtype, **made})
+    files.write_json(folder / checkpoint.MANIFEST, {"dtype": dtype, "device": "cpu", **made})
     return folder
 
 

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 from checkout_copy import Checkout
 
@@ -175,6 +176,29 @@ def test_after_a_killed_snakemake_the_same_command_goes_on(run: Checkout) -> Non
     assert "Nothing to be done" in run.snakemake("--cores", "1").stderr
 
 
+def test_a_script_ends_by_itself_after_a_killed_snakemake(run: Checkout) -> None:
+    """Only snakemake is killed, as the out-of-memory killer does; its job must not compute beside the next run."""
+    script = run.folder / "workflow/scripts/predict.py"
+    stand_in, text = script.read_text(), "import pathlib, sys, time\n"
+    text += "sys.path.insert(0, 'workflow/scripts')\nfrom bitbudget import cli\n\n\n"
+    text += "def main():\n    pathlib.Path('predict.pid').write_text(str(__import__('os').getpid()))\n"
+    script.write_text(text + "    time.sleep(60)\n\n\ncli.run(main)\n")
+    forget_the_answers(run)
+    pid = run.folder / "predict.pid"
+    process = run.start("--cores", "1")
+    wait_until(lambda: pid.exists() and pid.read_text() != "")
+    job = psutil.Process(int(pid.read_text()))
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+    wait_until(lambda: not job.is_running(), seconds=10)
+    process.communicate(timeout=60)
+    script.write_text(stand_in)
+    jobs = run.run()
+    assert rules_of(jobs) >= AFTER_PREDICT
+    assert precisions_of(jobs) == {"nf4-language"}
+    assert "Nothing to be done" in run.snakemake("--cores", "1").stderr
+
+
 def forget_the_answers(run: Checkout) -> None:
     """Delete what one precision answered, and the table that stands on it."""
     shutil.rmtree(run.folder / f"{CELL}/nf4-language/zero-shot")
@@ -183,8 +207,6 @@ def forget_the_answers(run: Checkout) -> None:
 
 def kill_stub(run: Checkout) -> None:
     """Kill the stand-ins that work in this copy: a killed snakemake leaves them behind."""
-    import psutil
-
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words = process.info["cmdline"] or []
         if process.info["cwd"] == str(run.folder) and any(word.startswith("workflow/scripts/") for word in words):

@@ -64,14 +64,14 @@ def _measured(args, spec: dict, audit: dict) -> tuple[dict, dict]:
 
     quiet_libraries()
     device = choose_device(spec["device"])
-    circumstances = efficiency.circumstances() | {"device": device, "threads": torch.get_num_threads()}
+    circumstances = efficiency.circumstances(device) | {"device": device, "threads": torch.get_num_threads()}
     family = registry.module_of("family", spec["family"])
     made = checkpoint.manifest(args.checkpoint)
     plan = spec["measure"]
     items = usable_items(args.items, args.images)[: plan["items"]]
     model = checkpoint.load(args.checkpoint, family, device)
     processor = generation.load_processor(args.checkpoint)
-    how = generation.decoding(model, processor, plan["new_tokens"], plan["new_tokens"])
+    how = generation.decoding(model, processor, plan["new_tokens"], plan["new_tokens"], spec["num_beams"])
     dtype = getattr(torch, made["dtype"])
 
     def prepare(numbers: list[int]):

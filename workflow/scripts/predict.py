@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="images.json")
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
     parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards")
+    parser.add_argument("--code", default="", help="digest of the code, so that shards of other code are not reused")
     parser.add_argument("--out", type=Path, required=True, help="predictions.jsonl")
     parser.add_argument("--record", type=Path, required=True, help="predictions.json")
     args = parser.parse_args()
@@ -43,6 +44,7 @@ def main() -> None:
     sizes = {key: spec[key] for key in ("batch_size", "shard_size")}
     # the batch size and the device, too, change answers
     given = {"checkpoint": made["checkpoint_hash"], "items": items, "images": images, "device": device}
+    given |= {"code": args.code, "packages": records.packages()}
     key = files.hash_of(asked | given | sizes)
 
     model = checkpoint.load(args.checkpoint, family, device)

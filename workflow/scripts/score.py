@@ -7,14 +7,9 @@ from typing import Any
 
 from bitbudget import cli, files, records, registry
 from bitbudget.errors import UserError
+from bitbudget.inputs import expected_items
 
 IDENTITY = ("study", "model", "precision", "condition", "seed", "checkpoint_hash", "subset_hash")
-
-
-def expected_items(items: list[dict[str, Any]], skipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The items that were to be predicted: all but those with an image that was skipped."""
-    gone = {entry["id"] for entry in skipped}
-    return [item for item in items if not any(image["id"] in gone for image in item["images"])]
 
 
 def text_by_item(path: Path, rows: list[dict[str, Any]], items: list[dict[str, Any]]) -> dict[str, str]:
@@ -45,23 +40,32 @@ def text_by_item(path: Path, rows: list[dict[str, Any]], items: list[dict[str, A
     return texts
 
 
+def in_words(metric: dict[str, Any]) -> str:
+    """A metric for the log: its value with its interval, where it has one, or why it is absent."""
+    if "absent" in metric:
+        return f"absent: {metric['absent']}"
+    interval = "95 % CI {:.3f} to {:.3f}, ".format(*metric["ci"]) if "ci" in metric else ""
+    return f"{metric['value']:.3f} ({interval}n = {metric['n']})"
+
+
 def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--items", type=Path, required=True, help="items.jsonl of the study")
-    arguments.add_argument("--images", type=Path, help="images.json of the study, which names the skipped images")
+    arguments.add_argument(
+        "--images", type=Path, required=True, help="images.json of the study, which names the skipped images"
+    )
     arguments.add_argument("--predictions", type=Path, required=True, help="predictions.jsonl")
     arguments.add_argument("--record", type=Path, required=True, help="predictions.json, whose identity is taken over")
     arguments.add_argument("--spec", type=cli.json_argument, required=True, help='{"track": …, "seed": …} as JSON')
-    arguments.add_argument("--paraphrases", type=Path, help="METEOR's table as filter_paraphrases.py made it")
+    arguments.add_argument(
+        "--paraphrases", type=Path, help="METEOR's table as filter_paraphrases.py made it, for a track that uses it"
+    )
     arguments.add_argument("--out", type=Path, required=True, help="scores.json to write")
     arguments.add_argument("--out-items", type=Path, required=True, help="item_scores.jsonl to write")
     args = arguments.parse_args()
 
     record = files.read_json(args.record)
-    skipped = files.read_json(args.images)["skipped"] if args.images else []
-    items = expected_items(files.read_jsonl(args.items), skipped)
-    if not items:
-        raise UserError(f"{args.items} has no item whose images could be read; a study needs at least one.")
+    items = expected_items(args.items, args.images)
     texts = text_by_item(args.predictions, files.read_jsonl(args.predictions), items)
     track = registry.module_of("track", args.spec["track"])
     helps = {"paraphrases": args.paraphrases} if args.paraphrases else {}
@@ -71,11 +75,7 @@ def main() -> None:
     identity = {key: record[key] for key in IDENTITY}
     records.write(args.out, "scores", identity, {"primary": track.PRIMARY, "metrics": metrics})
     for name, metric in metrics.items():
-        if "value" in metric:
-            low, high = metric["ci"]
-            cli.log.info("%-8s %.3f (95 %% CI %.3f to %.3f, n = %d)", name, metric["value"], low, high, metric["n"])
-        else:
-            cli.log.info("%-8s absent: %s", name, metric["absent"])
+        cli.log.info("%-8s %s", name, in_words(metric))
 
 
 if __name__ == "__main__":

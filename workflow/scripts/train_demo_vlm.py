@@ -1,4 +1,4 @@
-"""Train the demo vision-language model from its recipe (about half an hour on two cores; resumable).
+"""Train the demo vision-language model from its recipe (half an hour to an hour on two cores; resumable).
 
 The vision tower first learns to tell what each patch shows; then the whole model learns to write captions.
 """

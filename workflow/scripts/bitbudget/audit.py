@@ -36,7 +36,7 @@ from bitbudget.formats.base import Format
 from bitbudget.groups import group_of
 from bitbudget.registry import FORMATS, format_of
 
-PROBES = 512  # unit vectors a layer; all of them where the layer has no more inputs than this
+PROBES = 512  # unit vectors given to a layer at a time; every input feature has its turn
 
 
 @dataclass(frozen=True)
@@ -101,26 +101,23 @@ def _plain_tensors(module: nn.Module) -> list[torch.Tensor]:
     return list(found.values())
 
 
-def effective_weight(layer: nn.Module, columns: torch.Tensor, dtype: torch.dtype, device: str) -> torch.Tensor:
-    """Columns of the weight matrix (out, len(columns)) in float32, as the layer's own kernel multiplies with them.
+def effective_weight(layer: nn.Module, dtype: torch.dtype, device: str) -> torch.Tensor:
+    """The weight matrix (out, in) in float32 as the layer's own kernel multiplies with it, `PROBES` columns at a time.
 
     The bias is taken off meanwhile: sums are rounded to `dtype`, and a large bias would swallow the weights' digits.
     """
-    units = torch.zeros(len(columns), layer.in_features, dtype=dtype, device=device)
-    units[torch.arange(len(columns)), columns] = 1
     bias, layer.bias = layer.bias, None
+    columns = []
     try:
         with torch.no_grad():
-            return layer(units).float().T.cpu()
+            for first in range(0, layer.in_features, PROBES):
+                number = min(PROBES, layer.in_features - first)
+                units = torch.zeros(number, layer.in_features, dtype=dtype, device=device)
+                units[torch.arange(number), torch.arange(first, first + number)] = 1
+                columns.append(layer(units).float().T.cpu())
     finally:
         layer.bias = bias
-
-
-def probe_columns(in_features: int) -> torch.Tensor:
-    """Which input features are probed: all of them, or `PROBES` spread evenly with the first and the last."""
-    if in_features <= PROBES:
-        return torch.arange(in_features)
-    return torch.linspace(0, in_features - 1, PROBES).round().long()
+    return torch.cat(columns, dim=1)
 
 
 def audit_layer(
@@ -161,14 +158,13 @@ def _against_promise(
     layer: Layer, fmt: Format, original: torch.Tensor, device: str
 ) -> tuple[float | None, float, float, str | None]:
     """A quantized layer's relative error (None where its kernel fails), promised and allowed error, and the fault."""
-    columns = probe_columns(original.shape[1])
-    exact = original.float()[:, columns]
+    exact = original.float()
     size = exact.norm().item() or 1.0
-    promised = (fmt.reference(original, layer.spec)[:, columns] - exact).norm().item() / size
+    promised = (fmt.reference(original, layer.spec) - exact).norm().item() / size
     unit = torch.finfo(original.dtype).eps / 2
     allowed = math.hypot(1.1 * promised, 2 * unit)
     try:
-        measured = effective_weight(layer.module, columns, original.dtype, device)
+        measured = effective_weight(layer.module, original.dtype, device)
     except (RuntimeError, AssertionError) as crash:
         return None, promised, allowed, f"cannot be used, because its kernel fails on it ({crash})"
     relative = (measured - exact).norm().item() / size
@@ -225,6 +221,7 @@ def other_parameters(
                 "path": name,
                 "group": group_of(name, family.GROUPS),
                 "storage": _dtype_name(value),
+                "kernel": type(model.get_submodule(name.rpartition(".")[0])).__name__,
                 "parameters": value.numel(),
                 "bytes": value.nbytes,
                 "fault": fault,

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 ORDERS = 4  # BLEU-1 to BLEU-4
 BLEU_NAMES = tuple(f"BLEU-{order}" for order in range(1, ORDERS + 1))
+METEOR_STATISTICS = 23  # numbers that METEOR keeps of an item
 CORENLP = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 
 Texts = Mapping[str, Sequence[str]]
@@ -98,9 +99,10 @@ def score_tokenized(
     the whole table is read.
 
     Returned are the corpus values by metric name, where a metric that could not be computed has a sentence (str) in
-    place of its number, and per id its values and under `bleu` the counts that BLEU is made of: `correct` and `guess`
-    (n-grams by order, 1 to 4), `test_length` and `reference_length` (tokens). Raises `UserError` where an id has no
-    reference, `ValueError` where the ids differ.
+    place of its number, and per id its values and the counts that the corpus values are made of: under `bleu`
+    `correct` and `guess` (n-grams by order, 1 to 4), `test_length` and `reference_length` (tokens), and under `meteor`,
+    where there is one, METEOR's statistics (`meteor_from_statistics`). Raises `UserError` where an id has no reference,
+    `ValueError` where the ids differ.
     """
     ids = list(references)
     if set(ids) != set(predictions):
@@ -129,7 +131,10 @@ def score_tokenized(
     for key, count in zip(ids, counts, strict=True):
         items[key]["bleu"] = count
     keep("ROUGE-L", *_rouge(refs, tests))
-    keep("METEOR", *meteor.result())
+    value, values, statistics = meteor.result()
+    keep("METEOR", value, values)
+    for key, one in zip(ids, statistics or [], strict=statistics is not None):
+        items[key]["meteor"] = one
     keep("SPICE", *_spice(refs, tests))
     return corpus, items
 
@@ -231,7 +236,11 @@ def _rouge(refs: list[list[str]], tests: list[str]) -> tuple[float, list[float]]
 Scored = tuple[float | str, list[float] | None]  # the corpus value or the reason why there is none; per item
 
 
-def _meteor(refs: list[list[str]], tests: list[str], paraphrases: Path | None) -> Scored:
+# The same, and each item's statistics.
+ScoredByStatistics = tuple[float | str, list[float] | None, list[list[int]] | None]
+
+
+def _meteor(refs: list[list[str]], tests: list[str], paraphrases: Path | None) -> ScoredByStatistics:
     """METEOR 1.5 (Denkowski & Lavie 2014), or the sentence that says why there is none."""
     folder = package_folder() / "meteor"
     command = ["java", "-Xmx2G", "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm"]
@@ -244,7 +253,7 @@ def _meteor(refs: list[list[str]], tests: list[str], paraphrases: Path | None) -
                     command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
                 )
         except OSError as fault:
-            return f"METEOR could not be started ({fault}); reinstall pycocoevalcap, which brings its jar.", None
+            return f"METEOR could not be started ({fault}); reinstall pycocoevalcap, which brings its jar.", None, None
         watch = threading.Timer(60 + 0.5 * len(tests), process.kill)  # a killed METEOR answers with an empty line
         watch.start()
         try:
@@ -255,7 +264,8 @@ def _meteor(refs: list[list[str]], tests: list[str], paraphrases: Path | None) -
             errors.seek(0)
             said = _last_line(errors.read())
             log.warning("METEOR failed (%s): %s", fault, said)
-            return f"METEOR's Java program failed ({said}); it needs about 2 GB of memory and Java 8 or newer.", None
+            reason = f"METEOR's Java program failed ({said}); it needs about 2 GB of memory and Java 8 or newer."
+            return reason, None, None
         finally:
             watch.cancel()
             with suppress(OSError):
@@ -265,7 +275,9 @@ def _meteor(refs: list[list[str]], tests: list[str], paraphrases: Path | None) -
             process.stdout.close()
 
 
-def _converse(process: subprocess.Popen, refs: list[list[str]], tests: list[str]) -> tuple[float, list[float]]:
+def _converse(
+    process: subprocess.Popen, refs: list[list[str]], tests: list[str]
+) -> tuple[float, list[float], list[list[int]]]:
     """Ask METEOR for each item's statistics and then for the scores that they make, one line at a time."""
 
     def ask(line: str) -> str:
@@ -273,16 +285,49 @@ def _converse(process: subprocess.Popen, refs: list[list[str]], tests: list[str]
         process.stdin.flush()
         return process.stdout.readline().decode().strip()
 
-    statistics = []
+    answers = []
     for test, references in zip(tests, refs, strict=True):
         fields = [*references, test]
         answer = ask(" ||| ".join(["SCORE", *(_one_field(field) for field in fields)]))
-        if not answer:
-            raise ValueError("no answer")
-        statistics.append(answer)
-    values = [float(ask(" ||| ".join(["EVAL", *statistics])))]
-    values += [float(process.stdout.readline()) for _ in statistics]
-    return values[-1], values[:-1]  # one value an item, then the corpus's
+        if len(answer.split()) != METEOR_STATISTICS:
+            raise ValueError(f"{len(answer.split())} statistics in place of {METEOR_STATISTICS}")
+        answers.append(answer)
+    statistics = [_without_a_whole_chunk([int(float(number)) for number in answer.split()]) for answer in answers]
+    values = [float(ask(" ||| ".join(["EVAL", *answers])))]
+    values += [float(process.stdout.readline()) for _ in answers]
+    return values[-1], values[:-1], statistics  # one value an item, then the corpus's
+
+
+def _without_a_whole_chunk(statistics: list[int]) -> list[int]:
+    """An item's statistics as METEOR adds them up: a caption that is its reference in one chunk counts no chunk."""
+    lengths, matches = statistics[0:2], [sum(statistics[4:20:2]), sum(statistics[5:20:2])]
+    return [*statistics[:20], 0, *statistics[21:]] if lengths == matches and statistics[20] == 1 else statistics
+
+
+def meteor_from_statistics(sums: np.ndarray) -> np.ndarray:
+    """Corpus METEOR, [...], from summed statistics, [..., 23] in the order in which METEOR 1.5 gives them.
+
+    They are: caption and reference length (words), the function words of each; for each of the four matchers (exact,
+    stem, synonym, paraphrase) the matched content words of caption and reference and the matched function words of
+    both; the chunks (0 for a caption that is its reference); the matched words of caption and of reference.
+
+    Denkowski & Lavie 2014, equations 1 to 5, with the paper's parameters for English: the matchers weigh 1, 0.6, 0.8
+    and 0.6, a content word delta = 0.75 and a function word 1 - delta. With P and R so weighted the score is
+    PR / (alpha P + (1 - alpha) R), alpha = 0.85, times 1 - gamma (chunks / matches)^beta, gamma = 0.6, beta = 0.2.
+    """
+    alpha, beta, gamma, delta = 0.85, 0.2, 0.6, 0.75
+    sums = np.asarray(sums, dtype=np.float64)
+    lengths, function = sums[..., 0:2], sums[..., 2:4]  # of caption and reference, as everything that follows
+    matched = sums[..., 4:20].reshape(*sums.shape[:-1], 4, 2, 2)  # matcher; content, function; caption, reference
+    chunks, words = sums[..., 20], sums[..., 21:23]
+    weighted = np.array([1, 0.6, 0.8, 0.6]) @ (delta * matched[..., 0, :] + (1 - delta) * matched[..., 1, :])
+    with np.errstate(divide="ignore", invalid="ignore"):  # no match, or no word at all: 0 below
+        share = weighted / (delta * (lengths - function) + (1 - delta) * function)
+        precision, recall = share[..., 0], share[..., 1]
+        mean = precision * recall / (alpha * precision + (1 - alpha) * recall)
+        fragmentation = chunks / words.mean(axis=-1)
+        values = mean * (1 - gamma * fragmentation**beta)
+    return np.where((weighted > 0).all(axis=-1), values, 0.0)
 
 
 def _one_field(text: str) -> str:

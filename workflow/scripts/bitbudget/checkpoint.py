@@ -109,6 +109,14 @@ def quantize(
 
 
 def _refuse_impossible(layers: list[Layer], device: str) -> None:
+    for name in dict.fromkeys(layer.spec["format"] for layer in layers):
+        needed = format_of(name).least_capability
+        if device == "cuda" and torch.cuda.get_device_capability() < needed:
+            raise UserError(
+                f"{name} has no kernel for this GPU ({torch.cuda.get_device_name()}), which would have to be of "
+                f"compute capability {needed[0]}.{needed[1]} or later; set `device: cpu` in the study, or leave "
+                f"{name} out."
+            )
     for layer in layers:
         shape = layer.module.in_features, layer.module.out_features
         reason = format_of(layer.spec["format"]).refusal(*shape, layer.spec, device)
@@ -190,6 +198,12 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
     from transformers.initialization import no_init_weights
 
     made = manifest(folder)
+    for name in {spec["format"] for spec in made["layers"].values()}:
+        if format_of(name).device_bound and made["device"] != device:
+            raise UserError(
+                f"{folder} holds {name} as it was packed for {made['device']}, which {device} cannot read: "
+                "delete it and make it again here."
+            )
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     dtype = getattr(torch, made["dtype"])
     # Parameters have shapes only, buffers are real: what is not in the checkpoint (rotary frequencies) is made here.

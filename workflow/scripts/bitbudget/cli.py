@@ -55,9 +55,18 @@ def run(main: Callable[[], None]) -> None:
         where = fault.filename or Path.cwd()
         log.error("error: the disk is full (writing %s): free some space and run the same command again.", where)
         sys.exit(1)
+    except Exception as fault:
+        if type(fault).__name__ != "OutOfMemoryError":  # torch's, named so that torch need not be imported here
+            raise
+        log.error("error: the GPU's memory ran out (%s): set a smaller batch_size in the study.", _first_line(fault))
+        sys.exit(1)
     except KeyboardInterrupt:
         log.error("interrupted: run the same command again to go on from here.")
         sys.exit(130)
+
+
+def _first_line(fault: Exception) -> str:
+    return str(fault).strip().split("\n")[0].rstrip(".")
 
 
 def _leave() -> None:

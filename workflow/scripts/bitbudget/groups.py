@@ -53,11 +53,6 @@ def _fits(components: list[str], pattern: list[str]) -> bool:
     )
 
 
-def covers(assigned: str, group: str) -> bool:
-    """Whether a format assigned to one group holds for another: the same one, one nested in it, or any for `all`."""
-    return assigned in (ALL, group) or group.startswith(f"{assigned}.")
-
-
 def resolve(assignment: Mapping[str, Any], groups: Iterable[str], baseline_format: Any) -> dict[str, Any]:
     """The format of every group of a family, nested ones and those that have nested ones alike.
 

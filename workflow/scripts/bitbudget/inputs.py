@@ -1,4 +1,4 @@
-"""The items a model is given: those whose images are there, with the images' paths."""
+"""The items of a study that can be asked about: those whose images are there."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from bitbudget import files
 from bitbudget.errors import UserError
 
 
+def expected_items(items: Path, images: Path) -> list[dict[str, Any]]:
+    """The lines of items.jsonl but for items with an image that was skipped: each of these is to be answered.
+
+    Raises `UserError` where no item is left.
+    """
+    skipped = {entry["id"] for entry in files.read_json(images)["skipped"]}
+    expected = [item for item in files.read_jsonl(items) if not any(one["id"] in skipped for one in item["images"])]
+    if not expected:
+        raise UserError(f"{items} has no item whose images can be used; choose another subset.")
+    return expected
+
+
 def usable_items(items: Path, images: Path) -> list[dict[str, Any]]:
-    """The lines of items.jsonl, `images` replaced by paths; items with an image that was skipped are left out.
+    """The expected items, `images` replaced by the paths of the prepared files.
 
     Raises `UserError` for an image that was neither prepared nor skipped, and where no item is left.
     """
-    prepared = files.read_json(images)
-    skipped = {entry["id"] for entry in prepared["skipped"]}
+    prepared = files.read_json(images)["images"]
     usable = []
-    for item in files.read_jsonl(items):
+    for item in expected_items(items, images):
         ids = [image["id"] for image in item["images"]]
-        if skipped & set(ids):
-            continue
-        missing = next((i for i in ids if i not in prepared["images"]), None)
+        missing = next((i for i in ids if i not in prepared), None)
         if missing is not None:
             raise UserError(f"{images} has no image {missing} of item {item['id']}: delete it and make it again.")
-        paths = [images.parent / prepared["images"][i]["file"] for i in ids]
-        usable.append({**item, "images": [str(path) for path in paths]})
-    if not usable:
-        raise UserError(f"{items} has no item whose images can be used; choose another subset.")
+        usable.append({**item, "images": [str(images.parent / prepared[i]["file"]) for i in ids]})
     return usable

@@ -91,7 +91,7 @@ def _validator(kind: str) -> Draft202012Validator:
 def provenance() -> dict[str, Any]:
     """Package versions, hardware, the workflow's commit, and the seconds since this process began its work."""
     return {
-        "packages": _packages(),
+        "packages": packages(),
         "hardware": hardware(),
         "commit": _commit(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -99,7 +99,8 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def _packages() -> dict[str, str]:
+def packages() -> dict[str, str]:
+    """Versions of Python and of the packages that can change a result, as far as they are installed."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Bootstrap intervals over items, in plain numpy and bounded memory.
+"""Intervals: the bootstrap over items, in plain numpy and bounded memory, and order statistics for a median.
 
 The percentile bootstrap of Efron & Tibshirani (1993, chapter 13): items are drawn with replacement, as many as there
 are, and the statistic is computed anew from each draw. Seed, item count and number of resamples alone decide the draws,
@@ -7,7 +7,7 @@ so two precisions scored on the same items with the same seed are resampled alik
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,25 +46,6 @@ def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     tail = (1 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def bootstrap_ci(values: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
-    """The 95 % percentile interval of the mean of `values`, [items], in their unit."""
-    values = np.asarray(values, dtype=np.float64)
-    return interval(bootstrap_sums(values[:, None], resamples, seed)[:, 0] / len(values))
-
-
-def bootstrap_statistic_ci(
-    counts: np.ndarray,
-    statistic: Callable[[np.ndarray], np.ndarray],
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """The 95 % percentile interval of a corpus statistic that is a function of summed counts, as BLEU is.
-
-    `counts` has the shape [items, k]; `statistic` maps summed counts [resamples, k] to values [resamples].
-    """
-    return interval(statistic(bootstrap_sums(counts, resamples, seed)))
 
 
 def median_ci(values: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:

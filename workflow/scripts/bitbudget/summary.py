@@ -23,9 +23,11 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "weights_in_memory_MB": ("weights_in_memory", "value", 1.0),
     "peak_memory_MB": ("peak_memory", "value", 1.0),
     "latency_median_s": ("latency", "value", 1.0),
+    "latency_median_ci_low_s": ("latency", "ci_low", 1.0),
+    "latency_median_ci_high_s": ("latency", "ci_high", 1.0),
     "latency_mean_s": ("latency", "mean", 1.0),
-    "latency_mean_ci_low_s": ("latency", "ci_low", 1.0),
-    "latency_mean_ci_high_s": ("latency", "ci_high", 1.0),
+    "latency_mean_ci_low_s": ("latency", "mean_ci_low", 1.0),
+    "latency_mean_ci_high_s": ("latency", "mean_ci_high", 1.0),
     "latency_p95_s": ("latency", "p95", 1.0),
     "latency_cold_s": ("latency_cold", "value", 1.0),
     "latency_preprocessing_s": ("latency_preprocessing", "value", 1.0),
@@ -34,13 +36,14 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "latency_decode_s": ("latency_decode", "value", 1.0),
     "decode_per_token_s": ("decode_per_token", "value", 1.0),
     "energy_per_item_J": ("energy_per_item", "value", 1.0),
+    "energy_net_per_item_J": ("energy_per_item", "net", 1.0),
     "carbon_per_1000_items_g": ("carbon_per_item", "value", 1000.0),
 }
 # Words that qualify a cost: column, metric, key.
 KINDS = {
     "peak_memory_kind": ("peak_memory", "kind"),
     "energy_source": ("energy_per_item", "source"),
-    "energy_how": ("energy_per_item", "how"),  # counter, sampled or estimated
+    "energy_how": ("energy_per_item", "how"),  # counter or estimated
 }
 THROUGHPUT = "throughput_"
 
@@ -54,7 +57,8 @@ def summarize(
     """The summary, in the study's order of models, precisions and conditions.
 
     `spec` holds the study's `track`, `models`, `precisions`, `conditions` and `baseline`. Raises `UserError` where a
-    record is missing or comes twice, or where quality and speed were measured on different checkpoints.
+    record is missing or comes twice, where quality and speed were measured on different checkpoints, or where scores
+    are of different subsets.
     """
     import pandas
 
@@ -64,6 +68,7 @@ def summarize(
         "measurements": _by_key("measurements", measurements, ("model", "precision", "condition")),
         "audit": _by_key("audit", audits, ("model", "precision")),
     }
+    _same_subset(scores)
     throughputs = _throughputs(measurements)
     rows = []
     for model in spec["models"]:
@@ -73,15 +78,19 @@ def summarize(
                 score = _found("scores", by_key["scores"], key)
                 measured = _found("measurements", by_key["measurements"], key)
                 audit = _found("audit", by_key["audit"], key[:2])
+                base = by_key["measurements"].get((model, spec["baseline"], condition), measured)
                 _same_checkpoint(score, measured, audit)
                 row = {"model": model, "precision": precision, "condition": condition}
                 row["baseline"] = precision == spec["baseline"]
-                row |= _quality(track, score) | _costs(measured, throughputs) | _audited(audit)
+                row |= (
+                    _quality(track, score) | _costs(measured, throughputs) | circumstances(measured) | _audited(audit)
+                )
                 row |= {name: score[name] for name in ("checkpoint_hash", "subset_hash", "seed")}
-                row["notes"] = notes(score["metrics"] | measured["metrics"])
+                reasons = (notes(score["metrics"] | measured["metrics"]), difference(measured, base))
+                row["notes"] = " | ".join(reason for reason in reasons if reason)
                 rows.append(row)
     table = pandas.DataFrame(rows)
-    return table.astype({"n_items": "Int64"})
+    return table.astype({"n_items": "Int64", "threads": "Int64"})
 
 
 def _by_key(kind: str, found: Sequence[Record], names: tuple[str, ...]) -> dict[tuple[str, ...], Record]:
@@ -109,6 +118,47 @@ def _same_checkpoint(score: Record, *others: Record) -> None:
             )
 
 
+def _same_subset(scores: Sequence[Record]) -> None:
+    hashes = {score["subset_hash"]: f"{score['model']} / {score['precision']}" for score in scores}
+    if len(hashes) > 1:
+        raise UserError(
+            f"the scores of {' and of '.join(sorted(hashes.values())[:2])} are of different subsets, so they cannot be "
+            "compared; predict and score again on the subset that is there now."
+        )
+
+
+def circumstances(measured: Record) -> dict[str, Any]:
+    """Where a measurements record was made: `device`, `threads` and `hardware` (processor and GPUs); None if unknown.
+
+    A record without any value, as that of a simulated precision, was measured nowhere: all three are None.
+    """
+    if not any("value" in metric for metric in measured["metrics"].values()):
+        return {"device": None, "threads": None, "hardware": None}
+    about = measured.get("circumstances", {})
+    machine = measured.get("provenance", {}).get("hardware", {})
+    names = [machine.get("cpu"), *(gpu.get("name") for gpu in machine.get("gpus") or [])]
+    hardware = " + ".join(dict.fromkeys(name for name in names if name))
+    return {"device": about.get("device"), "threads": about.get("threads"), "hardware": hardware or None}
+
+
+def place(where: Mapping[str, Any]) -> str:
+    """Circumstances in words: "AMD EPYC, cpu, 1 thread"; what is not known is left out."""
+    threads = where["threads"]
+    counted = None if threads is None else f"{threads} thread{'s' * (threads != 1)}"
+    return ", ".join(part for part in (where["hardware"], where["device"], counted) if part)
+
+
+def difference(measured: Record, baseline: Record) -> str:
+    """Why speed, memory and energy cannot be compared with the baseline's; empty where nothing speaks against it."""
+    here, there = circumstances(measured), circumstances(baseline)
+    if all(here[name] == there[name] or None in (here[name], there[name]) for name in here):
+        return ""
+    return (
+        f"measured on {place(here)} where the baseline was measured on {place(there)}: "
+        "speed, memory and energy are not comparable"
+    )
+
+
 def _quality(track: Any, score: Record) -> dict[str, Any]:
     """Value and interval of each metric of the track, and the number of items that the primary one rests on."""
     row: dict[str, Any] = {"n_items": score["metrics"][track.PRIMARY].get("n")}
@@ -133,11 +183,12 @@ def _costs(measured: Record, throughputs: Sequence[int]) -> dict[str, Any]:
 
 
 def _part_of(metric: Mapping[str, Any], part: str) -> float | None:
-    """One number of a metric: its `value`, an end of its `ci`, its `mean` or `p95`; None where it is absent."""
+    """One number of a metric: its `value`, an end of an interval (`ci_low`: the first of `ci`), or another key."""
     if "value" not in metric:
         return None
-    if part in ("ci_low", "ci_high"):
-        return metric["ci"][part == "ci_high"] if "ci" in metric else None
+    name, _, end = part.rpartition("_")
+    if end in ("low", "high"):
+        return metric[name][end == "high"] if metric.get(name) else None
     return metric.get(part)
 
 

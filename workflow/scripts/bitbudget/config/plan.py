@@ -56,9 +56,9 @@ def dataset(studies: Studies, name: str) -> dict[str, Any]:
 
 
 def dataset_files(studies: Studies, name: str) -> list[str]:
-    """For fetch_dataset: the user's own files that it reads, so that an edited one is noticed."""
+    """For fetch_dataset: the user's own files and folders that it reads, so that a change is noticed."""
     data = dataset(studies, name)
-    return [data["options"][option] for option in registry.module_of("dataset", data["kind"]).LOCAL_FILES]
+    return [data["options"][option] for option in registry.module_of("dataset", data["kind"]).LOCAL_PATHS]
 
 
 def subset(study: dict[str, Any]) -> dict[str, Any]:
@@ -143,6 +143,7 @@ def measurement(study: dict[str, Any], model: str, precision: str, condition: st
         **_identity(study, model=model, precision=precision, condition=condition),
         "family": study["models"][model]["family"],
         "simulated": simulated(study, model, precision),
+        "num_beams": study["generation"]["num_beams"],
         **{key: study[key] for key in ("prompt", "measure", "carbon", "device")},
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 from bitbudget import groups
 from bitbudget.config.validate import check, suggest, with_defaults
 from bitbudget.errors import UserError
-from bitbudget.registry import FORMATS, format_of
+from bitbudget.registry import FORMATS, format_of, module_of
 
 FormatSpec = dict[str, Any]
 
@@ -67,9 +67,11 @@ def _specify(value: str | dict[str, Any], track: str, where: str) -> FormatSpec:
     if spec["format"] not in FORMATS:
         raise UserError(f"{where}: there is no format {spec['format']!r}; {suggest(spec['format'], list(FORMATS))}")
     fmt = format_of(spec["format"])
-    if track not in fmt.tracks:
+    needed = module_of("track", track).RUNTIME
+    if fmt.runtime != needed:
         raise UserError(
-            f"{where}: format {fmt.name} serves the tracks {', '.join(fmt.tracks)}, not {track}; choose another."
+            f"{where}: format {fmt.name} is for models that {fmt.runtime} runs, and track {track} needs {needed}; "
+            "choose another format."
         )
     options = {key: option for key, option in spec.items() if key != "format"}
     rules = {"properties": fmt.options, "additionalProperties": False}

@@ -107,8 +107,8 @@ def _dataset(study: Resolved, datasets: dict[str, Any], where: str) -> dict[str,
     rules = {"properties": reader.OPTIONS, "required": list(reader.REQUIRED), "additionalProperties": False}
     options = (entry or {}).get("options", {}) | wanted["options"]
     check(options, rules, f"{where}, options of data set {wanted['name']!r}")
-    for option in reader.LOCAL_FILES:
-        if not Path(options[option]).is_file():
+    for option in reader.LOCAL_PATHS:
+        if not Path(options[option]).exists():
             raise UserError(
                 f"{where}: data set {wanted['name']!r} names {options[option]} as its {option}, which does not exist; "
                 "correct the path."
@@ -163,6 +163,11 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
         raise UserError(
             f"config/models.yaml: model {name!r} would run code from the Hub without a pinned revision; "
             "read that code and name its commit in `revision`."
+        )
+    if entry["trust_remote_code"]:
+        raise UserError(
+            f"config/models.yaml: model {name!r} asks for code from its repository, which no adapter runs yet; "
+            "set trust_remote_code to false, or choose another model."
         )
     if entry["restricted"] and name not in study["accept_licences"]:
         raise UserError(

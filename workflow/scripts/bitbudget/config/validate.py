@@ -166,7 +166,8 @@ def with_defaults(content: dict[str, Any], rules: dict[str, Any]) -> dict[str, A
     return filled
 
 
-def suggest(name: str, known: list[str]) -> str:
+def suggest(name: Any, known: list[str]) -> str:
     """The end of a sentence about an unknown name: the closest known one, or all of them."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}."
+    names = sorted(map(str, known))  # YAML reads a bare 3 as a number
+    close = difflib.get_close_matches(str(name), names, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}."

@@ -3,7 +3,7 @@
 `TRACKS`    the tracks that it serves
 `SPLITS`    the names of its splits, the default first; None where the data set's own options decide
 `OPTIONS`   JSON-schema properties of its options in `config/datasets.yaml`; `REQUIRED` names those without a default
-`LOCAL_FILES` the options that name files of the user's own; an edited one is read again
+`LOCAL_PATHS` the options that name files or folders of the user's own; a changed one is read again
 `fetch`     fills `resources/datasets/{dataset}/`, and says what it is: revision, licence (None: not known), source,
             files with SHA-256, and in `lock` what later downloads must find again where the entry pins nothing
 `read_items` reads a split of a fetched folder

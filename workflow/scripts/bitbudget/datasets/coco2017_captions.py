@@ -25,7 +25,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 REQUIRED: tuple[str, ...] = ()
-LOCAL_FILES: tuple[str, ...] = ()
+LOCAL_PATHS: tuple[str, ...] = ()
 
 ZIP = "annotations_trainval2017.zip"
 # Verified by hand where a checksum stands; the others are locked at the first download.

@@ -36,7 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 REQUIRED: tuple[str, ...] = ()
-LOCAL_FILES: tuple[str, ...] = ()
+LOCAL_PATHS: tuple[str, ...] = ()
 
 VERSION = "1"  # of what this module draws: raise it when a picture of the same seed changes
 SCENES_PER_SEED = 10_000  # 70 seeds stay below 700 000, where the scenes begin that training looks at

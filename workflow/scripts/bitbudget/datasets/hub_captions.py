@@ -53,7 +53,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 REQUIRED = ("repo",)
-LOCAL_FILES: tuple[str, ...] = ()
+LOCAL_PATHS: tuple[str, ...] = ()
 
 SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg"}  # any other format has its own name as suffix
 

@@ -26,7 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 REQUIRED = ("images", "annotations")
-LOCAL_FILES = ("annotations",)
+LOCAL_PATHS = ("images", "annotations")
 
 FILE = "annotations/captions.json"
 

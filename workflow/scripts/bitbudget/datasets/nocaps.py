@@ -22,7 +22,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 REQUIRED: tuple[str, ...] = ()
-LOCAL_FILES: tuple[str, ...] = ()
+LOCAL_PATHS: tuple[str, ...] = ()
 
 FILE = "annotations/nocaps_val_4500_captions.json"
 

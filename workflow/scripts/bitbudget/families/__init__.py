@@ -9,7 +9,6 @@ A family is a module with these names, importable without torch or transformers:
 `UNAVAILABLE`     None, or the sentence that says why the family cannot be run and what can be used instead
 `conversation`    the messages for the processor's chat template (see `bitbudget.families.chat`)
 `model_class`     the transformers class whose `from_pretrained` reads the checkpoint
-`load_model`      the model as it lies in a folder, ready for inference
 
-A family that is not available has none of the three functions.
+A family that is not available has neither of the two functions.
 """

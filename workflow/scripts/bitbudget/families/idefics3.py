@@ -5,9 +5,9 @@ See Laurençon et al., arXiv 2408.12637, and Marafioti et al., arXiv 2504.05299.
 """
 
 from bitbudget.families.chat import conversation
-from bitbudget.families.loading import load_model, model_class
+from bitbudget.families.loading import model_class
 
-__all__ = ["conversation", "load_model", "model_class"]
+__all__ = ["conversation", "model_class"]
 
 MODEL_TYPES = ("idefics3", "smolvlm")
 TRACKS = ("captioning", "vqa")

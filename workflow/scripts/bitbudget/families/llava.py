@@ -1,9 +1,9 @@
 """LLaVA-1.5: a CLIP or SigLIP tower, a two-layer projector and a Llama-like decoder (Liu et al., arXiv 2310.03744)."""
 
 from bitbudget.families.chat import conversation
-from bitbudget.families.loading import load_model, model_class
+from bitbudget.families.loading import model_class
 
-__all__ = ["conversation", "load_model", "model_class"]
+__all__ = ["conversation", "model_class"]
 
 MODEL_TYPES = ("llava",)
 TRACKS = ("captioning", "vqa")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 
@@ -11,12 +10,3 @@ def model_class() -> Any:
     from transformers import AutoModelForImageTextToText
 
     return AutoModelForImageTextToText
-
-
-def load_model(folder: Path, dtype: Any) -> Any:
-    """The model in `folder`, in evaluation mode on the CPU.
-
-    `dtype` is a `torch.dtype`, or "auto" for the one that the files are in. Nothing is looked up on the Hub and no
-    code from the folder is run.
-    """
-    return model_class().from_pretrained(folder, dtype=dtype, local_files_only=True).eval()

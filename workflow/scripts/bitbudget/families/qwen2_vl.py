@@ -5,9 +5,9 @@ is a group here has the same path, so one family takes both.
 """
 
 from bitbudget.families.chat import conversation
-from bitbudget.families.loading import load_model, model_class
+from bitbudget.families.loading import model_class
 
-__all__ = ["conversation", "load_model", "model_class"]
+__all__ = ["conversation", "model_class"]
 
 MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl")
 TRACKS = ("captioning", "vqa")

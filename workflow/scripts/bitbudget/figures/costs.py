@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bitbudget.figures import rows, style
-from bitbudget.figures.study import PHASES, Quantity, Row, Study
+from bitbudget.figures.study import PHASES, Quantity, Row, Study, span
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,17 @@ class Cost:
     axis: str
     unit: str
     by_condition: bool = True
+    by_machine: bool = True  # another machine or number of threads makes it another value
     note: str = ""
+    beside: str = ""  # a further metric that stands as a number at the right, with this heading
+    beside_heading: str = ""
+    inside: str = ""  # a part of it that is drawn as a dark inner bar: a metric, or `net`
 
 
 COSTS = {
-    "size": Cost("size_on_disk", "Size on disk", "weight files of the checkpoint", "MB", by_condition=False),
+    "size": Cost(
+        "size_on_disk", "Size on disk", "weight files of the checkpoint", "MB", by_condition=False, by_machine=False
+    ),
     "latency": Cost(
         "latency",
         "Latency",
@@ -34,14 +40,36 @@ COSTS = {
         "s",
         note="Line: median of the whole call with its 95 % interval (order statistics); phases are timed apart.",
     ),
-    "memory": Cost("peak_memory", "Peak memory", "peak memory", "MB"),
-    "energy": Cost("energy_per_item", "Energy", "energy per item", "J"),
+    "memory": Cost("peak_memory", "Peak memory", "peak memory allocated on the GPU", "MB", inside="weights_in_memory"),
+    "energy": Cost("energy_per_item", "Energy", "energy per item", "J", inside="net"),
 }
+RESIDENT = "resident set"
+# On a CPU the peak is the whole process with its libraries, which hides the model: what the weights take is compared.
+ON_CPU = Cost(
+    "weights_in_memory",
+    "Weights in memory",
+    "weights in memory",
+    "MB",
+    by_machine=False,
+    note="At the right: the largest resident set of the whole process, libraries included; it hardly tells models "
+    "apart, so it is not compared.",
+    beside="peak_memory",
+    beside_heading="whole process",
+)
+
+
+def cost_of(study: Study, name: str) -> Cost:
+    """The cost as this study can show it: which memory was counted, and at which batch size energy was read."""
+    cost = COSTS[name]
+    if name == "memory" and any(row.costs["peak_memory"].kind == RESIDENT for row in study.rows):
+        return ON_CPU
+    sizes = sorted({size for row in study.rows if (size := row.costs[cost.metric].batch_size)})
+    return replace(cost, axis=f"{cost.axis} at batch size {span(sizes)}") if sizes else cost
 
 
 def draw(study: Study, name: str) -> Figure:
     """The figure of one cost: `size`, `latency`, `memory` or `energy`."""
-    cost = COSTS[name]
+    cost = cost_of(study, name)
     conditions = study.conditions if cost.by_condition else study.conditions[:1]
     facets = [rows.blocks(study, [model], conditions) for model in study.models]
     heights = [rows.height(made) * style.ROW + 0.1 for made in facets]
@@ -60,8 +88,15 @@ def draw(study: Study, name: str) -> Figure:
             handlelength=1, handleheight=1, columnspacing=1.4, borderpad=0, fontsize=7.5,
         )  # fmt: skip
     style.title(figure, f"{cost.title} by precision")
-    style.notes(figure, [_note(study, cost), *footnotes.lines(), study.note])
+    style.notes(
+        figure, [_note(study, cost), *footnotes.lines(), *warnings(study, cost), study.provenance(), study.note]
+    )
     return figure
+
+
+def warnings(study: Study, cost: Cost) -> list[str]:
+    """Which rows' values of this cost cannot be compared with the baseline's, and why."""
+    return study.warnings() if cost.by_machine else []
 
 
 def _note(study: Study, cost: Cost) -> str:
@@ -69,13 +104,26 @@ def _note(study: Study, cost: Cost) -> str:
         return ""
     kinds = sorted({row.costs[cost.metric].kind for row in study.rows if row.costs[cost.metric].kind})
     parts = [f"Dashed: the baseline; {style.TIMES} is against it.", cost.note]
-    if cost.metric == "peak_memory" and any(row.costs["weights_in_memory"].value is not None for row in study.rows):
-        parts.append("Dark: the weights in memory.")
+    if any(_inside(row, cost) for row in study.rows):
+        parts.append(f"Dark: {_idle(study, cost)}." if cost.inside == "net" else "Dark: the weights in memory.")
     if kinds:
         parts.append(f"{'Source' if cost.unit == 'J' else 'Kind'}: {', '.join(kinds)}.")
     if any(row.costs[cost.metric].low is not None for row in study.rows) and cost.metric != "latency":
         parts.append("Thin lines: 95 % interval.")
     return " ".join(part for part in parts if part)
+
+
+def _idle(study: Study, cost: Cost) -> str:
+    watts = sorted(watt for row in study.rows if (watt := row.costs[cost.metric].idle_watts) is not None)
+    return "what is above the idle machine" + (f" ({span([round(watt) for watt in watts])} W)" if watts else "")
+
+
+def _inside(row: Row, cost: Cost) -> float:
+    """The part of the value that is drawn dark; 0 where there is none."""
+    part = row.costs[cost.metric].net if cost.inside == "net" else None
+    if cost.inside and cost.inside != "net":
+        part = row.costs[cost.inside].value
+    return max(part or 0.0, 0.0)
 
 
 def _panel(axes: Axes, study: Study, cost: Cost, made: Sequence[rows.Block], footnotes: style.Footnotes) -> None:
@@ -95,17 +143,18 @@ def _panel(axes: Axes, study: Study, cost: Cost, made: Sequence[rows.Block], foo
                 _phases(axes, slot, factor)
             else:
                 _bar(axes, slot, quantity.value * factor, study.colours[slot.row.precision])
-            if cost.metric == "peak_memory":
-                _weights(axes, slot, factor)
+            axes.barh(slot.y, _inside(slot.row, cost) * factor, height=0.16, color=style.INK)
             _interval(axes, slot.y, quantity, factor)
             label = f"{style.number(quantity.value * factor)} {unit}"
-            if base and not slot.row.baseline:
+            if base and not slot.row.baseline and not (cost.by_machine and slot.row.incomparable):
                 label += f"   {quantity.value / base:.2f}{style.TIMES}"
             axes.annotate(
                 label, (_reach(slot.row, cost) * factor, slot.y), xytext=(5, 0),
                 textcoords="offset points", va="center", fontsize=7.5, bbox=style.PLATE,
             )  # fmt: skip
-    axes.set_xlim(0, largest * factor * 1.24 or 1)
+    if cost.beside:
+        _beside(axes, cost, slots)
+    axes.set_xlim(0, largest * factor * (1.42 if cost.beside else 1.24) or 1)
     if not largest:
         axes.set_xticks([])
     axes.set_xlabel(f"{cost.axis} ({unit})")
@@ -121,8 +170,7 @@ def _reach(row: Row, cost: Cost) -> float:
     if quantity.value is None:
         return 0.0
     phases = sum(row.costs[name].value or 0.0 for name in PHASES) if cost.metric == "latency" else 0.0
-    weights = (row.costs["weights_in_memory"].value or 0.0) if cost.metric == "peak_memory" else 0.0
-    return max(quantity.value, quantity.high or 0.0, phases, weights)
+    return max(quantity.value, quantity.high or 0.0, phases, _inside(row, cost))
 
 
 def _bar(axes: Axes, slot: rows.Slot, value: float, colour: str) -> None:
@@ -132,10 +180,17 @@ def _bar(axes: Axes, slot: rows.Slot, value: float, colour: str) -> None:
         axes.barh(slot.y, value, height=0.66, color=colour)
 
 
-def _weights(axes: Axes, slot: rows.Slot, factor: float) -> None:
-    weights = slot.row.costs["weights_in_memory"].value
-    if weights is not None:
-        axes.barh(slot.y, weights * factor, height=0.16, color=style.INK)
+def _beside(axes: Axes, cost: Cost, slots: Sequence[rows.Slot]) -> None:
+    """A further metric as a column of numbers at the right edge."""
+    shown = [(slot.y, slot.row.costs[cost.beside].value) for slot in slots]
+    shown = [(y, value) for y, value in shown if value is not None]
+    factor, unit = style.unit_for(cost.unit, max((value for _, value in shown), default=0.0))
+    texts = [(y, f"{style.number(value * factor)} {unit}") for y, value in shown]
+    for y, text in ([(-0.8, cost.beside_heading)] if texts else []) + texts:
+        axes.annotate(
+            text, (1, y), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=7, color=style.MUTED,
+            annotation_clip=False, bbox=style.PLATE,
+        )  # fmt: skip
 
 
 def _phases(axes: Axes, slot: rows.Slot, factor: float) -> None:

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.path import Path
 from matplotlib.transforms import Bbox
 
 from bitbudget.figures import style
 
 ANGLES = tuple(math.radians(angle) for angle in (0, 180, 90, 270, 40, 320, 140, 220, 20, 340, 160, 200))
-DISTANCES = (7, 12, 18, 26, 36, 48)  # points from the mark to the text
-# What a place costs: a square pixel on a text or point, one on a line; a leader over a point; a point of distance.
+DISTANCES = (7, 12, 18, 26, 36, 48, 62)  # points from the mark to the text
+# What a place costs: a square pixel on a text or point, one on a line; a leader over a point or a text; a point of
+# distance.
 COVERED, CROSSED, LEADER_HIT, FAR = 3.0, 1.0, 200.0, 3.0
 
 
@@ -23,6 +25,12 @@ class _Place:
     dy: float
     box: Bbox
     distance: float
+
+    def leader(self, centre: tuple[float, float]) -> Path | None:
+        """The line from the text to its point, in pixels; None where the text stands beside it."""
+        if self.distance <= DISTANCES[0]:
+            return None
+        return Path([centre, (centre[0] + self.dx, centre[1] + self.dy)])
 
 
 def place(
@@ -40,14 +48,17 @@ def place(
     pixels, inside = axes.figure.dpi / 72, axes.get_window_extent()
     centres = [tuple(axes.transData.transform(point)) for point in points]
     taken = [Bbox.from_bounds(x - 5 * pixels, y - 5 * pixels, 10 * pixels, 10 * pixels) for x, y in centres]
+    leaders: list[Path] = []
     # The most crowded first: they have the fewest places to go.
     for i in sorted(range(len(points)), key=lambda i: _nearest(centres, i)):
         others = [centre for j, centre in enumerate(centres) if j != i]
         best = min(
             _places(axes, centres[i], texts[i], pixels),
-            key=lambda place: _cost(inside, place, centres[i], others, taken, lines, pixels),
+            key=lambda place: _cost(inside, place, centres[i], others, taken, lines, leaders, pixels),
         )
         taken.append(best.box)
+        if best.leader(centres[i]):
+            leaders.append(best.leader(centres[i]))
         leader = {"arrowstyle": "-", "color": colours[i], "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(
             texts[i],
@@ -59,7 +70,7 @@ def place(
             fontsize=7.5,
             zorder=5,
             bbox=style.PLATE,
-            arrowprops=leader if best.distance > DISTANCES[0] else None,
+            arrowprops=leader if best.leader(centres[i]) else None,
         )
 
 
@@ -86,13 +97,20 @@ def _cost(
     others: Sequence[tuple[float, float]],
     taken: Sequence[Bbox],
     lines: Sequence[Bbox],
+    leaders: Sequence[Path],
     pixels: float,
 ) -> float:
     outside = _area(place.box) - _overlap(place.box, inside)
     covered = sum(_overlap(place.box, box) for box in taken)
     crossed = sum(_overlap(place.box, box) for box in lines)
     end = (centre[0] + place.dx, centre[1] + place.dy)
-    hit = sum(_distance(other, centre, end) < 5 * pixels for other in others)
+    own = place.leader(centre)
+    hit = sum(_distance(other, centre, end) < 5 * pixels for other in others) if own else 0
+    # A leader that crosses a text strikes it through, whichever of the two came first.
+    hit += sum(leader.intersects_bbox(place.box) for leader in leaders)
+    if own:
+        texts = taken[len(others) + 1 :]  # after the boxes of the points themselves
+        hit += sum(own.intersects_bbox(box) for box in texts) + sum(own.intersects_path(one) for one in leaders)
     return COVERED * (covered + outside) + CROSSED * crossed + LEADER_HIT * hit + FAR * place.distance
 
 

@@ -32,26 +32,22 @@ def draw(study: Study) -> Figure:
             _panel(axes, study, made, name, footnotes, large=False, labels=i % COLUMNS == 0)
 
     label = study.metrics[study.primary]["label"]
-    counts = sorted({row.n for row in study.rows if row.n})
     style.title(figure, f"Quality by precision: {label}")
+    bare = [name for name in have if all(row.quality[name].low is None for row in study.rows)]
     missing = [study.metrics[name]["label"] for name in study.metrics if name not in have]
     style.notes(
         figure,
         [
-            f"Bars: 95 % bootstrap interval over items{_items(counts)}. Dashed: the baseline.",
+            ("Bars: 95 % bootstrap interval over items. " if bare != have else "") + "Dashed: the baseline.",
+            f"Without an interval: {', '.join(study.metrics[name]['label'] for name in bare)}." if bare else "",
             "Dotted: the best single answer given to every image without looking." if study.floor else "",
             f"Not computed: {', '.join(missing)} (summary.csv, column notes, says why)." if missing else "",
             *footnotes.lines(),
+            study.provenance(),
             study.note,
         ],
     )
     return figure
-
-
-def _items(counts: list[int]) -> str:
-    if not counts:
-        return ""
-    return f" (n = {counts[0]})" if len(counts) == 1 else f" (n = {counts[0]} to {counts[-1]})"
 
 
 def _panel(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bitbudget import registry, statistics
+from bitbudget import registry, summary
 from bitbudget.errors import UserError
 
 
@@ -20,6 +20,9 @@ class Quantity:
     high: float | None = None
     reason: str | None = None
     kind: str | None = None  # how it was measured, where that is part of the result
+    net: float | None = None  # of an energy: what is above the idle machine
+    idle_watts: float | None = None
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Row:
     n: int
     quality: Mapping[str, Quantity]
     costs: Mapping[str, Quantity]
+    place: str = ""  # the machine that its costs were measured on
+    incomparable: str = ""  # why its costs cannot be compared with the baseline's
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,31 @@ class Study:
     def of(self, model: str, condition: str) -> list[Row]:
         """The rows of one model and condition, in the order of the study's precisions."""
         return [row for row in self.rows if (row.model, row.condition) == (model, condition)]
+
+    def provenance(self) -> str:
+        """Which models were measured where, as the baseline was, and on how many items they were scored."""
+        models: dict[str, list[str]] = {}
+        for model in self.models:
+            rows = sorted((row for row in self.rows if row.model == model), key=lambda row: not row.baseline)
+            models.setdefault(next((row.place for row in rows if row.place), ""), []).append(model)
+        places = [", ".join(names) + (f" on {place}" if place else "") for place, names in models.items()]
+        counts = sorted({row.n for row in self.rows if row.n})
+        items = f"; {span(counts)} items scored" if counts else ""
+        return f"{'; '.join(places)}{items}."
+
+    def warnings(self) -> list[str]:
+        """Rows whose costs were measured under other circumstances than the baseline's: one line for each reason."""
+        names: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.incomparable:
+                many = len(self.models) > 1
+                names.setdefault(row.incomparable, []).append(f"{row.model} {row.precision}" if many else row.precision)
+        return [f"{', '.join(dict.fromkeys(found))}: {reason}." for reason, found in names.items()]
+
+
+def span(values: Sequence[float]) -> str:
+    """Sorted numbers as one, or from the least to the most: "3", "3 to 5"."""
+    return f"{values[0]:g}" if values[0] == values[-1] else f"{values[0]:g} to {values[-1]:g}"
 
 
 COSTS = (
@@ -93,7 +123,7 @@ def load(
 
     track = registry.module_of("track", spec["track"])
     table = pandas.read_csv(summary_file, keep_default_na=False, na_values=[""])
-    measured = {(one["model"], one["precision"], one["condition"]): one["metrics"] for one in measurements}
+    measured = {(one["model"], one["precision"], one["condition"]): one for one in measurements}
     rows = []
     for line in table.to_dict("records"):
         key = (str(line["model"]), str(line["precision"]), str(line["condition"]))
@@ -102,13 +132,16 @@ def load(
                 f"{summary_file} has a row of {' / '.join(key)}, but there is no measurements record of it; "
                 "name the measurements of the whole study."
             )
+        one = measured[key]
         rows.append(
             Row(
                 *key,
                 baseline=key[1] == spec["baseline"],
                 n=0 if pandas.isna(line["n_items"]) else int(line["n_items"]),
                 quality={name: _quality(line, name) for name in track.METRICS},
-                costs={name: _cost(name, measured[key].get(name)) for name in COSTS},
+                costs={name: _cost(name, one["metrics"].get(name)) for name in COSTS},
+                place=summary.place(summary.circumstances(one)),
+                incomparable=summary.difference(one, measured.get((key[0], spec["baseline"], key[2]), one)),
             )
         )
     return Study(
@@ -135,12 +168,8 @@ def _quality(line: Mapping[str, Any], name: str) -> Quantity:
 def _cost(name: str, metric: Mapping[str, Any] | None) -> Quantity:
     if metric is None or "value" not in metric:
         return Quantity(None, reason=(metric or {}).get("absent", NO_REASON))
+    # A phase is a part of a stacked bar, where an interval would be read as that of the whole.
+    low, high = (None, None) if name in PHASES else metric.get("ci") or (None, None)
     kind = metric.get("kind") or ", ".join(metric[key] for key in ("how", "source") if key in metric)
-    return Quantity(metric["value"], *_interval(name, metric), kind=kind or None)
-
-
-def _interval(name: str, metric: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """The interval of the value that is shown: a latency is a median, but its `ci` is that of the mean."""
-    if name == "latency":
-        return statistics.median_ci(metric.get("raw", [])) or (None, None)
-    return metric.get("ci", (None, None)) if name not in PHASES else (None, None)
+    more = {key: metric.get(key) for key in ("net", "idle_watts", "batch_size")}
+    return Quantity(metric["value"], low, high, kind=kind or None, **more)

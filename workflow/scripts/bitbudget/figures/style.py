@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -115,6 +116,11 @@ def score(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
+def shortened(reason: str | None) -> str:
+    """A reason without the name of the one format that it speaks of, so that those of several formats are one."""
+    return re.sub(r"^.+? (is|are) simulated", "simulated", reason or "no reason recorded")
+
+
 class Footnotes:
     """Numbered reasons of absent values, in the order in which they are met; the same reason keeps its number."""
 
@@ -123,7 +129,7 @@ class Footnotes:
 
     def mark(self, reason: str | None) -> str:
         """The number to set beside an absent value, in superscript digits."""
-        digits = str(self._numbers.setdefault(reason or "no reason recorded", len(self._numbers) + 1))
+        digits = str(self._numbers.setdefault(shortened(reason), len(self._numbers) + 1))
         return digits.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
     def reasons(self) -> list[str]:

@@ -12,19 +12,23 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from bitbudget.figures import labels, style
-from bitbudget.figures.costs import COSTS, Cost
+from bitbudget.figures.costs import Cost, cost_of, warnings
 from bitbudget.figures.pareto import pareto_front
 from bitbudget.figures.study import Row, Study
 
 KEY = (
-    "Filled and joined by the line: on the Pareto front. Open: another is as good in both and better in one. "
-    "Diamond: the baseline (dashed). Vertical bars: 95 % interval of the quality."
+    "Filled, and the black line: the Pareto front. Open: another is as good in both and better in one. "
+    "Diamond: the baseline (dashed)."
+)
+BARS = (
+    "Bars: 95 % intervals. Points whose intervals overlap are not ordered by this picture; that takes a paired "
+    "comparison."
 )
 
 
 def draw(study: Study, name: str) -> Figure:
     """The figure of quality against one cost (a key of `costs.COSTS`): columns are models, rows are conditions."""
-    cost = COSTS[name]
+    cost = cost_of(study, name)
     across, down = len(study.models), len(study.conditions)
     each = (5.6, 3.6) if across * down == 1 else (3.6, 3.0)
     figure = style.new_figure(max(each[0] * across, style.WIDTH * 0.8), each[1] * down + 1.0)
@@ -42,7 +46,10 @@ def draw(study: Study, name: str) -> Figure:
         figure,
         [
             KEY if _shown(study, cost, study.rows) else "",
-            *(f"{_left_out(study, cost, reason)} not shown: {reason}" for reason in footnotes.reasons()),
+            BARS if _has_bars(study, cost) else "",
+            *(f"Not shown: {_left_out(study, cost, reason)} ({reason.rstrip('.')})." for reason in footnotes.reasons()),
+            *warnings(study, cost),
+            study.provenance(),
             study.note,
         ],
     )
@@ -55,7 +62,20 @@ def draw(study: Study, name: str) -> Figure:
 
 
 def _left_out(study: Study, cost: Cost, reason: str) -> str:
-    return ", ".join(dict.fromkeys(row.precision for row in study.rows if _absent(study, cost, row) == reason))
+    return ", ".join(dict.fromkeys(row.precision for row in study.rows if _reason(study, cost, row) == reason))
+
+
+def _reason(study: Study, cost: Cost, row: Row) -> str | None:
+    """Why a row is left out, as the footnotes say it; None where it is shown."""
+    return None if _absent(study, cost, row) is None else style.shortened(_absent(study, cost, row))
+
+
+def _has_bars(study: Study, cost: Cost) -> bool:
+    return any(
+        quantity.low is not None
+        for row in _shown(study, cost, study.rows)
+        for quantity in (row.costs[cost.metric], row.quality[study.primary])
+    )
 
 
 def _absent(study: Study, cost: Cost, row: Row) -> str | None:
@@ -95,16 +115,10 @@ def _points(axes: Axes, study: Study, cost: Cost, rows: list[Row], footnotes: st
     xs = [row.costs[cost.metric].value * factor for row in shown]
     ys = [row.quality[study.primary].value for row in shown]
     front = pareto_front(xs, ys, higher_is_better=about["higher_is_better"])
-    axes.plot(
-        *zip(*_front_corners(study, list(zip(xs, ys, strict=True))), strict=True),
-        color=style.MUTED,
-        linewidth=1.1,
-        zorder=1.8,
-    )
     for row, x, y, on in zip(shown, xs, ys, front, strict=True):
-        colour, quantity = study.colours[row.precision], row.quality[study.primary]
-        if quantity.low is not None:
-            axes.plot([x, x], [quantity.low, quantity.high], color=colour, linewidth=1.2, alpha=0.75, zorder=2)
+        colour = study.colours[row.precision]
+        for ends in _bars(study, cost, row, factor):
+            axes.plot(*zip(*ends, strict=True), color=colour, linewidth=1.2, zorder=2)
         axes.plot(
             x, y, "D" if row.baseline else "o", markersize=6.5 if row.baseline else 7.5, zorder=3,
             markerfacecolor=colour if on else "white", markeredgecolor=colour, markeredgewidth=1.5,
@@ -116,6 +130,29 @@ def _points(axes: Axes, study: Study, cost: Cost, rows: list[Row], footnotes: st
     axes.margins(x=0.16, y=0.12)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+    # Over the bars between its points; and on to the edges, below them, so that it is seen also where points crowd.
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
+    line = _front_line(axes, study, list(zip(xs, ys, strict=True)))
+    axes.plot(*zip(*line, strict=True), color=style.INK, linewidth=1.0, zorder=1.8)
+    axes.plot(*zip(*line[1:-1], strict=True), color=style.INK, linewidth=2.0, zorder=2.5)
+
+
+def _bars(study: Study, cost: Cost, row: Row, factor: float) -> list[list[tuple[float, float]]]:
+    """The ends of the intervals of a row's quality and of its cost, as far as there are any."""
+    quality, spent = row.quality[study.primary], row.costs[cost.metric]
+    x, bars = spent.value * factor, []
+    if quality.low is not None:
+        bars.append([(x, quality.low), (x, quality.high)])
+    if spent.low is not None:
+        bars.append([(spent.low * factor, quality.value), (spent.high * factor, quality.value)])
+    return bars
+
+
+def _front_line(axes: Axes, study: Study, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The staircase of the front, and on to the worst quality at its left and to the highest cost at its right."""
+    corners = _front_corners(study, points)
+    worst = axes.get_ylim()[0 if study.metrics[study.primary]["higher_is_better"] else 1]
+    return [(corners[0][0], worst), *corners, (axes.get_xlim()[1], corners[-1][1])]
 
 
 def _front_corners(study: Study, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -136,13 +173,12 @@ def _names(axes: Axes, study: Study, cost: Cost, rows: list[Row]) -> None:
     factor, _ = _scale(study, cost)
     points, obstacles = [], []
     for row in shown:
-        x, quantity = row.costs[cost.metric].value * factor, row.quality[study.primary]
-        points.append((x, quantity.value))
-        if quantity.low is not None:
-            ends = axes.transData.transform([(x, quantity.low), (x, quantity.high)])
-            obstacles.append(Bbox([[ends[0][0] - 2, ends[0][1]], [ends[1][0] + 2, ends[1][1]]]))
+        points.append((row.costs[cost.metric].value * factor, row.quality[study.primary].value))
+        for ends in _bars(study, cost, row, factor):
+            low, high = axes.transData.transform(ends)
+            obstacles.append(Bbox([low - 2, high + 2]))
     # The lines that a name should not lie on: the baseline's and the front's.
-    front = axes.transData.transform(_front_corners(study, points))
+    front = axes.transData.transform(_front_line(axes, study, points))
     obstacles += [Bbox([np.minimum(a, b) - 1, np.maximum(a, b) + 1]) for a, b in pairwise(front)]
     inside = axes.get_window_extent()
     for row, point in zip(shown, points, strict=True):

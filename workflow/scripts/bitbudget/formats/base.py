@@ -26,7 +26,9 @@ class Format:
     bits: float
     is_float: bool = False
     simulated: bool = False
-    tracks: tuple[str, ...] = ("captioning",)
+    runtime: str = "transformers"  # what runs models in this format; a track names the one that it needs
+    device_bound: bool = False  # whether what was made on a CPU loads only there, and the same for a GPU
+    least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability that the kernels need
     options: ClassVar[dict[str, Any]] = {}  # JSON-schema properties of what a precision may set, with their defaults
     description: str
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class BnbInt8(Format):
     name = "bnb-int8"
     bits = 8
-    tracks = ("captioning",)
+    least_capability = (7, 5)  # int8 tensor cores
     description = "LLM.int8() (bitsandbytes): int8 weights and activations, outlier columns in 16 bit"
     options: ClassVar[dict[str, Any]] = {
         "threshold": {

@@ -21,7 +21,6 @@ BLOCK, ROWS = 64, 32
 class BnbNf4(Format):
     name = "bnb-nf4"
     bits = 4
-    tracks = ("captioning",)
     description = "NF4 (bitsandbytes): 4-bit NormalFloat weights in blocks of 64, multiplied in the float format"
     options: ClassVar[dict[str, Any]] = {
         "double_quant": {

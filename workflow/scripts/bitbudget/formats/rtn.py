@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 
 
 class RoundToNearest(Format):
-    """Rounded weights held as floats, so neither size nor speed is claimed."""
+    """Rounded weights held as floats, so neither size nor speed is claimed.
+
+    By default a row shares one symmetric grid, which has 2^bits - 1 levels: seven at 3 bits, three at 2 bits.
+    """
 
     simulated = True
-    tracks = ("captioning",)
     options: ClassVar[dict[str, Any]] = {
         "group_size": {
             "description": "Weights that share one scale; 0 means a whole row.",
             "type": "integer",
             "minimum": 0,
-            "default": 64,
+            "default": 0,
         },
         "symmetric": {
             "description": "A grid symmetric about zero (2^bits - 1 levels), or from a group's least to largest value.",

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 class TorchaoWeightOnly(Format):
     """What both share: the layer stays an `nn.Linear`, and its weight's inner tensors are what is stored."""
 
-    tracks = ("captioning",)
-
     def quantize(self, layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
         import torch
         from torch import nn
@@ -112,6 +110,8 @@ class TorchaoInt8(TorchaoWeightOnly):
 class TorchaoInt4(TorchaoWeightOnly):
     name = "torchao-int4"
     bits = 4
+    device_bound = True
+    least_capability = (8, 0)  # tinygemm's kernels are for bfloat16
     description = "int4 weight-only (torchao, tinygemm kernels): 16 levels a group, packed two a byte"
     options: ClassVar[dict[str, Any]] = {
         "group_size": {

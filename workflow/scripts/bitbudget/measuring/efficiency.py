@@ -18,9 +18,11 @@ from tqdm import tqdm
 
 from bitbudget.measuring import energy as energies
 from bitbudget.measuring.memory import peak_memory
+from bitbudget.measuring.nvml import other_gpu_processes
 from bitbudget.measuring.phases import Phases, PhaseTimer
 from bitbudget.measuring.spread import mean_interval, percentile
 from bitbudget.records import absent, metric
+from bitbudget.statistics import median_ci
 
 log = logging.getLogger("bitbudget")
 
@@ -105,6 +107,9 @@ def measure(subject: Efficiency, cold: float, source: energies.Source | None, no
     answers: list[Phases] = []
     rates: dict[int, list[float]] = {size: [] for size in sizes}
     joules: dict[int, list[float]] = {size: [] for size in sizes}
+    net: dict[int, list[float]] = {size: [] for size in sizes}
+    # where the windows are too short for the source there will be no figure to take the idle power off
+    idle_watts = idle_power(source) if source and subject.plan["min_seconds"] >= source.least_seconds else 0.0
     with tqdm(total=repeats * (1 + len(sizes)), desc="measure", unit="window") as bar:
         for _ in range(repeats):
             answers += subject.latency_round()
@@ -117,6 +122,7 @@ def measure(subject: Efficiency, cold: float, source: energies.Source | None, no
                     used = source.stop()
                     no_source = no_source or _useless(used, source)
                     joules[size].append(used.joules / done)
+                    net[size].append((used.joules - idle_watts * used.seconds) / done)
                 rates[size].append(done / seconds)
                 bar.update()
     found = _latency(answers) | {"latency_cold": metric(cold, "s", higher_is_better=False, n=1)}
@@ -125,7 +131,15 @@ def measure(subject: Efficiency, cold: float, source: energies.Source | None, no
             statistics.fmean(rates[size]), "images/s", higher_is_better=True, n=repeats, raw=rates[size],
             ci=mean_interval(rates[size]),
         )  # fmt: skip
-    return found | _energy(joules, source, no_source)
+    return found | _energy(joules, net, idle_watts, source, no_source)
+
+
+def idle_power(source: energies.Source) -> float:
+    """Watts that the machine draws while this process waits, over the shortest window that the source can tell."""
+    source.start()
+    time.sleep(1.1 * source.least_seconds)
+    used = source.stop()
+    return used.joules / used.seconds
 
 
 def _useless(used: energies.Energy, source: energies.Source) -> str:
@@ -147,24 +161,40 @@ def _latency(answers: list[Phases]) -> Metrics:
     found = {}
     for name, field in TIMES.items():
         raw = [getattr(a, field) for a in answers]
-        interval = mean_interval(raw)
         found[name] = metric(
-            statistics.median(raw), "s", higher_is_better=False, n=len(raw), raw=raw, ci=interval,
-            mean=statistics.fmean(raw), p95=percentile(raw, 0.95),
+            statistics.median(raw), "s", higher_is_better=False, n=len(raw), raw=raw, ci=median_ci(raw),
+            mean=statistics.fmean(raw), mean_ci=mean_interval(raw), p95=percentile(raw, 0.95),
         )  # fmt: skip
     return found
 
 
-def _energy(joules: dict[int, list[float]], source: energies.Source | None, no_source: str) -> Metrics:
+def _energy(
+    joules: dict[int, list[float]],
+    net: dict[int, list[float]],
+    idle_watts: float,
+    source: energies.Source | None,
+    no_source: str,
+) -> Metrics:
+    """Energy per item at each batch size, gross as `value` and above idle as `net`; `energy_per_item` is the first."""
     found: Metrics = {}
     for number, (size, raw) in enumerate(joules.items()):
         names = [f"energy_per_item_{size}"] + (["energy_per_item"] if number == 0 else [])
         for name in names:
             if source and not no_source:
                 found[name] = metric(
-                    statistics.fmean(raw), "J", higher_is_better=False, n=len(raw), raw=raw, ci=mean_interval(raw),
-                    batch_size=size, source=source.name, how=source.how, scope=source.scope,
-                )  # fmt: skip
+                    statistics.fmean(raw),
+                    "J",
+                    higher_is_better=False,
+                    n=len(raw),
+                    raw=raw,
+                    ci=mean_interval(raw),
+                    net=statistics.fmean(net[size]),
+                    idle_watts=idle_watts,
+                    batch_size=size,
+                    source=source.name,
+                    how=source.how,
+                    scope=source.scope,
+                )
             else:
                 found[name] = absent(no_source, "J", higher_is_better=False)
     return found
@@ -186,9 +216,12 @@ def carbon(energy: dict[str, Any], country: str, pue: float) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def circumstances() -> dict[str, Any]:
-    """What else may have slowed the machine down: the load of the last minute against its cores."""
+def circumstances(device: str) -> dict[str, Any]:
+    """What else may have slowed the machine down: the load of the last minute, and other processes on the GPU."""
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > cores + 0.5:
         log.warning("warning: the machine is loaded (%.1f jobs on %d cores): timings will be slow.", load, cores)
-    return {"load_before": load, "cores": cores}
+    others = other_gpu_processes() if device == "cuda" else []
+    if others:
+        log.warning("warning: %d other processes use the GPU: timings, memory and energy are not its own.", len(others))
+    return {"load_before": load, "cores": cores, "other_gpu_processes": others}

@@ -118,7 +118,9 @@ class CodecarbonEstimate:
 
     def stop(self) -> Energy:
         seconds = time.perf_counter() - self._began
-        return Energy(self._tracker.stop_task().energy_consumed * 3.6e6, seconds)
+        used = self._tracker.stop_task()
+        # its sum would add every GPU of the machine, which the measured model does not use
+        return Energy((used.cpu_energy + used.ram_energy) * 3.6e6, seconds)
 
 
 def choose_source(device: str, country: str) -> tuple[Source | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 
@@ -13,3 +14,14 @@ def handle_of_current_gpu() -> Any:
     pynvml.nvmlInit()
     uuid = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
     return pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
+
+
+def other_gpu_processes() -> list[int]:
+    """Ids of the other processes that compute on torch's current GPU; none where NVML does not tell."""
+    try:
+        import pynvml
+
+        running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle_of_current_gpu())
+    except Exception:  # NVML is absent or hides processes (containers)
+        return []
+    return [process.pid for process in running if process.pid != os.getpid()]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 PRIMARY = "CIDEr"
-needs_images = True
+RUNTIME = "transformers"
+USES_PARAPHRASES = True  # scoring is given METEOR's table (rule filter_paraphrases)
 # What a study of this track may ask for, as regular expressions, and its precisions where it names none.
 CONDITIONS = ("zero-shot",)
 DEFAULT_PRECISIONS = ("float16", "int8-language", "int8-vision", "int8-language-vision")
@@ -38,12 +39,11 @@ def score(
 
     `items` are the lines of items.jsonl that were to be predicted; `predictions` maps each of their ids to its text.
     Returned are the metrics of the record (each with its 95 % bootstrap interval over items) and one dict an item: its
-    id, its value in every metric, and its BLEU counts.
+    id, its value in every metric, and the counts that its BLEU and METEOR are made of.
 
     Both sides are tokenised by the Penn Treebank tokeniser. The corpus CIDEr is the mean of the per-item values, whose
     IDF is that of the references of these items; it stays as it is when items are resampled. Corpus BLEU and METEOR
-    are not means of per-item values: BLEU's interval comes from resampled counts, and METEOR's is the interval of the
-    per-item mean, moved onto the corpus value.
+    are not means of per-item values but are computed from summed counts, and so are they from each resample's.
 
     `paraphrases` makes METEOR start faster (`caption_metrics.filter_paraphrases`). Raises `UserError` where an item
     has no reference, or Java is missing.
@@ -66,10 +66,10 @@ BLIND_CANDIDATES, BLIND_ITEMS = 100, 50
 
 
 def blind_answer(items: Sequence[Mapping[str, Any]], seed: int) -> str:
-    """The best caption that one can write without looking: one of the references, given to every image.
+    """A caption that suits many images: of at most 100 references, the best one to give to every image.
 
-    Of at most 100 references, drawn by the seed, the one whose CIDEr over at most 50 items is highest. A model that
-    does not clearly beat its score does not see.
+    The references are drawn by the seed, and the best is the one whose CIDEr over at most 50 items, drawn likewise, is
+    highest. A model that does not clearly beat its score does not see.
     """
     import random
 
@@ -96,10 +96,14 @@ def _metrics(corpus: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], seed:
     measured = [name for name in METRICS if not isinstance(corpus[name], str)]
     values = np.array([[row[name] for name in measured] for row in rows])
     counts = caption_metrics.bleu_counts_array([row["bleu"] for row in rows])
-    # One set of draws for everything: means from the first columns, BLEU from the summed counts in the others.
-    sums = statistics.bootstrap_sums(np.hstack([values, counts]), seed=seed)
-    means = sums[:, : len(measured)] / len(rows)
-    bleu = caption_metrics.bleu_from_counts(sums[:, len(measured) :])
+    columns = [values, counts]
+    if "METEOR" in measured:
+        columns.append(np.array([row["meteor"] for row in rows]))
+    # One set of draws for everything: means from the first columns, BLEU and METEOR from the summed counts after them.
+    sums = statistics.bootstrap_sums(np.hstack(columns), seed=seed)
+    of_values, of_bleu, of_meteor = np.split(sums, [len(measured), len(measured) + counts.shape[1]], axis=1)
+    means = of_values / len(rows)
+    bleu = caption_metrics.bleu_from_counts(of_bleu)
     found = {}
     for name, about in METRICS.items():
         unit, better = about["unit"], about["higher_is_better"]
@@ -109,8 +113,10 @@ def _metrics(corpus: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], seed:
         column = measured.index(name)
         if name in caption_metrics.BLEU_NAMES:
             draws = bleu[:, caption_metrics.BLEU_NAMES.index(name)]
+        elif name == "METEOR":
+            draws = caption_metrics.meteor_from_statistics(of_meteor)
         else:
-            draws = means[:, column] + (corpus[name] - values[:, column].mean())
+            draws = means[:, column]
         interval = statistics.interval(draws)
         found[name] = records.metric(corpus[name], unit, higher_is_better=better, n=len(rows), ci=interval)
     return found
