@@ -76,9 +76,7 @@ def _measured(args, spec: dict, audit: dict) -> tuple[dict, dict]:
 
     def prepare(numbers: list[int]):
         chosen = [items[k] for k in numbers]
-        images = [[generation.open_image(path) for path in item["images"]] for item in chosen]
-        texts = [item["question"] or spec["prompt"] for item in chosen]
-        return generation.prepare(processor, family, images, texts, device, dtype)
+        return generation.prepare_items(processor, family, chosen, spec["prompt"], device, dtype)
 
     @torch.inference_mode()
     def generate(inputs) -> None:

@@ -55,9 +55,7 @@ def main() -> None:
     dtype = getattr(torch, made["dtype"])
 
     def ask(batch: list[dict]) -> list[generation.Answer]:
-        images = [[generation.open_image(path) for path in item["images"]] for item in batch]
-        texts = [item["question"] or spec["prompt"] for item in batch]
-        inputs = generation.prepare(processor, family, images, texts, device, dtype)
+        inputs = generation.prepare_items(processor, family, batch, spec["prompt"], device, dtype)
         return generation.answer(model, processor, inputs, how)
 
     rows = prediction.predict(items, ask, **sizes, folder=args.shards / key[:16])

@@ -101,6 +101,20 @@ def prepare(
     return inputs.to(device=device, dtype=dtype)
 
 
+def prepare_items(
+    processor: Any,
+    family: ModuleType,
+    items: Sequence[dict[str, Any]],
+    prompt: str,
+    device: str,
+    dtype: torch.dtype,
+) -> Any:
+    """Model inputs of these items (`inputs.usable_items`): each one's images with its question, or else the prompt."""
+    images = [[open_image(Path(path)) for path in item["images"]] for item in items]
+    texts = [item["question"] or prompt for item in items]
+    return prepare(processor, family, images, texts, device, dtype)
+
+
 def decoding(model: Any, processor: Any, max_new_tokens: int, min_new_tokens: int = 0, num_beams: int = 1) -> Any:
     """How answers are decoded: greedy (or beams), without the sampling settings that a checkpoint may carry."""
     from transformers import GenerationConfig
