@@ -79,14 +79,3 @@ def _outwards(group: str) -> Iterator[str]:
         yield group
         group = group.rpartition(".")[0]
     yield ALL
-
-
-def parameter_groups(model: Any, groups: Groups) -> dict[str, str]:
-    """The one group of every parameter of a torch module, by the parameter's name.
-
-    A parameter that two modules share stands here once, under its first name. Where a model ties its output head to
-    its input embeddings (`tie_word_embeddings`), that name is the embedding's: the shared matrix counts as
-    `embeddings`, so that no byte is counted twice, and `head` has no parameters of its own. Raises `GroupError` for a
-    parameter that belongs to no group.
-    """
-    return {name: group_of(name, groups) for name, _ in model.named_parameters(remove_duplicate=True)}
