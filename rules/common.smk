@@ -97,6 +97,16 @@ def part(function):
     return as_json
 
 
+def paraphrases(wildcards):
+    """METEOR's paraphrases, as filter_paraphrases makes them, for a study whose track uses them."""
+    return [f"results/{wildcards.study}/meteor_paraphrases.gz"] if plan.uses_paraphrases(study_of(wildcards)) else []
+
+
+def paraphrases_option(wildcards, input):
+    """The same as a script's option."""
+    return f"--paraphrases {input.paraphrases}" if input.paraphrases else ""
+
+
 def model_code(script):
     """The params function of a rule's code: its script, and its job's family and formats, with all they import."""
 

@@ -1,5 +1,4 @@
 # From answers to quality.
-from bitbudget.registry import module_of
 
 
 rule filter_paraphrases:
@@ -23,11 +22,7 @@ rule score:
         images=rules.resize_images.output.record,
         predictions=rules.predict.output.predictions,
         record=rules.predict.output.record,
-        paraphrases=lambda w: (
-            expand(rules.filter_paraphrases.output, study=w.study)
-            if getattr(module_of("track", study_of(w)["track"]), "USES_PARAPHRASES", False)
-            else []
-        ),
+        paraphrases=paraphrases,
     output:
         scores="results/{study}/{model}/{precision}/{condition}/scores.json",
         item_scores="results/{study}/{model}/{precision}/{condition}/item_scores.jsonl",
@@ -38,7 +33,7 @@ rule score:
     params:
         code=lambda w: code_of("score", [TRACKS[study_of(w)["track"]]]),
         spec=part(plan.scoring),
-        paraphrases=lambda w, input: f"--paraphrases {input.paraphrases}" if input.paraphrases else "",
+        paraphrases=paraphrases_option,
     shell:
         "python workflow/scripts/score.py --items {input.study_items} --images {input.images}"
         " --predictions {input.predictions} --record {input.record} {params.paraphrases}"
@@ -50,11 +45,7 @@ rule score_blind:
         subset=rules.select_subset.output.subset,
         study_items=rules.select_subset.output.study_items,
         images=rules.resize_images.output.record,
-        paraphrases=lambda w: (
-            expand(rules.filter_paraphrases.output, study=w.study)
-            if getattr(module_of("track", study_of(w)["track"]), "USES_PARAPHRASES", False)
-            else []
-        ),
+        paraphrases=paraphrases,
     output:
         "results/{study}/blind.json",
     log:
@@ -64,7 +55,7 @@ rule score_blind:
     params:
         code=lambda w: code_of("score_blind", [TRACKS[study_of(w)["track"]]]),
         spec=part(plan.blind_scoring),
-        paraphrases=lambda w, input: f"--paraphrases {input.paraphrases}" if input.paraphrases else "",
+        paraphrases=paraphrases_option,
     shell:
         "python workflow/scripts/score_blind.py --subset {input.subset} --items {input.study_items}"
         " --images {input.images} {params.paraphrases} --spec {params.spec:q} --out {output} 2>&1 | tee {log}"

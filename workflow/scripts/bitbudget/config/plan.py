@@ -153,6 +153,11 @@ def scoring(study: dict[str, Any], model: str, precision: str, condition: str) -
     return {"track": study["track"], "seed": study["seed"]}
 
 
+def uses_paraphrases(study: dict[str, Any]) -> bool:
+    """For score and score_blind: whether the track's metrics read METEOR's table; one that says nothing does not."""
+    return getattr(registry.module_of("track", study["track"]), "USES_PARAPHRASES", False)
+
+
 def blind_scoring(study: dict[str, Any]) -> dict[str, Any]:
     """For score_blind."""
     return {**_identity(study), "track": study["track"]}
