@@ -76,7 +76,9 @@ def test_other_families_pass(name, family, tmp_path):
     source = tiny.MAKERS[name][0](tmp_path / "source")
     folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", family, "bfloat16", language="bnb-int8")
     model, original = checkpoint.load(folder, family, "cpu"), checkpoint.load_original(source, family, "bfloat16")
-    audit.refuse_faults("x", *audited(model, original, family=family, language="bnb-int8"))
+    layers, others = audited(model, original, family=family, language="bnb-int8")
+    audit.refuse_faults("x", layers, others)
+    assert {layer.found for layer in layers} == {"bnb-int8", "bfloat16"}
 
 
 def test_every_parameter_stands_once(int8, original):

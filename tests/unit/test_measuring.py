@@ -66,6 +66,41 @@ def test_each_phase_takes_its_own_time_and_they_add_up():
     assert found.decode_per_token == pytest.approx(found.decode / 5)
 
 
+class FakeEvent:
+    """A CUDA event of a GPU that is never behind; like a real one it can be read only after a synchronisation."""
+
+    synchronised = False
+
+    def __init__(self, enable_timing):
+        assert enable_timing
+
+    def record(self):
+        FakeEvent.synchronised = False
+        self.at = time.perf_counter()
+
+    def elapsed_time(self, end):
+        assert FakeEvent.synchronised, "read before the GPU had reached it"
+        return 1000 * (end.at - self.at)
+
+
+def test_on_a_gpu_events_are_read_after_the_answer_and_milliseconds_become_seconds(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: setattr(FakeEvent, "synchronised", True))
+    model = Sleeper()
+    found = PhaseTimer(model, ("tower", "projector"), "cuda").time(prepare, model.generate)
+    assert found.vision == pytest.approx(VISION, abs=0.04)
+    assert found.prefill == pytest.approx(PREFILL, abs=0.04)
+    assert found.decode == pytest.approx(5 * DECODE, abs=0.06)
+    assert found.total == pytest.approx(found.preprocessing + found.vision + found.prefill + found.decode, rel=1e-6)
+
+
+@pytest.mark.parametrize(("running", "others"), [([], []), ([7, 8], [7, 8]), (None, None)])
+def test_other_processes_on_the_gpu_are_recorded_and_unknown_is_not_none_of_them(monkeypatch, caplog, running, others):
+    monkeypatch.setattr(efficiency, "other_gpu_processes", lambda: running)
+    assert efficiency.circumstances("cuda")["other_gpu_processes"] == others
+    assert ("other processes use the GPU" in caplog.text) == bool(running)
+
+
 def test_answers_do_not_run_into_each_other():
     model = Sleeper()
     timer = PhaseTimer(model, ("tower", "projector"), "cpu")

@@ -16,12 +16,12 @@ def handle_of_current_gpu() -> Any:
     return pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
 
 
-def other_gpu_processes() -> list[int]:
-    """Ids of the other processes that compute on torch's current GPU; none where NVML does not tell."""
+def other_gpu_processes() -> list[int] | None:
+    """Ids of the other processes that compute on torch's current GPU; None where NVML does not tell."""
     try:
         import pynvml
 
         running = pynvml.nvmlDeviceGetComputeRunningProcesses(handle_of_current_gpu())
-    except Exception:  # NVML is absent or hides processes (containers)
-        return []
+    except Exception:  # NVML is absent or hides processes (containers): not to be taken for an idle GPU
+        return None
     return [process.pid for process in running if process.pid != os.getpid()]
