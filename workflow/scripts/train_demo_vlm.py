@@ -1,6 +1,7 @@
 """Train the demo vision-language model from its recipe (half an hour to an hour on two cores; resumable).
 
-The vision tower first learns to tell what each patch shows; then the whole model learns to write captions.
+The vision tower first learns to tell what each patch shows; then the whole model learns to write captions and to
+answer questions, also after worked examples with pictures of their own.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from typing import Any
 import torch
 
 from bitbudget.demo.vlm import (
-    CaptionSamples,
+    Batches,
+    Lesson,
+    PatchBatches,
     PatchReader,
-    PatchSamples,
     build_model,
     build_processor,
-    collate,
-    held_out_match,
+    held_out,
     save,
 )
 
@@ -38,12 +39,10 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 def train(
     parameters: Iterator[torch.nn.Parameter],
     loss_of: Callable[[Any], torch.Tensor],
-    samples: torch.utils.data.Dataset,
+    batches: torch.utils.data.Dataset,
     *,
     name: str,
-    batch_size: int,
     peak: float,
-    collate_fn: Callable | None,
     folder: Path,
     state_of: torch.nn.Module,
     examine: Callable[[], dict[str, float]],
@@ -52,18 +51,14 @@ def train(
     parameters = list(parameters)
     optimizer = torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.98), weight_decay=0.05)
     state, log = folder / f"{name}_state.pt", folder / "training_log.jsonl"
-    steps, first = len(samples) // batch_size, 0
+    steps, first = len(batches), 0
     if state.exists():
         saved = torch.load(state)
         state_of.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         first = saved["step"]
     loader = torch.utils.data.DataLoader(
-        torch.utils.data.Subset(samples, range(first * batch_size, steps * batch_size)),
-        batch_size=batch_size,
-        num_workers=1,
-        prefetch_factor=8,
-        collate_fn=collate_fn,
+        torch.utils.data.Subset(batches, range(first, steps)), batch_size=None, num_workers=1, prefetch_factor=8
     )
     started, running = time.perf_counter(), None
     for step, batch in enumerate(loader, start=first):
@@ -93,8 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained model")
     parser.add_argument("--patch-steps", type=int, default=800)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--batch-size", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--peak-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
@@ -114,27 +108,23 @@ def main() -> None:
     train(
         reader.parameters(),
         lambda batch: reader(*batch),
-        PatchSamples(processor, args.patch_steps * 64, args.seed),
+        PatchBatches(processor, args.patch_steps, args.seed),
         name="patches",
-        batch_size=64,
         peak=1.5 * args.peak_rate,
-        collate_fn=None,
         folder=args.out,
         state_of=reader,
         examine=dict,
     )
-    pad = processor.tokenizer.pad_token_id
+    lesson = Lesson(model, reader)
     train(
-        model.parameters(),
-        lambda batch: model(**batch).loss,
-        CaptionSamples(processor, args.steps * args.batch_size, args.seed),
-        name="captions",
-        batch_size=args.batch_size,
+        lesson.parameters(),
+        lesson,
+        Batches(processor, args.steps, args.seed),
+        name="talks",
         peak=args.peak_rate,
-        collate_fn=lambda batch: collate(batch, pad),
         folder=args.out,
-        state_of=model,
-        examine=lambda: {"held_out_shapes_named": round(held_out_match(model, processor), 4)},
+        state_of=lesson,
+        examine=lambda: held_out(model, processor),
     )
     save(model.eval(), processor, args.out)
     for state in args.out.glob("*_state.pt"):

@@ -14,6 +14,7 @@ from bitbudget.formats.base import Format
 
 TRACKS = {
     "captioning": "bitbudget.tracks.captioning",
+    "vqa": "bitbudget.tracks.vqa",
 }
 
 DATASETS = {
@@ -22,6 +23,13 @@ DATASETS = {
     "local-captions": "bitbudget.datasets.local_captions",
     "hub-captions": "bitbudget.datasets.hub_captions",
     "demo-scenes": "bitbudget.datasets.demo_scenes",
+    "vqav2": "bitbudget.datasets.vqav2",
+    "textvqa": "bitbudget.datasets.textvqa",
+    "vizwiz-vqa": "bitbudget.datasets.vizwiz_vqa",
+    "chartqa": "bitbudget.datasets.chartqa",
+    "docvqa": "bitbudget.datasets.docvqa",
+    "local-vqa": "bitbudget.datasets.local_vqa",
+    "demo-questions": "bitbudget.datasets.demo_questions",
 }
 
 FAMILIES = {

@@ -6,10 +6,11 @@ Format: https://cocodataset.org/#format-data, sections 1 (images) and 5 (caption
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from bitbudget import files
+from bitbudget.datasets import strict
 from bitbudget.errors import UserError
 from bitbudget.items import ImageRef, Item, check
 
@@ -39,17 +40,15 @@ def read_captions(path: Path, source_of: Callable[[dict[str, Any]], str], keep: 
         raise UserError(f"{path} is not in the COCO captions format; it needs the lists `images` and `annotations`.")
     images: dict[int | str, dict[str, Any]] = {}
     for number, image in enumerate(content["images"]):
-        _require(image, IMAGE_KEYS, f"{path}: images[{number}]")
-        name = image["file_name"]
-        if not isinstance(name, str) or not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
-            raise UserError(f"{path}: images[{number}] has the file name {name!r}; use a path inside the image folder.")
+        strict.require(image, IMAGE_KEYS, f"{path}: images[{number}]")
+        strict.path_inside(image["file_name"], f"{path}: images[{number}]")
         if image["id"] in images:
             raise UserError(f"{path} has the image id {image['id']!r} twice; every image needs an id of its own.")
         images[image["id"]] = image
     captions: dict[int | str, list[str]] = {key: [] for key in images}
     seen: set[int | str] = set()
     for number, annotation in enumerate(content["annotations"]):
-        _require(annotation, ANNOTATION_KEYS, f"{path}: annotations[{number}]")
+        strict.require(annotation, ANNOTATION_KEYS, f"{path}: annotations[{number}]")
         if annotation["id"] in seen:
             raise UserError(f"{path} has the annotation id {annotation['id']!r} twice; every one needs its own.")
         seen.add(annotation["id"])
@@ -80,13 +79,3 @@ def read_captions(path: Path, source_of: Callable[[dict[str, Any]], str], keep: 
     ]
     check(items, path)
     return items
-
-
-def _require(entry: Any, keys: Sequence[str], where: str) -> None:
-    if not isinstance(entry, dict):
-        raise UserError(f"{where} is not an object; it needs the keys {', '.join(keys)}.")
-    for key in keys:
-        if key not in entry:
-            raise UserError(f"{where} has no `{key}`; it needs the keys {', '.join(keys)}.")
-        if key.endswith("id") and (isinstance(entry[key], bool) or not isinstance(entry[key], int | str)):
-            raise UserError(f"{where} has {entry[key]!r} as its `{key}`; use a whole number or a string.")

@@ -1,20 +1,15 @@
-"""Generated scenes of coloured shapes, written in the official formats, with the odd files that real sets have.
-
-Of every 25 pictures two each are a greyscale JPEG, a palette PNG, a PNG with a transparent background, and a JPEG that
-is stored turned and says so in its EXIF orientation; the rest are RGB JPEGs. Longest sides go from 320 to 1600 pixels.
-"""
+"""Generated scenes of coloured shapes with captions and boxes, written in the official formats."""
 
 from __future__ import annotations
 
 import random
-import shutil
-from dataclasses import dataclass
 from functools import partial as with_arguments
 from pathlib import Path
 from typing import Any
 
 from bitbudget import files, parallel
-from bitbudget.datasets import coco_format
+from bitbudget.datasets import coco_format, demo_pictures
+from bitbudget.datasets.demo_pictures import Picture
 from bitbudget.items import Item
 
 TRACKS = ("captioning",)
@@ -41,39 +36,15 @@ LOCAL_PATHS: tuple[str, ...] = ()
 VERSION = "1"  # of what this module draws: raise it when a picture of the same seed changes
 SCENES_PER_SEED = 10_000  # 70 seeds stay below 700 000, where the scenes begin that training looks at
 CAPTIONS, INSTANCES = "annotations/captions_val.json", "annotations/instances_val.json"
-# The form of each of 25 pictures in turn, so that even a small set has every form.
-FORMS = {3: "grey", 9: "palette", 12: "turned", 15: "grey", 6: "alpha", 18: "alpha", 21: "palette", 24: "turned"}
-# How the stored file of each EXIF orientation comes from the upright picture (names of `Image.Transpose`).
-STORED = {3: "ROTATE_180", 6: "ROTATE_90", 8: "ROTATE_270"}
-DRAWN_FULLY = 1024  # longer pictures are drawn at half their size and enlarged: four times as fast
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One file to draw: `longest` is the longest side in pixels, `orientation` the EXIF tag (1: none)."""
-
-    number: int
-    scene_seed: int
-    form: str
-    longest: int
-    orientation: int
-
-    @property
-    def file_name(self) -> str:
-        """`000001.jpg`, or `.png` for palette and alpha."""
-        return f"{self.number:06d}.{'png' if self.form in ('palette', 'alpha') else 'jpg'}"
 
 
 def plan(images: int, seed: int) -> list[Picture]:
     """What to draw: the same for the same arguments, on every machine."""
-    pictures = []
-    for index in range(images):
-        scene_seed = seed * SCENES_PER_SEED + index
-        rng = random.Random(f"demo-scenes-{scene_seed}")
-        form = FORMS.get(index % 25, "plain")
-        longest, orientation = rng.randint(320, 1600), rng.choice(tuple(STORED))
-        pictures.append(Picture(index + 1, scene_seed, form, longest, orientation if form == "turned" else 1))
-    return pictures
+    scene_seeds = range(seed * SCENES_PER_SEED, seed * SCENES_PER_SEED + images)
+    return [
+        demo_pictures.picture(index, index + 1, scene_seed, random.Random(f"demo-scenes-{scene_seed}"))
+        for index, scene_seed in enumerate(scene_seeds)
+    ]
 
 
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:
@@ -82,9 +53,7 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
 
     pictures = plan(options["images"], options["seed"])
     images = folder / "images"
-    if images.exists():  # pictures of an earlier size or seed of the set
-        shutil.rmtree(images)
-    images.mkdir(parents=True)
+    demo_pictures.empty_folders([images])
     made = list(parallel.in_order(with_arguments(_make, folder=images), pictures, title="demo scenes"))
 
     entries, captions, boxes = [], [], []
@@ -98,8 +67,7 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
         "year": 2025,
         "contributor": "bitbudget",
     }
-    licences = [{"id": 1, "name": "CC0 1.0 Universal", "url": "https://creativecommons.org/publicdomain/zero/1.0/"}]
-    common = {"info": info, "licenses": licences, "images": entries}
+    common = {"info": info, "licenses": [demo_pictures.LICENCE], "images": entries}
     categories = [{"id": i, "name": name, "supercategory": "shape"} for i, name in enumerate(scenes.SHAPES, start=1)]
     files.write_json(folder / CAPTIONS, common | {"annotations": _numbered(captions)})
     files.write_json(folder / INSTANCES, common | {"annotations": _numbered(boxes), "categories": categories})
@@ -126,10 +94,8 @@ def _make(picture: Picture, folder: Path) -> tuple[dict[str, Any], list[str], li
     """Draw one file; its image entry, captions, and boxes (x, y, width, height in pixels of the upright picture)."""
     from bitbudget.demo import scenes
 
-    background = "white" if picture.form == "alpha" else None  # what a transparent picture is shown on
-    scene = scenes.make_scene(picture.scene_seed, achromatic=picture.form == "grey", background=background)
-    width, height = scenes.size_of(scene, picture.longest)
-    _save(scene, picture, (width, height), folder / picture.file_name)
+    scene = demo_pictures.scene_of(picture)
+    width, height = demo_pictures.save(scene, picture, folder / picture.file_name)
     entry = {
         "id": picture.number,
         "file_name": picture.file_name,
@@ -150,27 +116,3 @@ def _make(picture: Picture, folder: Path) -> tuple[dict[str, Any], list[str], li
             }
         )
     return entry, scenes.captions(scene), boxes
-
-
-def _save(scene: Any, picture: Picture, size: tuple[int, int], path: Path) -> None:
-    from PIL import Image
-
-    from bitbudget.demo import scenes
-
-    large = picture.longest > DRAWN_FULLY
-    mode = "RGBA" if picture.form == "alpha" else "RGB"
-    drawn = scenes.draw(scene, picture.longest // 2 if large else picture.longest, mode=mode)
-    if large:
-        drawn = drawn.resize(size, Image.Resampling.NEAREST)  # adds no colours: a palette still holds them all
-    if picture.form == "palette":
-        drawn.quantize(256, dither=Image.Dither.NONE).save(path)
-    elif picture.form == "alpha":
-        drawn.save(path)
-    elif picture.form == "grey":
-        drawn.convert("L").save(path, quality=92)
-    elif picture.form == "turned":
-        exif = Image.Exif()
-        exif[0x0112] = picture.orientation
-        drawn.transpose(Image.Transpose[STORED[picture.orientation]]).save(path, quality=92, exif=exif)
-    else:
-        drawn.save(path, quality=92)

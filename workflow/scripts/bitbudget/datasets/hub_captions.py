@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import files
-from bitbudget.datasets import coco_format
+from bitbudget.datasets import coco_format, image_rows
 from bitbudget.errors import UserError
 from bitbudget.items import Item
 
@@ -54,8 +54,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 REQUIRED = ("repo",)
 LOCAL_PATHS: tuple[str, ...] = ()
-
-SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg"}  # any other format has its own name as suffix
 
 
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:
@@ -139,7 +137,8 @@ def _write_images(
     for number, row in enumerate(tqdm(rows, desc=f"images of {split}")):
         key = row[options["id_column"]] if options["id_column"] else number
         data = _bytes_of(row[options["image_column"]], options, number)
-        name = f"{split}/{number:06d}{_suffix(data, options, number)}"
+        suffix = image_rows.suffix_of(data, f"row {number} of {options['repo']}")
+        name = f"{split}/{number:06d}{suffix}"
         with files.written_whole(folder / "images" / name) as temporary:
             temporary.write_bytes(data)
         images.append({"id": key, "file_name": name})
@@ -157,18 +156,6 @@ def _bytes_of(image: dict[str, Any] | None, options: dict[str, Any], number: int
     raise UserError(
         f"row {number} of {options['repo']} has no image in {options['image_column']!r}; choose another image_column."
     )
-
-
-def _suffix(data: bytes, options: dict[str, Any], number: int) -> str:
-    import io
-
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return SUFFIXES.get(picture.format or "", f".{(picture.format or 'image').lower()}")
-    except UnidentifiedImageError:
-        raise UserError(f"row {number} of {options['repo']} holds an image in no format that Pillow knows.") from None
 
 
 def _first_line(fault: Exception) -> str:

@@ -1,7 +1,8 @@
 """Scenes of coloured shapes: images whose true content is known because the project drew them.
 
-A scene is one to three shapes that do not touch, on a plain background. It is described by five captions, and by one
-box a shape. A scene is wholly determined by its seed; drawing it at another size gives the same picture at that size.
+A scene is one to three shapes that do not touch, on a plain background, and where asked for a sign with a word. It is
+described by five captions, and by one box a shape. A scene is wholly determined by its seed; drawing it at another size
+gives the same picture at that size.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from bitbudget.demo import signs
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "diamond", "ring", "heart")
 
@@ -71,32 +74,44 @@ class Scene:
     background: str
     shapes: tuple[Shape, ...]
     relation: str | None  # of two shapes: how the first stands to the second
+    sign: signs.Sign | None = None
 
 
-def make_scene(seed: int, *, achromatic: bool = False, background: str | None = None) -> Scene:
+def make_scene(seed: int, *, achromatic: bool = False, background: str | None = None, with_sign: bool = False) -> Scene:
     """Draw up the scene of this seed: the same seed gives the same scene on every machine.
 
-    `achromatic` keeps to black, grey and white (for greyscale files); `background` fixes the background's name.
+    `achromatic` keeps to black, grey and white (for greyscale files); `background` fixes the background's name;
+    `with_sign` puts a sign above or below one or two shapes.
     """
     rng = random.Random(f"scene-{seed}")
     aspect = rng.choice((1.0, 1.0, 4 / 3, 3 / 4, 5 / 4, 4 / 5))
     if background is None:
         background = rng.choice(("white", "gray") if achromatic else tuple(BACKGROUNDS))
     colours = [c for c in (ACHROMATIC if achromatic else COLOURS) if (c, background) not in CLASHES]
-    wanted = rng.choice((1, 2, 2, 3, 3))
+    wanted = rng.choice((1, 2) if with_sign else (1, 2, 2, 3, 3))
     while True:
-        shapes = _place(rng, wanted, aspect, colours)
+        sign = signs.place(rng, *_extent(aspect)) if with_sign else None
+        shapes = _place(rng, wanted, aspect, colours, sign)
         relation = _relation(shapes, aspect)
         if shapes and (wanted != 2 or relation):
             break
     if relation == "above":
         shapes = sorted(shapes, key=lambda s: s.y)
-    return Scene(seed, aspect, background, tuple(shapes), relation)
+    return Scene(seed, aspect, background, tuple(shapes), relation, sign)
 
 
-def _place(rng: random.Random, wanted: int, aspect: float, colours: list[str]) -> list[Shape]:
-    """Place shapes from left to right so that none touches another; an empty list where that failed."""
-    width, height = (aspect, 1.0) if aspect >= 1 else (1.0, 1 / aspect)  # in units of the shorter side
+def _extent(aspect: float) -> tuple[float, float]:
+    """Width and height in units of the shorter side."""
+    return (aspect, 1.0) if aspect >= 1 else (1.0, 1 / aspect)
+
+
+def _place(rng: random.Random, wanted: int, aspect: float, colours: list[str], sign: signs.Sign | None) -> list[Shape]:
+    """Place shapes from left to right so that none touches another, or the sign; an empty list where that failed."""
+    width, height = _extent(aspect)
+    top, bottom = 0.0, height
+    if sign is not None:
+        strip = signs.HEIGHT + 0.04
+        top, bottom = (strip, height) if sign.y < height / 2 else (0.0, height - strip)
     placed: list[tuple[float, float, Shape]] = []
     for _ in range(wanted):
         size = rng.choice(tuple(RADIUS))
@@ -104,7 +119,7 @@ def _place(rng: random.Random, wanted: int, aspect: float, colours: list[str]) -
         colour, shape, tilt = rng.choice(colours), rng.choice(SHAPES), rng.uniform(-0.15, 0.15)
         for _ in range(30):
             x = rng.uniform(radius + 0.02, width - radius - 0.02)
-            y = rng.uniform(radius + 0.02, height - radius - 0.02)
+            y = rng.uniform(top + radius + 0.02, bottom - radius - 0.02)
             apart = all(math.hypot(x - px, y - py) > radius + p.radius + 0.03 for px, py, p in placed)
             if apart:
                 placed.append((x, y, Shape(size, colour, shape, x / width, y / height, radius, tilt)))
@@ -129,6 +144,7 @@ def _relation(shapes: list[Shape], aspect: float) -> str | None:
 
 
 OPPOSITE = {"to the left of": "to the right of", "above": "below"}
+OPPOSITE |= {other: one for one, other in OPPOSITE.items()}
 
 
 def captions(scene: Scene) -> list[str]:
@@ -180,6 +196,8 @@ def draw(scene: Scene, longest: int, *, mode: str = "RGB") -> Image.Image:
     pen = ImageDraw.Draw(picture)
     for shape in scene.shapes:
         _draw_shape(pen, shape, width, height)
+    if scene.sign is not None:
+        signs.draw(picture, scene.sign)
     return picture
 
 

@@ -7,6 +7,7 @@ written by `transformers`. Every dimension is a multiple of 64, so that every bl
 from __future__ import annotations
 
 import random
+import string
 from pathlib import Path
 
 import torch
@@ -22,14 +23,21 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from bitbudget.demo.questions import ask
 from bitbudget.demo.scenes import COLOURS, RADIUS, SHAPES, Scene, captions, draw, make_scene
+from bitbudget.demo.signs import WORDS
+from bitbudget.families.chat import conversation
+from bitbudget.tracks.vqa import PROMPT as QUESTION_PROMPT
 
 IMAGE_SIDE, PATCH = 128, 16
-VOCABULARY = 512
+PATCHES = (IMAGE_SIDE // PATCH) ** 2
+PICTURES = 48  # in a training batch
+VOCABULARY = 768
 PROMPTS = ("Describe the image in one sentence.", "Describe the image.", "What does the picture show?")
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
-# Scenes below this seed are for evaluation, scenes from it on for training: no picture is in both.
-FIRST_TRAINING_SEED = 1_000_000
+# Scenes below the first seed are for evaluation, from it on for the examination during training, and from the second
+# on for training: no picture is in two of them.
+FIRST_HELD_OUT_SEED, FIRST_TRAINING_SEED = 700_000, 1_000_000
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
@@ -47,7 +55,11 @@ CHAT_TEMPLATE = (
 
 def build_processor() -> LlavaProcessor:
     """Tokenizer (byte-level BPE, so that any text can be written), image processor and chat template."""
-    corpus = [c for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 4000) for c in captions(make_scene(seed))]
+    corpus = []
+    for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 4000):
+        scene = make_scene(seed, with_sign=seed % 2 == 0)
+        corpus += captions(scene)
+        corpus += [part for _ in range(5) for part in _question(scene, random.Random(seed))]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -113,7 +125,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGenera
         vision_config=vision,
         text_config=text,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        image_seq_length=(IMAGE_SIDE // PATCH) ** 2,
+        image_seq_length=PATCHES,
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",
         pad_token_id=tokenizer.pad_token_id,
@@ -124,31 +136,32 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGenera
     return model
 
 
-def training_picture(seed: int) -> tuple[Scene, Image.Image]:
+def training_picture(seed: int, *, with_sign: bool = False) -> tuple[Scene, Image.Image]:
     """The training scene of this seed, drawn in one of the ways in which the data set's pictures are made."""
     rng = random.Random(f"picture-{seed}")
     kind = rng.random()
     longest = rng.randint(IMAGE_SIDE, 320)
     if kind < 0.08:
-        scene = make_scene(seed, achromatic=True)
+        scene = make_scene(seed, achromatic=True, with_sign=with_sign)
         return scene, draw(scene, longest).convert("L").convert("RGB")
     if kind < 0.16:  # a transparent background shown on white
-        scene = make_scene(seed, background="white")
+        scene = make_scene(seed, background="white", with_sign=with_sign)
         picture = draw(scene, longest, mode="RGBA")
         paper = Image.new("RGBA", picture.size, (255, 255, 255, 255))
         return scene, Image.alpha_composite(paper, picture).convert("RGB")
-    scene = make_scene(seed)
+    scene = make_scene(seed, with_sign=with_sign)
     return scene, draw(scene, longest)
 
 
-PATCH_LABELS = (("", *COLOURS), ("", *SHAPES), ("", *RADIUS))  # the first of each: nothing there
+# What a patch can show, as answers to five questions; the first of each: nothing of the kind.
+PATCH_LABELS = (("", *COLOURS), ("", *SHAPES), ("", *RADIUS), ("", *WORDS), ("", " ", *string.ascii_lowercase))
 
 
 def patch_labels(scene: Scene) -> torch.Tensor:
-    """Which colour, shape and size each image patch shows: (patches, 3) indices into `PATCH_LABELS`."""
+    """Each image patch's colour, shape, size, word and letter: (patches, 5) indices into `PATCH_LABELS`."""
     side = IMAGE_SIDE // PATCH
     width, height = (scene.aspect, 1.0) if scene.aspect >= 1 else (1.0, 1 / scene.aspect)
-    labels = torch.zeros(side, side, 3, dtype=torch.long)
+    labels = torch.zeros(side, side, len(PATCH_LABELS), dtype=torch.long)
     for row in range(side):
         for column in range(side):
             x, y = (column + 0.5) / side * width, (row + 0.5) / side * height
@@ -156,14 +169,19 @@ def patch_labels(scene: Scene) -> torch.Tensor:
                 reach = shape.radius + 0.4 / side
                 if (x - shape.x * width) ** 2 + (y - shape.y * height) ** 2 < reach**2:
                     names = (shape.colour, shape.shape, shape.size)
-                    labels[row, column] = torch.tensor(
-                        [known.index(name) for known, name in zip(PATCH_LABELS, names, strict=True)]
-                    )
+                    labels[row, column] = _indices((*names, "", ""))
+            letter = scene.sign.letter_at(x, y) if scene.sign else None
+            if letter is not None:
+                labels[row, column] = _indices(("", "", "", scene.sign.word, letter))
     return labels.flatten(0, 1)
 
 
-class PatchSamples(torch.utils.data.Dataset):
-    """Endless samples for the vision tower's own lesson: a picture, and what each of its patches shows."""
+def _indices(names: tuple[str, ...]) -> torch.Tensor:
+    return torch.tensor([known.index(name) for known, name in zip(PATCH_LABELS, names, strict=True)])
+
+
+class PatchBatches(torch.utils.data.Dataset):
+    """The batches of the vision tower's own lesson: pictures, and what each of their patches shows."""
 
     def __init__(self, processor: LlavaProcessor, length: int, seed: int):
         self.pictures, self.length, self.seed = processor.image_processor, length, seed
@@ -172,13 +190,15 @@ class PatchSamples(torch.utils.data.Dataset):
         return self.length
 
     def __getitem__(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels (3, side, side) float32 and labels (patches, 3)."""
-        scene, picture = training_picture(FIRST_TRAINING_SEED + 900_000_000 + self.seed * 10_000_000 + k)
-        return self.pictures(picture, return_tensors="pt")["pixel_values"][0], patch_labels(scene)
+        """Pixels (pictures, 3, side, side) float32 and labels (pictures, patches, 5)."""
+        first = FIRST_TRAINING_SEED + 900_000_000 + self.seed * 10_000_000 + k * 64
+        shown = [training_picture(seed, with_sign=seed % 2 == 0) for seed in range(first, first + 64)]
+        pixels = self.pictures([picture for _, picture in shown], return_tensors="pt")["pixel_values"]
+        return pixels, torch.stack([patch_labels(scene) for scene, _ in shown])
 
 
 class PatchReader(torch.nn.Module):
-    """Reads colour, shape and size off each patch of the vision tower; thrown away after the tower's lesson."""
+    """Reads what each patch of the vision tower shows; thrown away after the lessons."""
 
     def __init__(self, tower: torch.nn.Module, width: int):
         super().__init__()
@@ -186,8 +206,12 @@ class PatchReader(torch.nn.Module):
         self.heads = torch.nn.ModuleList(torch.nn.Linear(width, len(names)) for names in PATCH_LABELS)
 
     def forward(self, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy over patches and the three questions."""
-        seen = self.tower(pixels).last_hidden_state[:, 1:]
+        """Mean cross-entropy over patches and questions."""
+        return self.loss(self.tower(pixels).last_hidden_state, labels)
+
+    def loss(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The same from what the tower has made of the pixels: (pictures, 1 + patches, width)."""
+        seen = states[:, 1:]
         losses = [
             torch.nn.functional.cross_entropy(head(seen).flatten(0, 1), labels[..., q].flatten())
             for q, head in enumerate(self.heads)
@@ -195,59 +219,153 @@ class PatchReader(torch.nn.Module):
         return torch.stack(losses).mean()
 
 
-class CaptionSamples(torch.utils.data.Dataset):
-    """Endless training samples: number k is always the same picture, prompt and caption."""
+class Lesson(torch.nn.Module):
+    """The model's lesson in words, during which its vision tower keeps on telling what each patch shows.
+
+    Without that the tower forgets what captions do not speak of, and learns it again from single words too slowly.
+    """
+
+    def __init__(self, model: LlavaForConditionalGeneration, reader: PatchReader):
+        super().__init__()
+        self.model, self.reader = model, reader
+        self._states: list[torch.Tensor] = []
+        reader.tower.register_forward_hook(lambda _, __, out: self._states.append(out.last_hidden_state))
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The loss of a batch of `Batches`."""
+        self._states.clear()
+        words = self.model(**{name: value for name, value in batch.items() if name != "patch_labels"}).loss
+        return words + 0.2 * self.reader.loss(self._states[-1], batch["patch_labels"])
+
+
+class Batches(torch.utils.data.Dataset):
+    """The training batches: number k is always the same pictures and the same talk about them.
+
+    The first are captions, whose many words teach the decoder to look. Of the others a third are captions, a third
+    several questions on one picture, and a third talks of up to five turns with a picture each, as few-shot prompts
+    are. Every answer is learnt, so a talk is an example with no shot, one with one shot, and so on.
+    """
 
     def __init__(self, processor: LlavaProcessor, length: int, seed: int):
         self.processor, self.length, self.seed = processor, length, seed
+        self.captions = length * 3 // 10  # so many batches of captions alone
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, k: int) -> tuple[torch.Tensor, list[int], list[int]]:
-        """Pixels (3, side, side) float32, the prompt's token ids, the caption's token ids (with end of sequence)."""
-        rng = random.Random(f"sample-{self.seed}-{k}")
-        scene, picture = training_picture(FIRST_TRAINING_SEED + self.seed * 10_000_000 + k)
-        caption = rng.choice(captions(scene))
-        text = PROMPTS[0] if rng.random() < 0.8 else rng.choice(PROMPTS[1:])
-        question = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
-        prompt = self.processor.apply_chat_template(question, add_generation_prompt=True)
-        inputs = self.processor(images=picture, text=prompt, return_tensors="pt", add_special_tokens=False)
-        answer = self.processor.tokenizer(f" {caption}", add_special_tokens=False).input_ids
-        eos = self.processor.tokenizer.eos_token_id
-        return inputs["pixel_values"][0], inputs["input_ids"][0].tolist(), [*answer, eos]
+    def __getitem__(self, k: int) -> dict[str, torch.Tensor]:
+        """Model inputs with `labels`, on about `PICTURES` pictures, and these pictures' `patch_labels`."""
+        rng = random.Random(f"batch-{self.seed}-{k}")
+        kind = "captions" if k < self.captions else rng.choice(("captions", "questions", "talks"))
+        turns = rng.randint(2, 5) if kind == "talks" else 1
+        first = FIRST_TRAINING_SEED + self.seed * 10_000_000 + k * PICTURES
+        talks, scenes = [], []
+        for row in range(PICTURES // turns):
+            seeds = range(first + row * turns, first + (row + 1) * turns)
+            shown = [training_picture(seed, with_sign=rng.random() < 0.4) for seed in seeds]
+            if kind == "captions":
+                text = PROMPTS[0] if rng.random() < 0.8 else rng.choice(PROMPTS[1:])
+                talk = [(shown[0][1], text, rng.choice(captions(shown[0][0])))]
+            else:
+                talk = [(picture, *_question(scene, rng)) for scene, picture in shown]
+            if kind == "questions":
+                talk += [(None, *_question(shown[0][0], rng)) for _ in range(3)]
+            talks.append(talk)
+            scenes += [scene for scene, _ in shown]
+        batch = collate([encode(self.processor, talk) for talk in talks], self.processor.tokenizer.pad_token_id)
+        return batch | {"patch_labels": torch.stack([patch_labels(scene) for scene in scenes])}
 
 
-def collate(samples: list[tuple[torch.Tensor, list[int], list[int]]], pad: int) -> dict[str, torch.Tensor]:
-    """Right-padded training batch; only the answer's tokens carry a label."""
-    longest = max(len(p) + len(a) for _, p, a in samples)
-    ids = torch.full((len(samples), longest), pad)
-    labels = torch.full((len(samples), longest), -100)
-    mask = torch.zeros((len(samples), longest), dtype=torch.long)
-    for row, (_, prompt, answer) in enumerate(samples):
-        end = len(prompt) + len(answer)
-        ids[row, :end] = torch.tensor(prompt + answer)
-        labels[row, len(prompt) : end] = torch.tensor(answer)
-        mask[row, :end] = 1
-    pixels = torch.stack([s[0] for s in samples])
-    return {"input_ids": ids, "labels": labels, "attention_mask": mask, "pixel_values": pixels}
+def _question(scene: Scene, rng: random.Random) -> tuple[str, str]:
+    question = ask(scene, rng)
+    return QUESTION_PROMPT.replace("{question}", question.text), question.answer
+
+
+Turn = tuple[Image.Image | None, str, str]
+
+
+def encode(processor: LlavaProcessor, talk: list[Turn]) -> tuple[list[torch.Tensor], list[int], list[int]]:
+    """A talk of (picture or none, what is asked, answer): pixels of each picture, token ids, and labels (-100: none).
+
+    Only the answers' tokens carry a label, with the end of sequence after each.
+    """
+    tokenizer = processor.tokenizer
+    ids: list[int] = []
+    labels: list[int] = []
+    for number, (picture, text, answer) in enumerate(talk):
+        content = [{"type": "image"}] if picture is not None else []
+        message = {"role": "user", "content": [*content, {"type": "text", "text": text}]}
+        prompt = processor.apply_chat_template([message], add_generation_prompt=True)
+        prompt = prompt.removeprefix(tokenizer.bos_token if number else "")
+        prompt = prompt.replace(processor.image_token, processor.image_token * PATCHES)
+        asked = tokenizer(prompt, add_special_tokens=False).input_ids
+        said = [*tokenizer(f" {answer}", add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+        ids += asked + said
+        labels += [-100] * len(asked) + said
+    pictures = [picture for picture, _, _ in talk if picture is not None]
+    return list(processor.image_processor(pictures, return_tensors="pt")["pixel_values"]), ids, labels
+
+
+def collate(samples: list[tuple[list[torch.Tensor], list[int], list[int]]], pad: int) -> dict[str, torch.Tensor]:
+    """A right-padded training batch of encoded talks."""
+    longest = max(len(ids) for _, ids, _ in samples)
+    batch = {
+        "input_ids": torch.full((len(samples), longest), pad),
+        "labels": torch.full((len(samples), longest), -100),
+        "attention_mask": torch.zeros((len(samples), longest), dtype=torch.long),
+        "pixel_values": torch.stack([pixels for sample in samples for pixels in sample[0]]),
+    }
+    for row, (_, ids, labels) in enumerate(samples):
+        batch["input_ids"][row, : len(ids)] = torch.tensor(ids)
+        batch["labels"][row, : len(ids)] = torch.tensor(labels)
+        batch["attention_mask"][row, : len(ids)] = 1
+    return batch
+
+
+def held_out(model: LlavaForConditionalGeneration, processor: LlavaProcessor) -> dict[str, float]:
+    """How the model does on held-out scenes: shapes named in captions, and questions answered with 0 and 4 shots.
+
+    `shapes_named` is the share of shapes whose size, colour and kind a greedy caption names; `right_0_shot` and
+    `right_4_shot` the share of questions to which the answer is the true one.
+    """
+    model.eval()
+    scenes = [make_scene(FIRST_HELD_OUT_SEED + k) for k in range(64)]
+    texts = _answers(model, processor, [([draw(s, 256)], PROMPTS[0], []) for s in scenes], 40)
+    shapes = [(shape, text) for scene, text in zip(scenes, texts, strict=True) for shape in scene.shapes]
+    found = {"shapes_named": sum(shape.phrase in text for shape, text in shapes) / len(shapes)}
+    rng = random.Random("held-out")
+    asked = []
+    for k in range(100 + 4):
+        scene = make_scene(FIRST_HELD_OUT_SEED + 1000 + k, with_sign=k % 3 == 0)
+        asked.append((draw(scene, 256), *_question(scene, rng)))
+    shots, asked = asked[:4], asked[4:]
+    for count in (0, 4):
+        before = [(text, answer) for _, text, answer in shots[:count]]
+        talks = [([p for p, _, _ in shots[:count]] + [picture], text, before) for picture, text, _ in asked]
+        texts = _answers(model, processor, talks, 6)
+        right = sum(text == answer for text, (_, _, answer) in zip(texts, asked, strict=True))
+        found[f"right_{count}_shot"] = right / len(asked)
+    model.train()
+    return {name: round(value, 4) for name, value in found.items()}
 
 
 @torch.no_grad()
-def held_out_match(model: LlavaForConditionalGeneration, processor: LlavaProcessor, scenes: int = 64) -> float:
-    """Share of the shapes in held-out scenes that a greedy caption names with size, colour and kind."""
-    model.eval()
-    chosen = [make_scene(700_000 + k) for k in range(scenes)]
-    question = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": PROMPTS[0]}]}]
-    prompt = processor.apply_chat_template(question, add_generation_prompt=True)
-    inputs = processor(
-        images=[draw(s, 256) for s in chosen], text=[prompt] * scenes, return_tensors="pt", add_special_tokens=False
-    )
-    out = model.generate(**inputs, max_new_tokens=40, do_sample=False)
+def _answers(
+    model: LlavaForConditionalGeneration,
+    processor: LlavaProcessor,
+    talks: list[tuple[list[Image.Image], str, list[tuple[str, str]]]],
+    max_new_tokens: int,
+) -> list[str]:
+    """Greedy answers to talks of (pictures, what is asked, shots)."""
+    prompts = [
+        processor.apply_chat_template(conversation(1, text, shots), add_generation_prompt=True)
+        for _, text, shots in talks
+    ]
+    pictures = [picture for shown, _, _ in talks for picture in shown]
+    inputs = processor(images=pictures, text=prompts, padding=True, return_tensors="pt", add_special_tokens=False)
+    out = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
     texts = processor.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    model.train()
-    shapes = [(shape, text) for scene, text in zip(chosen, texts, strict=True) for shape in scene.shapes]
-    return sum(shape.phrase in text for shape, text in shapes) / len(shapes)
+    return [text.strip() for text in texts]
 
 
 def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:

@@ -1,0 +1,51 @@
+"""Annotation files that are published in a zip."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from bitbudget import files
+from bitbudget.errors import UserError
+
+
+def fetch_members(
+    url: str, names: Sequence[str], folder: Path, partial: Path, *, sha256: str | None = None
+) -> tuple[dict[str, str], str]:
+    """Download a zip and keep the files of these names, in whichever of its folders they stand, in `folder`.
+
+    Returns the SHA-256 of each file kept, and that of the zip, which is removed. Raises `UserError` where the download
+    fails, has another SHA-256 than the one given, or is no zip with these files.
+    """
+    from bitbudget import download
+
+    archive = partial / PurePosixPath(urlsplit(url).path).name
+    if not archive.exists():  # whole: a download takes this name only when it is complete
+        download.download(url, archive, partial=partial)
+    found = {}
+    try:
+        download.check_sha256(archive, sha256, name=f"{archive.name} from {url}")
+        zip_hash = files.sha256_of(archive)
+        with zipfile.ZipFile(archive) as content:
+            for name in names:
+                member = _member(content, name, url)
+                with files.written_whole(folder / name) as temporary:
+                    with content.open(member) as packed, temporary.open("wb") as out:
+                        shutil.copyfileobj(packed, out, 2**20)
+                    found[name] = files.sha256_of(temporary)
+    except zipfile.BadZipFile as fault:
+        raise UserError(f"{url} is no whole zip ({fault}); check the address and run again.") from None
+    finally:
+        archive.unlink()  # a broken zip is not taken up again
+    return found, zip_hash
+
+
+def _member(content: zipfile.ZipFile, name: str, url: str) -> str:
+    """The member of this base name; of several (there are zips with a copy in a folder) the one that lies highest."""
+    members = [member for member in content.namelist() if PurePosixPath(member).name == name]
+    if not members:
+        raise UserError(f"the zip {url} holds no file {name}; check the address and run again.")
+    return min(members, key=lambda member: (member.count("/"), member))
