@@ -30,9 +30,27 @@ PRECISIONS: dict[str, tuple[float, float, float]] = {
 }
 
 
-def spec(models: list[str], precisions: list[str], conditions: list[str], note: str = "") -> dict[str, Any]:
+# Per answer type and question type: number of questions, and what is added to the share of right answers.
+TYPES: dict[str, dict[str, tuple[int, float]]] = {
+    "answer_type": {"yes/no": (180, 0.08), "other": (150, -0.05), "number": (66, -0.12), "unanswerable": (4, 0.0)},
+    "question_type": {
+        name: (90 - 6 * i, 0.06 - 0.02 * i)
+        for i, name in enumerate(
+            [
+                "how many", "is the", "what", "what color is the", "what is the", "are the", "is this a", "is there a",
+                "none of the above", "what kind of", "does the", "what is on the", "why is the", "which",
+            ]
+        )
+    },
+}  # fmt: skip
+
+
+def spec(
+    models: list[str], precisions: list[str], conditions: list[str], note: str = "", track: str = "captioning"
+) -> dict[str, Any]:
     return {
-        "track": "captioning",
+        "track": track,
+        "primary": {"captioning": "CIDEr", "vqa": "vqa_accuracy"}[track],
         "models": models,
         "precisions": precisions,
         "conditions": conditions,
@@ -68,6 +86,37 @@ def scores(model: str, precision: str, condition: str) -> dict[str, Any]:
     del metrics["METEOR"]["ci"]  # it is not a mean over items
     metrics["SPICE"] = records.absent(NO_SPICE, "score", higher_is_better=True)
     return {"record": "scores", **identity(model, precision, condition), "primary": "CIDEr", "metrics": metrics}
+
+
+def vqa_scores(model: str, precision: str, condition: str) -> dict[str, Any]:
+    accuracy = 0.75 * PRECISIONS[precision][1] + (0.03 if condition == "4-shot" else 0)
+
+    def part(value: float, n: int) -> dict[str, Any]:
+        value = min(max(value, 0.0), 1.0)
+        half = 1.96 * (value * (1 - value) / n) ** 0.5
+        ci = (max(value - half, 0.0), min(value + half, 1.0)) if n >= 10 else None
+        return records.metric(value, "score", higher_is_better=True, n=n, ci=ci)
+
+    # Quantization hurts reading and counting more than it hurts a yes or no.
+    breakdown = {
+        kind: {name: part(accuracy + more * (1 + (1 - accuracy)), n) for name, (n, more) in types.items()}
+        for kind, types in TYPES.items()
+    }
+    metrics = {"vqa_accuracy": part(accuracy, 400), "exact_match": part(accuracy - 0.04, 400)}
+    body = {"primary": "vqa_accuracy", "metrics": metrics, "breakdown": breakdown}
+    return {"record": "scores", **identity(model, precision, condition), **body}
+
+
+def vqa_blind() -> dict[str, Any]:
+    def part(value: float, n: int) -> dict[str, Any]:
+        return records.metric(value, "score", higher_is_better=True, n=n)
+
+    parts = {
+        kind: {name: part(max(0.35 + 2 * more, 0.1), n) for name, (n, more) in types.items()}
+        for kind, types in TYPES.items()
+    }
+    body = {"text": "'yes' to every question", "metrics": {"vqa_accuracy": part(0.38, 400)}, "breakdown": parts}
+    return {"record": "blind", "study": "synthetic", "primary": "vqa_accuracy", **body}
 
 
 def measurements(
@@ -152,11 +201,13 @@ def audit(model: str, precision: str) -> dict[str, Any]:
     }
 
 
-def study(models: list[str], precisions: list[str], conditions: list[str], **options: Any) -> tuple[list, list, list]:
+def study(
+    models: list[str], precisions: list[str], conditions: list[str], track: str = "captioning", **options: Any
+) -> tuple[list, list, list]:
     """Scores, measurements and audits of every combination; each further model is three times the size."""
     keys = [(m, p, c) for m in models for p in precisions for c in conditions]
     return (
-        [scores(*key) for key in keys],
+        [{"captioning": scores, "vqa": vqa_scores}[track](*key) for key in keys],
         [measurements(*key, size=3.0 ** models.index(key[0]), **options) for key in keys],
         [audit(m, p) for m in models for p in precisions],
     )

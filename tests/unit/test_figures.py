@@ -11,7 +11,7 @@ import pytest
 import synthetic_study as synthetic
 
 from bitbudget import summary
-from bitbudget.figures import costs, quality, style, tradeoff
+from bitbudget.figures import by_type, costs, quality, style, tradeoff
 from bitbudget.figures import study as shown
 from bitbudget.figures.pareto import pareto_front
 
@@ -20,13 +20,13 @@ NAMES = list(synthetic.PRECISIONS)
 NOTE = "demo study: made-up numbers"
 
 
-def loaded(folder, models, precisions, conditions, change=None, **options):
-    spec = synthetic.spec(models, precisions, conditions, NOTE)
-    scores, measurements, audits = synthetic.study(models, precisions, conditions, **options)
+def loaded(folder, models, precisions, conditions, change=None, track="captioning", blind=None, **options):
+    spec = synthetic.spec(models, precisions, conditions, NOTE, track)
+    scores, measurements, audits = synthetic.study(models, precisions, conditions, track, **options)
     for one in measurements if change else []:
         change(one)
     summary.summarize(spec, scores, measurements, audits).to_csv(folder / "summary.csv", index=False)
-    return shown.load(folder / "summary.csv", measurements, spec)
+    return shown.load(folder / "summary.csv", measurements, spec, blind, scores)
 
 
 def flat(text):
@@ -158,22 +158,114 @@ def test_a_scatter_plot_shows_the_intervals_of_both_axes_and_the_front_over_them
     assert "not ordered by this picture" in " ".join(text_of(figure).split())
 
 
+def boxes_of(names):
+    """Where the texts stand. The extent of an annotation with a leader reaches to its point, so it is not that."""
+    from matplotlib.text import Text
+
+    for text in names:
+        text.get_window_extent()  # moves it to its place
+    return [Text.get_window_extent(text) for text in names]
+
+
 def test_names_in_a_scatter_plot_do_not_overlap(tmp_path):
     study = loaded(tmp_path, ["m"], NAMES, ["zero-shot"])
     with style.applied():
         figure = tradeoff.draw(study, "latency")
         names = [text for text in figure.axes[0].texts if text.get_text() in NAMES]
-        assert len(names) == 10  # all but the two that have no latency
-        boxes = [text.get_window_extent() for text in names]
-    # The extent of an annotation with a leader reaches to its point, so the text's own box is compared.
-    from matplotlib.text import Text
-
-    boxes = [Text.get_window_extent(text) for text in names]
+        boxes = boxes_of(names)
+    assert len(names) == 10  # all but the two that have no latency
     assert not [1 for one, other in combinations(boxes, 2) if one.overlaps(other)]
     # Nor does the line from a name to its point strike another name through.
     leaders = [(i, text.arrow_patch) for i, text in enumerate(names) if text.arrow_patch]
     paths = [(i, arrow.get_transform().transform_path(arrow.get_path())) for i, arrow in leaders]
     assert not [1 for i, path in paths for j, box in enumerate(boxes) if i != j and path.intersects_bbox(box)]
+
+
+CONDITIONS = ["zero-shot", "4-shot"]
+
+
+def test_a_dot_for_each_type_precision_and_condition(tmp_path):
+    study = loaded(tmp_path, ["m"], NAMES[:5], CONDITIONS, track="vqa", blind=synthetic.vqa_blind())
+    with style.applied():
+        figure = by_type.draw(study)
+        figure.draw_without_rendering()
+    panels = [axes for axes in figure.get_axes() if axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left") for axes in panels] == CONDITIONS
+    for axes in panels:
+        dots = [line for line in axes.lines if line.get_marker() in ("o", "D")]
+        assert len(dots) == (4 + by_type.MOST) * 5
+        ends = [line for line in axes.lines if line.get_marker() == "None" and line.get_linestyle() == "-"]
+        assert len(ends) == (3 + by_type.MOST) * 5  # the type of four questions has no interval
+        assert len([line for line in axes.lines if line.get_linestyle() == "--"]) == 2 * (4 + by_type.MOST)
+    drawn = text_of(figure)
+    assert "yes/no (n = 180)" in drawn
+    assert drawn.index("yes/no") < drawn.index("number (n = 66)")  # the frequent first
+    assert "which" not in drawn
+    assert "Of 14 question types the 12 most frequent are shown" in drawn
+    assert "Without a bar: too few images" in drawn
+    assert "Dotted: the best answer to each type of question without looking." in drawn
+    first = next(line for line in panels[0].lines if line.get_marker() == "D")
+    assert first.get_xdata()[0] == study.of("m", "zero-shot")[0].parts["answer_type"]["yes/no"].value
+
+
+@pytest.mark.parametrize(
+    ("models", "precisions", "conditions"),
+    [(["m"], NAMES[:1], CONDITIONS[:1]), (["m", "n"], NAMES, CONDITIONS)],
+    ids=["one precision", "twelve precisions of two models"],
+)
+def test_types_are_drawn_for_every_shape_of_study(tmp_path, models, precisions, conditions):
+    study = loaded(tmp_path, models, precisions, conditions, track="vqa")
+    with style.applied():
+        figure = by_type.draw(study)
+        figure.draw_without_rendering()
+    shown_names = [text.get_text() for legend in figure.findobj(match=_is_legend) for text in legend.get_texts()]
+    assert len(shown_names) == len(precisions)
+    assert "float16 (baseline)" in shown_names
+    assert "Dotted" not in text_of(figure)
+
+
+def _is_legend(artist):
+    from matplotlib.legend import Legend
+
+    return isinstance(artist, Legend)
+
+
+def test_a_data_set_without_types_has_a_figure_that_says_so(tmp_path):
+    spec = synthetic.spec(["m"], NAMES[:2], CONDITIONS, NOTE, "vqa")
+    scores, measurements, audits = synthetic.study(["m"], NAMES[:2], CONDITIONS, "vqa")
+    for one in scores:
+        del one["breakdown"]
+    summary.summarize(spec, scores, measurements, audits).to_csv(tmp_path / "summary.csv", index=False)
+    study = shown.load(tmp_path / "summary.csv", measurements, spec, None, scores)
+    with style.applied():
+        assert "names no types" in text_of(by_type.draw(study))
+
+
+def test_a_figure_of_questions_never_speaks_of_captions(tmp_path):
+    study = loaded(tmp_path, ["m"], NAMES[:3], CONDITIONS, track="vqa", blind=synthetic.vqa_blind())
+    with style.applied():
+        drawn = text_of(quality.draw(study))
+        assert "VQA accuracy" in drawn
+        assert "bootstrap interval over images" in drawn
+        assert "Dotted: the best answer to each type of question without looking." in drawn
+        figures = [quality.draw(study), by_type.draw(study), *(tradeoff.draw(study, name) for name in costs.COSTS)]
+        figures += [costs.draw(study, name) for name in costs.COSTS]
+        for figure in figures:
+            assert "caption" not in text_of(figure).lower()
+    assert set(study.metrics) == {"vqa_accuracy", "exact_match"}  # what was not computed has no panel
+
+
+def test_headings_tell_conditions_apart_and_names_do_not_overlap(tmp_path):
+    study = loaded(tmp_path, ["m"], NAMES[:5], CONDITIONS, track="vqa")
+    with style.applied():
+        for name in ("latency", "energy"):
+            assert {*CONDITIONS} <= {text.get_text() for text in costs.draw(study, name).axes[0].texts}
+        figure = tradeoff.draw(study, "latency")
+        assert [axes.get_title(loc="left") for axes in figure.axes] == CONDITIONS
+        for axes in figure.axes:
+            boxes = boxes_of([text for text in axes.texts if text.get_text() in NAMES])
+            assert len(boxes) == 5
+            assert not [1 for one, other in combinations(boxes, 2) if one.overlaps(other)]
 
 
 def test_colours_are_fixed_by_the_study_and_all_different():
@@ -195,9 +287,10 @@ def test_units_and_numbers():
     ]
 
 
-def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path):
-    spec = synthetic.spec(["m"], NAMES[:3], ["zero-shot"], NOTE)
-    scores, measurements, audits = synthetic.study(["m"], NAMES[:3], ["zero-shot"])
+@pytest.mark.parametrize("track", ["captioning", "vqa"])
+def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path, track):
+    spec = synthetic.spec(["m"], NAMES[:3], ["zero-shot"], NOTE, track)
+    scores, measurements, audits = synthetic.study(["m"], NAMES[:3], ["zero-shot"], track)
     paths = {}
     for kind, records in (("scores", scores), ("measurements", measurements), ("audits", audits)):
         paths[kind] = [tmp_path / f"{kind}{i}.json" for i in range(len(records))]
@@ -219,7 +312,13 @@ def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path):
             "plot_figures.py", "--summary", table, "--measurements", *paths["measurements"],
             "--out-dir", tmp_path / folder,
         )  # fmt: skip
+        if track == "vqa":
+            run(
+                "plot_breakdown.py", "--summary", table, "--measurements", *paths["measurements"],
+                "--scores", *paths["scores"], "--out-dir", tmp_path / folder,
+            )  # fmt: skip
     expected = {"quality", *costs.COSTS, *(f"quality_vs_{name}" for name in costs.COSTS)}
+    expected |= {"quality_by_type"} if track == "vqa" else set()
     assert {path.name for path in (tmp_path / "first").iterdir()} == {
         f"{name}.{kind}" for name in expected for kind in ("svg", "png")
     }

@@ -13,6 +13,7 @@ IDENTITY = {"study": "s", "model": "m", "precision": "p", "condition": "zero-sho
     "checkpoint_hash": "b" * 64,
     "subset_hash": "c" * 64,
 }
+SPEC = {"track": "captioning", "primary": "CIDEr", "seed": 3}
 EMPTY_TABLE = bytes.fromhex("1f8b08000000000000ff03000000000000000000")  # gzip of nothing: METEOR without paraphrases
 CAPTIONS = ["a small red circle above a blue square", "two green triangles", "a large yellow star on the left"]
 
@@ -45,8 +46,7 @@ def predictions():
 def run_blind(folder, *more):
     command = [
         sys.executable, SCRIPTS / "score_blind.py", "--subset", "subset.json", "--items", "items.jsonl",
-        "--images", "images.json", "--spec", '{"study": "s", "track": "captioning", "seed": 3}', "--out", "blind.json",
-        *more,
+        "--images", "images.json", "--spec", json.dumps({"study": "s", **SPEC}), "--out", "blind.json", *more,
     ]  # fmt: skip
     return subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
 
@@ -55,8 +55,7 @@ def run(folder, *more):
     command = [
         sys.executable, SCRIPTS / "score.py", "--items", "items.jsonl", "--images", "images.json",
         "--predictions", "predictions.jsonl", "--record", "predictions.json",
-        "--spec", '{"track": "captioning", "seed": 3}', "--out", "scores.json", "--out-items", "item_scores.jsonl",
-        *more,
+        "--spec", json.dumps(SPEC), "--out", "scores.json", "--out-items", "item_scores.jsonl", *more,
     ]  # fmt: skip
     return subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
 
@@ -103,8 +102,8 @@ def test_a_track_that_uses_no_paraphrases_is_given_none_and_needs_no_intervals(s
     """A track is one new file and one line of the registry."""
     (study / "plain_track.py").write_text(
         "PRIMARY = 'right'\n"
-        "def blind_answer(items, seed):\n    return 'x'\n"
-        "def score(items, predictions, seed):\n"
+        "def blind_answers(items, seed, primary):\n    return 'x', {item['id']: 'x' for item in items}\n"
+        "def score(items, predictions, seed, primary):\n"
         "    metric = {'value': 0.5, 'unit': 'share', 'higher_is_better': True, 'n': len(items)}\n"
         "    return {'right': metric}, [{'id': item['id'], 'right': 0.5} for item in items]\n"
     )
@@ -118,7 +117,7 @@ def test_a_track_that_uses_no_paraphrases_is_given_none_and_needs_no_intervals(s
         "score": ["--predictions", "predictions.jsonl", "--record", "predictions.json", "--out-items", "rows.jsonl"],
         "score_blind": ["--subset", "subset.json"],
     }[script]
-    spec = ["--spec", '{"study": "s", "track": "plain", "seed": 3}']
+    spec = ["--spec", json.dumps({"study": "s", "track": "plain", "primary": "right", "seed": 3})]
     shared = ["--items", "items.jsonl", "--images", "images.json", "--out", "out.json"]
     done = subprocess.run(
         [sys.executable, "run.py", SCRIPTS / f"{script}.py", *command, *shared, *spec],
@@ -129,7 +128,46 @@ def test_a_track_that_uses_no_paraphrases_is_given_none_and_needs_no_intervals(s
     )
     assert done.returncode == 0, done.stderr
     assert "0.500" in done.stderr
-    assert json.loads((study / "out.json").read_text())["metrics"]["right"]["n"] == 2
+    record = json.loads((study / "out.json").read_text())
+    assert record["metrics"]["right"]["n"] == 2
+    assert "breakdown" not in record
+
+
+QUESTIONS = [
+    ("q1", "a", "how many", ["2"] * 9 + ["3"]),
+    ("q2", "a", "how many", ["3"] * 10),
+    ("q3", "b", "is the", ["yes"] * 7 + ["no"] * 3),
+]
+
+
+def test_questions_are_scored_by_the_studys_metric_with_a_breakdown_and_a_floor(study):
+    lines(
+        study / "items.jsonl",
+        [
+            {"id": key, "images": [{"id": image, "source": "x"}], "question": "?", "references": answers}
+            | {"extra": {"question_type": kind, "answer_type": "yes/no" if kind == "is the" else "number"}}
+            for key, image, kind, answers in QUESTIONS
+        ],
+    )
+    lines(
+        study / "predictions.jsonl",
+        [{"id": "q1", "text": "Two."}, {"id": "q2", "text": "4"}, {"id": "q3", "text": "No"}],
+    )
+    (study / "subset.json").write_text(json.dumps({"subset_hash": "c" * 64}))
+    spec = json.dumps({"study": "s", "track": "vqa", "primary": "vqa_accuracy", "seed": 3})
+    for done in (run(study, "--spec", spec), run_blind(study, "--spec", spec)):
+        assert done.returncode == 0, done.stderr
+    record = json.loads((study / "scores.json").read_text())
+    assert record["primary"] == "vqa_accuracy"
+    assert record["metrics"]["vqa_accuracy"]["value"] == pytest.approx((1 + 0 + 0.9) / 3)
+    assert record["breakdown"]["answer_type"]["number"]["value"] == 0.5
+    assert record["breakdown"]["question_type"]["is the"]["n"] == 1
+    rows = [json.loads(line) for line in (study / "item_scores.jsonl").read_text().splitlines()]
+    assert rows[0] == {"id": "q1", "image": "a", "vqa_accuracy": 1.0, "exact_match": 1.0, "answer": "2"}
+    floor = json.loads((study / "blind.json").read_text())
+    assert floor["text"] == "'3' to every question"  # three questions tell no types apart
+    assert floor["metrics"]["vqa_accuracy"]["value"] == pytest.approx((0.3 + 1 + 0) / 3)
+    assert floor["breakdown"]["answer_type"]["yes/no"]["value"] == 0
 
 
 def test_meteors_interval_is_that_of_the_corpus_value():

@@ -51,6 +51,27 @@ def test_interval_of_a_ratio_of_sums():
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.4 * 0.6 / guesses.sum()), rel=0.15)
 
 
+def test_clusters_of_one_are_drawn_as_single_items():
+    values = np.random.default_rng(5).random((30, 2))
+    means = statistics.bootstrap_means(values, [f"image {i}" for i in range(30)], 200, seed=7)
+    np.testing.assert_array_equal(means, statistics.bootstrap_sums(values, 200, seed=7) / 30)
+
+
+def test_items_of_one_cluster_are_drawn_together():
+    """Ten clusters of four equal values: as uncertain as ten values, not as forty."""
+    of_clusters = np.random.default_rng(6).normal(size=10)
+    clusters = [str(i % 10) for i in range(40)]
+    means = statistics.bootstrap_means(np.tile(of_clusters, 4)[:, None], clusters, seed=8)[:, 0]
+    assert means.std() == pytest.approx(of_clusters.std() / np.sqrt(10), rel=0.03)
+
+
+def test_the_mean_of_unequal_clusters_is_the_ratio_of_their_sums():
+    """Of the clusters (1, 1, 1) and (0), two are drawn: both the first, both the second, or one of each."""
+    means = statistics.bootstrap_means(np.array([[1.0], [1], [1], [0]]), ["a", "a", "a", "b"], 400, seed=9)
+    assert set(means[:, 0]) == {1.0, 0.75, 0.0}
+    assert (means == 0.75).mean() == pytest.approx(0.5, abs=0.08)
+
+
 def test_interval_of_a_median_is_that_of_the_tables():
     # Conover 1999: for n = 6 the extremes (level 0.969); for n = 20 the 6th and the 15th value (0.959).
     assert statistics.median_ci([3, 1, 2, 6, 5, 4]) == (1, 6)

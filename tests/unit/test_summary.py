@@ -1,9 +1,13 @@
-"""The summary table: order, units, and absent values that stay absent."""
+"""The summary table: order, units, and absent values that stay absent; and the last lines of a run."""
+
+import json
 
 import pytest
 import synthetic_study as synthetic
 
+from bitbudget import records as made
 from bitbudget import summary
+from bitbudget.config.run import summary_lines
 from bitbudget.errors import UserError
 
 MODELS, PRECISIONS, CONDITIONS = ["one", "two"], ["float16", "int8-language", "rtn-2"], ["zero-shot"]
@@ -99,3 +103,89 @@ def test_missing_doubled_and_mismatched_records_are_sentences(records):
     measurements[0]["checkpoint_hash"] = "d" * 64
     with pytest.raises(UserError, match="different checkpoints"):
         summary.summarize(SPEC, scores, measurements, audits)
+
+
+ASKED = synthetic.spec(["one"], PRECISIONS[:2], ["zero-shot", "4-shot"], track="vqa") | {"spot_check": 25}
+
+
+@pytest.fixture
+def answered():
+    return synthetic.study(["one"], PRECISIONS[:2], ["zero-shot", "4-shot"], track="vqa")
+
+
+def rating(precision, condition, accuracy):
+    about = {"higher_is_better": True, "n": 25}
+    metrics = {
+        "human_accuracy": made.metric(accuracy, "share", ci=(accuracy - 0.1, accuracy + 0.1), **about),
+        "human_agreement": made.metric(0.84, "share", **about),
+    }
+    return {"model": "one", "precision": precision, "condition": condition, "metrics": metrics}
+
+
+def test_columns_are_those_of_the_metrics_that_were_computed(answered):
+    table = summary.summarize(ASKED | {"spot_check": 0}, *answered)
+    assert list(table["condition"]) == ["zero-shot"] * 2 + ["4-shot"] * 2
+    assert list(table["precision"]) == PRECISIONS[:2] * 2
+    start = list(table.columns).index("n_items")
+    assert list(table.columns)[start : start + 7] == [
+        "n_items", "vqa_accuracy", "vqa_accuracy_ci_low", "vqa_accuracy_ci_high",
+        "exact_match", "exact_match_ci_low", "exact_match_ci_high",
+    ]  # fmt: skip
+    assert not any(name.startswith(("human", "anls", "relaxed", "CIDEr")) for name in table.columns)
+    assert table["n_items"].tolist() == [400] * 4
+
+
+def test_captions_have_no_columns_for_people_and_all_for_metrics(records):
+    columns = list(summary.summarize(SPEC, *records).columns)
+    names = [name for name in columns if name in ("CIDEr", "BLEU-4", "ROUGE-L", "METEOR", "SPICE", "human_accuracy")]
+    assert names == ["CIDEr", "BLEU-4", "ROUGE-L", "METEOR", "SPICE"]
+
+
+def test_what_people_found_stands_beside_what_was_computed(answered):
+    cells = [rating(p, c, a) for p, c, a in (("float16", "zero-shot", 0.8), ("int8-language", "4-shot", 0.6))]
+    table = summary.summarize(ASKED, *answered, {"cells": cells})
+    row = table.iloc[0]
+    assert (row["human_accuracy"], row["human_agreement"], row["human_n"]) == (0.8, 0.84, 25)
+    assert [row["human_accuracy_ci_low"], row["human_accuracy_ci_high"]] == pytest.approx([0.7, 0.9])
+    assert table["human_n"].isna().tolist() == [False, True, True, False]
+    assert row["notes"] == ""
+    assert "nobody has rated these answers yet" in table.iloc[1]["notes"]
+
+
+def test_a_spot_check_that_nobody_made_is_empty_and_says_where_to_make_it(answered, tmp_path):
+    table = summary.summarize(ASKED, *answered)
+    columns = [name for name in table.columns if name.startswith("human")]
+    assert columns == [
+        "human_accuracy", "human_accuracy_ci_low", "human_accuracy_ci_high", "human_agreement", "human_n",
+    ]  # fmt: skip
+    assert table[columns].isna().all(axis=None)
+    assert (
+        table["notes"]
+        .str.startswith(
+            "human_accuracy, human_agreement: nobody has rated these answers yet; "
+            "results/synthetic/spot_check.html asks for it"
+        )
+        .all()
+    )
+
+
+def test_the_last_lines_name_the_studys_metric_and_its_conditions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "results" / "charts"
+    folder.mkdir(parents=True)
+    (folder / "summary.csv").write_text(
+        "model,precision,condition,relaxed_accuracy,size_on_disk_MB,latency_median_s\n"
+        "m,float16,zero-shot,0.51234,12.5,0.1\nm,float16,4-shot,0.6,12.5,\n"
+    )
+    (folder / "blind.json").write_text(json.dumps({"metrics": {"relaxed_accuracy": {"value": 0.125}}}))
+    study = {"track": "vqa", "primary": "relaxed_accuracy", "demo": False, "precisions": ["float16"]}
+    study |= {"models": ["m"], "conditions": ["zero-shot", "4-shot"]}
+    assert summary_lines({"charts": study}) == [
+        "",
+        "study charts: results/charts/",
+        "  condition  precision  relaxed_accuracy    MB on disk      s/answer",
+        "  zero-shot  float16              0.5123          12.5           0.1",
+        "  4-shot     float16                 0.6          12.5  not measured",
+        "  (without looking)                0.125",
+        "  table: results/charts/summary.csv   figures: results/charts/figures/",
+    ]

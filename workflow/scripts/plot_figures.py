@@ -17,7 +17,7 @@ def main() -> None:
         "--spec",
         type=cli.json_argument,
         required=True,
-        help="track, models, precisions, conditions, baseline and, where figures shall bear one, note as JSON",
+        help="the study's part as JSON: track, primary, models, precisions, conditions, baseline and, if any, note",
     )
     arguments.add_argument("--out-dir", type=Path, required=True, help="folder for the svg and png files")
     args = arguments.parse_args()

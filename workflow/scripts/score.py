@@ -56,7 +56,9 @@ def main() -> None:
     )
     arguments.add_argument("--predictions", type=Path, required=True, help="predictions.jsonl")
     arguments.add_argument("--record", type=Path, required=True, help="predictions.json, whose identity is taken over")
-    arguments.add_argument("--spec", type=cli.json_argument, required=True, help='{"track": …, "seed": …} as JSON')
+    arguments.add_argument(
+        "--spec", type=cli.json_argument, required=True, help='{"track": …, "primary": …, "seed": …} as JSON'
+    )
     arguments.add_argument(
         "--paraphrases", type=Path, help="METEOR's table as filter_paraphrases.py made it, for a track that uses it"
     )
@@ -68,14 +70,18 @@ def main() -> None:
     items = expected_items(args.items, args.images)
     texts = text_by_item(args.predictions, files.read_jsonl(args.predictions), items)
     track = registry.module_of("track", args.spec["track"])
+    seed, primary = args.spec["seed"], args.spec["primary"]
     helps = {"paraphrases": args.paraphrases} if args.paraphrases else {}
-    metrics, per_item = track.score(items, texts, args.spec["seed"], **helps)
+    metrics, per_item = track.score(items, texts, seed, primary=primary, **helps)
+    parts = track.breakdown(items, per_item, seed, primary=primary) if hasattr(track, "breakdown") else {}
 
     files.write_jsonl(args.out_items, per_item)
     identity = {key: record[key] for key in IDENTITY}
-    records.write(args.out, "scores", identity, {"primary": track.PRIMARY, "metrics": metrics})
+    body = {"primary": primary, "metrics": metrics} | ({"breakdown": parts} if parts else {})
+    records.write(args.out, "scores", identity, body)
+    width = max(map(len, metrics))
     for name, metric in metrics.items():
-        cli.log.info("%-8s %s", name, in_words(metric))
+        cli.log.info("%-*s %s", width, name, in_words(metric))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Score one answer given to every item without looking: the floor that a model must clearly beat to show that it sees.
+"""Score answers given without looking: the floor that a model must clearly beat to show that it sees.
 
-The track chooses the answer, for captioning the best of at most 100 references that the seed draws.
+The track chooses them: for captioning, one caption for every image; for questions, one answer for each type of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from bitbudget.inputs import expected_items
 
 
 def main() -> None:
-    """Choose the answer, score it on every item, and write the record."""
+    """Choose the answers, score them, and write the record."""
     parser = cli.parser(__doc__)
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
@@ -24,19 +24,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="blind.json")
     args = parser.parse_args()
 
-    spec = args.spec
+    spec, primary = args.spec, args.spec["primary"]
     track = registry.module_of("track", spec["track"])
     items = expected_items(args.items, args.images)
-    text = track.blind_answer(items, spec["seed"])
+    words, answers = track.blind_answers(items, spec["seed"], primary=primary)
     helps = {"paraphrases": args.paraphrases} if args.paraphrases else {}
-    metrics, _ = track.score(items, {item["id"]: text for item in items}, spec["seed"], **helps)
+    metrics, rows = track.score(items, answers, spec["seed"], primary=primary, **helps)
+    parts = track.breakdown(items, rows, spec["seed"], primary=primary) if hasattr(track, "breakdown") else {}
     identity = {
         "study": spec["study"],
         "seed": spec["seed"],
         "subset_hash": files.read_json(args.subset)["subset_hash"],
     }
-    records.write(args.out, "blind", identity, {"primary": track.PRIMARY, "text": text, "metrics": metrics})
-    cli.log.info("%s %.3f for %r given to every item", track.PRIMARY, metrics[track.PRIMARY]["value"], text)
+    body = {"primary": primary, "text": words, "metrics": metrics} | ({"breakdown": parts} if parts else {})
+    records.write(args.out, "blind", identity, body)
+    cli.log.info("%s %.3f without looking: %s", primary, metrics[primary]["value"], words)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,20 @@ def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--study", required=True, help="name of the study")
     arguments.add_argument(
-        "--spec", type=cli.json_argument, required=True, help="track, models, precisions, conditions, baseline as JSON"
+        "--spec", type=cli.json_argument, required=True, help="the study's part as JSON: track, primary, models, …"
     )
     arguments.add_argument("--scores", type=Path, nargs="+", required=True, help="all scores.json")
     arguments.add_argument("--measurements", type=Path, nargs="+", required=True, help="all measurements.json")
     arguments.add_argument("--audits", type=Path, nargs="+", required=True, help="all audit.json")
+    arguments.add_argument("--human", type=Path, help="human.json, once people have rated answers")
     arguments.add_argument("--out", type=Path, required=True, help="summary.csv to write")
     args = arguments.parse_args()
 
     scores, measurements, audits = (
         [files.read_json(path) for path in paths] for paths in (args.scores, args.measurements, args.audits)
     )
-    table = summary.summarize(args.spec, scores, measurements, audits)
+    human = files.read_json(args.human) if args.human else None
+    table = summary.summarize(args.spec, scores, measurements, audits, human)
     table.insert(0, "study", args.study)
     with files.written_whole(args.out) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")

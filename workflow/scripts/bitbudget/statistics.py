@@ -41,6 +41,25 @@ def bootstrap_sums(columns: np.ndarray, resamples: int = RESAMPLES, seed: int = 
     return sums
 
 
+def bootstrap_means(
+    columns: np.ndarray, clusters: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+) -> np.ndarray:
+    """Column means over items of which those of one cluster are drawn together, as several questions about one image.
+
+    Clusters are drawn with replacement, as many as there are, and each mean is the ratio of the summed values to the
+    number of items drawn (Davison & Hinkley 1997, section 3.8, the first of the two strategies for clustered data);
+    were items drawn one by one, answers about the same image would pass for independent ones, and the interval would
+    be too narrow. `columns` has the shape [items, k], `clusters` names each item's; returned are the means,
+    [resamples, k]. Where every item is its own cluster, these are the means of `bootstrap_sums`' draws.
+    """
+    columns = np.asarray(columns, dtype=np.float64)
+    number = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
+    sums = np.zeros((len(number), columns.shape[1] + 1))
+    np.add.at(sums, [number[name] for name in clusters], np.column_stack([columns, np.ones(len(columns))]))
+    drawn = bootstrap_sums(sums, resamples, seed)
+    return drawn[:, :-1] / drawn[:, -1:]
+
+
 def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     """The central interval of bootstrap draws, [resamples], by percentiles."""
     tail = (1 - level) / 2

@@ -46,6 +46,8 @@ KINDS = {
     "energy_how": ("energy_per_item", "how"),  # counter or estimated
 }
 THROUGHPUT = "throughput_"
+# What people who rated a sample of the answers found.
+HUMAN = ("human_accuracy", "human_agreement")
 
 
 def summarize(
@@ -53,12 +55,14 @@ def summarize(
     scores: Sequence[Record],
     measurements: Sequence[Record],
     audits: Sequence[Record],
+    human: Record | None = None,
 ) -> pandas.DataFrame:
     """The summary, in the study's order of models, precisions and conditions.
 
-    `spec` holds the study's `track`, `models`, `precisions`, `conditions` and `baseline`. Raises `UserError` where a
-    record is missing or comes twice, where quality and speed were measured on different checkpoints, or where scores
-    are of different subsets.
+    `spec` holds the study's `track`, `primary`, `models`, `precisions`, `conditions` and `baseline`; `human` is the
+    record of what people found who rated answers. Its columns are there where it is, or where the study has a
+    `spot_check`. Raises `UserError` where a record is missing or comes twice, where quality and speed were measured on
+    different checkpoints, or where scores are of different subsets.
     """
     import pandas
 
@@ -70,6 +74,9 @@ def summarize(
     }
     _same_subset(scores)
     throughputs = _throughputs(measurements)
+    computed = [name for name in track.METRICS if any(name in score["metrics"] for score in scores)]
+    rated = _by_key("human", human["cells"], ("model", "precision", "condition")) if human else {}
+    with_human = human is not None or spec.get("spot_check", 0) > 0
     rows = []
     for model in spec["models"]:
         for condition in spec["conditions"]:
@@ -82,15 +89,16 @@ def summarize(
                 _same_checkpoint(score, measured, audit)
                 row = {"model": model, "precision": precision, "condition": condition}
                 row["baseline"] = precision == spec["baseline"]
-                row |= (
-                    _quality(track, score) | _costs(measured, throughputs) | circumstances(measured) | _audited(audit)
-                )
+                row |= _quality(computed, spec["primary"], score)
+                opinion = (rated[key]["metrics"] if key in rated else _unrated(score["study"])) if with_human else {}
+                row |= _human(opinion) if with_human else {}
+                row |= _costs(measured, throughputs) | circumstances(measured) | _audited(audit)
                 row |= {name: score[name] for name in ("checkpoint_hash", "subset_hash", "seed")}
-                reasons = (notes(score["metrics"] | measured["metrics"]), difference(measured, base))
+                reasons = (notes(score["metrics"] | opinion | measured["metrics"]), difference(measured, base))
                 row["notes"] = " | ".join(reason for reason in reasons if reason)
                 rows.append(row)
     table = pandas.DataFrame(rows)
-    return table.astype({"n_items": "Int64", "threads": "Int64"})
+    return table.astype({name: "Int64" for name in ("n_items", "human_n", "threads") if name in table})
 
 
 def _by_key(kind: str, found: Sequence[Record], names: tuple[str, ...]) -> dict[tuple[str, ...], Record]:
@@ -159,14 +167,29 @@ def difference(measured: Record, baseline: Record) -> str:
     )
 
 
-def _quality(track: Any, score: Record) -> dict[str, Any]:
-    """Value and interval of each metric of the track, and the number of items that the primary one rests on."""
-    row: dict[str, Any] = {"n_items": score["metrics"][track.PRIMARY].get("n")}
-    for name in track.METRICS:
-        metric = score["metrics"].get(name, {})
-        low, high = metric.get("ci", (None, None))
-        row |= {name: metric.get("value"), f"{name}_ci_low": low, f"{name}_ci_high": high}
+def _quality(names: Sequence[str], primary: str, score: Record) -> dict[str, Any]:
+    """Value and interval of each of these metrics, and the number of items that the primary one rests on."""
+    row: dict[str, Any] = {"n_items": score["metrics"][primary].get("n")}
+    for name in names:
+        row |= _with_interval(name, score["metrics"].get(name, {}))
     return row
+
+
+def _with_interval(name: str, metric: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = metric.get("ci", (None, None))
+    return {name: metric.get("value"), f"{name}_ci_low": low, f"{name}_ci_high": high}
+
+
+def _human(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What people found of a cell's answers, and how many of these were rated."""
+    accuracy, agreement = (metrics.get(name, {}) for name in HUMAN)
+    row = _with_interval("human_accuracy", accuracy)
+    return row | {"human_agreement": agreement.get("value"), "human_n": accuracy.get("n")}
+
+
+def _unrated(study: str) -> dict[str, dict[str, str]]:
+    reason = f"nobody has rated these answers yet; results/{study}/spot_check.html asks for it"
+    return {name: {"absent": reason} for name in HUMAN}
 
 
 def _costs(measured: Record, throughputs: Sequence[int]) -> dict[str, Any]:

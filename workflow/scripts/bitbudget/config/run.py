@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from bitbudget.errors import UserError
-from bitbudget.registry import module_of
 
 
 class Lock:
@@ -40,7 +39,7 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
         table = Path("results") / name / "summary.csv"
         if not table.exists():
             continue
-        primary = module_of("track", study["track"]).PRIMARY
+        primary = study["primary"]
         with table.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         lines += ["", f"{'demo study' if study['demo'] else 'study'} {name}: results/{name}/"]
@@ -48,16 +47,18 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
         named = [n for n in ("model", "condition", "precision") if n == "precision" or len(study[f"{n}s"]) > 1]
         widths = {n: max(len(n), *(len(row[n]) for row in rows)) for n in named}
         shown = {primary: primary, "size_on_disk_MB": "MB on disk", "latency_median_s": "s/answer"}
-        titles = [f"{n:{width}}" for n, width in widths.items()] + [f"{title:>12}" for title in shown.values()]
-        lines.append("  " + "  ".join(titles))
+        columns = {column: max(12, len(title)) for column, title in shown.items()}
+        titles = [f"{n:{width}}" for n, width in widths.items()]
+        lines.append("  " + "  ".join(titles + [f"{shown[column]:>{width}}" for column, width in columns.items()]))
         for row in rows:
             labels = [f"{row[n]:{width}}" for n, width in widths.items()]
-            values = [f"{_short(row[column]):>12}" for column in shown]
+            values = [f"{_short(row[column]):>{width}}" for column, width in columns.items()]
             lines.append("  " + "  ".join(labels + values))
         floor = Path("results") / name / "blind.json"
         if floor.exists():
             value = json.loads(floor.read_text(encoding="utf-8"))["metrics"][primary].get("value", "")
-            lines.append(f"  {'(without looking)':{sum(widths.values()) + 2 * len(widths) - 2}}  {_short(value):>12}")
+            label = f"{'(without looking)':{sum(widths.values()) + 2 * len(widths) - 2}}"
+            lines.append(f"  {label}  {_short(value):>{columns[primary]}}")
         lines.append(f"  table: results/{name}/summary.csv   figures: results/{name}/figures/")
     return lines
 

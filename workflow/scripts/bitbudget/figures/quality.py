@@ -16,7 +16,8 @@ def draw(study: Study) -> Figure:
     made = rows.blocks(study, study.models, study.conditions)
     have = [name for name in study.metrics if any(row.quality[name].value is not None for row in study.rows)]
     others = [name for name in have if name != study.primary]
-    bands = -(-len(others) // COLUMNS)
+    columns = min(COLUMNS, len(others))
+    bands = -(-len(others) // columns) if others else 0
     body = rows.height(made)
     heights = [body * style.ROW * 1.15 + 0.1, *[body * style.ROW * 0.8 + 0.1] * bands]
     figure = style.new_figure(style.WIDTH, sum(heights) + 0.62 * len(heights) + 0.75)
@@ -26,10 +27,10 @@ def draw(study: Study) -> Figure:
     top = parts[0] if bands else parts
     _panel(top.subplots(), study, made, study.primary, footnotes, large=True)
     if bands:
-        grid = parts[1].add_gridspec(bands, COLUMNS)
+        grid = parts[1].add_gridspec(bands, columns)
         for i, name in enumerate(others):
-            axes = parts[1].add_subplot(grid[i // COLUMNS, i % COLUMNS])
-            _panel(axes, study, made, name, footnotes, large=False, labels=i % COLUMNS == 0)
+            axes = parts[1].add_subplot(grid[i // columns, i % columns])
+            _panel(axes, study, made, name, footnotes, large=columns == 1, labels=i % columns == 0)
 
     label = study.metrics[study.primary]["label"]
     style.title(figure, f"Quality by precision: {label}")
@@ -38,9 +39,10 @@ def draw(study: Study) -> Figure:
     style.notes(
         figure,
         [
-            ("Bars: 95 % bootstrap interval over items. " if bare != have else "") + "Dashed: the baseline.",
+            (f"Bars: 95 % bootstrap interval over {study.resampled}. " if bare != have else "")
+            + "Dashed: the baseline.",
             f"Without an interval: {', '.join(study.metrics[name]['label'] for name in bare)}." if bare else "",
-            "Dotted: the best single answer given to every image without looking." if study.floor else "",
+            f"Dotted: {study.floor_words}." if study.floor else "",
             f"Not computed: {', '.join(missing)} (summary.csv, column notes, says why)." if missing else "",
             *footnotes.lines(),
             study.provenance(),

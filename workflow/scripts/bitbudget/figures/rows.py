@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from bitbudget.figures import style
 from bitbudget.figures.study import Quantity, Row, Study
@@ -62,7 +63,7 @@ def prepare(axes: Axes, made: Sequence[Block], *, labels: bool = True) -> None:
     axes.set_yticks([slot.y for slot in slots])
     axes.tick_params(axis="y", length=0, labelleft=labels)
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(_few_ticks())
+    axes.xaxis.set_major_locator(few_ticks())
     axes.grid(axis="x", color=style.GUIDE, linewidth=0.6)
     if labels:
         axes.set_yticklabels([f"{s.row.precision} (baseline)" if s.row.baseline else s.row.precision for s in slots])
@@ -75,12 +76,12 @@ def prepare(axes: Axes, made: Sequence[Block], *, labels: bool = True) -> None:
                     va="center",
                     fontweight="bold",
                     fontsize=8,
+                    bbox=style.PLATE,
                 )
 
 
-def _few_ticks():
-    from matplotlib.ticker import MaxNLocator
-
+def few_ticks() -> MaxNLocator:
+    """Few ticks at round numbers."""
     return MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10])
 
 

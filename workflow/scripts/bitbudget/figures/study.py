@@ -23,6 +23,11 @@ class Quantity:
     net: float | None = None  # of an energy: what is above the idle machine
     idle_watts: float | None = None
     batch_size: int | None = None
+    n: int | None = None  # items, where that is not the row's number
+
+
+# A metric by kinds of item: the kind ("answer_type"), then its types ("yes/no").
+Parts = Mapping[str, Mapping[str, Quantity]]
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Row:
     costs: Mapping[str, Quantity]
     place: str = ""  # the machine that its costs were measured on
     incomparable: str = ""  # why its costs cannot be compared with the baseline's
+    parts: Parts = field(default_factory=dict)  # its primary metric by kinds of item
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,9 @@ class Study:
     note: str = ""
     colours: Mapping[str, str] = field(default_factory=dict)
     floor: Mapping[str, float] = field(default_factory=dict)  # what the best answer without any image scores
+    floor_parts: Parts = field(default_factory=dict)
+    floor_words: str = ""  # what that answer is
+    resampled: str = "items"  # what the intervals of quality were drawn over
 
     def of(self, model: str, condition: str) -> list[Row]:
         """The rows of one model and condition, in the order of the study's precisions."""
@@ -110,11 +119,12 @@ def load(
     measurements: Sequence[Mapping[str, Any]],
     spec: Mapping[str, Any],
     blind: Mapping[str, Any] | None = None,
+    scores: Sequence[Mapping[str, Any]] = (),
 ) -> Study:
     """The study as its summary and measurements tell it.
 
-    `spec` holds `track`, `models`, `precisions`, `conditions`, `baseline` and, where there is one, `note`;
-    `blind` is the record of the best answer without any image. Raises
+    `spec` holds `track`, `primary`, `models`, `precisions`, `conditions`, `baseline` and, where there is one, `note`;
+    `blind` is the record of the best answer without any image; of the `scores` only the breakdown is read. Raises
     `UserError` where a row of the summary has no measurements record.
     """
     import pandas
@@ -124,6 +134,9 @@ def load(
     track = registry.module_of("track", spec["track"])
     table = pandas.read_csv(summary_file, keep_default_na=False, na_values=[""])
     measured = {(one["model"], one["precision"], one["condition"]): one for one in measurements}
+    parts = {(one["model"], one["precision"], one["condition"]): _parts(one) for one in scores}
+    metrics = {name: about for name, about in track.METRICS.items() if name in table}
+    blind = blind or {"metrics": {}}
     rows = []
     for line in table.to_dict("records"):
         key = (str(line["model"]), str(line["precision"]), str(line["condition"]))
@@ -138,10 +151,11 @@ def load(
                 *key,
                 baseline=key[1] == spec["baseline"],
                 n=0 if pandas.isna(line["n_items"]) else int(line["n_items"]),
-                quality={name: _quality(line, name) for name in track.METRICS},
+                quality={name: _quality(line, name) for name in metrics},
                 costs={name: _cost(name, one["metrics"].get(name)) for name in COSTS},
                 place=summary.place(summary.circumstances(one)),
                 incomparable=summary.difference(one, measured.get((key[0], spec["baseline"], key[2]), one)),
+                parts=parts.get(key, {}),
             )
         )
     return Study(
@@ -150,12 +164,25 @@ def load(
         precisions=spec["precisions"],
         conditions=spec["conditions"],
         baseline=spec["baseline"],
-        primary=track.PRIMARY,
-        metrics=track.METRICS,
+        primary=spec["primary"],
+        metrics=metrics,
         note=spec.get("note", ""),
         colours=colours_of(spec["precisions"], spec["baseline"]),
-        floor={name: m["value"] for name, m in (blind or {"metrics": {}})["metrics"].items() if "value" in m},
+        floor={name: metric["value"] for name, metric in blind["metrics"].items() if "value" in metric},
+        floor_parts=_parts(blind),
+        floor_words=track.FLOOR,
+        resampled=track.RESAMPLED,
     )
+
+
+def _parts(record: Mapping[str, Any]) -> Parts:
+    return {
+        kind: {
+            name: Quantity(metric["value"], *metric.get("ci", (None, None)), n=metric["n"])
+            for name, metric in types.items()
+        }
+        for kind, types in record.get("breakdown", {}).items()
+    }
 
 
 def _quality(line: Mapping[str, Any], name: str) -> Quantity:

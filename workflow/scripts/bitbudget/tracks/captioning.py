@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 PRIMARY = "CIDEr"
+PROMPT = "Describe the image in one sentence."  # of a study that names none
 RUNTIME = "transformers"
 USES_PARAPHRASES = True  # scoring is given METEOR's table (rule filter_paraphrases)
 # What a study of this track may ask for, as regular expressions, and its precisions where it names none.
 CONDITIONS = ("zero-shot",)
 DEFAULT_PRECISIONS = ("float16", "int8-language", "int8-vision", "int8-language-vision")
+# What figures say of the floor, of the bootstrap's draws, and which figures there are beside those of all tracks.
+FLOOR = "the best single caption given to every image without looking"
+RESAMPLED = "items"
+FIGURES: tuple[str, ...] = ()
 
 METRICS: dict[str, dict[str, Any]] = {
     "CIDEr": {"label": "CIDEr", "unit": "score", "higher_is_better": True},
@@ -33,6 +38,7 @@ def score(
     predictions: Mapping[str, str],
     seed: int,
     *,
+    primary: str | None = None,
     paraphrases: Path | None = None,
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     """Score one caption an item against the item's references.
@@ -45,8 +51,8 @@ def score(
     IDF is that of the references of these items; it stays as it is when items are resampled. Corpus BLEU and METEOR
     are not means of per-item values but are computed from summed counts, and so are they from each resample's.
 
-    `paraphrases` makes METEOR start faster (`caption_metrics.filter_paraphrases`). Raises `UserError` where an item
-    has no reference, or Java is missing.
+    All metrics are computed, whichever of them is the study's `primary`. `paraphrases` makes METEOR start faster
+    (`caption_metrics.filter_paraphrases`). Raises `UserError` where an item has no reference, or Java is missing.
     """
     from bitbudget import caption_metrics
 
@@ -65,11 +71,14 @@ def score(
 BLIND_CANDIDATES, BLIND_ITEMS = 100, 50
 
 
-def blind_answer(items: Sequence[Mapping[str, Any]], seed: int) -> str:
+def blind_answers(
+    items: Sequence[Mapping[str, Any]], seed: int, *, primary: str | None = None
+) -> tuple[str, dict[str, str]]:
     """A caption that suits many images: of at most 100 references, the best one to give to every image.
 
-    The references are drawn by the seed, and the best is the one whose CIDEr over at most 50 items, drawn likewise, is
-    highest. A model that does not clearly beat its score does not see.
+    Returned are the caption, and the same as the answer to each item's id. The references are drawn by the seed,
+    and the best is the one whose CIDEr over at most 50 items, drawn likewise, is highest. A model that does not
+    clearly beat its score does not see.
     """
     import random
 
@@ -84,7 +93,8 @@ def blind_answer(items: Sequence[Mapping[str, Any]], seed: int) -> str:
     )
     references = [tokenized[f"item {item['id']}"] for item in judged]
     values = caption_metrics.cider_of_constants(references, tokenized["candidates"])
-    return candidates[max(range(len(candidates)), key=values.__getitem__)]
+    best = candidates[max(range(len(candidates)), key=values.__getitem__)]
+    return best, {item["id"]: best for item in items}
 
 
 def _metrics(corpus: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,178 @@
+"""The visual question answering track: an image and a question, one short answer, the answers that people gave.
+
+Importable without any heavy library: the config is checked, and the workflow parsed, with nothing but Python.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+PRIMARY = "vqa_accuracy"  # of a data set that names no other of METRICS
+# The prompt that LLaVA-1.5 was trained and evaluated with on short answers (Liu et al. 2023, arXiv 2310.03744).
+PROMPT = "{question}\nAnswer the question using a single word or phrase."
+RUNTIME = "transformers"
+CONDITIONS = ("zero-shot", "[1-9][0-9]*-shot")
+DEFAULT_PRECISIONS = ("float16", "int8-language", "int8-vision", "int8-language-vision")
+FLOOR = "the best answer to each type of question without looking"
+RESAMPLED = "images"
+FIGURES: tuple[str, ...] = ("quality_by_type",)
+SPOT_CHECK = 25  # items that people rate where the study names no number
+
+METRICS: dict[str, dict[str, Any]] = {
+    "vqa_accuracy": {"label": "VQA accuracy", "unit": "score", "higher_is_better": True, "range": (0, 1)},
+    "anls": {"label": "ANLS", "unit": "score", "higher_is_better": True, "range": (0, 1)},
+    "relaxed_accuracy": {
+        "label": "Relaxed accuracy",
+        "unit": "share of items",
+        "higher_is_better": True,
+        "range": (0, 1),
+    },
+    "exact_match": {"label": "Exact match", "unit": "share of items", "higher_is_better": True, "range": (0, 1)},
+}
+# What `breakdown` tells apart: keys of an item's `extra`.
+KINDS = ("answer_type", "question_type")
+# With fewer images than this, a bootstrap interval says little and pretends much (that of 3 right of 3 has no width).
+FEWEST_IMAGES = 10
+
+Item = Mapping[str, Any]
+Measure = Callable[[str, Sequence[str]], float]
+
+
+def score(
+    items: Sequence[Item],
+    predictions: Mapping[str, str],
+    seed: int,
+    *,
+    primary: str | None = None,
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """Score one answer an item against the answers that people gave.
+
+    `items` are the lines of items.jsonl that were to be predicted; `predictions` maps each of their ids to its text.
+    Computed are `primary` (the track's where it is None) and exact match: for VQA accuracy against the most common of
+    the annotators' answers, both normalised, for ANLS and relaxed accuracy against any reference.
+
+    Returned are the metrics of the record, each the mean over items with its 95 % bootstrap interval over images (all
+    questions about an image are drawn together), and one dict an item: its id, its (first) image, its values, and the
+    answer as it was compared. Raises `UserError` where an item has no reference.
+    """
+    from bitbudget.errors import UserError
+
+    form, measures = _measures(primary or PRIMARY)
+    rows = []
+    for item in items:
+        if not item["references"]:
+            raise UserError(
+                f"item {item['id']!r} has no reference answer to score against; choose another split or subset."
+            )
+        text = predictions[item["id"]]
+        values = {name: measure(text, item["references"]) for name, measure in measures.items()}
+        rows.append({"id": item["id"], "image": item["images"][0]["id"], **values, "answer": form(text)})
+    return _metrics(rows, list(measures), seed), rows
+
+
+def breakdown(
+    items: Sequence[Item], per_item: Sequence[Mapping[str, Any]], seed: int, *, primary: str | None = None
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """The primary metric by answer type and by question type, as far as the items' `extra` names them.
+
+    `per_item` is what `score` returned for these items. The most frequent type comes first; each has its number of
+    questions and, from ten images on, its interval over the images that have such a question.
+    """
+    name = primary or PRIMARY
+    rows = {row["id"]: row for row in per_item}
+    found = {}
+    for kind in KINDS:
+        of_type = defaultdict(list)
+        for item in items:
+            if item["extra"].get(kind):
+                of_type[str(item["extra"][kind])].append(rows[item["id"]])
+        ordered = sorted(of_type.items(), key=lambda one: (-len(one[1]), one[0]))
+        if ordered:
+            found[kind] = {one: _metrics(own, [name], seed, fewest=FEWEST_IMAGES)[name] for one, own in ordered}
+    return found
+
+
+# Of so many of a type's most common answers the best is chosen, each of at least so many questions; named are so many.
+BLIND_CANDIDATES, BLIND_QUESTIONS, BLIND_NAMED = 25, 10, 12
+
+
+def blind_answers(items: Sequence[Item], seed: int, *, primary: str | None = None) -> tuple[str, dict[str, str]]:
+    """The best answer to each type of question, for one who hears the question and does not look.
+
+    Returned are the answers in words, and the answer to each item's id. The best of a type's 25 most common answers is
+    chosen on the very items that it is then scored on, so the floor is what such a guesser could reach at most. Types
+    of fewer than ten questions are taken together, and so are items without a type: the best answer to a single
+    question would not be a guess any more. Nothing is drawn, so the seed does not matter.
+    """
+    form, measures = _measures(primary or PRIMARY)
+    measure = measures[primary or PRIMARY]
+    types = Counter(_question_type(item) for item in items)
+    groups = defaultdict(list)
+    for item in items:
+        name = _question_type(item)
+        groups[name if types[name] >= BLIND_QUESTIONS else ""].append(item)
+    best = {name: _best_answer(group, form, measure) for name, group in groups.items()}
+    answers = {item["id"]: best[name] for name, group in groups.items() for item in group}
+    if set(best) == {""}:
+        return f"{best['']!r} to every question", answers
+    ordered = sorted(filter(None, best), key=lambda name: (-len(groups[name]), name))
+    named = [f"{best[name]!r} to {name!r}" for name in ordered[:BLIND_NAMED]]
+    if len(ordered) > BLIND_NAMED:
+        named.append(f"likewise for {len(ordered) - BLIND_NAMED} more types of question")
+    if "" in best:
+        named.append(f"{best['']!r} to all others")
+    return "; ".join(named), answers
+
+
+def _question_type(item: Item) -> str:
+    return str(item["extra"].get("question_type") or "")
+
+
+def _best_answer(items: Sequence[Item], form: Callable[[str], str], measure: Measure) -> str:
+    """Of the most common references of these items, as first written, the one that scores best on all of them."""
+    written: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for item in items:
+        for text in item["references"]:
+            written.setdefault(form(text), text)
+            counts[form(text)] += 1
+    candidates = [written[answer] for answer, _ in counts.most_common(BLIND_CANDIDATES)]
+    return max(candidates, key=lambda text: sum(measure(text, item["references"]) for item in items))
+
+
+def _measures(primary: str) -> tuple[Callable[[str], str], dict[str, Measure]]:
+    """The form in which answers are compared where `primary` is the study's metric, and what is then computed."""
+    from bitbudget import vqa_metrics
+
+    if primary == "anls":
+        return vqa_metrics.tidy, {"anls": vqa_metrics.anls, "exact_match": vqa_metrics.is_one_of}
+    if primary == "relaxed_accuracy":
+        return vqa_metrics.tidy, {
+            "relaxed_accuracy": vqa_metrics.relaxed_accuracy,
+            "exact_match": vqa_metrics.is_one_of,
+        }
+    accuracy = {"vqa_accuracy": vqa_metrics.vqa_accuracy} if primary == "vqa_accuracy" else {}
+    return vqa_metrics.normalise, accuracy | {"exact_match": vqa_metrics.is_most_common}
+
+
+def _metrics(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str], seed: int, fewest: int = 1
+) -> dict[str, dict[str, Any]]:
+    """The means of these values over the rows, with an interval where they are of at least `fewest` images."""
+    import numpy as np
+
+    from bitbudget import records, statistics
+
+    values = np.array([[row[name] for name in names] for row in rows], dtype=float)
+    images = [row["image"] for row in rows]
+    enough = len(set(images)) >= fewest
+    draws = statistics.bootstrap_means(values, images, seed=seed) if enough else None
+    found = {}
+    for column, name in enumerate(names):
+        about = METRICS[name]
+        ci = statistics.interval(draws[:, column]) if draws is not None else None
+        mean, better = float(values[:, column].mean()), about["higher_is_better"]
+        found[name] = records.metric(mean, about["unit"], higher_is_better=better, n=len(rows), ci=ci)
+    return found
