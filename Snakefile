@@ -9,9 +9,11 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/images.smk"
+include: "rules/shots.smk"
 include: "rules/models.smk"
 include: "rules/inference.smk"
 include: "rules/scoring.smk"
+include: "rules/spot_check.smk"
 include: "rules/report.smk"
 include: "rules/demo.smk"
 
@@ -46,6 +48,11 @@ rule predictions:
 rule scores:
     input:
         cells("{condition}/scores.json"),
+
+
+rule spot_checks:
+    input:
+        [path for study in STUDIES for path in spot_check(study)],
 
 
 rule measurements:

@@ -14,6 +14,8 @@ from bitbudget.config.run import Lock, summary_lines
 from bitbudget.config.study import load_studies
 from bitbudget.errors import UserError
 from bitbudget.registry import DATASETS, FAMILIES, TRACKS
+from bitbudget.shots import number_of
+from bitbudget.spot_check.folder import needed_rating_files, rating_files
 
 
 def in_one_sentence(function, *arguments, **named):
@@ -57,14 +59,21 @@ def final_output():
         for path in (
             f"results/{study}/study.resolved.yaml",
             f"results/{study}/summary.csv",
-            *figures(f"results/{study}/figures"),
+            *figures(f"results/{study}/figures", (*plan.FIGURES, *plan.track_figures(STUDIES[study]))),
+            *spot_check(study),
         )
     ]
 
 
-def figures(folder):
-    """Every figure of a study, as svg and png."""
-    return [f"{folder}/{name}.{form}" for name in plan.FIGURES for form in ("svg", "png")]
+def spot_check(name):
+    """The page that people rate answers on, and what its cards are; nothing for a study without a spot-check."""
+    pages = [f"results/{name}/spot_check.{form}" for form in ("html", "json")]
+    return pages if STUDIES[name]["spot_check"] else []
+
+
+def figures(folder, names=plan.FIGURES):
+    """Figures of a study, as svg and png; those that every track has where none are named."""
+    return [f"{folder}/{name}.{form}" for name in names for form in ("svg", "png")]
 
 
 def study_cells(name, tail):
@@ -105,6 +114,28 @@ def paraphrases(wildcards):
 def paraphrases_option(wildcards, input):
     """The same as a script's option."""
     return f"--paraphrases {input.paraphrases}" if input.paraphrases else ""
+
+
+def human(wildcards):
+    """What people think of the answers, as read_ratings makes it; nothing before anybody has rated."""
+    rated = rating_files(wildcards.study) and study_of(wildcards)["spot_check"]
+    return [f"results/{wildcards.study}/human.json"] if rated else []
+
+
+def human_option(wildcards, input):
+    """The same as a script's option."""
+    return f"--human {input.human}" if input.human else ""
+
+
+def shots(wildcards):
+    """The examples of a few-shot condition; nothing for another."""
+    folder = f"results/{wildcards.study}/shots/{wildcards.condition}"
+    return [f"{folder}/shots.jsonl", f"{folder}/images.json"] if number_of(wildcards.condition) else []
+
+
+def shots_options(wildcards, input):
+    """The same as a script's options."""
+    return "--shots {} --shot-images {}".format(*input.shots) if input.shots else ""
 
 
 def model_code(script):

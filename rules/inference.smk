@@ -8,6 +8,7 @@ rule predict:
         subset=rules.select_subset.output.subset,
         study_items=rules.select_subset.output.study_items,
         images=rules.resize_images.output.record,
+        shots=shots,
     output:
         predictions="results/{study}/{model}/{precision}/{condition}/predictions.jsonl",
         record="results/{study}/{model}/{precision}/{condition}/predictions.json",
@@ -21,11 +22,13 @@ rule predict:
     params:
         code=model_code("predict"),
         spec=part(plan.prediction),
+        shots=shots_options,
         # Snakemake deletes the outputs of a failed job; finished shards must outlive it
         shards="resources/.partial/predictions/{study}/{model}/{precision}/{condition}",
     shell:
         "python workflow/scripts/predict.py --checkpoint {input.checkpoint} --subset {input.subset}"
-        " --items {input.study_items} --images {input.images} --spec {params.spec:q} --code {params.code} --shards {params.shards}"
+        " --items {input.study_items} --images {input.images} {params.shots} --spec {params.spec:q}"
+        " --code {params.code} --shards {params.shards}"
         " --out {output.predictions} --record {output.record} 2>&1 | tee {log}"
 
 
@@ -36,6 +39,7 @@ rule measure_efficiency:
         subset=rules.select_subset.output.subset,
         study_items=rules.select_subset.output.study_items,
         images=rules.resize_images.output.record,
+        shots=shots,
     output:
         "results/{study}/{model}/{precision}/{condition}/measurements.json",
     log:
@@ -49,7 +53,8 @@ rule measure_efficiency:
     params:
         code=model_code("measure_efficiency"),
         spec=part(plan.measurement),
+        shots=shots_options,
     shell:
         "python workflow/scripts/measure_efficiency.py --checkpoint {input.checkpoint} --audit {input.audit}"
-        " --subset {input.subset} --items {input.study_items} --images {input.images} --spec {params.spec:q}"
-        " --out {output} 2>&1 | tee {log}"
+        " --subset {input.subset} --items {input.study_items} --images {input.images} {params.shots}"
+        " --spec {params.spec:q} --out {output} 2>&1 | tee {log}"

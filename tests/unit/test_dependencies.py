@@ -47,6 +47,10 @@ class Library:
             "score_blind": [track],
             "summarize_study": [track],
             "plot_figures": [track],
+            "plot_breakdown": [track],
+            "select_shots": [reader],
+            "make_spot_check": [],
+            "read_ratings": [],
         }
         found = {step: dependencies.code_of(step, modules) for step, modules in steps.items()}
         for model, precision, _ in plan.cells(study):
@@ -75,9 +79,17 @@ def names_of(files: list[Path]) -> set[str]:
     return {str(path.relative_to(dependencies.SCRIPTS)) for path in files}
 
 
-def test_figures_code_changes_only_plot_figures(library: Library) -> None:
-    for name in ("__init__", "tradeoff", "style"):
-        assert library.changed_by(f"bitbudget/figures/{name}.py") == {"plot_figures"}
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("tradeoff", {"plot_figures"}),
+        ("by_type", {"plot_breakdown"}),
+        ("style", {"plot_figures", "plot_breakdown"}),
+        ("__init__", {"plot_figures", "plot_breakdown"}),
+    ],
+)
+def test_figures_code_changes_only_the_figures_that_it_draws(name: str, drawn: set[str], library: Library) -> None:
+    assert library.changed_by(f"bitbudget/figures/{name}.py") == drawn
 
 
 def test_a_formats_code_changes_only_the_precisions_that_use_it(library: Library) -> None:
@@ -104,7 +116,8 @@ def test_a_script_changes_its_own_rule(library: Library) -> None:
 
 
 def test_a_reader_changes_only_what_reads_the_data_set(library: Library) -> None:
-    assert library.changed_by("bitbudget/datasets/demo_scenes.py") == {"fetch_dataset", "select_subset"}
+    reads = {"fetch_dataset", "select_subset", "select_shots"}
+    assert library.changed_by("bitbudget/datasets/demo_scenes.py") == reads
     assert library.changed_by("bitbudget/datasets/nocaps.py") == set()
 
 
@@ -140,7 +153,7 @@ def test_a_new_import_is_followed(library: Library) -> None:
     (library.folder / "bitbudget/new.py").write_text("")
     library.edit("bitbudget/images.py", "\n\ndef late():\n    from bitbudget import new\n    return new\n")
     assert "bitbudget/new.py" in names_of(dependencies.files_of("resize_images"))
-    assert library.changed_by("bitbudget/new.py") == {"resize_images"}
+    assert library.changed_by("bitbudget/new.py") == {"resize_images", "make_spot_check"}
 
 
 def test_every_registered_module_is_a_file() -> None:

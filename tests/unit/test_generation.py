@@ -118,6 +118,62 @@ def test_prompts_are_padded_on_the_left_and_begin_once(snapshots, name):
     assert not ids.is_floating_point()
 
 
+def examples(count):
+    """Worked examples whose pictures differ from those of any question here."""
+    return [generation.Example(picture(50 + k), f"What is number {k}?", "abc"[k % 3]) for k in range(count)]
+
+
+@pytest.mark.parametrize("name", tiny.MAKERS)
+def test_few_shot_prompts_carry_the_examples_pictures_before_the_question(snapshots, name):
+    family = tiny.MAKERS[name][1]
+    processor = generation.load_processor(snapshots[name])
+    shots = examples(4)
+    few = generation.prepare(processor, family, [[picture(0)]], ["Hm?"], "cpu", torch.float32, shots)
+    texts = [processor.apply_chat_template(family.conversation(1, "Hm?", [(s.asked, s.answer) for s in shots]))]
+    words = processor.batch_decode(few["input_ids"], skip_special_tokens=True)[0]
+    places = [words.index(f"number {k}") for k in range(4)]
+    assert places == sorted(places) and words.index("Hm?") > places[-1], texts
+    alone = [
+        generation.prepare(processor, family, [[one]], ["Hm?"], "cpu", torch.float32)["pixel_values"]
+        for one in (*(shot.image for shot in shots), picture(0))
+    ]
+    # Idefics3 has the pictures of an item side by side [items, pictures, …], the others one after the other
+    shown = few["pixel_values"].flatten(0, 1) if name == "idefics3" else few["pixel_values"]
+    own = [one.flatten(0, 1) if name == "idefics3" else one for one in alone]
+    assert torch.equal(shown, torch.cat(own)), "pictures are not in the order of the conversation"
+
+
+@pytest.mark.parametrize("name", tiny.MAKERS)
+def test_few_shot_answers_are_the_same_alone_and_in_a_batch_in_float32(snapshots, name):
+    family = tiny.MAKERS[name][1]
+    model = checkpoint.load_original(snapshots[name], family, "float32")
+    processor = generation.load_processor(snapshots[name])
+    how = generation.decoding(model, processor, 6)
+    texts = ["Hm?", "What is this here?", "And?"]
+
+    def answers(numbers):
+        pictures, asked = [[picture(k)] for k in numbers], [texts[k] for k in numbers]
+        inputs = generation.prepare(processor, family, pictures, asked, "cpu", torch.float32, examples(2))
+        return generation.answer(model, processor, inputs, how)
+
+    assert answers([0, 1, 2]) == [answers([k])[0] for k in range(3)]
+
+
+def test_a_question_takes_its_place_in_the_prompt():
+    assert generation.asked({"question": "Why {x}?"}, "{question} Be short.") == "Why {x}? Be short."
+    assert generation.asked({"question": None}, "Describe the image.") == "Describe the image."
+
+
+def test_a_prompt_beyond_the_models_positions_is_one_sentence(llava):
+    model, processor = llava
+    limit = model.config.get_text_config().max_position_embeddings
+    how = generation.decoding(model, processor, 12)
+    fits = {"input_ids": torch.zeros(1, limit - 12, dtype=torch.long)}
+    generation.check_length(model, fits, how)
+    with pytest.raises(UserError, match=f"are more than the {limit} positions that the model knows; ask for fewer"):
+        generation.check_length(model, {"input_ids": torch.zeros(1, limit - 11, dtype=torch.long)}, how)
+
+
 class Scripted:
     """A model that writes these rows of tokens after any prompt."""
 

@@ -64,6 +64,16 @@ def test_a_changed_key_changes_the_rules_that_depend_on_it(keys: dict, rules: se
     assert {rule for rule in before if before[rule] != after[rule]} == rules
 
 
+def test_examples_belong_to_the_study_and_its_few_shot_conditions_only(config: ConfigFolder) -> None:
+    keys = {"track": "vqa", "dataset": {"name": "demo-questions", "subset": 8}, "conditions": ["zero-shot", "4-shot"]}
+    study = config.resolved(**keys)
+    told = plan.shots(study, "4-shot")
+    assert (told["number"], told["split"], told["condition"]) == (4, "train", "4-shot")
+    cells = [plan.prediction(study, *CELL[:2], condition) for condition in ("zero-shot", "4-shot")]
+    assert [cell["shots"] for cell in cells] == [0, 4]
+    assert plan.prediction(config.resolved(**keys | {"conditions": ["zero-shot"]}), *CELL) == cells[0]
+
+
 def test_every_part_is_json_and_names_its_job(config: ConfigFolder) -> None:
     found = parts(config.resolved(precisions=["float16", "nf4-language"]))
     named = json.loads(found["predict"])

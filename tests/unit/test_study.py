@@ -257,3 +257,47 @@ def test_the_summary_names_the_score_without_looking(config: ConfigFolder) -> No
 
 def test_a_study_without_results_has_no_summary(config: ConfigFolder) -> None:
     assert summary_lines({"mine": config.resolved()}) == []
+
+
+VQA: dict[str, Any] = {"track": "vqa", "dataset": {"name": "demo-questions"}, "prompt": None}
+
+
+def test_a_track_brings_its_prompt_its_metric_and_its_spot_check(config: ConfigFolder) -> None:
+    captioning, asked = config.resolved(prompt=None), config.resolved(**VQA)
+    assert captioning["prompt"] == "Describe the image in one sentence."
+    assert asked["prompt"] == "{question}\nAnswer the question using a single word or phrase."
+    assert (captioning["primary"], asked["primary"]) == ("CIDEr", "vqa_accuracy")
+    assert (captioning["spot_check"], asked["spot_check"]) == (0, 25)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "primary"), [("docvqa", "anls"), ("chartqa", "relaxed_accuracy"), ("vizwiz-vqa", "vqa_accuracy")]
+)
+def test_a_data_set_may_bring_a_metric_of_its_own(dataset: str, primary: str, config: ConfigFolder) -> None:
+    assert config.resolved(**VQA | {"dataset": {"name": dataset}})["primary"] == primary
+
+
+def test_a_prompt_holds_the_question_where_there_is_one_and_only_there(config: ConfigFolder) -> None:
+    said = config.refusal(**VQA | {"prompt": "Answer in a word."})
+    assert said == f"{MINE}: `prompt` does not contain {{question}}, so the model would never see the question; add it."
+    assert "remove it" in config.refusal(prompt="{question} Describe the image.")
+
+
+def test_examples_come_from_the_data_sets_training_split_or_the_one_named(config: ConfigFolder) -> None:
+    few = VQA | {"conditions": ["zero-shot", "4-shot"]}
+    named = {"name": "demo-questions", "shots_split": "val"}
+    assert config.resolved(**VQA)["dataset"]["shots_split"] is None
+    assert config.resolved(**few)["dataset"]["shots_split"] == "train"
+    assert config.resolved(**few | {"dataset": named})["dataset"]["shots_split"] == "val"
+    assert "remove it" in config.refusal(**VQA | {"dataset": named})
+    wrong = {"name": "demo-questions", "shots_split": "tran"}
+    assert "has no split 'tran' to take examples from" in config.refusal(**few | {"dataset": wrong})
+
+
+@pytest.mark.parametrize("condition", ["0-shot", "04-shot", "few-shot", "-1-shot", "4-shots"])
+def test_a_condition_that_is_none_is_refused(condition: str, config: ConfigFolder) -> None:
+    assert f"has no condition {condition!r}" in config.refusal(**VQA | {"conditions": [condition]})
+
+
+def test_captioning_has_no_few_shot_condition(config: ConfigFolder) -> None:
+    assert "track captioning has no condition '4-shot'" in config.refusal(conditions=["4-shot"])

@@ -28,7 +28,7 @@ def main(script: str) -> None:
     if os.environ.get("STUB_FAIL") == name:
         sys.exit(f"error: {name} was told to fail.")
     outputs = [option for option in options if option.startswith("--out")]
-    if name == "predict":
+    if name in ("predict", "select_shots"):
         outputs.append("--record")
     for option in outputs:
         _write(name, option, options[option], options)
@@ -54,15 +54,19 @@ def _write(name: str, option: str, path: str, options: dict[str, str]) -> None:
         for figure in (*FIGURES, *(f"quality_vs_{cost}" for cost in FIGURES[1:])):
             for form in ("svg", "png"):
                 _text(f"{path}/{figure}.{form}", figure)
+    elif name == "plot_breakdown":
+        for form in ("svg", "png"):
+            _text(f"{path}/quality_by_type.{form}", name)
     elif option == "--out-dir" or (option == "--out" and name in ("fetch_dataset", "fetch_model", "quantize_model")):
         Path(path).mkdir(parents=True, exist_ok=True)
         _text(f"{path}/made", name)
     elif name == "summarize_study":
-        head = "model,condition,precision,CIDEr,size_on_disk_MB,latency_median_s\n"
         spec = json.loads(options["--spec"])
+        head = f"model,condition,precision,{spec['primary']},size_on_disk_MB,latency_median_s\n"
         _text(path, head + "".join(f"demo-vlm,zero-shot,{precision},1,2,3\n" for precision in spec["precisions"]))
     elif name == "score_blind":
-        _text(path, json.dumps({"metrics": {"CIDEr": {"value": 0.1}}}))
+        primary = json.loads(options["--spec"])["primary"]
+        _text(path, json.dumps({"metrics": {primary: {"value": 0.1}}}))
     else:
         _text(path, name)
 

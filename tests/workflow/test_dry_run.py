@@ -61,8 +61,10 @@ def test_a_dry_run_of_every_study(study: str, bare: BareCheckout) -> None:
     done = bare.snakemake("-n", "--config", f"study={study}")
     assert done.returncode == 0, done.stderr
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
-    cells = len(STUDIES[study]["models"]) * len(STUDIES[study].get("precisions", range(4)))
-    assert {counts[rule] for rule in ("quantize_model", "predict", "score", "measure_efficiency")} == {str(cells)}
+    checkpoints = len(STUDIES[study]["models"]) * len(STUDIES[study].get("precisions", range(4)))
+    cells = checkpoints * len(STUDIES[study].get("conditions", ["zero-shot"]))
+    assert {counts[rule] for rule in ("quantize_model", "audit_checkpoint")} == {str(checkpoints)}
+    assert {counts[rule] for rule in ("predict", "score", "measure_efficiency")} == {str(cells)}
 
 
 @pytest.mark.parametrize("study", sorted(REFUSED))

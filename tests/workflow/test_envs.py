@@ -29,6 +29,7 @@ SCORING = {"jsonschema", "referencing", "pycocoevalcap"}
 KINDS_OF_RULE = {
     "fetch_dataset": ("dataset",),
     "select_subset": ("dataset",),
+    "select_shots": ("dataset",),
     "fetch_model": ("family",),
     "quantize_model": ("family", "format"),
     "audit_checkpoint": ("family", "format"),
@@ -38,6 +39,7 @@ KINDS_OF_RULE = {
     "score_blind": ("track",),
     "summarize_study": ("track",),
     "plot_figures": ("track",),
+    "plot_breakdown": ("track",),
 }
 
 
@@ -175,7 +177,7 @@ def test_the_env_is_complete(env: str) -> None:
     assert set(missing) <= (SCORING if env in ONLY_WHEN_SCORING else set()), missing
 
 
-@pytest.mark.parametrize("script", ["summarize_study", "plot_figures"])
+@pytest.mark.parametrize("script", ["summarize_study", "plot_figures", "plot_breakdown"])
 def test_the_report_does_without_what_only_scoring_needs(script: str) -> None:
     blocked = "".join(f"sys.modules[{name!r}] = None; " for name in sorted(SCORING))
     code = f"import sys; {blocked}import {script}; from bitbudget.tracks import captioning; captioning.METRICS"

@@ -255,3 +255,42 @@ def test_a_report_can_be_made(run: Checkout) -> None:
     done = run.snakemake("--report", "report.html")
     assert done.returncode == 0, done.stderr
     assert (run.folder / "report.html").stat().st_size > 10_000
+
+
+QUESTIONS = {
+    "track": "vqa", "dataset": {"name": "demo-questions", "subset": 4}, "precisions": ["float16", "int8-language"],
+    "prompt": "{question} Be short.",
+}  # fmt: skip
+
+
+def test_another_number_of_examples_adds_its_own_jobs_only(fresh: Checkout) -> None:
+    fresh.write_study("tiny", **QUESTIONS)
+    first = fresh.run()
+    assert "select_shots" not in rules_of(first)
+    fresh.write_study("tiny", **QUESTIONS, conditions=["zero-shot", "2-shot"])
+    jobs = fresh.run()
+    examples = "results/tiny/shots/2-shot"
+    assert ("select_shots", f"{examples}/shots.jsonl") in jobs
+    assert ("fetch_images", f"{examples}/image_sources.json") in jobs
+    assert ("resize_images", f"{examples}/images") in jobs
+    of_cells = [(rule, wrote) for rule, wrote in jobs if wrote.startswith(CELL)]
+    assert {rule for rule, _ in of_cells} == {"predict", "measure_efficiency", "score"}
+    assert all("/2-shot/" in wrote for _, wrote in of_cells)
+
+
+def test_ratings_are_read_once_they_are_there_and_are_left_alone(fresh: Checkout) -> None:
+    fresh.write_study("tiny", **QUESTIONS)
+    assert {"make_spot_check", "plot_breakdown"} <= rules_of(fresh.run())
+    done = fresh.snakemake("--cores", "1", "results/tiny/human.json")
+    assert done.returncode == 1
+    assert "there are no ratings in ratings/tiny/ yet: open results/tiny/spot_check.html in a browser" in done.stderr
+    first, second = fresh.folder / "ratings/tiny/tiny.anna.json", fresh.folder / "ratings/tiny/tiny.ben (1).json"
+    first.parent.mkdir(parents=True)
+    after = {"read_ratings", "summarize_study", "plot_figures", "plot_breakdown"}
+    for path in (first, second):
+        path.write_text("rated")
+        assert rules_of(fresh.run()) == after
+    assert fresh.run() == []
+    second.unlink()
+    assert rules_of(fresh.run()) == after
+    assert first.read_text() == "rated"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from bitbudget import cli, files, records, registry
+from bitbudget import cli, files, inputs, records, registry
 
 log = logging.getLogger("bitbudget")
 
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, required=True, help="images.json")
+    inputs.add_shots_arguments(parser)
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
     parser.add_argument("--out", type=Path, required=True, help="measurements.json")
     args = parser.parse_args()
@@ -57,7 +58,6 @@ def _measured(args, spec: dict, audit: dict) -> tuple[dict, dict]:
 
     from bitbudget import checkpoint, generation
     from bitbudget.devices import choose_device
-    from bitbudget.inputs import usable_items
     from bitbudget.measuring import efficiency, energy
     from bitbudget.measuring.phases import PhaseTimer
     from bitbudget.quiet import quiet_libraries
@@ -68,7 +68,8 @@ def _measured(args, spec: dict, audit: dict) -> tuple[dict, dict]:
     family = registry.module_of("family", spec["family"])
     made = checkpoint.manifest(args.checkpoint)
     plan = spec["measure"]
-    items = usable_items(args.items, args.images)[: plan["items"]]
+    items = inputs.usable_items(args.items, args.images)[: plan["items"]]
+    shots = inputs.usable_shots(args.shots, args.shot_images, spec["shots"])
     model = checkpoint.load(args.checkpoint, family, device)
     processor = generation.load_processor(args.checkpoint)
     how = generation.decoding(model, processor, plan["new_tokens"], plan["new_tokens"], spec["num_beams"])
@@ -76,11 +77,12 @@ def _measured(args, spec: dict, audit: dict) -> tuple[dict, dict]:
 
     def prepare(numbers: list[int]):
         chosen = [items[k] for k in numbers]
-        return generation.prepare_items(processor, family, chosen, spec["prompt"], device, dtype)
+        return generation.prepare_items(processor, family, chosen, spec["prompt"], device, dtype, shots)
 
     @torch.inference_mode()
-    def generate(inputs) -> None:
-        model.generate(**inputs, generation_config=how)
+    def generate(prompts) -> None:
+        generation.check_length(model, prompts, how)
+        model.generate(**prompts, generation_config=how)
 
     timer = PhaseTimer(model, family.VISION_MODULES, device)
     subject = efficiency.Efficiency(timer, prepare, generate, len(items), plan, device)

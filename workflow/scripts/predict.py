@@ -6,7 +6,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from bitbudget import cli, files, records, registry
+from bitbudget import cli, files, inputs, records, registry
 
 log = logging.getLogger("bitbudget")
 
@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, required=True, help="images.json")
+    inputs.add_shots_arguments(parser)
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
     parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards")
     parser.add_argument("--code", default="", help="digest of the code, so that shards of other code are not reused")
@@ -29,7 +30,6 @@ def main() -> None:
 
     from bitbudget import checkpoint, generation, prediction
     from bitbudget.devices import choose_device
-    from bitbudget.inputs import usable_items
     from bitbudget.quiet import quiet_libraries
 
     quiet_libraries()
@@ -38,12 +38,13 @@ def main() -> None:
     device = choose_device(spec["device"])
     made = checkpoint.manifest(args.checkpoint)
     subset = files.read_json(args.subset)
-    items = usable_items(args.items, args.images)
+    items = inputs.usable_items(args.items, args.images)
+    shots = inputs.usable_shots(args.shots, args.shot_images, spec["shots"])
     asked = {key: spec[key] for key in ("condition", "prompt", "generation")}
-    images = files.sha256_of(args.images)
+    images = [files.sha256_of(path) for path in (args.images, args.shot_images) if path]
     sizes = {key: spec[key] for key in ("batch_size", "shard_size")}
     # the batch size and the device, too, change answers
-    given = {"checkpoint": made["checkpoint_hash"], "items": items, "images": images, "device": device}
+    given = {"checkpoint": made["checkpoint_hash"], "items": items, "shots": shots, "images": images, "device": device}
     given |= {"code": args.code, "packages": records.packages()}
     key = files.hash_of(asked | given | sizes)
 
@@ -55,8 +56,9 @@ def main() -> None:
     dtype = getattr(torch, made["dtype"])
 
     def ask(batch: list[dict]) -> list[generation.Answer]:
-        inputs = generation.prepare_items(processor, family, batch, spec["prompt"], device, dtype)
-        return generation.answer(model, processor, inputs, how)
+        prompts = generation.prepare_items(processor, family, batch, spec["prompt"], device, dtype, shots)
+        generation.check_length(model, prompts, how)
+        return generation.answer(model, processor, prompts, how)
 
     rows = prediction.predict(items, ask, **sizes, folder=args.shards / key[:16])
     files.write_jsonl(args.out, rows)
@@ -64,6 +66,7 @@ def main() -> None:
     body = asked | {
         "checkpoint_hash": made["checkpoint_hash"],
         "subset_hash": subset["subset_hash"],
+        "shots": [shot["id"] for shot in shots],
         "batch_size": spec["batch_size"],
         "device": device,
         "threads": torch.get_num_threads(),

@@ -8,6 +8,7 @@ from bitbudget import cli, files, records
 from bitbudget.errors import UserError
 from bitbudget.images import prepare_images
 
+SKIP = "set `on_corrupt: skip` under `images` in the study"
 NAMED = 5  # at most so many unreadable images are named in the error
 
 
@@ -19,7 +20,7 @@ def main() -> None:
         "--spec",
         type=cli.json_argument,
         required=True,
-        help='JSON: {"max_side": pixels, "on_corrupt": "fail" or "skip"}',
+        help='JSON: {"max_side": pixels, "on_corrupt": "fail" or "skip", "remedy": what to do about a broken image}',
     )
     parser.add_argument("--threads", type=int, default=None, help="processes; none: as many as OMP_NUM_THREADS says")
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the images, inside the study's folder")
@@ -34,7 +35,7 @@ def main() -> None:
         raise UserError(
             f"{len(unreadable)} of {len(sources)} images cannot be read: {names}{more} "
             f"(of the first: {next(iter(unreadable.values())).rstrip('.')}); "
-            "replace them, or set `on_corrupt: skip` under `images` in the study."
+            f"replace them, or {args.spec.get('remedy', SKIP)}."
         )
     if not done:
         raise UserError(f"none of the {len(sources)} images can be read; {next(iter(unreadable.values()))}")

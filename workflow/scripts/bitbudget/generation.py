@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from bitbudget.errors import UserError
+from bitbudget.shots import answer_of
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,15 @@ class Answer:
     prompt_tokens: int
     new_tokens: int
     finish: str  # "stop" at an end-of-sequence token, "length" where the limit came first
+
+
+@dataclass(frozen=True)
+class Example:
+    """A worked example that a prompt shows: its image, what was asked of it, and the answer."""
+
+    image: Image.Image
+    asked: str
+    answer: str
 
 
 def load_processor(folder: Path) -> Any:
@@ -80,18 +90,22 @@ def prepare(
     texts: Sequence[str],
     device: str,
     dtype: torch.dtype,
+    examples: Sequence[Example] = (),
 ) -> Any:
     """Model inputs of one batch: for each item its images and what is asked, through the chat template, left-padded.
 
-    Float inputs (pixels) come in the model's dtype, the others as they are.
+    The same worked examples stand before each item. Float inputs (pixels) come in the model's dtype, the others as they
+    are.
     """
+    shots = [(example.asked, example.answer) for example in examples]
     prompts = [
-        processor.apply_chat_template(family.conversation(len(shown), text), add_generation_prompt=True)
+        processor.apply_chat_template(family.conversation(len(shown), text, shots), add_generation_prompt=True)
         for shown, text in zip(images, texts, strict=True)
     ]
+    before = [example.image for example in examples]
     start = processor.tokenizer.bos_token
     inputs = processor(
-        images=[list(shown) for shown in images],
+        images=[[*before, *shown] for shown in images],
         text=prompts,
         padding=True,
         return_tensors="pt",
@@ -108,11 +122,31 @@ def prepare_items(
     prompt: str,
     device: str,
     dtype: torch.dtype,
+    shots: Sequence[dict[str, Any]] = (),
 ) -> Any:
-    """Model inputs of these items (`inputs.usable_items`): each one's images with its question, or else the prompt."""
+    """Model inputs of these items, after the same `shots` each: both are rows of `inputs.usable_items`."""
     images = [[open_image(Path(path)) for path in item["images"]] for item in items]
-    texts = [item["question"] or prompt for item in items]
-    return prepare(processor, family, images, texts, device, dtype)
+    examples = [
+        Example(open_image(Path(shot["images"][0])), asked(shot, prompt), answer_of(shot["references"]))
+        for shot in shots
+    ]
+    return prepare(processor, family, images, [asked(item, prompt) for item in items], device, dtype, examples)
+
+
+def asked(item: dict[str, Any], prompt: str) -> str:
+    """What is asked of an item: the prompt, in which the item's question, if it has one, takes its place."""
+    return prompt if item["question"] is None else prompt.replace("{question}", item["question"])
+
+
+def check_length(model: Any, inputs: Any, how: Any) -> None:
+    """Raise `UserError` where prompt and answer together are longer than the positions that the model knows."""
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    length = inputs["input_ids"].shape[1]
+    if limit is not None and length + how.max_new_tokens > limit:
+        raise UserError(
+            f"a prompt of {length} tokens and {how.max_new_tokens} new ones are more than the {limit} positions that "
+            "the model knows; ask for fewer shots, or set a smaller `images.max_side`."
+        )
 
 
 def decoding(model: Any, processor: Any, max_new_tokens: int, min_new_tokens: int = 0, num_beams: int = 1) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,23 @@ def usable_items(items: Path, images: Path) -> list[dict[str, Any]]:
             raise UserError(f"{images} has no image {missing} of item {item['id']}: delete it and make it again.")
         usable.append({**item, "images": [str(images.parent / prepared[i]["file"]) for i in ids]})
     return usable
+
+
+def add_shots_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of a script that prompts a model: where a few-shot condition's examples are."""
+    parser.add_argument("--shots", type=Path, help="shots.jsonl, for a few-shot condition")
+    parser.add_argument("--shot-images", type=Path, help="images.json of the examples")
+
+
+def usable_shots(items: Path | None, images: Path | None, number: int) -> list[dict[str, Any]]:
+    """The examples of a few-shot condition in the form of `usable_items`; none for `number` 0.
+
+    Raises `UserError` where the files do not hold `number` examples.
+    """
+    found = usable_items(items, images) if items and images else []
+    if len(found) != number:
+        raise UserError(
+            f"{number} examples are to stand before each item, and {items or 'no file'} has {len(found)}; "
+            "make it again with select_shots."
+        )
+    return found

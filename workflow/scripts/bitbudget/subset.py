@@ -10,7 +10,7 @@ from typing import Any
 from bitbudget.errors import UserError
 
 
-def choose(ids: Iterable[str], n: int | None, seed: int) -> list[str]:
+def choose(ids: Iterable[str], n: int | None, seed: int | str) -> list[str]:
     """`n` of the ids (all where `n` is None), in the order of their rank under this seed.
 
     An id's rank is the SHA-256 of seed and id, so it depends on no other id: the choice is the same for every order of

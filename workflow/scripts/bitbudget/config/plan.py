@@ -13,6 +13,7 @@ from bitbudget import registry
 from bitbudget.config.precision import float_format
 from bitbudget.config.validate import suggest
 from bitbudget.errors import UserError
+from bitbudget.shots import number_of
 
 # Every figure of a study; a figure whose metric could not be measured says so.
 FIGURES = (
@@ -26,6 +27,7 @@ FIGURES = (
     "quality_vs_memory",
     "quality_vs_energy",
 )
+
 
 Studies = dict[str, dict[str, Any]]
 
@@ -84,6 +86,18 @@ def image_resizing(study: dict[str, Any]) -> dict[str, Any]:
     return {key: study["images"][key] for key in ("max_side", "on_corrupt")}
 
 
+def shots(study: dict[str, Any], condition: str) -> dict[str, Any]:
+    """For select_shots."""
+    data = study["dataset"]
+    source = {"dataset": data["name"], "kind": data["kind"], "options": data["options"], "split": data["shots_split"]}
+    return {**_identity(study, condition=condition), **source, "number": number_of(condition)}
+
+
+def shot_image_resizing(study: dict[str, Any], condition: str) -> dict[str, Any]:
+    """For resize_shot_images: an example without its image is none."""
+    return {"max_side": study["images"]["max_side"], "on_corrupt": "fail", "remedy": "draw others by another `seed`"}
+
+
 def model(studies: Studies, name: str) -> dict[str, Any]:
     """For fetch_model: the entry of config/models.yaml."""
     return next(s["models"][name] for s in studies.values() if name in s["models"])
@@ -133,6 +147,7 @@ def prediction(study: dict[str, Any], model: str, precision: str, condition: str
     return {
         **_identity(study, model=model, precision=precision, condition=condition),
         "family": study["models"][model]["family"],
+        "shots": number_of(condition),
         **{key: study[key] for key in keys},
     }
 
@@ -144,13 +159,14 @@ def measurement(study: dict[str, Any], model: str, precision: str, condition: st
         "family": study["models"][model]["family"],
         "simulated": simulated(study, model, precision),
         "num_beams": study["generation"]["num_beams"],
+        "shots": number_of(condition),
         **{key: study[key] for key in ("prompt", "measure", "carbon", "device")},
     }
 
 
 def scoring(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
     """For score."""
-    return {"track": study["track"], "seed": study["seed"]}
+    return {"track": study["track"], "primary": study["primary"], "seed": study["seed"]}
 
 
 def uses_paraphrases(study: dict[str, Any]) -> bool:
@@ -160,13 +176,31 @@ def uses_paraphrases(study: dict[str, Any]) -> bool:
 
 def blind_scoring(study: dict[str, Any]) -> dict[str, Any]:
     """For score_blind."""
-    return {**_identity(study), "track": study["track"]}
+    return {**_identity(study), "track": study["track"], "primary": study["primary"]}
+
+
+def spot_check(study: dict[str, Any]) -> dict[str, Any]:
+    """For make_spot_check and read_ratings: how many items, what was asked, and the metric to hold against people.
+
+    `primary_range` is the metric's lowest and highest value for one answer, from wrong to right; None for a metric
+    that does not say whether a single answer is right.
+    """
+    about = registry.module_of("track", study["track"]).METRICS[study["primary"]]
+    asked = {"items": study["spot_check"], "prompt": study["prompt"]}
+    return {**_identity(study), **asked, "primary": study["primary"], "primary_range": about.get("range")}
+
+
+def track_figures(study: dict[str, Any]) -> tuple[str, ...]:
+    """Figures that the study's track has beside `FIGURES`."""
+    return registry.module_of("track", study["track"]).FIGURES
 
 
 def overview(study: dict[str, Any]) -> dict[str, Any]:
     """For summarize_study and plot_figures: what there is, in the study's order."""
     return {
         "track": study["track"],
+        "primary": study["primary"],
+        "spot_check": study["spot_check"],
         "models": list(study["models"]),
         "precisions": study["precisions"],
         "conditions": study["conditions"],

@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bitbudget import shots
 from bitbudget.config.precision import resolve_precision
 from bitbudget.config.validate import check, read_yaml, schema, suggest, with_defaults
 from bitbudget.errors import UserError
 from bitbudget.registry import DATASETS, FAMILIES, TRACKS, module_of
 
 # Names that would collide with the study's own files (DESIGN, path grammar).
-RESERVED = {"images", "figures", "checkpoint"}
+RESERVED = {"images", "figures", "shots", "checkpoint"}
 
 Resolved = dict[str, Any]
 
@@ -62,6 +63,9 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
             f"{path}: `accept_licences` names {stray!r}, which is no model of this study; remove it, or correct it."
         )
     _conditions(study, track.CONDITIONS, str(path))
+    study["prompt"] = _prompt(study.get("prompt", track.PROMPT), track, str(path))
+    study["primary"] = getattr(module_of("dataset", study["dataset"]["kind"]), "PRIMARY", track.PRIMARY)
+    study["spot_check"] = study.get("spot_check", getattr(track, "SPOT_CHECK", 0))
     study["precisions"] = study.get("precisions", list(track.DEFAULT_PRECISIONS))
     study["baseline"] = study.get("baseline", study["precisions"][0])
     if study["baseline"] not in study["precisions"]:
@@ -120,14 +124,45 @@ def _dataset(study: Resolved, datasets: dict[str, Any], where: str) -> dict[str,
         raise UserError(
             f"{where}: data set {wanted['name']!r} has no split {split!r}; choose one of {', '.join(reader.SPLITS)}."
         )
+    shots_split = _shots_split(study, reader, split, where)
     return {
         "name": wanted["name"],
         "kind": kind,
         "options": with_defaults(options, rules),
         "licence": (entry or {}).get("licence", ""),
         "split": split,
+        "shots_split": shots_split,
         "subset": wanted["subset"],
     }
+
+
+def _shots_split(study: Resolved, reader: Any, split: str, where: str) -> str | None:
+    """Where the examples of few-shot conditions come from: None where the study has no such condition."""
+    wanted = study["dataset"].get("shots_split")
+    if not any(shots.number_of(condition) for condition in study["conditions"]):
+        if wanted is not None:
+            raise UserError(
+                f"{where}: `shots_split` is for few-shot conditions, and the study has none; add one, or remove it."
+            )
+        return None
+    if wanted and reader.SPLITS and wanted not in reader.SPLITS:
+        raise UserError(
+            f"{where}: data set {study['dataset']['name']!r} has no split {wanted!r} to take examples from; "
+            f"choose one of {', '.join(reader.SPLITS)}."
+        )
+    return wanted or getattr(reader, "SHOTS_SPLIT", None) or split
+
+
+def _prompt(prompt: str, track: Any, where: str) -> str:
+    """The prompt, which must hold the item's question where the track has questions, and must not elsewhere."""
+    place = "{question}"
+    if place in track.PROMPT and place not in prompt:
+        raise UserError(
+            f"{where}: `prompt` does not contain {place}, so the model would never see the question; add it."
+        )
+    if place in prompt and place not in track.PROMPT:
+        raise UserError(f"{where}: `prompt` contains {place}, but items of this track have no question; remove it.")
+    return prompt
 
 
 def _ids_file(name: str, where: str) -> None:
