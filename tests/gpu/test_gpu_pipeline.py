@@ -51,6 +51,21 @@ def test_measuring_reads_the_gpu(finished, precision):
     assert record["provenance"]["hardware"]["gpus"]
 
 
+def test_questions_with_examples_are_answered_on_the_gpu(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path)
+    study = yaml.safe_load((ROOT / "config/studies/demo-vqa.yaml").read_text())
+    study |= {"study": "asked", "device": "cuda", "precisions": ["bfloat16", "int8-language"]}
+    study["dataset"]["subset"] = 64
+    write_study(checkout, study)
+    run = snakemake(checkout, "--cores", "4", "--config", "study=asked", timeout=900)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
+    floor = json.loads((checkout / "results/asked/blind.json").read_text())["metrics"]["vqa_accuracy"]["value"]
+    with (checkout / "results/asked/summary.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["condition"] for row in rows} == {"zero-shot", "4-shot"}
+    assert all(float(row["vqa_accuracy"]) > floor + 0.15 for row in rows)
+
+
 def test_eight_bits_keep_the_quality(finished):
     with (finished / "results/on-gpu/summary.csv").open(newline="") as file:
         table = {row["precision"]: float(row["CIDEr"]) for row in csv.DictReader(file)}

@@ -140,7 +140,7 @@ def measurements(
             name: records.absent(SIMULATED.format(precision), unit, higher_is_better=False)
             for name, unit in (
                 ("size_on_disk", "MB"), ("weights_in_memory", "MB"), ("peak_memory", "MB"), ("latency", "s"),
-                ("energy_per_item", "J"), ("carbon_per_item", "g CO2e"), ("throughput_1", "images/s"),
+                ("energy_per_item", "J"), ("carbon_per_item", "g CO2e"), ("throughput_1", "items/s"),
             )
         }  # fmt: skip
         body = {"metrics": gone, "circumstances": {}, "provenance": PROVENANCE}
@@ -165,8 +165,8 @@ def measurements(
         "peak_memory": cost(210 + 16.0 * bits, "MB", kind=memory),
         "latency_cold": cost(0.9, "s"),
         "decode_per_token": cost(0.25 * slow / 32, "s"),
-        "throughput_1": records.metric(1 / total, "images/s", higher_is_better=True, n=32),
-        "throughput_8": records.metric(4 / total, "images/s", higher_is_better=True, n=32),
+        "throughput_1": records.metric(1 / total, "items/s", higher_is_better=True, n=32),
+        "throughput_8": records.metric(4 / total, "items/s", higher_is_better=True, n=32),
         "energy_per_item": cost(
             9.0 * slow,
             "J",

@@ -17,7 +17,7 @@ from bitbudget.records import _validator
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 NAMES = ["quantize_model", "audit_checkpoint", "predict", "measure_efficiency"]
 IDENTITY = {"study": "test", "model": "tiny", "precision": "int8-language", "seed": 53, "family": "llava"}
-PROMPT = {"condition": "zero-shot", "prompt": "Describe the image.", "device": "cpu"}
+PROMPT = {"condition": "zero-shot", "prompt": "Describe the image.", "shots": 0, "device": "cpu"}
 QUANTIZE = IDENTITY | {
     "assignment": tiny.assignment(tiny.LLAVA, "bfloat16", language="bnb-int8"),
     "dtype": "bfloat16",
@@ -124,6 +124,26 @@ def test_predictions_are_answers_to_every_usable_item_and_shards_are_cleared_awa
     assert "predict: 100%" in done.stderr
 
 
+def test_examples_stand_before_every_item_and_must_be_there(study, quantized):
+    """Two examples whose pictures are those of two items: only the script that chooses them forbids that."""
+    items = files.read_jsonl(study / "items.jsonl")
+    files.write_jsonl(study / "shots.jsonl", [item | {"references": ["b", "a", "b"]} for item in items[:2]])
+    shots = {"shots": study / "shots.jsonl", "shot_images": study / "images.json"}
+    spec = PREDICT | {"condition": "2-shot", "shots": 2}
+    paths = data_of(study) | {"out": study / "few.jsonl", "record": study / "few.json"}
+    paths |= {"checkpoint": quantized}
+    run("predict", **paths, **shots, spec=spec, shards=study / "few_shards")
+    record = record_of(study / "few.json", "predictions")
+    assert record["shots"] == ["item0", "item1"]
+    zero = study / "zero.jsonl"
+    run("predict", **paths | {"out": zero}, spec=PREDICT, shards=study / "zero_shards")
+    for few, none in zip(files.read_jsonl(study / "few.jsonl"), files.read_jsonl(zero), strict=True):
+        assert few["prompt_tokens"] > 2 * none["prompt_tokens"]
+    wrong = run("predict", **paths, **shots, spec=spec | {"shots": 3}, shards=study / "few_shards", fails=True)
+    last = wrong.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: 3 examples are to stand before each item") and last.endswith("select_shots.")
+
+
 def test_measurements_are_complete_or_say_why_not(study, quantized, audited):
     paths = data_of(study) | {"audit": audited[1], "out": study / "measurements.json"}
     run("measure_efficiency", checkpoint=quantized, spec=MEASURE, **paths)
@@ -132,7 +152,7 @@ def test_measurements_are_complete_or_say_why_not(study, quantized, audited):
     for name in ("latency", "latency_cold", "latency_vision", "latency_prefill", "latency_decode", "decode_per_token"):
         assert found[name]["value"] > 0
     for name in ("throughput_1", "throughput_2"):
-        assert (found[name]["unit"], found[name]["n"]) == ("images/s", 2)
+        assert (found[name]["unit"], found[name]["n"]) == ("items/s", 2)
     for name in ("energy_per_item", "energy_per_item_2", "carbon_per_item"):
         assert found[name].get("value", 1) > 0
         assert "value" in found[name] or len(found[name]["absent"]) > 20

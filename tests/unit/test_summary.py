@@ -41,7 +41,7 @@ def test_values_carry_their_units(records):
     assert (row["device"], row["threads"], row["hardware"]) == ("cpu", 2, "Abacus 9")
     assert row["latency_p95_s"] == metrics["latency"]["p95"]
     assert row["carbon_per_1000_items_g"] == pytest.approx(1000 * metrics["carbon_per_item"]["value"])
-    assert row["throughput_batch_8_images_per_s"] == metrics["throughput_8"]["value"]
+    assert row["throughput_batch_8_items_per_s"] == metrics["throughput_8"]["value"]
     assert row["peak_memory_kind"] == "resident set"
     assert (row["energy_source"], row["energy_how"]) == ("codecarbon", "estimated")
     assert row.isna()["simulated"]

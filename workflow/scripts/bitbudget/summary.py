@@ -199,7 +199,7 @@ def _costs(measured: Record, throughputs: Sequence[int]) -> dict[str, Any]:
         value = _part_of(metrics.get(name, {}), key)
         row[column] = None if value is None else value * factor
     for batch in throughputs:
-        row[f"throughput_batch_{batch}_images_per_s"] = metrics.get(f"{THROUGHPUT}{batch}", {}).get("value")
+        row[f"throughput_batch_{batch}_items_per_s"] = metrics.get(f"{THROUGHPUT}{batch}", {}).get("value")
     for column, (name, key) in KINDS.items():
         row[column] = metrics.get(name, {}).get(key)
     return row

@@ -128,7 +128,7 @@ def measure(subject: Efficiency, cold: float, source: energies.Source | None, no
     found = _latency(answers) | {"latency_cold": metric(cold, "s", higher_is_better=False, n=1)}
     for size in sizes:
         found[f"throughput_{size}"] = metric(
-            statistics.fmean(rates[size]), "images/s", higher_is_better=True, n=repeats, raw=rates[size],
+            statistics.fmean(rates[size]), "items/s", higher_is_better=True, n=repeats, raw=rates[size],
             ci=mean_interval(rates[size]),
         )  # fmt: skip
     return found | _energy(joules, net, idle_watts, source, no_source)
