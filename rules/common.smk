@@ -13,6 +13,7 @@ from bitbudget.config.dependencies import code_of
 from bitbudget.config.run import Lock, summary_lines
 from bitbudget.config.study import load_studies
 from bitbudget.errors import UserError
+from bitbudget.files import sha256_of
 from bitbudget.registry import DATASETS, FAMILIES, TRACKS
 from bitbudget.shots import number_of
 from bitbudget.spot_check.folder import needed_rating_files, rating_files

@@ -1,5 +1,6 @@
 # The worked examples of a few-shot condition, and their images, apart from what is evaluated: another condition makes
 # nothing again that is there.
+FEW_SHOT = any_of(c for s in STUDIES.values() for c in s["conditions"] if number_of(c))
 
 
 rule select_shots:
@@ -9,6 +10,8 @@ rule select_shots:
     output:
         shots="results/{study}/shots/{condition}/shots.jsonl",
         record="results/{study}/shots/{condition}/shots.json",
+    wildcard_constraints:
+        condition=FEW_SHOT,
     log:
         "logs/select_shots/{study}.{condition}.log",
     conda:
@@ -27,6 +30,8 @@ use rule fetch_images as fetch_shot_images with:
         dataset=lambda w: f"resources/datasets/{study_of(w)['dataset']['name']}",
     output:
         "results/{study}/shots/{condition}/image_sources.json",
+    wildcard_constraints:
+        condition=FEW_SHOT,
     log:
         "logs/fetch_shot_images/{study}.{condition}.log",
     params:
@@ -41,6 +46,8 @@ use rule resize_images as resize_shot_images with:
     output:
         images=directory("results/{study}/shots/{condition}/images"),
         record="results/{study}/shots/{condition}/images.json",
+    wildcard_constraints:
+        condition=FEW_SHOT,
     log:
         "logs/resize_shot_images/{study}.{condition}.log",
     params:

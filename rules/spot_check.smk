@@ -38,6 +38,9 @@ rule read_ratings:
         "../envs/scoring.yaml"
     params:
         code=code_of("read_ratings"),
+        # a file moved here from the downloads keeps its date, which may be older than what was made of the one before
+        # (of the wildcards alone: Snakemake does not look for a change in params that are made from the input)
+        content=lambda w: [sha256_of(Path(path)) for path in rating_files(w.study)],
         spec=part(plan.spot_check),
     shell:
         # a person's file may be named with blanks

@@ -279,7 +279,7 @@ def test_ratings_go_from_one_browser_to_another(study: SpotCheckStudy, open_page
     second.go_to("red")
     assert second.one("partly").get_attribute("aria-pressed") == "true"  # what was rated later stands
     path.unlink()
-    again = ratings.read(second.save(), "tiny-vqa", set(study.key["cards"]))
+    again = ratings.read(second.save(), "tiny-vqa", {})
     assert {one.answer: one.rating for one in again.cards.values()} == {"red": "partly", "STOP": "wrong"}
 
 
@@ -358,6 +358,11 @@ def test_when_storage_is_full_the_page_says_so_and_loses_nothing(open_page: Call
     window.press("1")
     window.press("1")
     assert "keeps nothing" in window.text("warning")
+    assert window.text("count") == "3 of 5"
+    window.one("change").click()
+    window.begin("ben")
+    window.one("change").click()
+    window.begin("anna")
     assert window.text("count") == "3 of 5"
     assert len(json.loads(window.save().read_text())["cards"]) == 3
 

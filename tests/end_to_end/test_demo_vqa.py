@@ -116,7 +116,9 @@ def test_ratings_come_back_into_the_table(checkout: Path) -> None:
     before = ratings.read_bytes()
     run = snakemake(checkout, *RUN)
     assert run.returncode == 0, run.stderr[-3000:]
-    assert set(jobs_run(run.stdout + run.stderr)) <= {"read_ratings", "summarize_study", "plot_figures", "all"}
+    assert set(jobs_run(run.stdout + run.stderr)) <= {
+        "read_ratings", "summarize_study", "plot_figures", "plot_breakdown", "all",
+    }  # fmt: skip
     row = table(checkout)["bfloat16", "zero-shot"]
     assert int(row["human_n"]) == 6
     assert 0 < float(row["human_accuracy_ci_low"]) <= float(row["human_accuracy"]) <= 1

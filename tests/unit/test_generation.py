@@ -170,7 +170,9 @@ def test_a_prompt_beyond_the_models_positions_is_one_sentence(llava):
     how = generation.decoding(model, processor, 12)
     fits = {"input_ids": torch.zeros(1, limit - 12, dtype=torch.long)}
     generation.check_length(model, fits, how)
-    with pytest.raises(UserError, match=f"are more than the {limit} positions that the model knows; ask for fewer"):
+    with pytest.raises(
+        UserError, match=f"are more than the {limit} positions that the model knows; shorten the prompt"
+    ):
         generation.check_length(model, {"input_ids": torch.zeros(1, limit - 11, dtype=torch.long)}, how)
 
 

@@ -44,7 +44,7 @@ def parts(study: dict[str, Any]) -> dict[str, str]:
     ("keys", "rules"),
     [
         ({"prompt": "What is it?"}, {"predict", "measure_efficiency"}),
-        ({"generation": {"max_new_tokens": 8}}, {"predict"}),
+        ({"generation": {"max_new_tokens": 8}}, {"predict", "measure_efficiency"}),
         ({"batch_size": 3}, {"predict"}),
         ({"shard_size": 3}, {"predict"}),
         ({"measure": {"repeats": 1}}, {"measure_efficiency"}),

@@ -291,10 +291,14 @@ def test_another_studys_file_names_the_study_and_an_item(tmp_path: Path) -> None
     assert "ratings/other/" in sentence
 
 
-def test_a_file_that_rates_nothing_of_the_page_names_an_item(tmp_path: Path) -> None:
-    sentence = refusal(tmp_path, content({("q1", "violet"): "right"}))
-    assert "no answer of the present page" in sentence
-    assert "'q1'" in sentence
+def test_ratings_of_an_earlier_subset_are_kept_and_count_nothing(study: SpotCheckStudy) -> None:
+    """One rater's old file must not stop the study for all."""
+    done = study.read(file(study.folder, content({("q1", "violet"): "right"})))
+    assert done.returncode == 0, done.stderr
+    assert "1 ratings are of answers that no model gives any more: ignored" in done.stderr
+    assert study.human["raters"][0]["n_ignored"] == 1
+    for metrics in (cell(study.human, "bfloat16")["metrics"], study.human["overall"]["metrics"]):
+        assert all("has been rated yet" in metric["absent"] for metric in metrics.values())
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_images_are_reduced_until_they_fit_and_never_enlarged(tmp_path: Path) ->
     Image.new("RGB", (50, 40), "red").save(tmp_path / "small.png")
     paths = [tmp_path / "large.png", tmp_path / "small.png"]
     large, small = (decoded(uri) for uri in pictures.data_uris(paths, budget=100_000_000))
-    assert (large.size, small.size) == ((1280, 768), (50, 40))
+    assert (large.size, small.size) == ((1500, 900), (50, 40))
     assert large.format == "JPEG"
     at_800 = sum(map(len, pictures.data_uris(paths, sides=(800,), budget=0)))
     assert decoded(pictures.data_uris(paths, sides=(1280, 800, 640), budget=at_800)[0]).size == (800, 480)

@@ -113,7 +113,7 @@ def test_an_empty_study_file_says_what_is_missing(config: ConfigFolder) -> None:
         ),
         (
             {"conditions": ["zero-shots"]},
-            "track captioning has no condition 'zero-shots'; choose among zero-shot.",
+            "track captioning has no condition 'zero-shots'; choose zero-shot.",
         ),
         (
             {"baseline": "bfloat16"},
@@ -285,18 +285,35 @@ def test_a_prompt_holds_the_question_where_there_is_one_and_only_there(config: C
 
 def test_examples_come_from_the_data_sets_training_split_or_the_one_named(config: ConfigFolder) -> None:
     few = VQA | {"conditions": ["zero-shot", "4-shot"]}
-    named = {"name": "demo-questions", "shots_split": "val"}
+    named = {"name": "demo-questions", "shots_split": "val", "subset": 9}
     assert config.resolved(**VQA)["dataset"]["shots_split"] is None
     assert config.resolved(**few)["dataset"]["shots_split"] == "train"
     assert config.resolved(**few | {"dataset": named})["dataset"]["shots_split"] == "val"
     assert "remove it" in config.refusal(**VQA | {"dataset": named})
+    everything = few | {"dataset": {"name": "docvqa"}}
+    assert "evaluates all of the split 'val', which its few-shot examples" in config.refusal(**everything)
+    assert (
+        config.resolved(**everything | {"dataset": {"name": "docvqa", "subset": 9}})["dataset"]["shots_split"] == "val"
+    )
     wrong = {"name": "demo-questions", "shots_split": "tran"}
     assert "has no split 'tran' to take examples from" in config.refusal(**few | {"dataset": wrong})
 
 
 @pytest.mark.parametrize("condition", ["0-shot", "04-shot", "few-shot", "-1-shot", "4-shots"])
 def test_a_condition_that_is_none_is_refused(condition: str, config: ConfigFolder) -> None:
-    assert f"has no condition {condition!r}" in config.refusal(**VQA | {"conditions": [condition]})
+    wanted = f"has no condition {condition!r}; choose zero-shot, or a number of examples as in 4-shot."
+    assert wanted in config.refusal(**VQA | {"conditions": [condition]})
+
+
+def test_files_of_ones_own_are_of_a_kind_that_serves_the_track(config: ConfigFolder) -> None:
+    assert "need `kind: local-vqa` and its `options`" in config.refusal(**VQA | {"dataset": {"name": "mine"}})
+    assert "need `kind: local-captions`" in config.refusal(dataset={"name": "my-own"})
+
+
+def test_measured_answers_are_as_long_as_answers_may_be(config: ConfigFolder) -> None:
+    assert config.resolved(generation={"max_new_tokens": 7})["measure"]["new_tokens"] == 7
+    assert config.resolved(generation={"max_new_tokens": 1})["measure"]["new_tokens"] == 2
+    assert config.resolved(measure={"new_tokens": 5})["measure"]["new_tokens"] == 5
 
 
 def test_captioning_has_no_few_shot_condition(config: ConfigFolder) -> None:

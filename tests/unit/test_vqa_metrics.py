@@ -57,14 +57,6 @@ def test_accuracy_is_the_mean_over_nine_of_ten_annotators(matches, accuracy):
     assert metrics.vqa_accuracy("red", references) == pytest.approx(accuracy)
 
 
-@pytest.mark.parametrize(
-    ("matches", "annotators", "accuracy"), [(1, 1, 1), (0, 1, 0), (3, 3, 1), (2, 2, 1), (1, 3, 1 / 3)]
-)
-def test_what_all_of_a_few_annotators_said_is_right(matches, annotators, accuracy):
-    """One of three: without that one none of the two others agrees (0), without another one does (1/2), twice."""
-    assert metrics.consensus(matches, annotators) == pytest.approx(accuracy)
-
-
 def test_both_sides_are_normalised_also_where_all_annotators_agree():
     assert metrics.vqa_accuracy("T-shirt.", ["t-shirt"] * 10) == 1
     assert metrics.vqa_accuracy("two", ["2"] * 10) == 1

@@ -291,6 +291,9 @@ def test_ratings_are_read_once_they_are_there_and_are_left_alone(fresh: Checkout
         path.write_text("rated")
         assert rules_of(fresh.run()) == after
     assert fresh.run() == []
+    second.write_text("rated again, and moved here with the date of a download long ago")
+    os.utime(second, (1, 1))
+    assert rules_of(fresh.run()) == after
     second.unlink()
     assert rules_of(fresh.run()) == after
     assert first.read_text() == "rated"

@@ -39,14 +39,6 @@ def values_of(path: Path, items: list[str], primary: str, value_range: tuple[flo
     return found
 
 
-def in_words(metric: dict[str, Any]) -> str:
-    """A metric for the log."""
-    if "absent" in metric:
-        return f"absent ({metric['absent']})"
-    interval = " [{:.2f}, {:.2f}]".format(*metric["ci"]) if "ci" in metric else ""
-    return f"{metric['value']:.2f}{interval}, n = {metric['n']}"
-
-
 def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--key", type=Path, required=True, help="spot_check.json")
@@ -85,10 +77,11 @@ def main() -> None:
     if any(cell["n_rated"] < cell["n_cards"] for cell in body["cells"]):
         cli.log.info("not every answer is rated: the precisions below are judged on different items.")
     for cell in body["cells"]:
-        cli.log.info("%-50s %s", " ".join(cell[n] for n in CELL), in_words(cell["metrics"]["human_accuracy"]))
-    cli.log.info("agreement with %s: %s", primary, in_words(body["overall"]["metrics"]["agreement"]))
+        cli.log.info("%-50s %s", " ".join(cell[n] for n in CELL), records.in_words(cell["metrics"]["human_accuracy"]))
+    cli.log.info("agreement with %s: %s", primary, records.in_words(body["overall"]["metrics"]["agreement"]))
     if len(given) > 1:
-        cli.log.info("raters among themselves, Cohen's kappa: %s", in_words(body["raters_agreement"]["mean_kappa"]))
+        kappa = records.in_words(body["raters_agreement"]["mean_kappa"])
+        cli.log.info("raters among themselves, Cohen's kappa: %s", kappa)
     if body["unsafe"]:
         cli.log.info("%d answers were flagged as unsafe or offensive: see %s", len(body["unsafe"]), args.out)
 

@@ -40,14 +40,6 @@ def text_by_item(path: Path, rows: list[dict[str, Any]], items: list[dict[str, A
     return texts
 
 
-def in_words(metric: dict[str, Any]) -> str:
-    """A metric for the log: its value with its interval, where it has one, or why it is absent."""
-    if "absent" in metric:
-        return f"absent: {metric['absent']}"
-    interval = "95 % CI {:.3f} to {:.3f}, ".format(*metric["ci"]) if "ci" in metric else ""
-    return f"{metric['value']:.3f} ({interval}n = {metric['n']})"
-
-
 def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--items", type=Path, required=True, help="items.jsonl of the study")
@@ -81,7 +73,7 @@ def main() -> None:
     records.write(args.out, "scores", identity, body)
     width = max(map(len, metrics))
     for name, metric in metrics.items():
-        cli.log.info("%-*s %s", width, name, in_words(metric))
+        cli.log.info("%-*s %s", width, name, records.in_words(metric))
 
 
 if __name__ == "__main__":

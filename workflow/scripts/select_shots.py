@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, files, items, records, registry, shots
+from bitbudget import cli, files, items, records, registry
 from bitbudget.datasets import check_split, with_defaults
+from bitbudget.shot_choice import choose
+from bitbudget.shots import answer_of
 
 
 def main() -> None:
@@ -25,13 +27,13 @@ def main() -> None:
     check_split(module, spec["kind"], spec["split"])
     available = module.read_items(options, args.dataset_dir, spec["split"])
     where = f"the split {spec['split']!r} of {spec['dataset']}"
-    chosen = shots.choose(available, items.read(args.items), spec["number"], spec["seed"], where)
+    chosen = choose(available, items.read(args.items), spec["number"], spec["seed"], where)
     items.write(args.out, chosen)
     identity = {key: spec[key] for key in ("study", "condition", "seed")}
     body = {key: spec[key] for key in ("dataset", "split")} | {
         "revision": files.read_json(args.dataset_dir / "dataset.json")["revision"],
         "ids": [item.id for item in chosen],
-        "answers": [shots.answer_of(item.references) for item in chosen],
+        "answers": [answer_of(item.references) for item in chosen],
     }
     records.write(args.record, "shots", identity, body)
     cli.log.info("examples: %s", ", ".join(body["ids"]))

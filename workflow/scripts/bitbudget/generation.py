@@ -145,7 +145,8 @@ def check_length(model: Any, inputs: Any, how: Any) -> None:
     if limit is not None and length + how.max_new_tokens > limit:
         raise UserError(
             f"a prompt of {length} tokens and {how.max_new_tokens} new ones are more than the {limit} positions that "
-            "the model knows; ask for fewer shots, or set a smaller `images.max_side`."
+            "the model knows; shorten the prompt or ask for fewer shots, and where the model takes images at their own "
+            "size set a smaller `images.max_side`."
         )
 
 

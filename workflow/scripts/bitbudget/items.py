@@ -18,6 +18,11 @@ from bitbudget.errors import UserError
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
+def is_address(source: str) -> bool:
+    """Whether a source is on the web."""
+    return source.startswith(("http://", "https://"))
+
+
 @dataclass(frozen=True)
 class ImageRef:
     """An image: its id, and its source.
@@ -32,7 +37,7 @@ class ImageRef:
     @property
     def is_remote(self) -> bool:
         """Whether the image has to be downloaded."""
-        return self.source.startswith(("http://", "https://"))
+        return is_address(self.source)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,14 @@ def absent(reason: str, unit: str, *, higher_is_better: bool) -> dict[str, Any]:
     return {"absent": reason, "unit": unit, "higher_is_better": higher_is_better}
 
 
+def in_words(metric: dict[str, Any]) -> str:
+    """A metric for the log: its value with its interval, where it has one, or why it is absent."""
+    if "absent" in metric:
+        return f"absent: {metric['absent']}"
+    interval = "95 % CI {:.3f} to {:.3f}, ".format(*metric["ci"]) if "ci" in metric else ""
+    return f"{metric['value']:.3f} ({interval}n = {metric['n']})"
+
+
 def write(path: Path, kind: str, identity: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     """Write a record of this kind and return it.
 

@@ -72,15 +72,9 @@ def consensus(matches: int, annotators: int) -> float:
     annotators, 1, 2, 3 and 4 matches give 0.3, 0.6, 0.9 and 1. The shorter min(matches / 3, 1), which many codes use,
     is another measure and never lower: with 3 of 10, leaving out one of the three leaves 2/3, which happens three
     times of ten, so (3 x 2/3 + 7 x 1) / 10 = 0.9 and not 1.
-
-    With fewer than four annotators no answer could ever be right by this formula. Beyond what it was made for, all the
-    others take the place of three, and of a single annotator a match counts 1.
     """
-    if annotators == 1:
-        return float(matches)
-    needed = min(3, annotators - 1)
-    without_a_match = min(max(matches - 1, 0) / needed, 1.0)
-    with_all = min(matches / needed, 1.0)
+    without_a_match = min(max(matches - 1, 0) / 3, 1.0)
+    with_all = min(matches / 3, 1.0)
     return (matches * without_a_match + (annotators - matches) * with_all) / annotators
 
 

@@ -95,7 +95,11 @@ def shots(study: dict[str, Any], condition: str) -> dict[str, Any]:
 
 def shot_image_resizing(study: dict[str, Any], condition: str) -> dict[str, Any]:
     """For resize_shot_images: an example without its image is none."""
-    return {"max_side": study["images"]["max_side"], "on_corrupt": "fail", "remedy": "draw others by another `seed`"}
+    return {
+        "max_side": study["images"]["max_side"],
+        "on_corrupt": "fail",
+        "remedy": "take the examples from another `shots_split`",
+    }
 
 
 def model(studies: Studies, name: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +52,7 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
     if study["track"] not in TRACKS:
         raise UserError(f"{path}: there is no track {study['track']!r}; {suggest(study['track'], list(TRACKS))}")
     track = module_of("track", study["track"])
+    _conditions(study, track, str(path))
     study["dataset"] = _dataset(study, datasets, str(path))
     if not isinstance(study["dataset"]["subset"], int | str):
         _ids_file(study["dataset"]["subset"]["ids"], str(path))
@@ -62,10 +62,11 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
         raise UserError(
             f"{path}: `accept_licences` names {stray!r}, which is no model of this study; remove it, or correct it."
         )
-    _conditions(study, track.CONDITIONS, str(path))
     study["prompt"] = _prompt(study.get("prompt", track.PROMPT), track, str(path))
     study["primary"] = getattr(module_of("dataset", study["dataset"]["kind"]), "PRIMARY", track.PRIMARY)
     study["spot_check"] = study.get("spot_check", getattr(track, "SPOT_CHECK", 0))
+    # the decode loop needs two tokens to tell the first from those that follow
+    study["measure"].setdefault("new_tokens", max(2, study["generation"]["max_new_tokens"]))
     study["precisions"] = study.get("precisions", list(track.DEFAULT_PRECISIONS))
     study["baseline"] = study.get("baseline", study["precisions"][0])
     if study["baseline"] not in study["precisions"]:
@@ -91,8 +92,8 @@ def _dataset(study: Resolved, datasets: dict[str, Any], where: str) -> dict[str,
     entry = datasets.get(wanted["name"])
     if entry is None and "kind" not in wanted:
         raise UserError(
-            f"{where}: there is no data set {wanted['name']!r} (files of your own need `kind: local-captions` and its "
-            f"`options`); {suggest(wanted['name'], list(datasets))}"
+            f"{where}: there is no data set {wanted['name']!r} (files of your own need `kind: {_own(study['track'])}` "
+            f"and its `options`); {suggest(wanted['name'], list(datasets))}"
         )
     if entry is not None and wanted.get("kind", entry["kind"]) != entry["kind"]:
         raise UserError(
@@ -136,6 +137,12 @@ def _dataset(study: Resolved, datasets: dict[str, Any], where: str) -> dict[str,
     }
 
 
+def _own(track: str) -> str:
+    """The kind of data set that reads a user's own files for this track."""
+    readers = {kind: module_of("dataset", kind) for kind in DATASETS}
+    return next(kind for kind, reader in readers.items() if reader.LOCAL_PATHS and track in reader.TRACKS)
+
+
 def _shots_split(study: Resolved, reader: Any, split: str, where: str) -> str | None:
     """Where the examples of few-shot conditions come from: None where the study has no such condition."""
     wanted = study["dataset"].get("shots_split")
@@ -150,7 +157,13 @@ def _shots_split(study: Resolved, reader: Any, split: str, where: str) -> str | 
             f"{where}: data set {study['dataset']['name']!r} has no split {wanted!r} to take examples from; "
             f"choose one of {', '.join(reader.SPLITS)}."
         )
-    return wanted or getattr(reader, "SHOTS_SPLIT", None) or split
+    found = wanted or getattr(reader, "SHOTS_SPLIT", None) or split
+    if found == split and study["dataset"]["subset"] == "all":
+        raise UserError(
+            f"{where}: the study evaluates all of the split {split!r}, which its few-shot examples are to come from as "
+            "well; set `subset` to a number."
+        )
+    return found
 
 
 def _prompt(prompt: str, track: Any, where: str) -> str:
@@ -212,13 +225,12 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
     return entry
 
 
-def _conditions(study: Resolved, known: tuple[str, ...], where: str) -> None:
-    """Each condition must fit one of the track's patterns (`zero-shot`, `[0-9]+-shot`)."""
+def _conditions(study: Resolved, track: Any, where: str) -> None:
+    """Each condition must be one that the track knows."""
     for condition in study["conditions"]:
-        if not any(re.fullmatch(pattern, condition) for pattern in known):
-            raise UserError(
-                f"{where}: track {study['track']} has no condition {condition!r}; choose among {', '.join(known)}."
-            )
+        if condition != "zero-shot" and not (track.FEW_SHOT and shots.number_of(condition)):
+            known = "zero-shot, or a number of examples as in 4-shot" if track.FEW_SHOT else "zero-shot"
+            raise UserError(f"{where}: track {study['track']} has no condition {condition!r}; choose {known}.")
 
 
 def _refuse_two_readings(studies: dict[str, Resolved]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from bitbudget import files
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
-from bitbudget.items import ImageRef, Item, check
+from bitbudget.items import ImageRef, Item, check, is_address
 
 IMAGE_KEYS = ("id", "file_name")
 ANNOTATION_KEYS = ("id", "image_id", "caption")
@@ -21,7 +21,7 @@ ANNOTATION_KEYS = ("id", "image_id", "caption")
 def address_of(image: dict[str, Any], path: Path) -> str:
     """The official address of an image. Raises `UserError` where the entry has none."""
     address = image.get("coco_url")
-    if not isinstance(address, str) or not address.startswith(("http://", "https://")):
+    if not isinstance(address, str) or not is_address(address):
         raise UserError(f"{path}: image {image['id']!r} has no web address in `coco_url`; fetch the file again.")
     return address
 

@@ -45,7 +45,6 @@ COLUMNS = (
     "question",
     "question_types",
     "image",
-    "docId",
     "ucsf_document_id",
     "ucsf_document_page_no",
     "answers",

@@ -55,11 +55,12 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
     if not images.is_dir():
         raise UserError(f"the image folder {images} of a local-vqa data set does not exist; name a folder.")
     items = vqa_format.read_questions(questions, annotations, _name(options, questions))
-    missing = list(dict.fromkeys(i.images[0].source for i in items if not (images / i.images[0].source).is_file()))
+    missing = {i.images[0].source: i.id for i in items if not (images / i.images[0].source).is_file()}
     if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        name, question = next(iter(missing.items()))
+        more = f" ({len(missing) - 1} more files are missing)" if len(missing) > 1 else ""
         raise UserError(
-            f"{questions} asks about {missing[0]}{more}, which is not in the image folder {images}; "
+            f"{questions}: question {question!r} is about {name}, which is not in the image folder {images}{more}; "
             "add the file, remove its questions, or correct `pattern`."
         )
     found = {}

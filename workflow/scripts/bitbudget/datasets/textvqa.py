@@ -11,7 +11,7 @@ from typing import Any
 from bitbudget import files
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
-from bitbudget.items import ImageRef, Item, check
+from bitbudget.items import ImageRef, Item, check, is_address
 
 TRACKS = ("vqa",)
 SPLITS = ("val", "train")
@@ -89,7 +89,7 @@ def _source(entry: dict[str, Any], images: str, where: str) -> str:
     if images not in FLICKR:
         return f"{images.rstrip('/')}/{entry['image_id']}.jpg"
     address = entry.get(images)
-    if not isinstance(address, str) or not address.startswith(("http://", "https://")):
+    if not isinstance(address, str) or not is_address(address):
         raise UserError(
             f"{where} has no web address as its `{images}`; choose another `images` in config/datasets.yaml."
         )

@@ -15,7 +15,8 @@ RATINGS = Path("ratings")  # at the repository's root
 def rating_files(study: str) -> list[str]:
     """The ratings files of a study, sorted; none where nobody has rated yet."""
     # an editor's or a file manager's own files begin with a dot
-    return sorted(str(path) for path in (RATINGS / study).glob("*.json") if not path.name.startswith("."))
+    found = (path for path in (RATINGS / study).glob("*.json") if path.is_file())
+    return sorted(str(path) for path in found if not path.name.startswith("."))
 
 
 def needed_rating_files(study: str) -> list[str]:

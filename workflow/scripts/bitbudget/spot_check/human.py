@@ -104,9 +104,11 @@ def _overall(
     """
     rated = [card for card in cards if card.id in people]
     found: dict[str, Any] = {"n_cards": len(cards), "n_rated": len(rated)}
+    names = ("agreement", "kappa", "mean_absolute_difference")
     if values is None:
-        names = ("agreement", "kappa", "mean_absolute_difference")
         return found | {"metrics": {name: _no_metric(primary) for name in names}}
+    if not rated:
+        return found | {"metrics": {name: _share([]) for name in names}}
     # cells that share a card gave the same answer; should the metric tell white space apart, their mean counts
     by_metric = [sum(values[cell, card.item] for cell in card.cells) / len(card.cells) for card in rated]
     by_people = [people[card.id] for card in rated]

@@ -11,9 +11,10 @@ from PIL import Image
 
 from bitbudget.images import fitted, rgb
 
-# Longest sides to try, in pixels: scanned documents need the large ones to be read, photographs do not.
-SIDES = (1280, 1024, 768, 640)
-BUDGET = 4_000_000  # characters of all images together
+# Longest sides to try, in pixels. A rater should see what the model saw, and a page of a document needs every pixel to
+# be read; what browsers open without a wait is the limit.
+SIDES = (1536, 1280, 1024, 768, 640)
+BUDGET = 30_000_000  # characters of all images together
 QUALITY = 85
 
 

@@ -68,8 +68,9 @@ def read_all(paths: Iterable[Path], study: str, cards: Mapping[str, Card]) -> li
 def read(path: Path, study: str, cards: Mapping[str, Card]) -> Ratings:
     """One ratings file.
 
-    Raises `UserError` that names file and item for what is no ratings file, for one of another study, for a rating
-    that is not complete or not of the answer that its card shows, and where no card is on the present page.
+    Ratings of answers that are not on the present page are kept apart by what uses them. Raises `UserError` that names
+    file and item for what is no ratings file, for one of another study, and for a rating that is not complete or not
+    of the answer that its card shows.
     """
     content = _content(path)
     found = {card: _rating(path, card, entry, cards.get(card)) for card, entry in content["cards"].items()}
@@ -78,11 +79,6 @@ def read(path: Path, study: str, cards: Mapping[str, Card]) -> Ratings:
         raise UserError(
             f"{path} holds ratings of study {content['study']!r} (the first of item {item!r}), not of {study!r}; "
             f"put it into ratings/{content['study']}/."
-        )
-    if not any(card in cards for card in found):
-        raise UserError(
-            f"{path} rates no answer of the present page (the first of its {len(found)} is to item {item!r}); "
-            f"rate the page results/{study}/spot_check.html as it is now, and keep this file elsewhere."
         )
     return Ratings(path, content["rater"], content["saved"], found)
 
@@ -93,7 +89,7 @@ def _content(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark before the text
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; name an existing ratings file.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise UserError(f"{path} is not valid JSON ({fault}); save the ratings again from the page.") from None
     if not isinstance(content, dict) or content.get("ratings_of") != MARK:
         raise UserError(f"{path} is no ratings file of a spot check; save one from the page, and keep this elsewhere.")

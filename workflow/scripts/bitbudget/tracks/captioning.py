@@ -13,8 +13,7 @@ PRIMARY = "CIDEr"
 PROMPT = "Describe the image in one sentence."  # of a study that names none
 RUNTIME = "transformers"
 USES_PARAPHRASES = True  # scoring is given METEOR's table (rule filter_paraphrases)
-# What a study of this track may ask for, as regular expressions, and its precisions where it names none.
-CONDITIONS = ("zero-shot",)
+FEW_SHOT = False  # zero-shot is its only condition
 DEFAULT_PRECISIONS = ("float16", "int8-language", "int8-vision", "int8-language-vision")
 # What figures say of the floor, of the bootstrap's draws, and which figures there are beside those of all tracks.
 FLOOR = "the best single caption given to every image without looking"

@@ -13,7 +13,7 @@ PRIMARY = "vqa_accuracy"  # of a data set that names no other of METRICS
 # The prompt that LLaVA-1.5 was trained and evaluated with on short answers (Liu et al. 2023, arXiv 2310.03744).
 PROMPT = "{question}\nAnswer the question using a single word or phrase."
 RUNTIME = "transformers"
-CONDITIONS = ("zero-shot", "[1-9][0-9]*-shot")
+FEW_SHOT = True  # conditions are zero-shot, 1-shot, 2-shot …
 DEFAULT_PRECISIONS = ("float16", "int8-language", "int8-vision", "int8-language-vision")
 FLOOR = "the best answer to each type of question without looking"
 RESAMPLED = "images"
@@ -90,7 +90,7 @@ def breakdown(
                 of_type[str(item["extra"][kind])].append(rows[item["id"]])
         ordered = sorted(of_type.items(), key=lambda one: (-len(one[1]), one[0]))
         if ordered:
-            found[kind] = {one: _metrics(own, [name], seed, fewest=FEWEST_IMAGES)[name] for one, own in ordered}
+            found[kind] = {one: _metrics(own, [name], seed)[name] for one, own in ordered}
     return found
 
 
@@ -103,8 +103,9 @@ def blind_answers(items: Sequence[Item], seed: int, *, primary: str | None = Non
 
     Returned are the answers in words, and the answer to each item's id. The best of a type's 25 most common answers is
     chosen on the very items that it is then scored on, so the floor is what such a guesser could reach at most. Types
-    of fewer than ten questions are taken together, and so are items without a type: the best answer to a single
-    question would not be a guess any more. Nothing is drawn, so the seed does not matter.
+    of fewer than ten questions are taken together, and so are items without a type; where even these are fewer than
+    ten, they get the best answer to all questions: the best answer to a single one would not be a guess any more.
+    Nothing is drawn, so the seed does not matter.
     """
     form, measures = _measures(primary or PRIMARY)
     measure = measures[primary or PRIMARY]
@@ -114,6 +115,8 @@ def blind_answers(items: Sequence[Item], seed: int, *, primary: str | None = Non
         name = _question_type(item)
         groups[name if types[name] >= BLIND_QUESTIONS else ""].append(item)
     best = {name: _best_answer(group, form, measure) for name, group in groups.items()}
+    if 0 < len(groups.get("", ())) < BLIND_QUESTIONS:
+        best[""] = _best_answer(items, form, measure)
     answers = {item["id"]: best[name] for name, group in groups.items() for item in group}
     if set(best) == {""}:
         return f"{best['']!r} to every question", answers
@@ -153,21 +156,21 @@ def _measures(primary: str) -> tuple[Callable[[str], str], dict[str, Measure]]:
             "relaxed_accuracy": vqa_metrics.relaxed_accuracy,
             "exact_match": vqa_metrics.is_one_of,
         }
-    accuracy = {"vqa_accuracy": vqa_metrics.vqa_accuracy} if primary == "vqa_accuracy" else {}
-    return vqa_metrics.normalise, accuracy | {"exact_match": vqa_metrics.is_most_common}
+    return vqa_metrics.normalise, {
+        "vqa_accuracy": vqa_metrics.vqa_accuracy,
+        "exact_match": vqa_metrics.is_most_common,
+    }
 
 
-def _metrics(
-    rows: Sequence[Mapping[str, Any]], names: Sequence[str], seed: int, fewest: int = 1
-) -> dict[str, dict[str, Any]]:
-    """The means of these values over the rows, with an interval where they are of at least `fewest` images."""
+def _metrics(rows: Sequence[Mapping[str, Any]], names: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
+    """The means of these values over the rows, with an interval where they are of enough images to have one."""
     import numpy as np
 
     from bitbudget import records, statistics
 
     values = np.array([[row[name] for name in names] for row in rows], dtype=float)
     images = [row["image"] for row in rows]
-    enough = len(set(images)) >= fewest
+    enough = len(set(images)) >= FEWEST_IMAGES
     draws = statistics.bootstrap_means(values, images, seed=seed) if enough else None
     found = {}
     for column, name in enumerate(names):
