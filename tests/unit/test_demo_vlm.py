@@ -58,6 +58,27 @@ def test_batches_repeat_and_hold_the_same_number_of_pictures(processor):
         assert (one["labels"] != -100).any(1).all()
 
 
+def test_reading_batches_show_signs_and_ask_for_their_words(processor):
+    words = set(signs.WORDS)
+    batches = vlm.Batches(processor, 3, seed=8, reading=True)
+    said = [processor.tokenizer.decode([i for i in row if i != -100]) for k in range(3) for row in batches[k]["labels"]]
+    assert sum(word in words for text in said for word in text.replace("</s>", "").split()) > 20
+    assert ((batches[0]["patch_labels"][..., vlm.WORD] > 0).any(1).float().mean()) > 0.5
+
+
+def test_a_lesson_learns_words_letters_and_answers_at_once(processor):
+    model = vlm.build_model(processor.tokenizer)
+    reader = vlm.PatchReader(model.model.vision_tower, model.config.vision_config.hidden_size)
+    batch = {name: value[:4] for name, value in vlm.Batches(processor, 9, seed=8, reading=True)[1].items()}
+    batch["pixel_values"] = batch["pixel_values"][
+        : (batch["input_ids"] == model.config.image_token_index).sum() // vlm.PATCHES
+    ]
+    batch["patch_labels"] = batch["patch_labels"][: len(batch["pixel_values"])]
+    vlm.Lesson(model, reader, reading=True)(batch).backward()
+    assert all(head.weight.grad.abs().sum() > 0 for head in reader.heads)
+    assert model.lm_head.weight.grad.abs().sum() > 0
+
+
 def test_patches_of_a_sign_are_labelled_with_its_letters():
     scene = next(s for s in (scenes.make_scene(k, with_sign=True) for k in range(99)) if s.sign.word == "bread")
     letters = [vlm.PATCH_LABELS[4][index] for index in vlm.patch_labels(scene)[:, 4]]

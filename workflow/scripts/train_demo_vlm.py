@@ -1,7 +1,7 @@
 """Train the demo vision-language model from its recipe (half an hour to an hour on two cores; resumable).
 
 The vision tower first learns to tell what each patch shows; then the whole model learns to write captions and to
-answer questions, also after worked examples with pictures of their own.
+answer questions, also after worked examples with pictures of their own; last it learns to read signs.
 """
 
 from __future__ import annotations
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained model")
     parser.add_argument("--patch-steps", type=int, default=800)
     parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--reading-steps", type=int, default=700)
     parser.add_argument("--peak-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
@@ -115,17 +116,19 @@ def main() -> None:
         state_of=reader,
         examine=dict,
     )
-    lesson = Lesson(model, reader)
-    train(
-        lesson.parameters(),
-        lesson,
-        Batches(processor, args.steps, args.seed),
-        name="talks",
-        peak=args.peak_rate,
-        folder=args.out,
-        state_of=lesson,
-        examine=lambda: held_out(model, processor),
-    )
+    for name, steps, peak in (("talks", args.steps, 1.0), ("reading", args.reading_steps, 0.8)):
+        reading = name == "reading"
+        lesson = Lesson(model, reader, reading)
+        train(
+            lesson.parameters(),
+            lesson,
+            Batches(processor, steps, args.seed + reading, reading),
+            name=name,
+            peak=peak * args.peak_rate,
+            folder=args.out,
+            state_of=lesson,
+            examine=lambda: held_out(model, processor),
+        )
     save(model.eval(), processor, args.out)
     for state in args.out.glob("*_state.pt"):
         state.unlink()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import string
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -155,6 +156,7 @@ def training_picture(seed: int, *, with_sign: bool = False) -> tuple[Scene, Imag
 
 # What a patch can show, as answers to five questions; the first of each: nothing of the kind.
 PATCH_LABELS = (("", *COLOURS), ("", *SHAPES), ("", *RADIUS), ("", *WORDS), ("", " ", *string.ascii_lowercase))
+WORD, LETTER = 3, 4  # places among them
 
 
 def patch_labels(scene: Scene) -> torch.Tensor:
@@ -218,6 +220,13 @@ class PatchReader(torch.nn.Module):
         ]
         return torch.stack(losses).mean()
 
+    def reading_loss(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy of word and letter over the patches of signs, few among all."""
+        on_sign = labels[..., WORD] > 0
+        seen, wanted = states[:, 1:][on_sign], labels[on_sign]
+        losses = [torch.nn.functional.cross_entropy(self.heads[q](seen), wanted[:, q]) for q in (WORD, LETTER)]
+        return torch.stack(losses).mean()
+
 
 class Lesson(torch.nn.Module):
     """The model's lesson in words, during which its vision tower keeps on telling what each patch shows.
@@ -225,17 +234,21 @@ class Lesson(torch.nn.Module):
     Without that the tower forgets what captions do not speak of, and learns it again from single words too slowly.
     """
 
-    def __init__(self, model: LlavaForConditionalGeneration, reader: PatchReader):
+    def __init__(self, model: LlavaForConditionalGeneration, reader: PatchReader, reading: bool = False):
         super().__init__()
-        self.model, self.reader = model, reader
-        self._states: list[torch.Tensor] = []
-        reader.tower.register_forward_hook(lambda _, __, out: self._states.append(out.last_hidden_state))
+        self.model, self.reader, self.reading = model, reader, reading
+        self._seen: torch.Tensor | None = None  # what the tower made of the last batch
+        reader.tower.register_forward_hook(self._keep)
+
+    def _keep(self, tower: torch.nn.Module, inputs: tuple, output: Any) -> None:
+        self._seen = output.last_hidden_state
 
     def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """The loss of a batch of `Batches`."""
-        self._states.clear()
         words = self.model(**{name: value for name, value in batch.items() if name != "patch_labels"}).loss
-        return words + 0.2 * self.reader.loss(self._states[-1], batch["patch_labels"])
+        seen, labels = self._seen, batch["patch_labels"]
+        loss = words + 0.2 * self.reader.loss(seen, labels)
+        return loss + self.reader.reading_loss(seen, labels) if self.reading else loss
 
 
 class Batches(torch.utils.data.Dataset):
@@ -244,11 +257,14 @@ class Batches(torch.utils.data.Dataset):
     The first are captions, whose many words teach the decoder to look. Of the others a third are captions, a third
     several questions on one picture, and a third talks of up to five turns with a picture each, as few-shot prompts
     are. Every answer is learnt, so a talk is an example with no shot, one with one shot, and so on.
+
+    With `reading` no batches of captions alone come first, most pictures have a sign, and many questions are about it.
     """
 
-    def __init__(self, processor: LlavaProcessor, length: int, seed: int):
+    def __init__(self, processor: LlavaProcessor, length: int, seed: int, reading: bool = False):
         self.processor, self.length, self.seed = processor, length, seed
-        self.captions = length * 3 // 10  # so many batches of captions alone
+        self.captions = 0 if reading else length * 3 // 10  # so many batches of captions alone
+        self.signs, self.words = (0.7, 0.4) if reading else (0.4, 0.0)
 
     def __len__(self) -> int:
         return self.length
@@ -262,22 +278,24 @@ class Batches(torch.utils.data.Dataset):
         talks, scenes = [], []
         for row in range(PICTURES // turns):
             seeds = range(first + row * turns, first + (row + 1) * turns)
-            shown = [training_picture(seed, with_sign=rng.random() < 0.4) for seed in seeds]
+            shown = [training_picture(seed, with_sign=rng.random() < self.signs) for seed in seeds]
             if kind == "captions":
                 text = PROMPTS[0] if rng.random() < 0.8 else rng.choice(PROMPTS[1:])
                 talk = [(shown[0][1], text, rng.choice(captions(shown[0][0])))]
             else:
-                talk = [(picture, *_question(scene, rng)) for scene, picture in shown]
+                talk = [(picture, *_question(scene, rng, self.words)) for scene, picture in shown]
             if kind == "questions":
-                talk += [(None, *_question(shown[0][0], rng)) for _ in range(3)]
+                talk += [(None, *_question(shown[0][0], rng, self.words)) for _ in range(3)]
             talks.append(talk)
             scenes += [scene for scene, _ in shown]
         batch = collate([encode(self.processor, talk) for talk in talks], self.processor.tokenizer.pad_token_id)
         return batch | {"patch_labels": torch.stack([patch_labels(scene) for scene in scenes])}
 
 
-def _question(scene: Scene, rng: random.Random) -> tuple[str, str]:
-    question = ask(scene, rng)
+def _question(scene: Scene, rng: random.Random, words: float = 0.0) -> tuple[str, str]:
+    """A question, wrapped in the prompt, and its answer; `words` is the share of questions of a sign's word."""
+    about_sign = words and scene.sign is not None and rng.random() < words
+    question = ask(scene, rng, "word" if about_sign else None)
     return QUESTION_PROMPT.replace("{question}", question.text), question.answer
 
 
@@ -326,7 +344,7 @@ def held_out(model: LlavaForConditionalGeneration, processor: LlavaProcessor) ->
     """How the model does on held-out scenes: shapes named in captions, and questions answered with 0 and 4 shots.
 
     `shapes_named` is the share of shapes whose size, colour and kind a greedy caption names; `right_0_shot` and
-    `right_4_shot` the share of questions to which the answer is the true one.
+    `right_4_shot` the share of questions to which the answer is the true one, `words_read_…` that of the signs' words.
     """
     model.eval()
     scenes = [make_scene(FIRST_HELD_OUT_SEED + k) for k in range(64)]
@@ -343,8 +361,10 @@ def held_out(model: LlavaForConditionalGeneration, processor: LlavaProcessor) ->
         before = [(text, answer) for _, text, answer in shots[:count]]
         talks = [([p for p, _, _ in shots[:count]] + [picture], text, before) for picture, text, _ in asked]
         texts = _answers(model, processor, talks, 6)
-        right = sum(text == answer for text, (_, _, answer) in zip(texts, asked, strict=True))
-        found[f"right_{count}_shot"] = right / len(asked)
+        right = [text == answer for text, (_, _, answer) in zip(texts, asked, strict=True)]
+        found[f"right_{count}_shot"] = sum(right) / len(right)
+        words = [one for one, (_, _, answer) in zip(right, asked, strict=True) if answer in WORDS]
+        found[f"words_read_{count}_shot"] = sum(words) / len(words)
     model.train()
     return {name: round(value, 4) for name, value in found.items()}
 
