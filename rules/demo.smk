@@ -11,7 +11,7 @@ rule train_demo_vlm:
     threads: ALL_CORES
     params:
         code=code_of("train_demo_vlm"),
-        # training takes up to an hour and goes on from its last 200 steps if it is interrupted
+        # training takes more than an hour and goes on from its last 200 steps if it is interrupted
         work="resources/.partial/trained/demo-vlm",
     shell:
         "(python workflow/scripts/train_demo_vlm.py --out {params.work}"

@@ -50,7 +50,7 @@ def test_further_questions_on_a_picture_show_it_once(processor):
 
 
 def test_batches_repeat_and_hold_the_same_number_of_pictures(processor):
-    batches = vlm.Batches(processor, 6, seed=7)
+    batches = vlm.Batches(processor, 6, seed=7, captions=0.3, signs=0.4, words=0.0)
     for k in range(6):
         one, again = batches[k], batches[k]
         assert all(torch.equal(one[name], again[name]) for name in one)
@@ -60,7 +60,7 @@ def test_batches_repeat_and_hold_the_same_number_of_pictures(processor):
 
 def test_reading_batches_show_signs_and_ask_for_their_words(processor):
     words = set(signs.WORDS)
-    batches = vlm.Batches(processor, 3, seed=8, reading=True)
+    batches = vlm.Batches(processor, 3, seed=8, captions=0.0, signs=0.7, words=0.4)
     said = [processor.tokenizer.decode([i for i in row if i != -100]) for k in range(3) for row in batches[k]["labels"]]
     assert sum(word in words for text in said for word in text.replace("</s>", "").split()) > 20
     assert ((batches[0]["patch_labels"][..., vlm.WORD] > 0).any(1).float().mean()) > 0.5
@@ -69,7 +69,10 @@ def test_reading_batches_show_signs_and_ask_for_their_words(processor):
 def test_a_lesson_learns_words_letters_and_answers_at_once(processor):
     model = vlm.build_model(processor.tokenizer)
     reader = vlm.PatchReader(model.model.vision_tower, model.config.vision_config.hidden_size)
-    batch = {name: value[:4] for name, value in vlm.Batches(processor, 9, seed=8, reading=True)[1].items()}
+    batch = {
+        name: value[:4]
+        for name, value in vlm.Batches(processor, 9, seed=8, captions=0.0, signs=0.7, words=0.4)[1].items()
+    }
     batch["pixel_values"] = batch["pixel_values"][
         : (batch["input_ids"] == model.config.image_token_index).sum() // vlm.PATCHES
     ]

@@ -254,17 +254,18 @@ class Lesson(torch.nn.Module):
 class Batches(torch.utils.data.Dataset):
     """The training batches: number k is always the same pictures and the same talk about them.
 
-    The first are captions, whose many words teach the decoder to look. Of the others a third are captions, a third
-    several questions on one picture, and a third talks of up to five turns with a picture each, as few-shot prompts
-    are. Every answer is learnt, so a talk is an example with no shot, one with one shot, and so on.
-
-    With `reading` no batches of captions alone come first, most pictures have a sign, and many questions are about it.
+    The first ones, as many as the share `captions` says, are captions, whose many words teach the decoder to look. Of
+    the others a third are captions, a third several questions on one picture, and a third talks of up to five turns
+    with a picture each, as few-shot prompts are. Every answer is learnt, so a talk is an example with no shot, one with
+    one shot, and so on. The share `signs` of the pictures have one; besides the usual questions about it, the share
+    `words` of all questions on such a picture ask for its word.
     """
 
-    def __init__(self, processor: LlavaProcessor, length: int, seed: int, reading: bool = False):
+    def __init__(
+        self, processor: LlavaProcessor, length: int, seed: int, *, captions: float, signs: float, words: float
+    ):
         self.processor, self.length, self.seed = processor, length, seed
-        self.captions = 0 if reading else length * 3 // 10  # so many batches of captions alone
-        self.signs, self.words = (0.7, 0.4) if reading else (0.4, 0.0)
+        self.captions, self.signs, self.words = round(length * captions), signs, words
 
     def __len__(self) -> int:
         return self.length
