@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import shots
+from bitbudget.config.dataset import refuse_two_readings, resolve_dataset
 from bitbudget.config.precision import resolve_precision
 from bitbudget.config.validate import check, read_yaml, schema, suggest, with_defaults
 from bitbudget.errors import UserError
-from bitbudget.registry import DATASETS, FAMILIES, TRACKS, module_of
+from bitbudget.registry import FAMILIES, TRACKS, module_of
 
 # Names that would collide with the study's own files (DESIGN, path grammar).
 RESERVED = {"images", "figures", "shots", "checkpoint"}
@@ -28,7 +29,7 @@ def load_studies(config: dict[str, Any], root: Path = Path("config")) -> dict[st
     precisions = _table(root / "precisions.yaml", "precisions")
     datasets = _table(root / "datasets.yaml", "datasets")
     studies = {name: _resolve(name, root, models, precisions, datasets) for name in names}
-    _refuse_two_readings(studies)
+    refuse_two_readings(studies)
     return studies
 
 
@@ -53,9 +54,7 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
         raise UserError(f"{path}: there is no track {study['track']!r}; {suggest(study['track'], list(TRACKS))}")
     track = module_of("track", study["track"])
     _conditions(study, track, str(path))
-    study["dataset"] = _dataset(study, datasets, str(path))
-    if not isinstance(study["dataset"]["subset"], int | str):
-        _ids_file(study["dataset"]["subset"]["ids"], str(path))
+    study["dataset"] = resolve_dataset(study, datasets, str(path))
     study["models"] = {m: _model(m, study, models, str(path)) for m in study["models"]}
     stray = next((name for name in study["accept_licences"] if name not in study["models"]), None)
     if stray is not None:
@@ -86,86 +85,6 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
     return study
 
 
-def _dataset(study: Resolved, datasets: dict[str, Any], where: str) -> dict[str, Any]:
-    """The study's data set with its reader, all options and the split."""
-    wanted = study["dataset"]
-    entry = datasets.get(wanted["name"])
-    if entry is None and "kind" not in wanted:
-        raise UserError(
-            f"{where}: there is no data set {wanted['name']!r} (files of your own need `kind: {_own(study['track'])}` "
-            f"and its `options`); {suggest(wanted['name'], list(datasets))}"
-        )
-    if entry is not None and wanted.get("kind", entry["kind"]) != entry["kind"]:
-        raise UserError(
-            f"{where}: data set {wanted['name']!r} is of kind {entry['kind']} in config/datasets.yaml; "
-            "choose another name for your own."
-        )
-    kind = entry["kind"] if entry else wanted["kind"]
-    if kind not in DATASETS:
-        raise UserError(f"{where}: there is no kind of data set {kind!r}; {suggest(kind, list(DATASETS))}")
-    reader = module_of("dataset", kind)
-    if study["track"] not in reader.TRACKS:
-        raise UserError(
-            f"{where}: data set {wanted['name']!r} serves the tracks {', '.join(reader.TRACKS)}, "
-            f"not {study['track']}; choose another data set or track."
-        )
-    rules = {"properties": reader.OPTIONS, "required": list(reader.REQUIRED), "additionalProperties": False}
-    options = (entry or {}).get("options", {}) | wanted["options"]
-    check(options, rules, f"{where}, options of data set {wanted['name']!r}")
-    for option in reader.LOCAL_PATHS:
-        if not Path(options[option]).exists():
-            raise UserError(
-                f"{where}: data set {wanted['name']!r} names {options[option]} as its {option}, which does not exist; "
-                "correct the path."
-            )
-    if reader.SPLITS is None and "split" not in wanted:
-        raise UserError(f"{where}: data set {wanted['name']!r} needs its split; add `split` to the study's dataset.")
-    split = wanted.get("split") or reader.SPLITS[0]
-    if reader.SPLITS and split not in reader.SPLITS:
-        raise UserError(
-            f"{where}: data set {wanted['name']!r} has no split {split!r}; choose one of {', '.join(reader.SPLITS)}."
-        )
-    shots_split = _shots_split(study, reader, split, where)
-    return {
-        "name": wanted["name"],
-        "kind": kind,
-        "options": with_defaults(options, rules),
-        "licence": (entry or {}).get("licence", ""),
-        "split": split,
-        "shots_split": shots_split,
-        "subset": wanted["subset"],
-    }
-
-
-def _own(track: str) -> str:
-    """The kind of data set that reads a user's own files for this track."""
-    readers = {kind: module_of("dataset", kind) for kind in DATASETS}
-    return next(kind for kind, reader in readers.items() if reader.LOCAL_PATHS and track in reader.TRACKS)
-
-
-def _shots_split(study: Resolved, reader: Any, split: str, where: str) -> str | None:
-    """Where the examples of few-shot conditions come from: None where the study has no such condition."""
-    wanted = study["dataset"].get("shots_split")
-    if not any(shots.number_of(condition) for condition in study["conditions"]):
-        if wanted is not None:
-            raise UserError(
-                f"{where}: `shots_split` is for few-shot conditions, and the study has none; add one, or remove it."
-            )
-        return None
-    if wanted and reader.SPLITS and wanted not in reader.SPLITS:
-        raise UserError(
-            f"{where}: data set {study['dataset']['name']!r} has no split {wanted!r} to take examples from; "
-            f"choose one of {', '.join(reader.SPLITS)}."
-        )
-    found = wanted or getattr(reader, "SHOTS_SPLIT", None) or split
-    if found == split and study["dataset"]["subset"] == "all":
-        raise UserError(
-            f"{where}: the study evaluates all of the split {split!r}, which its few-shot examples are to come from as "
-            "well; set `subset` to a number."
-        )
-    return found
-
-
 def _prompt(prompt: str, track: Any, where: str) -> str:
     """The prompt, which must hold the item's question where the track has questions, and must not elsewhere."""
     place = "{question}"
@@ -176,11 +95,6 @@ def _prompt(prompt: str, track: Any, where: str) -> str:
     if place in prompt and place not in track.PROMPT:
         raise UserError(f"{where}: `prompt` contains {place}, but items of this track have no question; remove it.")
     return prompt
-
-
-def _ids_file(name: str, where: str) -> None:
-    if not Path(name).is_file():
-        raise UserError(f"{where}: the ids file {name} does not exist; write one id a line, or give a number.")
 
 
 def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> dict[str, Any]:
@@ -231,17 +145,3 @@ def _conditions(study: Resolved, track: Any, where: str) -> None:
         if condition != "zero-shot" and not (track.FEW_SHOT and shots.number_of(condition)):
             known = "zero-shot, or a number of examples as in 4-shot" if track.FEW_SHOT else "zero-shot"
             raise UserError(f"{where}: track {study['track']} has no condition {condition!r}; choose {known}.")
-
-
-def _refuse_two_readings(studies: dict[str, Resolved]) -> None:
-    """Studies of one run share resources/datasets/{name}: under one name there must be one data set."""
-    seen: dict[str, tuple[str, Any]] = {}
-    for study in studies.values():
-        data = study["dataset"]
-        reading = {"kind": data["kind"], "options": data["options"]}
-        first = seen.setdefault(data["name"], (study["study"], reading))
-        if first[1] != reading:
-            raise UserError(
-                f"the studies {first[0]} and {study['study']} give data set {data['name']!r} different options; "
-                "give one of the two another name (with its `kind`)."
-            )
