@@ -199,8 +199,14 @@ def test_local_vqa_default_pattern_is_the_id(local, tmp_path):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda f, o: (f / "photos/more/sky.jpg").unlink(), r"q\.json: question .* is about more/sky\.jpg, which is not in the "),
-        (lambda f, o: o.update(pattern="{image_id}.jpg"), r"question .458752001. is about 458752\.jpg, which is not in the image folder"),
+        (
+            lambda f, o: (f / "photos/more/sky.jpg").unlink(),
+            r"q\.json: question .* is about more/sky\.jpg, which is not in the ",
+        ),
+        (
+            lambda f, o: o.update(pattern="{image_id}.jpg"),
+            r"question .458752001. is about 458752\.jpg, which is not in the image folder",
+        ),
         (lambda f, o: o.update(images=str(f / "gone")), r"image folder .*gone.* does not exist"),
         (lambda f, o: o.update(annotations=str(f / "gone.json")), r"gone\.json does not exist"),
         (
