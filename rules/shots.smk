@@ -10,10 +10,10 @@ rule select_shots:
     output:
         shots="results/{study}/shots/{condition}/shots.jsonl",
         record="results/{study}/shots/{condition}/shots.json",
-    wildcard_constraints:
-        condition=FEW_SHOT,
     log:
         "logs/select_shots/{study}.{condition}.log",
+    wildcard_constraints:
+        condition=FEW_SHOT,
     conda:
         "../envs/data.yaml"
     params:
@@ -30,10 +30,10 @@ use rule fetch_images as fetch_shot_images with:
         dataset=lambda w: f"resources/datasets/{study_of(w)['dataset']['name']}",
     output:
         "results/{study}/shots/{condition}/image_sources.json",
-    wildcard_constraints:
-        condition=FEW_SHOT,
     log:
         "logs/fetch_shot_images/{study}.{condition}.log",
+    wildcard_constraints:
+        condition=FEW_SHOT,
     params:
         code=code_of("fetch_images"),
         spec=lambda w: json.dumps(plan.image_fetching(study_of(w))),
@@ -46,10 +46,10 @@ use rule resize_images as resize_shot_images with:
     output:
         images=directory("results/{study}/shots/{condition}/images"),
         record="results/{study}/shots/{condition}/images.json",
-    wildcard_constraints:
-        condition=FEW_SHOT,
     log:
         "logs/resize_shot_images/{study}.{condition}.log",
+    wildcard_constraints:
+        condition=FEW_SHOT,
     params:
         code=code_of("resize_images"),
         spec=part(plan.shot_image_resizing),
