@@ -149,7 +149,7 @@ def text_question(number, **change):
     return {
         "question": f"what does sign {number} say?",
         "image_id": f"00{number}a8ae2ef43b901",
-        "flickr_original_url": f"https://farm3.example.org/{number}_o.jpg",
+        "flickr_original_url": f"https://photos.example.org/{number}_o.jpg",
         "flickr_300k_url": f"https://c4.example.org/{number}_z.jpg?zz=1",
         "answers": list(TEN),
         "question_id": 34602 + number,
