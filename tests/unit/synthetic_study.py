@@ -51,6 +51,7 @@ def spec(
     return {
         "track": track,
         "primary": {"captioning": "CIDEr", "vqa": "vqa_accuracy"}[track],
+        "spot_check": 0,
         "models": models,
         "precisions": precisions,
         "conditions": conditions,

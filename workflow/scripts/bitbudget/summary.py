@@ -76,7 +76,7 @@ def summarize(
     throughputs = _throughputs(measurements)
     computed = [name for name in track.METRICS if any(name in score["metrics"] for score in scores)]
     rated = _by_key("human", human["cells"], ("model", "precision", "condition")) if human else {}
-    with_human = human is not None or spec.get("spot_check", 0) > 0
+    with_human = human is not None or spec["spot_check"] > 0
     rows = []
     for model in spec["models"]:
         for condition in spec["conditions"]:
