@@ -18,6 +18,10 @@ FAMILY = {
     "idefics3": "idefics3",
     "smolvlm": "idefics3",
 }
+READERS = {
+    "llama": "llama", "mistral": "llama", "qwen2": "llama", "qwen3": "llama", "smollm3": "llama", "olmo2": "llama",
+    "granite": "llama", "gemma": "llama", "gemma2": "llama", "phi3": "llama", "gpt_neox": "gpt-neox", "opt": "opt",
+}  # fmt: skip
 TEXT = {
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -59,12 +63,21 @@ def config_of(model_type, tied=False):
     return t.Qwen2_5_VLConfig(vision_config=tower | {"patch_size": 8}, text_config=text, **common)
 
 
+def text_config_of(model_type):
+    """The same of a model of text alone, its head not tied."""
+    import transformers as t
+
+    special = {"opt": {"ffn_dim": 128, "word_embed_proj_dim": 32}, "qwen3": {"head_dim": 32}}
+    return t.AutoConfig.for_model(model_type, **TEXT | special.get(model_type, {}), tie_word_embeddings=False)
+
+
 def build(model_type, tied=False, device="meta"):
     import torch
 
-    family = registry.module_of("family", FAMILY[model_type])
+    family = registry.module_of("family", (FAMILY | READERS)[model_type])
+    config = config_of(model_type, tied) if model_type in FAMILY else text_config_of(model_type)
     with torch.device(device):
-        return family, family.model_class().from_config(config_of(model_type, tied)).eval()
+        return family, family.model_class().from_config(config).eval()
 
 
 @pytest.fixture(scope="module", params=MODEL_TYPES)
@@ -112,6 +125,57 @@ def test_groups_reach_what_the_model_itself_calls_its_parts(tiny):
     family, model = tiny
     assert groups.group_of(path_of(model, model.get_output_embeddings()), family.GROUPS) == "head"
     assert groups.group_of(path_of(model, model.get_input_embeddings()), family.GROUPS) == "embeddings"
+
+
+@pytest.fixture(scope="module", params=READERS)
+def reader(request):
+    return build(request.param)
+
+
+def test_text_models_are_divided_into_groups_without_vision(reader):
+    """Of the decoder, norms stay in `language` itself, and where embeddings are narrower what fits them."""
+    import torch
+
+    family, model = reader
+    assert model.config.model_type in family.MODEL_TYPES
+    assert type(model).__name__.endswith("ForCausalLM")
+    assert {groups.group_of(name, family.GROUPS) for name, _ in model.named_parameters()} == set(family.GROUPS)
+    assert family.GROUPS.keys() == {"embeddings", "language", "language.attention", "language.mlp", "head"}
+    assert (family.VISION_MODULES, family.TRACKS) == ((), ("lambada",))
+    for path, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            layer = ".layers." in path
+            wanted = {"language.attention", "language.mlp"} if layer else {"head", "language"}
+            assert groups.group_of(path, family.GROUPS) in wanted, path
+            assert layer or path == "lm_head" or path.startswith("model.decoder.project_"), path
+            if layer:
+                mlp = ".mlp." in path or path.endswith((".fc1", ".fc2"))
+                assert (groups.group_of(path, family.GROUPS) == "language.mlp") == mlp, path
+    assert groups.group_of(path_of(model, model.get_output_embeddings()), family.GROUPS) == "head"
+    assert groups.group_of(path_of(model, model.get_input_embeddings()), family.GROUPS) == "embeddings"
+
+
+def test_every_model_type_is_held_against_a_model():
+    listed = {kind for name in registry.FAMILIES for kind in registry.module_of("family", name).MODEL_TYPES}
+    unavailable = {"phi3_v", "bunny-phi", "bunny-phi3", "bunny-llama"}
+    assert listed - unavailable == set(MODEL_TYPES) | set(READERS)
+
+
+def test_a_pythia_whose_head_has_its_old_name_is_read_whole(tmp_path):
+    """Snapshots on the Hub call it `embed_out`."""
+    import tiny_models as tiny
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from bitbudget import checkpoint
+
+    original = checkpoint.load_original(tiny.gpt_neox(tmp_path), tiny.NEOX, "float32")
+    tensors = load_file(tmp_path / "model.safetensors")
+    head = tensors.pop("embed_out.weight", None)
+    head = tensors.pop("lm_head.weight") if head is None else head
+    save_file(tensors | {"embed_out.weight": head}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    again = checkpoint.load_original(tmp_path, tiny.NEOX, "float32")
+    assert torch.equal(again.lm_head.weight, original.lm_head.weight)
 
 
 def path_of(model, wanted):

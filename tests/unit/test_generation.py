@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import tiny_models as tiny
+import tiny_tokenizers
 import torch
 from PIL import Image
 
@@ -99,6 +100,51 @@ def test_a_tokenizer_without_padding_pads_with_its_end(tmp_path):
     config = tmp_path / "tokenizer_config.json"
     config.write_text(config.read_text().replace('"pad_token": "<|endoftext|>"', '"pad_token": null'))
     assert generation.load_processor(tmp_path).tokenizer.pad_token == "<|im_end|>"
+
+
+def test_a_tokenizer_is_what_its_own_file_says_whatever_its_class(tmp_path):
+    """transformers would build GPT-2's from SmolLM2's vocabulary, and its digits would join."""
+    from transformers import AutoTokenizer
+
+    tiny_tokenizers.smollm(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    tokenizer = generation.load_tokenizer(tmp_path)
+    assert tokenizer.tokenize("the 12") == ["the", "Ġ", "1", "2"]
+    assert (tokenizer.padding_side, tokenizer.pad_token) == ("left", "<|endoftext|>")
+    assert AutoTokenizer.from_pretrained(tmp_path).tokenize("the 12") == ["the", "Ġ12"], "no longer needed"
+
+
+def test_a_tokenizer_without_a_file_of_its_own_is_built_from_vocabulary_and_merges(tmp_path):
+    """As facebook/opt-125m has them; only its settings say that it begins texts with `</s>`."""
+    tokenizer = generation.load_tokenizer(tiny.opt(tmp_path))
+    assert tokenizer.convert_ids_to_tokens(tokenizer("the cat").input_ids) == ["</s>", "the", "Ġcat"]
+    assert (tokenizer.padding_side, tokenizer.pad_token) == ("left", "<pad>")
+
+
+def test_a_folder_without_a_tokenizer_is_one_sentence(tmp_path):
+    """transformers would make one of the settings alone, which knows no letter."""
+    tiny_tokenizers.opt(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "opt"}')
+    (tmp_path / "vocab.json").unlink()
+    with pytest.raises(
+        UserError, match=r" has neither a tokenizer\.json nor a vocab\.json with a merges\.txt: write one"
+    ):
+        generation.load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("name", tiny.TEXT_MAKERS)
+def test_every_text_family_goes_from_snapshot_to_audited_checkpoint(tmp_path, name):
+    make, family = tiny.TEXT_MAKERS[name]
+    source = make(tmp_path / "source")
+    asked = {"language": "bnb-int8", "head": "bnb-int8"}
+    folder = tiny.make_checkpoint(source, tmp_path / "made", family, "float32", **asked)
+    model = checkpoint.load(folder, family, "cpu")
+    original = checkpoint.load_original(source, family, "float32")
+    layers = audit.audit_layers(model, original, family, tiny.assignment(family, "float32", **asked), "cpu")
+    audit.refuse_faults(name, layers, audit.other_parameters(model, original, family, layers))
+    assert (
+        generation.load_tokenizer(folder)("the cat").input_ids == generation.load_tokenizer(source)("the cat").input_ids
+    )
 
 
 @pytest.mark.parametrize("name", tiny.MAKERS)

@@ -31,8 +31,8 @@ class Sleeper(nn.Module):
             self.projector(self.tower(None))
         time.sleep(PREFILL if first else DECODE)
 
-    def generate(self, tokens):
-        for number in range(tokens):
+    def generate(self, inputs):
+        for number in range(inputs["tokens"]):
             self(number == 0)
 
 
@@ -45,9 +45,14 @@ class Wait(nn.Module):
         time.sleep(self.seconds)
 
 
+def inputs_of(tokens):
+    """An answer of so many tokens to a prompt of three, with one of padding."""
+    return {"tokens": tokens, "attention_mask": torch.tensor([[0, 1, 1, 1]])}
+
+
 def prepare():
     time.sleep(PREPARE)
-    return 6
+    return inputs_of(6)
 
 
 def hooks_of(model):
@@ -64,6 +69,16 @@ def test_each_phase_takes_its_own_time_and_they_add_up():
     assert found.total == pytest.approx(found.preprocessing + found.vision + found.prefill + found.decode, rel=1e-6)
     assert found.decoded_tokens == 5, "the first token is the prefill's"
     assert found.decode_per_token == pytest.approx(found.decode / 5)
+    assert found.prompt_tokens == 3, "padding is not read"
+    assert found.prefill_rate == pytest.approx(3 / found.prefill)
+    assert found.decode_rate == pytest.approx(5 / found.decode)
+
+
+def test_a_model_that_does_not_see_has_no_vision_phase():
+    model = Sleeper()
+    found = PhaseTimer(model, (), "cpu").time(prepare, model.generate)
+    assert found.vision == 0
+    assert found.prefill == pytest.approx(VISION + PREFILL, abs=0.06)
 
 
 class FakeEvent:
@@ -104,8 +119,8 @@ def test_other_processes_on_the_gpu_are_recorded_and_unknown_is_not_none_of_them
 def test_answers_do_not_run_into_each_other():
     model = Sleeper()
     timer = PhaseTimer(model, ("tower", "projector"), "cpu")
-    timer.time(lambda: 4, model.generate)
-    assert timer.time(lambda: 3, model.generate).decoded_tokens == 2
+    timer.time(lambda: inputs_of(4), model.generate)
+    assert timer.time(lambda: inputs_of(3), model.generate).decoded_tokens == 2
 
 
 @pytest.mark.parametrize("where", ["prepare", "generate", "inside a module"])
@@ -119,7 +134,9 @@ def test_hooks_are_gone_also_after_a_crash(where):
     if where == "inside a module":
         model.tower.forward = crash
     with pytest.raises(RuntimeError, match="out of memory"):
-        timer.time(crash if where == "prepare" else lambda: 2, crash if where == "generate" else model.generate)
+        timer.time(
+            crash if where == "prepare" else lambda: inputs_of(2), crash if where == "generate" else model.generate
+        )
     assert hooks_of(model) == []
 
 
@@ -138,6 +155,7 @@ def test_a_real_model_is_timed_in_its_phases(tmp_path):
             lambda: tiny.inputs_of(tmp_path, tiny.LLAVA), lambda inputs: model.generate(**inputs, generation_config=how)
         )
     assert found.decoded_tokens == 6
+    assert found.prompt_tokens == int(tiny.inputs_of(tmp_path, tiny.LLAVA)["attention_mask"].sum())
     assert len(timer._encoded) == 2
     assert min(found.preprocessing, found.vision, found.prefill, found.decode) > 0
 
@@ -149,13 +167,13 @@ class FakeTimer:
     """Stands for a PhaseTimer; every answer takes `seconds` in all."""
 
     def __init__(self, seconds=0.002):
-        self.seconds, self.answers = seconds, 0
+        self.seconds, self.answers, self.vision = seconds, 0, ["tower"]
         self.marks = SimpleNamespace(synchronise=lambda: None)
 
     def time(self, prepare, generate):
         generate(prepare())
         self.answers += 1
-        return Phases(0.1, 0.2, 0.3, 0.4, 1.0 + self.answers, 4)
+        return Phases(0.1, 0.2, 0.3, 0.4, 1.0 + self.answers, prompt_tokens=60, decoded_tokens=4)
 
 
 class FakeSource:
@@ -176,7 +194,9 @@ class FakeSource:
 
 
 def subject_of(items=5, seconds=0.002, **plan):
-    plan = {"warmup": 2, "min_iterations": 3, "min_seconds": 0.02, "batch_sizes": [1, 4], "repeats": 2} | plan
+    plan = {
+        "warmup": 2, "min_iterations": 3, "min_seconds": 0.02, "batch_sizes": [1, 4], "repeats": 2, "new_tokens": 5,
+    } | plan  # fmt: skip
     asked = []
 
     def prepare(numbers):
@@ -230,7 +250,33 @@ def test_everything_is_measured_as_often_as_asked():
     assert {name for name in found if name.startswith("throughput")} == {"throughput_1", "throughput_4"}
     assert found["throughput_4"]["n"] == 2
     assert found["throughput_4"]["higher_is_better"]
+    assert {name for name in found if name.startswith("token_rate")} == {"token_rate_1", "token_rate_4"}
     assert len(source.windows) == 5  # the idle one, and two rounds of two batch sizes
+
+
+def test_tokens_a_second_of_reading_of_writing_and_of_whole_batches():
+    found = efficiency.measure(subject_of(), 9.0, None, "there is no meter; buy one.")
+    for name, rate in (("prefill_rate", 60 / 0.3), ("decode_rate", 4 / 0.4)):
+        metric = found[name]
+        assert metric["value"] == pytest.approx(rate)
+        assert metric["n"] == len(metric["raw"]) >= 6
+        assert metric["ci"] == pytest.approx([rate, rate])
+        assert (metric["unit"], metric["higher_is_better"]) == ("tokens/s", True)
+    for size in (1, 4):
+        metric, items = found[f"token_rate_{size}"], found[f"throughput_{size}"]
+        assert metric["raw"] == pytest.approx([5 * rate for rate in items["raw"]])
+        assert metric["value"] == pytest.approx(5 * items["value"])
+        assert metric["ci"] == pytest.approx([5 * end for end in items["ci"]])
+        assert (metric["unit"], metric["higher_is_better"], metric["n"]) == ("tokens/s", True, 2)
+
+
+def test_a_model_without_vision_modules_has_no_time_of_vision():
+    subject = subject_of()
+    assert "latency_vision" in efficiency.measure(subject, 9.0, None, "there is no meter; buy one.")
+    subject.timer.vision = []
+    found = efficiency.measure(subject, 9.0, None, "there is no meter; buy one.")
+    assert "latency_vision" not in found
+    assert {"latency", "latency_prefill", "latency_decode"} <= found.keys()
 
 
 def test_energy_of_an_item_is_power_over_throughput():

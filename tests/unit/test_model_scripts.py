@@ -1,4 +1,4 @@
-"""The four scripts of the model side, run as the rules run them, on a tiny model with real images."""
+"""The scripts of the model side, run as the rules run them, on tiny models: one that sees, and one that reads."""
 
 import json
 import os
@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import tiny_models as tiny
 from PIL import Image
+from safetensors.torch import load_file
 
-from bitbudget import checkpoint, files
+from bitbudget import checkpoint, files, generation, last_word
 from bitbudget.errors import UserError
 from bitbudget.records import _validator
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
-NAMES = ["quantize_model", "audit_checkpoint", "predict", "measure_efficiency"]
+NAMES = ["quantize_model", "audit_checkpoint", "predict", "predict_last_words", "measure_efficiency"]
 IDENTITY = {"study": "test", "model": "tiny", "precision": "int8-language", "seed": 53, "family": "llava"}
 PROMPT = {"condition": "zero-shot", "prompt": "Describe the image.", "shots": 0, "device": "cpu"}
 QUANTIZE = IDENTITY | {
@@ -160,6 +161,8 @@ def test_measurements_are_complete_or_say_why_not(study, quantized, audited):
     assert found["weights_in_memory"]["bytes"] == files.read_json(audited[1])["weights_bytes_in_memory"]
     assert found["peak_memory"]["value"] > 100
     assert record["circumstances"]["device"] == "cpu"
+    for name in ("prefill_rate", "decode_rate", "token_rate_1", "token_rate_2"):
+        assert found[name]["value"] > 0 and found[name]["unit"] == "tokens/s"
 
 
 def test_a_simulated_precision_is_not_measured_and_says_why(study, quantized, audited):
@@ -167,7 +170,135 @@ def test_a_simulated_precision_is_not_measured_and_says_why(study, quantized, au
     run("measure_efficiency", checkpoint=quantized, spec=MEASURE | {"simulated": ["rtn-3"]}, **paths)
     found = record_of(study / "simulated.json", "measurements")["metrics"]
     assert {"size_on_disk", "weights_in_memory", "peak_memory", "latency", "energy_per_item"} <= found.keys()
+    assert {"prefill_rate", "decode_rate", "token_rate_1", "token_rate_2"} <= found.keys()
     assert all(metric["absent"].startswith("rtn-3 is simulated") for metric in found.values())
+
+
+READ = {"study": "test", "model": "tiny", "precision": "int8-language", "condition": "zero-shot", "seed": 53}
+READ |= {"family": "llama", "bos": "auto", "device": "cpu"}
+SCORE = READ | {"batch_size": 4, "shard_size": 10}
+QUICK = MEASURE | READ | {"measure": PLAN | {"min_seconds": 0.1}}
+
+
+@pytest.fixture(scope="module")
+def passages(tmp_path_factory):
+    """A checkpoint of a small Llama, and what the data rules make of forty passages."""
+    folder = tmp_path_factory.mktemp("passages")
+    tiny.make_checkpoint(tiny.llama(folder / "model"), folder / "checkpoint", tiny.LLAMA, language="bnb-int8")
+    words = ["mat", "redcar", "went", "12"]
+    items = [
+        {"id": f"p{k}", "images": [], "question": "the cat" + " and he saw" * (k % 7), "references": [words[k % 4]],
+         "extra": {}}
+        for k in range(40)
+    ]  # fmt: skip
+    files.write_jsonl(folder / "items.jsonl", items)
+    files.write_json(folder / "subset.json", {"subset_hash": "5" * 64})
+    made = checkpoint.manifest(folder / "checkpoint")
+    files.write_json(
+        folder / "audit.json", {"checkpoint_hash": made["checkpoint_hash"], "weights_bytes_in_memory": 12345}
+    )
+    return folder
+
+
+def score_last_words(passages, name, fails=False, spec=SCORE, logits=None):
+    """Run the script and return its standard error, the rows, the record and the logits."""
+    paths = {key: passages / key for key in ("checkpoint", "subset.json", "items.jsonl")}
+    paths = {key.split(".")[0]: path for key, path in paths.items()}
+    out = passages / name
+    done = run(
+        "predict_last_words", **paths, spec=spec, shards=passages / "shards", out=out / "predictions.jsonl",
+        record=out / "predictions.json", out_logits=logits or out / "logits.safetensors", fails=fails,
+    )  # fmt: skip
+    if fails:
+        return done.stderr, [], {}, None
+    record = record_of(out / "predictions.json", "predictions")
+    return (
+        done.stderr,
+        files.read_jsonl(out / "predictions.jsonl"),
+        record,
+        load_file(out / "logits.safetensors")["logits"],
+    )
+
+
+@pytest.fixture(scope="module")
+def scored(passages):
+    return score_last_words(passages, "whole")
+
+
+def test_last_words_are_scored_for_every_passage(passages, scored):
+    said, rows, record, logits = scored
+    items = files.read_jsonl(passages / "items.jsonl")
+    model = checkpoint.load(passages / "checkpoint", tiny.LLAMA, "cpu")
+    tokenizer = generation.load_tokenizer(passages / "checkpoint")
+    assert [row["id"] for row in rows] == [item["id"] for item in items]
+    for number, (item, row) in enumerate(zip(items, rows, strict=True)):
+        passage = last_word.encode(tokenizer, [1], item, 256)
+        ((expected, first),) = last_word.score(model, tokenizer, [passage], "cpu", "int8-language")
+        assert row.keys() == {"id", "text", "rank", "greedy", "logprob", "target_tokens", "prompt_tokens"}
+        assert row["logprob"] == pytest.approx(expected.logprob, abs=0.05), "another batch, in int8"
+        assert (row["target_tokens"], row["prompt_tokens"]) == (expected.target_tokens, expected.prompt_tokens)
+        if number < 32:
+            assert (logits[number] - first).norm() < 0.02 * first.norm()
+    assert logits.shape == (32, model.config.vocab_size)
+    assert str(logits.dtype) == "torch.float32"
+    how = {"bos": "auto", "bos_added": True, "bos_token": "<s>", "shortened": 0, "merged": 0}
+    assert (record["last_word"], record["prompt"], record["shots"], record["n"]) == (how, None, [], 40)
+    assert record["target_tokens"] == sum(row["target_tokens"] for row in rows) == 50
+    assert record["prompt_tokens"] == sum(row["prompt_tokens"] for row in rows)
+    assert not (passages / "shards").exists()
+    assert "predict: 100%" in said and "of 40 last words begin with the likeliest token" in said
+
+
+def test_scores_and_logits_of_a_run_that_was_stopped_are_the_same(passages, scored):
+    """It ends before anything is written; what the finished shards hold is not scored again, but for the logits."""
+    (passages / "no_folder").write_text("a file")
+    score_last_words(passages, "stopped", fails=True, logits=passages / "no_folder" / "logits.safetensors")
+    (shards,) = (passages / "shards").iterdir()
+    assert sorted(path.name for path in shards.iterdir())[0] == "00000000-10.jsonl"
+    kept = files.read_jsonl(shards / "00000000-10.jsonl")
+    files.write_jsonl(shards / "00000000-10.jsonl", [kept[0] | {"text": "from a shard"}, *kept[1:]])
+    _, rows, _, logits = score_last_words(passages, "again")
+    assert rows[0]["text"] == "from a shard"
+    assert rows[1:] == scored[1][1:]
+    assert (logits == scored[3]).all()
+
+
+def test_passages_longer_than_the_models_positions_are_counted(passages):
+    items = files.read_jsonl(passages / "items.jsonl")
+    long = items[0] | {"question": "the cat" + " and he saw" * 100}
+    files.write_jsonl(passages / "long.jsonl", [long, *items[1:3]])
+    paths = {
+        "checkpoint": passages / "checkpoint",
+        "subset": passages / "subset.json",
+        "items": passages / "long.jsonl",
+    }
+    outs = {"out": passages / "long/p.jsonl", "record": passages / "long/p.json", "out_logits": passages / "long/l"}
+    done = run("predict_last_words", **paths, **outs, spec=SCORE, shards=passages / "long_shards")
+    assert record_of(outs["record"], "predictions")["last_word"]["shortened"] == 1
+    assert "longer than the model's 256 positions, and read without their beginning: 1" in done.stderr
+    assert files.read_jsonl(outs["out"])[0]["prompt_tokens"] == 256
+    assert load_file(outs["out_logits"])["logits"].shape[0] == 3
+    paths |= {"audit": passages / "audit.json", "out": passages / "long/measurements.json"}
+    run("measure_efficiency", **paths, spec=QUICK)
+    assert record_of(paths["out"], "measurements")["circumstances"]["shortened"] == 1
+
+
+def test_a_model_that_only_reads_is_measured_without_images(passages):
+    paths = {"checkpoint": passages / "checkpoint", "audit": passages / "audit.json"}
+    paths |= {"subset": passages / "subset.json", "items": passages / "items.jsonl"}
+    run("measure_efficiency", **paths, spec=QUICK, out=passages / "measurements.json")
+    record = record_of(passages / "measurements.json", "measurements")
+    found = record["metrics"]
+    assert "latency_vision" not in found
+    for name in ("latency", "latency_prefill", "latency_decode", "decode_per_token", "throughput_1", "throughput_2"):
+        assert found[name]["value"] > 0
+    for name in ("prefill_rate", "decode_rate", "token_rate_1", "token_rate_2"):
+        assert (found[name]["unit"], found[name]["higher_is_better"]) == ("tokens/s", True)
+    assert found["token_rate_2"]["value"] == pytest.approx(4 * found["throughput_2"]["value"])
+    # a prompt of the three items has 3, 6 or 9 tokens with what begins it
+    prefill = found["prefill_rate"]["value"] * found["latency_prefill"]["value"]
+    assert 2 < prefill < 12
+    assert record["circumstances"]["shortened"] == 0
 
 
 def test_a_checkpoint_that_is_not_what_it_should_be_fails_the_audit_in_one_sentence(study, quantized):
@@ -217,7 +348,7 @@ def test_devices_are_chosen(monkeypatch):
 
 
 def test_items_without_a_usable_image_are_left_out_and_a_missing_one_is_named(study, tmp_path):
-    from bitbudget.inputs import usable_items
+    from bitbudget.inputs import expected_items, usable_items
 
     found = usable_items(study / "items.jsonl", study / "images.json")
     assert [item["id"] for item in found] == ["item0", "item1", "item2", "item3"]
@@ -226,6 +357,10 @@ def test_items_without_a_usable_image_are_left_out_and_a_missing_one_is_named(st
     files.write_json(tmp_path / "images.json", prepared | {"skipped": []})
     with pytest.raises(UserError, match=r"images\.json has no image picture4 of item item4"):
         usable_items(study / "items.jsonl", tmp_path / "images.json")
+    assert len(expected_items(study / "items.jsonl")) == 5, "without images, none of them can be missing"
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(UserError, match=r"empty\.jsonl has no item; choose another subset"):
+        expected_items(tmp_path / "empty.jsonl")
     everything = [{"id": f"picture{number}"} for number in range(5)]
     files.write_json(tmp_path / "images.json", prepared | {"skipped": everything})
     with pytest.raises(UserError, match="no item whose images can be used"):

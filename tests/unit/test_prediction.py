@@ -1,10 +1,12 @@
 """Predicting in shards: nothing that is finished is asked twice, and nothing is lost or mixed up."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from bitbudget import files
 from bitbudget.generation import Answer
-from bitbudget.prediction import predict, shards
+from bitbudget.prediction import first_batches, predict, shards
 
 ITEMS = [{"id": f"item {number}"} for number in range(23)]
 
@@ -94,3 +96,24 @@ def test_texts_of_any_kind_come_back_from_a_shard(tmp_path):
     assert run(Model(), tmp_path, items) == first
     assert first[0]["text"] == strange
     assert files.read_jsonl(tmp_path / "00000000-1.jsonl") == first
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 23])
+def test_the_first_items_can_be_asked_again_in_the_same_batches(tmp_path, count):
+    sizes = {"batch_size": 4, "shard_size": 10}
+    model = Model()
+    predict(ITEMS, model, folder=tmp_path, **sizes)
+    again = [[item["id"] for item in batch] for batch in first_batches(ITEMS, count, **sizes)]
+    assert again == model.batches[: len(again)]
+    asked = [name for batch in again for name in batch]
+    assert set(asked) >= {item["id"] for item in ITEMS[:count]}
+    assert len(asked) < count + 4
+
+
+def test_an_answer_can_be_any_dataclass(tmp_path):
+    @dataclass(frozen=True)
+    class Rank:
+        rank: int
+
+    found = run(lambda batch: [Rank(len(item["id"])) for item in batch], tmp_path, ITEMS[:2])
+    assert found == [{"id": "item 0", "rank": 6}, {"id": "item 1", "rank": 6}]

@@ -5,15 +5,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import tiny_tokenizers
 import torch
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     CLIPVisionConfig,
+    GPTNeoXConfig,
     Idefics3Config,
     LlamaConfig,
     LlavaConfig,
     LlavaProcessor,
+    OPTConfig,
     PreTrainedTokenizerFast,
     Qwen2VLConfig,
 )
@@ -25,6 +28,9 @@ from bitbudget.demo.vlm import CHAT_TEMPLATE
 LLAVA = registry.module_of("family", "llava")
 QWEN = registry.module_of("family", "qwen2-vl")
 IDEFICS = registry.module_of("family", "idefics3")
+LLAMA = registry.module_of("family", "llama")
+NEOX = registry.module_of("family", "gpt-neox")
+OPT = registry.module_of("family", "opt")
 
 # What a real checkpoint's template writes, shortened.
 CHATML = (
@@ -160,6 +166,46 @@ def idefics3(folder: Path, tied: bool = False) -> Path:
     return folder
 
 
+def llama(folder: Path, tied: bool = False, seed: int = 0, **settings: Any) -> Path:
+    """A Llama with grouped queries, and a tokenizer that begins every text with `<s>` and has no padding."""
+    tokenizer = generation.load_tokenizer(tiny_tokenizers.llama2(folder))
+    given = {
+        **SMALL, "num_key_value_heads": 1, "vocab_size": _whole_blocks(len(tokenizer)), "max_position_embeddings": 256,
+        "bos_token_id": 1, "eos_token_id": 2, "tie_word_embeddings": tied,
+    }  # fmt: skip
+    build(LLAMA, LlamaConfig(**given | settings), seed).save_pretrained(folder)
+    return folder
+
+
+def gpt_neox(folder: Path, tied: bool = False, seed: int = 0, **settings: Any) -> Path:
+    """A Pythia: attention and MLP side by side, rotation of a quarter of each head, and no token at the beginning."""
+    tokenizer = generation.load_tokenizer(tiny_tokenizers.gpt_neox(folder))
+    given = {
+        **SMALL, "vocab_size": _whole_blocks(len(tokenizer)), "max_position_embeddings": 256,
+        "bos_token_id": 0, "eos_token_id": 0, "tie_word_embeddings": tied,
+    }  # fmt: skip
+    build(NEOX, GPTNeoXConfig(**given | settings), seed).save_pretrained(folder)
+    return folder
+
+
+def opt(folder: Path, tied: bool = True, seed: int = 0, **settings: Any) -> Path:
+    """An OPT, whose learned positions show at once where padding is counted, with the files of a real snapshot."""
+    tokenizer = generation.load_tokenizer(tiny_tokenizers.opt(folder))
+    given = {
+        "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 64, "ffn_dim": 128, "word_embed_proj_dim": 64,
+        "vocab_size": _whole_blocks(len(tokenizer)), "max_position_embeddings": 256, "pad_token_id": 1,
+        "bos_token_id": 2, "eos_token_id": 2, "tie_word_embeddings": tied,
+    }  # fmt: skip
+    build(OPT, OPTConfig(**given | settings), seed).save_pretrained(folder)
+    return folder
+
+
+def _whole_blocks(tokens: int) -> int:
+    """The next multiple of 64: models' vocabularies are larger than their tokenizers'."""
+    return -(-tokens // 64) * 64
+
+
+TEXT_MAKERS = {"llama": (llama, LLAMA), "gpt-neox": (gpt_neox, NEOX), "opt": (opt, OPT)}
 MAKERS = {"llava": (llava, LLAVA), "qwen2-vl": (qwen2_vl, QWEN), "idefics3": (idefics3, IDEFICS)}
 SIZES = [(40, 30), (100, 200), (33, 64)]
 

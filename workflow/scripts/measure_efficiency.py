@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from bitbudget import cli, files, inputs, records, registry
 
 log = logging.getLogger("bitbudget")
+
+Spec = dict[str, Any]
+MakesInputs = Callable[[list[Spec]], Any]
 
 # What is absent for a simulated format, with unit and direction.
 COSTS = {
@@ -15,6 +22,8 @@ COSTS = {
     "weights_in_memory": ("MB", False),
     "peak_memory": ("MB", False),
     "latency": ("s", False),
+    "prefill_rate": ("tokens/s", True),
+    "decode_rate": ("tokens/s", True),
     "energy_per_item": ("J", False),
     "carbon_per_item": ("g CO2e", False),
 }
@@ -27,7 +36,7 @@ def main() -> None:
     parser.add_argument("--audit", type=Path, required=True, help="audit.json")
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
-    parser.add_argument("--images", type=Path, required=True, help="images.json")
+    parser.add_argument("--images", type=Path, help="images.json, for a track with images")
     inputs.add_shots_arguments(parser)
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
     parser.add_argument("--out", type=Path, required=True, help="measurements.json")
@@ -43,7 +52,8 @@ def main() -> None:
     if spec["simulated"]:
         formats = ", ".join(spec["simulated"])
         reason = f"{formats} is simulated: its values are rounded, but stored and multiplied as floats."
-        metrics = {name: records.absent(reason, unit, higher_is_better=up) for name, (unit, up) in COSTS.items()}
+        costs = COSTS | {f"token_rate_{size}": ("tokens/s", True) for size in spec["measure"]["batch_sizes"]}
+        metrics = {name: records.absent(reason, unit, higher_is_better=up) for name, (unit, up) in costs.items()}
         records.write(args.out, "measurements", identity, hashes | {"metrics": metrics, "circumstances": {}})
         log.info("nothing to measure: %s", reason)
         return
@@ -53,7 +63,8 @@ def main() -> None:
     log.info("median latency %.1f ms at batch 1", 1000 * metrics["latency"]["value"])
 
 
-def _measured(args, spec: dict, audit: dict) -> tuple[dict, dict]:
+def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, Spec]:
+    """All metrics, and the circumstances under which they were measured."""
     import torch
 
     from bitbudget import checkpoint, generation
@@ -69,20 +80,21 @@ def _measured(args, spec: dict, audit: dict) -> tuple[dict, dict]:
     made = checkpoint.manifest(args.checkpoint)
     plan = spec["measure"]
     items = inputs.usable_items(args.items, args.images)[: plan["items"]]
-    shots = inputs.usable_shots(args.shots, args.shot_images, spec["shots"])
     model = checkpoint.load(args.checkpoint, family, device)
-    processor = generation.load_processor(args.checkpoint)
+    if "bos" in spec:  # a model that only reads
+        processor, prompts, shortened = _text_prompts(args, spec, model, items, device)
+        circumstances["shortened"] = shortened
+    else:
+        processor, prompts = _image_prompts(args, spec, family, device, getattr(torch, made["dtype"]))
     how = generation.decoding(model, processor, plan["new_tokens"], plan["new_tokens"], spec["num_beams"])
-    dtype = getattr(torch, made["dtype"])
 
-    def prepare(numbers: list[int]):
-        chosen = [items[k] for k in numbers]
-        return generation.prepare_items(processor, family, chosen, spec["prompt"], device, dtype, shots)
+    def prepare(numbers: list[int]) -> Any:
+        return prompts([items[k] for k in numbers])
 
     @torch.inference_mode()
-    def generate(prompts) -> None:
-        generation.check_length(model, prompts, how)
-        model.generate(**prompts, generation_config=how)
+    def generate(given: Any) -> None:
+        generation.check_length(model, given, how)
+        model.generate(**given, generation_config=how)
 
     timer = PhaseTimer(model, family.VISION_MODULES, device)
     subject = efficiency.Efficiency(timer, prepare, generate, len(items), plan, device)
@@ -98,6 +110,41 @@ def _measured(args, spec: dict, audit: dict) -> tuple[dict, dict]:
     ):
         metrics[name] = records.metric(held / 1e6, "MB", higher_is_better=False, n=1, bytes=held)
     return metrics, circumstances
+
+
+def _image_prompts(
+    args: argparse.Namespace, spec: Spec, family: ModuleType, device: str, dtype: Any
+) -> tuple[Any, MakesInputs]:
+    """The processor, and what makes model inputs of items: their images and what is asked of them."""
+    from bitbudget import generation
+
+    processor = generation.load_processor(args.checkpoint)
+    shots = inputs.usable_shots(args.shots, args.shot_images, spec["shots"])
+    return processor, lambda items: generation.prepare_items(
+        processor, family, items, spec["prompt"], device, dtype, shots
+    )
+
+
+def _text_prompts(
+    args: argparse.Namespace, spec: Spec, model: Any, items: list[Spec], device: str
+) -> tuple[Any, MakesInputs, int]:
+    """The tokenizer, what makes model inputs of items, and how many items are too long for the model's positions.
+
+    The contexts go in, to be gone on with; the long ones lose their first tokens.
+    """
+    from bitbudget import generation, last_word
+
+    tokenizer = generation.load_tokenizer(args.checkpoint)
+    begin = last_word.beginning(tokenizer, spec["bos"])
+    room = last_word.positions(model)
+    if room is not None:
+        room -= spec["measure"]["new_tokens"]
+
+    def prompts(chosen: list[Spec], room: int | None = room) -> list[list[int]]:
+        return last_word.contexts(tokenizer, begin, chosen, room)
+
+    shortened = sum(a != b for a, b in zip(prompts(items), prompts(items, None), strict=True))
+    return tokenizer, lambda chosen: last_word.padded(tokenizer, prompts(chosen), device), shortened
 
 
 if __name__ == "__main__":

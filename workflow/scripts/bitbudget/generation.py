@@ -45,10 +45,38 @@ def load_processor(folder: Path) -> Any:
     except ImportError as fault:
         reason = " ".join(str(fault).split())
         raise UserError(f"the processor in {folder} needs a package that is missing: {reason}") from None
-    processor.tokenizer.padding_side = "left"
-    if processor.tokenizer.pad_token is None:
-        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    _pad_on_the_left(processor.tokenizer)
     return processor
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The checkpoint's tokenizer alone, for a model of text, set to pad on the left.
+
+    Where there is a tokenizer.json, it is taken as it stands: the classes that transformers 5 would choose rebuild some
+    tokenizers from their vocabulary and lose how they split (SmolLM2's digits, OLMo's words;
+    https://github.com/huggingface/transformers/issues/45920). Raises `UserError` where there is neither that file nor
+    vocab.json and merges.txt (OPT): transformers would make a tokenizer without a vocabulary and not say so.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    if (folder / "tokenizer.json").exists():
+        kind = PreTrainedTokenizerFast
+    elif (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
+        kind = AutoTokenizer
+    else:
+        raise UserError(
+            f"{folder} has neither a tokenizer.json nor a vocab.json with a merges.txt: "
+            "write one with transformers' save_pretrained, or name a model that has them."
+        )
+    tokenizer = kind.from_pretrained(folder, local_files_only=True)
+    _pad_on_the_left(tokenizer)
+    return tokenizer
+
+
+def _pad_on_the_left(tokenizer: Any) -> None:
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
 
 
 def _processor_class(folder: Path) -> Any:
@@ -151,18 +179,22 @@ def check_length(model: Any, inputs: Any, how: Any) -> None:
 
 
 def decoding(model: Any, processor: Any, max_new_tokens: int, min_new_tokens: int = 0, num_beams: int = 1) -> Any:
-    """How answers are decoded: greedy (or beams), without the sampling settings that a checkpoint may carry."""
+    """How answers are decoded: greedy (or beams), without the sampling settings that a checkpoint may carry.
+
+    `processor` is a processor or a tokenizer.
+    """
     from transformers import GenerationConfig
 
     own = model.generation_config
-    end = own.eos_token_id if own.eos_token_id is not None else processor.tokenizer.eos_token_id
+    tokenizer = getattr(processor, "tokenizer", processor)
+    end = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
     return GenerationConfig(
         max_new_tokens=max_new_tokens,
         min_new_tokens=min_new_tokens or None,
         do_sample=False,
         num_beams=num_beams,
         eos_token_id=end,
-        pad_token_id=processor.tokenizer.pad_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
 
 

@@ -1,4 +1,4 @@
-"""The items of a study that can be asked about: those whose images are there."""
+"""The items of a study that can be asked about: those whose images are there, where they have any."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from bitbudget import files
 from bitbudget.errors import UserError
 
 
-def expected_items(items: Path, images: Path) -> list[dict[str, Any]]:
+def expected_items(items: Path, images: Path | None = None) -> list[dict[str, Any]]:
     """The lines of items.jsonl but for items with an image that was skipped: each of these is to be answered.
 
-    Raises `UserError` where no item is left.
+    `images` is None for a track without images. Raises `UserError` where no item is left.
     """
-    skipped = {entry["id"] for entry in files.read_json(images)["skipped"]}
+    skipped = {entry["id"] for entry in files.read_json(images)["skipped"]} if images else set()
     expected = [item for item in files.read_jsonl(items) if not any(one["id"] in skipped for one in item["images"])]
     if not expected:
-        raise UserError(f"{items} has no item whose images can be used; choose another subset.")
+        what = "item whose images can be used" if images else "item"
+        raise UserError(f"{items} has no {what}; choose another subset.")
     return expected
 
 
-def usable_items(items: Path, images: Path) -> list[dict[str, Any]]:
-    """The expected items, `images` replaced by the paths of the prepared files.
+def usable_items(items: Path, images: Path | None = None) -> list[dict[str, Any]]:
+    """The expected items, `images` replaced by the paths of the prepared files; none of a track without images.
 
     Raises `UserError` for an image that was neither prepared nor skipped, and where no item is left.
     """
-    prepared = files.read_json(images)["images"]
+    prepared = files.read_json(images)["images"] if images else {}
     usable = []
     for item in expected_items(items, images):
         ids = [image["id"] for image in item["images"]]

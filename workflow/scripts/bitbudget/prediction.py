@@ -1,7 +1,8 @@
 """Predicting in shards: a crash loses at most one, and the next run goes on from there.
 
 Snakemake deletes the declared outputs of a failed job, so shards lie elsewhere, under a key that covers everything the
-answers depend on: the checkpoint, the items, the prompt and the decoding.
+answers depend on: the checkpoint, the items, the prompt and the decoding. What an answer is, a dataclass whose fields
+become its line, the track decides.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 from tqdm import tqdm
 
 from bitbudget import files
-from bitbudget.generation import Answer
 
 Item = dict[str, Any]
 
@@ -27,7 +27,7 @@ def shards(items: Sequence[Item], size: int) -> Iterator[tuple[int, Sequence[Ite
 
 def predict(
     items: Sequence[Item],
-    ask: Callable[[Sequence[Item]], list[Answer]],
+    ask: Callable[[Sequence[Item]], Sequence[Any]],
     *,
     batch_size: int,
     shard_size: int,
@@ -35,7 +35,7 @@ def predict(
 ) -> list[dict[str, Any]]:
     """The answers to all items in their order, from finished shards in `folder` where there are some.
 
-    `ask` answers one batch. Each line is `{id, text, prompt_tokens, new_tokens, finish}`.
+    `ask` answers one batch with a dataclass for each item. Each line is its item's `id` and its fields.
     """
     rows: list[dict[str, Any]] = []
     with tqdm(total=len(items), desc="predict", unit="item", mininterval=1) as bar:
@@ -46,10 +46,17 @@ def predict(
                 bar.update(len(found))
             else:
                 found = []
-                for first in range(0, len(part), batch_size):
-                    batch = part[first : first + batch_size]
+                for _, batch in shards(part, batch_size):
                     found += [{"id": item["id"], **asdict(a)} for item, a in zip(batch, ask(batch), strict=True)]
                     bar.update(len(batch))
                 files.write_jsonl(path, found)
             rows += found
     return rows
+
+
+def first_batches(items: Sequence[Item], count: int, *, batch_size: int, shard_size: int) -> Iterator[Sequence[Item]]:
+    """The batches in which `predict` asks the first `count` items, so that they can be asked in just these again."""
+    for start, part in shards(items, shard_size):
+        for first, batch in shards(part, batch_size):
+            if start + first < count:
+                yield batch

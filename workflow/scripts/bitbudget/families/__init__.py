@@ -10,5 +10,6 @@ A family is a module with these names, importable without torch or transformers:
 `conversation`    the messages for the processor's chat template (see `bitbudget.families.chat`)
 `model_class`     the transformers class whose `from_pretrained` reads the checkpoint
 
-A family that is not available has neither of the two functions.
+A family that is not available has neither of the two functions. A family of text alone has no `conversation`, since a
+passage goes to the model as it is (see `bitbudget.last_word`), and its `VISION_MODULES` are empty.
 """

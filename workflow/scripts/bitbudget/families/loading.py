@@ -10,3 +10,10 @@ def model_class() -> Any:
     from transformers import AutoModelForImageTextToText
 
     return AutoModelForImageTextToText
+
+
+def text_model_class() -> Any:
+    """The same for a model of text alone."""
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM

@@ -36,6 +36,7 @@ TIMES = {
     "latency_decode": "decode",
     "decode_per_token": "decode_per_token",
 }
+RATES = ("prefill_rate", "decode_rate")
 
 
 class Efficiency:
@@ -102,7 +103,11 @@ class Efficiency:
 
 
 def measure(subject: Efficiency, cold: float, source: energies.Source | None, no_source: str) -> Metrics:
-    """All rounds; returns latency by phase, throughput and energy per item, with the raw values."""
+    """All rounds; returns latency by phase, tokens a second, throughput and energy per item, with the raw values.
+
+    `prefill_rate` and `decode_rate` are those of one answer at batch 1; `token_rate_{size}` counts the new tokens of
+    whole batches over all that an answer takes, preprocessing and prefill included.
+    """
     sizes, repeats = subject.plan["batch_sizes"], subject.plan["repeats"]
     answers: list[Phases] = []
     rates: dict[int, list[float]] = {size: [] for size in sizes}
@@ -125,12 +130,14 @@ def measure(subject: Efficiency, cold: float, source: energies.Source | None, no
                     net[size].append((used.joules - idle_watts * used.seconds) / done)
                 rates[size].append(done / seconds)
                 bar.update()
-    found = _latency(answers) | {"latency_cold": metric(cold, "s", higher_is_better=False, n=1)}
+    found = _latency(answers, sees=bool(subject.timer.vision)) | _rates(answers)
+    found["latency_cold"] = metric(cold, "s", higher_is_better=False, n=1)
     for size in sizes:
-        found[f"throughput_{size}"] = metric(
-            statistics.fmean(rates[size]), "items/s", higher_is_better=True, n=repeats, raw=rates[size],
-            ci=mean_interval(rates[size]),
-        )  # fmt: skip
+        tokens = [rate * subject.plan["new_tokens"] for rate in rates[size]]
+        for name, unit, raw in (("throughput", "items/s", rates[size]), ("token_rate", "tokens/s", tokens)):
+            found[f"{name}_{size}"] = metric(
+                statistics.fmean(raw), unit, higher_is_better=True, n=repeats, raw=raw, ci=mean_interval(raw)
+            )
     return found | _energy(joules, net, idle_watts, source, no_source)
 
 
@@ -157,14 +164,27 @@ def _useless(used: energies.Energy, source: energies.Source) -> str:
     return ""
 
 
-def _latency(answers: list[Phases]) -> Metrics:
+def _latency(answers: list[Phases], sees: bool) -> Metrics:
+    """Seconds by phase; a model that does not see has no vision encoding."""
     found = {}
     for name, field in TIMES.items():
+        if field == "vision" and not sees:
+            continue
         raw = [getattr(a, field) for a in answers]
         found[name] = metric(
             statistics.median(raw), "s", higher_is_better=False, n=len(raw), raw=raw, ci=median_ci(raw),
             mean=statistics.fmean(raw), mean_ci=mean_interval(raw), p95=percentile(raw, 0.95),
         )  # fmt: skip
+    return found
+
+
+def _rates(answers: list[Phases]) -> Metrics:
+    found = {}
+    for name in RATES:
+        raw = [getattr(a, name) for a in answers]
+        found[name] = metric(
+            statistics.median(raw), "tokens/s", higher_is_better=True, n=len(raw), raw=raw, ci=median_ci(raw)
+        )
     return found
 
 

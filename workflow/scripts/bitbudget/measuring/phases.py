@@ -18,19 +18,33 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Phases:
-    """Seconds of one answer. `prefill` ends with the first token and excludes `vision`; `decode` is the rest."""
+    """Seconds of one answer. `prefill` ends with the first token and excludes `vision`; `decode` is the rest.
+
+    `prompt_tokens` are those that were read (an image's included, padding not), `decoded_tokens` those after the first.
+    """
 
     preprocessing: float
     vision: float
     prefill: float
     decode: float
     total: float
+    prompt_tokens: int
     decoded_tokens: int
 
     @property
     def decode_per_token(self) -> float:
         """Mean seconds for each token after the first."""
         return self.decode / self.decoded_tokens
+
+    @property
+    def prefill_rate(self) -> float:
+        """Prompt tokens a second of the prefill."""
+        return self.prompt_tokens / self.prefill
+
+    @property
+    def decode_rate(self) -> float:
+        """Tokens after the first a second of the decode."""
+        return self.decoded_tokens / self.decode
 
 
 class Marks:
@@ -87,7 +101,10 @@ class PhaseTimer:
                 handle.remove()
 
     def time(self, prepare: Any, generate: Any) -> Phases:
-        """Time one answer: `prepare()` makes the inputs, `generate(inputs)` the tokens."""
+        """Time one answer: `prepare()` makes the inputs, `generate(inputs)` the tokens.
+
+        The inputs have an `attention_mask`, which counts the prompt's tokens.
+        """
         with self._hooked():
             self.marks.synchronise()
             began = time.perf_counter()
@@ -106,5 +123,6 @@ class PhaseTimer:
             prefill=first_token - vision,
             decode=self.marks.seconds(self._steps[0][1], end),
             total=prepared - began + self.marks.seconds(start, end),
+            prompt_tokens=int(inputs["attention_mask"].sum()),
             decoded_tokens=len(self._steps) - 1,
         )
