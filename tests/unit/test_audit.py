@@ -71,14 +71,22 @@ def test_a_right_checkpoint_passes(snapshot, tmp_path, dtype, asked):
     assert {other["storage"] for other in others} == {dtype}
 
 
-@pytest.mark.parametrize(("name", "family"), [("qwen2-vl", tiny.QWEN), ("idefics3", tiny.IDEFICS)])
-def test_other_families_pass(name, family, tmp_path):
-    source = tiny.MAKERS[name][0](tmp_path / "source")
-    folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", family, "bfloat16", language="bnb-int8")
+@pytest.mark.parametrize(
+    ("name", "format_name"),
+    [
+        ("qwen2-vl", "bnb-int8"),
+        ("idefics3", "bnb-int8"),
+        *[(name, format_name) for name in tiny.TEXT_MAKERS for format_name in ("bnb-int8", "bnb-nf4", "torchao-int8")],
+    ],
+)
+def test_other_families_pass(name, format_name, tmp_path):
+    maker, family = (tiny.MAKERS | tiny.TEXT_MAKERS)[name]
+    source = maker(tmp_path / "source")
+    folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", family, "bfloat16", language=format_name)
     model, original = checkpoint.load(folder, family, "cpu"), checkpoint.load_original(source, family, "bfloat16")
-    layers, others = audited(model, original, family=family, language="bnb-int8")
+    layers, others = audited(model, original, family=family, language=format_name)
     audit.refuse_faults("x", layers, others)
-    assert {layer.found for layer in layers} == {"bnb-int8", "bfloat16"}
+    assert {layer.found for layer in layers} == {format_name, "bfloat16"}
 
 
 def test_every_parameter_stands_once(int8, original):
@@ -166,7 +174,7 @@ def test_coarser_rounding_under_a_finer_name(int8, original):
     from bitbudget.formats.simulated import SimulatedLinear
 
     weight = original.get_submodule(MLP).weight
-    grid = {"group_size": 64, "symmetric": False}
+    grid = {"group_size": 64, "symmetric": False, "gptq_grid": False}
     rounded = format_of("rtn-3").reference(weight, grid).to(weight.dtype)
     checkpoint.replace(int8, MLP, SimulatedLinear(128, 64, 4, rounded, None))
     layers, _ = audited(int8, original, language="bnb-int8", language_mlp={"format": "rtn-4"} | grid)
@@ -191,6 +199,18 @@ def test_what_is_not_a_number_in_the_original_may_stay_so(int8, snapshot):
     assert audit.faults_in_one_sentence("x", *audited(int8, original, language="bnb-int8")) == ""
 
 
+@pytest.mark.parametrize("ending", ["encoder.layers.0.mlp.fc1", "projector.linear_1"])
+def test_a_bias_that_differs_from_the_originals(snapshot, original, tmp_path, ending):
+    """Of a quantized layer, and of one in a float format."""
+    folder = tiny.make_checkpoint(snapshot, tmp_path, tiny.LLAVA, "bfloat16", vision="bnb-int8")
+    model = checkpoint.load(folder, tiny.LLAVA, "cpu")
+    layer = next(module for name, module in model.named_modules() if name.endswith(ending))
+    layer.bias.data[3] += 0.5
+    sentence = sentence_of(model, original, vision="bnb-int8")
+    assert ending in sentence
+    assert "another bias than the original." in sentence
+
+
 def test_a_norm_in_another_float_format(int8, original):
     norm = int8.get_submodule("model.language_model.norm")
     norm.weight = nn.Parameter(norm.weight.float(), requires_grad=False)
@@ -205,7 +225,9 @@ def test_a_matrix_of_zeros_must_stay_one(original):
         layer.weight.copy_(weight)
         made = format_of("bnb-int8").quantize(layer, {"threshold": 6.0})
         asked = checkpoint.Layer("a.layer", made, "language", {"format": "bnb-int8", "threshold": 6.0})
-        return audit.audit_layer(asked, torch.zeros(64, 64), "cpu")
+        original = nn.Linear(64, 64, bias=False).requires_grad_(False)
+        original.weight.zero_()
+        return audit.audit_layer(asked, original, "cpu")
 
     assert of(torch.zeros(64, 64)).fault is None
     assert "has weights that are off by" in of(torch.ones(64, 64)).fault

@@ -14,6 +14,7 @@ from bitbudget.audit import recognise
 from bitbudget.errors import UserError
 from bitbudget.registry import format_of
 
+MAKERS = tiny.MAKERS | tiny.TEXT_MAKERS
 MIXED = {"vision": "bnb-int8", "language": "bnb-nf4", "head": "torchao-int8"}
 
 
@@ -21,12 +22,19 @@ MIXED = {"vision": "bnb-int8", "language": "bnb-nf4", "head": "torchao-int8"}
 def snapshots(tmp_path_factory):
     """A snapshot of each family by its name, and LLaVA and Qwen2-VL with tied heads."""
     folder = tmp_path_factory.mktemp("snapshots")
-    found = {name: make(folder / name) for name, (make, _) in tiny.MAKERS.items()}
+    found = {name: make(folder / name) for name, (make, _) in MAKERS.items()}
     return found | {"tied": tiny.llava(folder / "tied", tied=True)}
 
 
 def family_of(name):
-    return tiny.MAKERS["llava" if name == "tied" else name][1]
+    return MAKERS["llava" if name == "tied" else name][1]
+
+
+def inputs_of(name, folder, dtype):
+    """What a model of this name is asked; a language model reads a row of tokens."""
+    if name in tiny.TEXT_MAKERS:
+        return {"input_ids": torch.arange(5, 60).reshape(1, -1)}
+    return tiny.inputs_of(folder, family_of(name), dtype)
 
 
 def expected_model(source, family, dtype, **chosen):
@@ -60,12 +68,16 @@ def logits(model, inputs):
         ("qwen2-vl", "float32", {"vision": "bnb-nf4", "projector": "bnb-nf4"}),
         ("idefics3", "float32", {"language": "bnb-int8"}),
         ("idefics3", "bfloat16", MIXED),
+        *[(name, "float32", {"language": "bnb-int8"}) for name in tiny.TEXT_MAKERS],
+        *[(name, "bfloat16", {"language": "bnb-nf4", "head": "torchao-int8"}) for name in tiny.TEXT_MAKERS],
+        *[(name, "bfloat16", {"language": "torchao-int8"}) for name in tiny.TEXT_MAKERS],
+        ("llama", "bfloat16", {"language": {"format": "rtn-2", "group_size": 32, "gptq_grid": True}}),
     ],
 )
 def test_a_loaded_model_computes_exactly_what_the_saved_one_did(snapshots, tmp_path, name, dtype, chosen):
     family = family_of(name)
     source = shutil.copytree(snapshots[name], tmp_path / "source")
-    inputs = tiny.inputs_of(source, family, getattr(torch, dtype))
+    inputs = inputs_of(name, source, getattr(torch, dtype))
     expected = expected_model(source, family, dtype, **chosen)
     folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", family, dtype, **chosen)
     shutil.rmtree(source)

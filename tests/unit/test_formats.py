@@ -3,18 +3,20 @@
 import math
 
 import numpy as np
+import packed_layers
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bitbudget.audit import audit_layer, bytes_of, recognise
-from bitbudget.checkpoint import Layer
 from bitbudget.formats import grid
+from bitbudget.formats.base import Layer
 from bitbudget.formats.padded import PaddedLinear
 from bitbudget.registry import FORMATS, format_of
 
-QUANTIZED = [name for name in FORMATS if not format_of(name).is_float]
+# Those that make a layer from its weights alone; GPTQ is in test_gptq.py.
+QUANTIZED = [name for name in FORMATS if not format_of(name).is_float and not format_of(name).calibrated]
 FLOATS = [name for name in FORMATS if format_of(name).is_float]
 AWKWARD = [(160, 160), (160, 448), (192, 100), (100, 64)]
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
@@ -58,7 +60,7 @@ def restored(name, layer, state, **chosen):
 
 def audited(name, layer, original, **chosen):
     spec = {"format": name} | options_of(name, **chosen)
-    return audit_layer(Layer("the.layer", layer, "language", spec), original.weight, "cpu")
+    return audit_layer(Layer("the.layer", layer, "language", spec), original, "cpu")
 
 
 def relative_error(found, exact):
@@ -105,7 +107,11 @@ def test_int8_state_is_the_same_before_and_after_the_first_forward_pass():
 def test_every_layer_is_recognised_as_its_own_format_and_no_other(after_forward):
     for name in FORMATS:
         dtype = getattr(torch, name) if name in FLOATS else torch.bfloat16
-        layer = linear(dtype=dtype) if name in FLOATS else quantized(name, linear(dtype=dtype))
+        layer = linear(dtype=dtype)
+        if format_of(name).calibrated:
+            layer = packed_layers.kernel_of(name, layer)
+        elif name not in FLOATS:
+            layer = quantized(name, layer)
         if after_forward:
             layer(torch.ones(1, 128, dtype=dtype))
         assert [other for other in FORMATS if format_of(other).recognises(layer)] == [name]
@@ -248,6 +254,15 @@ def test_the_kernel_does_what_the_definition_says(name, dtype):
     assert found.relative_error == pytest.approx(found.promised_error, rel=0.1, abs=2e-3)
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("bits", [8, 4, 3, 2])
+def test_rtn_on_gptqs_grid_passes_the_audit(bits, symmetric):
+    original, chosen = linear(256, 128, torch.bfloat16), {"gptq_grid": True, "group_size": 64, "symmetric": symmetric}
+    found = audited(f"rtn-{bits}", quantized(f"rtn-{bits}", original, **chosen), original, **chosen)
+    assert found.fault is None
+    assert found.relative_error == pytest.approx(found.promised_error, rel=0.1, abs=2e-3)
+
+
 @pytest.mark.parametrize("chosen", [{"double_quant": True}, {"double_quant": False}])
 def test_nf4_with_and_without_quantized_scales(chosen):
     layer = linear(128, 64)
@@ -358,7 +373,7 @@ def test_bytes_of_nested_scales_are_counted():
     assert bytes_of(plain) - bytes_of(nested) == 4 * scales - (scales + 4 * scales // 256)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", FLOATS + QUANTIZED)
 def test_only_float_and_simulated_formats_claim_no_packing(name):
     found = format_of(name)
     layer = linear(256, 64, torch.float16, bias=False)

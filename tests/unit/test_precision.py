@@ -107,3 +107,69 @@ def test_the_float_format_of_a_model_is_its_own(config: ConfigFolder) -> None:
     assert float_format(study["nf4-language"], study["bfloat16"]) == "bfloat16"
     quantized = {"backbone": {"format": "bnb-nf4"}}  # a model of which nothing is left in a float format
     assert float_format(quantized, {"backbone": {"format": "float16"}}) == "float16"
+
+
+QUANTIZATION = {"group_size": 64, "symmetric": False, "damping": 0.1, "kernel": "torch-int8"}
+
+
+def language_format(config: ConfigFolder, given: Any, **quantization: Any) -> dict[str, Any]:
+    """The format of the demo language model's layers, where the study says this of quantization."""
+    config.add("precisions", own={"language": given})
+    study = config.resolved(
+        track="lambada",
+        dataset={"name": "demo-passages"},
+        models=["demo-lm"],
+        precisions=["bfloat16", "own"],
+        baseline="bfloat16",
+        **({"quantization": quantization} if quantization else {}),
+    )
+    return study["assignments"]["demo-lm"]["own"]["language.mlp"]
+
+
+def test_gptq_takes_what_the_study_says_and_a_precision_does_not(config: ConfigFolder) -> None:
+    found = language_format(config, {"format": "gptq-4", "kernel": "torch"}, **QUANTIZATION)
+    assert found == {"format": "gptq-4"} | QUANTIZATION | {"kernel": "torch"}
+
+
+def test_gptq_has_defaults_of_its_own(config: ConfigFolder) -> None:
+    assert language_format(config, "gptq-2") == {
+        "format": "gptq-2", "group_size": 128, "symmetric": True, "damping": 0.05, "kernel": "torch",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("group_size", "expected"), [(64, 64), (-1, 0)])
+def test_rtn_on_gptqs_grid_takes_its_groups_and_symmetry(group_size: int, expected: int, config: ConfigFolder) -> None:
+    given = {"format": "rtn-3", "gptq_grid": True}
+    found = language_format(config, given, **QUANTIZATION | {"group_size": group_size})
+    assert found == given | {"group_size": expected, "symmetric": False}
+
+
+def test_rtn_on_its_own_grid_takes_nothing_from_the_study(config: ConfigFolder) -> None:
+    found = language_format(config, {"format": "rtn-3", "symmetric": True}, **QUANTIZATION)
+    assert found == {"format": "rtn-3", "group_size": 0, "symmetric": True, "gptq_grid": False}
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"group_size": 48}, "`group_size` is 48, and must be one of 16, 32, 64, 128, -1 (Weights of a row that share"),
+        ({"kernel": "cuda"}, "`kernel` is 'cuda', and must be one of torch, torch-int8, torch-aten, torch-fused,"),
+        ({"damping": 0}, "`damping` is 0, and must be more than 0 (Share of the Hessian's mean diagonal"),
+        ({"damping": 1}, "`damping` is 1, which does not fit: Share of the Hessian's mean diagonal"),
+        ({"bits": 4}, "there is no key `bits`; known are group_size, symmetric, damping, kernel."),
+    ],
+)
+def test_a_wrong_option_of_gptq_is_one_sentence(given: dict, sentence: str, config: ConfigFolder) -> None:
+    found = refusal(config, language={"format": "gptq-4"} | given)
+    assert found.startswith(f"{PRECISIONS}, own.language (gptq-4): {sentence}")
+
+
+def test_a_study_that_says_nothing_of_quantization_has_the_defaults() -> None:
+    """Studies of other tracks, and records from before."""
+    from bitbudget.config.precision import resolve_precision
+    from bitbudget.registry import module_of
+
+    study = {"baseline": "bfloat16", "track": "captioning"}
+    precisions = {"bfloat16": {"all": "bfloat16"}, "own": {"language": {"format": "rtn-4", "gptq_grid": True}}}
+    found = resolve_precision("own", precisions, study, module_of("family", "llava"))
+    assert found["language"] == {"format": "rtn-4", "group_size": 0, "symmetric": True, "gptq_grid": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +31,8 @@ def main() -> None:
     device = choose_device(spec["device"])
     model = checkpoint.load(args.checkpoint, family, device)
     original = checkpoint.load_original(args.model_dir, family, spec["dtype"])
-    layers = audit.audit_layers(model, original, family, spec["assignment"], device)
+    states = functools.partial(checkpoint.stored_state, args.checkpoint)
+    layers = audit.audit_layers(model, original, family, spec["assignment"], device, states)
     others = audit.other_parameters(model, original, family, layers)
     audit.refuse_faults(spec["precision"], layers, others)
     groups = audit.by_group(layers, others)

@@ -11,15 +11,19 @@ log = logging.getLogger("bitbudget")
 
 
 def main() -> None:
-    """Load the snapshot, quantize it layer by layer, and save weights first and the manifest last."""
+    """Load the snapshot, quantize it, and save weights first and the manifest last."""
     parser = cli.parser(__doc__)
     parser.add_argument("--model-dir", type=Path, required=True, help="snapshot of the original model")
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument(
+        "--calibration", type=Path, help="calibration.jsonl: texts for formats that look at some before they round"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     args = parser.parse_args()
 
-    from bitbudget import checkpoint
+    from bitbudget import calibration, checkpoint, items
     from bitbudget.devices import choose_device
+    from bitbudget.formats.base import Calibration
     from bitbudget.quiet import quiet_libraries
 
     quiet_libraries()
@@ -27,10 +31,14 @@ def main() -> None:
     family = registry.module_of("family", spec["family"])
     device = choose_device(spec["device"])
     model = checkpoint.load_original(args.model_dir, family, spec["dtype"])
-    layers, tensors = checkpoint.quantize(model, family, spec["assignment"], device)
+    chosen = items.read(args.calibration) if args.calibration else []
+    looked_at = Calibration(args.model_dir, [calibration.text_of(item) for item in chosen]) if chosen else None
+    layers, tensors = checkpoint.quantize(model, family, spec["assignment"], device, looked_at)
     made = checkpoint.save(args.out, args.model_dir, model.config, tensors, layers)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {key: spec[key] for key in ("family", "dtype", "assignment")} | {"device": device} | made
+    if looked_at is not None and looked_at.report:
+        body["calibration"] = {"calibration_hash": calibration.hash_of(chosen), "n": len(chosen)} | looked_at.report
     records.write(args.out / checkpoint.MANIFEST, "checkpoint", identity, body)
     log.info(
         "%s of %s: %d layers quantized, %.2f MB on disk",

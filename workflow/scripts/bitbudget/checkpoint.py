@@ -10,19 +10,20 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from bitbudget import files
 from bitbudget.errors import UserError
+from bitbudget.formats.base import Calibration, FormatSpec, Layer, State
 from bitbudget.groups import group_of
 from bitbudget.registry import format_of
 
@@ -31,19 +32,6 @@ log = logging.getLogger("bitbudget")
 MANIFEST = "checkpoint.json"
 SHARD_BYTES = 5 * 10**9
 NOT_COPIED = ("model.json", "config.json")  # a snapshot's own record, and what the checkpoint writes itself
-
-# A group's format with its options: {"format": "bnb-int8", "threshold": 6.0}
-FormatSpec = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A linear layer of a model and what its group asks for."""
-
-    path: str
-    module: nn.Module
-    group: str
-    spec: FormatSpec
 
 
 def load_original(folder: Path, family: ModuleType, dtype: str) -> nn.Module:
@@ -84,22 +72,29 @@ def replace(model: nn.Module, path: str, new: nn.Module) -> None:
 
 
 def quantize(
-    model: nn.Module, family: ModuleType, assignment: dict[str, FormatSpec], device: str
+    model: nn.Module,
+    family: ModuleType,
+    assignment: dict[str, FormatSpec],
+    device: str,
+    calibration: Calibration | None = None,
 ) -> tuple[dict[str, FormatSpec], dict[str, torch.Tensor]]:
-    """Quantize a model layer by layer; `model` is used up.
+    """Quantize a model: the layers of calibrated formats all at once, then the others one by one; `model` is used up.
 
     Returns the specification of every quantized layer by its path, and all tensors of the checkpoint by name.
-    Raises `UserError` that names the layers a format cannot take, before any work is done.
+    Raises `UserError` that names the layers a format cannot take, before any work is done, and where a format needs
+    texts to calibrate on and there are none.
     """
     chosen = [la for la in linear_layers(model, family, assignment) if not format_of(la.spec["format"]).is_float]
-    _refuse_impossible(chosen, device)
+    _refuse_impossible(chosen, device, model.dtype)
+    ready = _calibrated(chosen, calibration, model.dtype, device)
     _untie_head(model, {la.path for la in chosen})
     tensors: dict[str, torch.Tensor] = {}
     for layer in chosen:
-        fmt = format_of(layer.spec["format"])
-        replacement = fmt.quantize(layer.module.to(device), layer.spec)
-        state = {key: value.detach().cpu().contiguous() for key, value in fmt.state(replacement).items()}
-        tensors |= {f"{layer.path}.{key}": value for key, value in state.items()}
+        state = ready.pop(layer.path, None)
+        if state is None:
+            fmt = format_of(layer.spec["format"])
+            state = fmt.state(fmt.quantize(layer.module.to(device), layer.spec))
+        tensors |= {f"{layer.path}.{key}": value.detach().cpu().contiguous() for key, value in state.items()}
         replace(model, layer.path, nn.Identity())  # frees the original's memory, and leaves the rest to be listed
     for name, value in model.named_parameters():
         tensors[name] = value.detach().contiguous()
@@ -108,7 +103,25 @@ def quantize(
     return {la.path: la.spec for la in chosen}, tensors
 
 
-def _refuse_impossible(layers: list[Layer], device: str) -> None:
+def _calibrated(
+    layers: list[Layer], calibration: Calibration | None, dtype: torch.dtype, device: str
+) -> dict[str, State]:
+    """What a checkpoint stores for the layers of calibrated formats; those of one kind share a pass over the model."""
+    kinds: dict[type, list[Layer]] = {}
+    for layer in layers:
+        if format_of(layer.spec["format"]).calibrated:
+            kinds.setdefault(type(format_of(layer.spec["format"])), []).append(layer)
+    found: dict[str, State] = {}
+    for mine in kinds.values():
+        name = mine[0].spec["format"]
+        if calibration is None:
+            raise UserError(f"{name} needs texts to calibrate on: name them with --calibration.")
+        found |= format_of(name).quantize_model(mine, calibration, dtype, device)
+    return found
+
+
+def _refuse_impossible(layers: list[Layer], device: str, dtype: torch.dtype) -> None:
+    _refuse_unusable([layer.spec for layer in layers], device, dtype)
     for name in dict.fromkeys(layer.spec["format"] for layer in layers):
         needed = format_of(name).least_capability
         if device == "cuda" and torch.cuda.get_device_capability() < needed:
@@ -123,8 +136,17 @@ def _refuse_impossible(layers: list[Layer], device: str) -> None:
         if reason:
             raise UserError(
                 f"{layer.spec['format']} cannot take {layer.path} (group {layer.group}): {reason}; "
-                "choose another group size or another format for this group in config/precisions.yaml."
+                "choose another group size or another format for this group in config/precisions.yaml or in the study."
             )
+
+
+def _refuse_unusable(specs: Iterable[FormatSpec], device: str, dtype: torch.dtype) -> None:
+    """Raise `UserError` for the first format that runs on no kernel of this machine."""
+    distinct = {files.hash_of(spec): spec for spec in specs}
+    for spec in distinct.values():
+        reason = format_of(spec["format"]).unusable(spec, device, dtype)
+        if reason:
+            raise UserError(f"{spec['format']} cannot be used on this machine's {device}: {reason}.")
 
 
 def _untie_head(model: nn.Module, quantized: set[str]) -> None:
@@ -206,6 +228,7 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
             )
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     dtype = getattr(torch, made["dtype"])
+    _refuse_unusable(made["layers"].values(), device, dtype)
     # Parameters have shapes only, buffers are real: what is not in the checkpoint (rotary frequencies) is made here.
     with no_init_weights(), init_empty_weights(include_buffers=False):
         model = family.model_class().from_config(config, dtype=dtype)
@@ -238,6 +261,15 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
         tokens = {key: getattr(own, key) for key in ("bos_token_id", "pad_token_id", "eos_token_id")}
         model.generation_config = GenerationConfig(**tokens)
     return model.eval().requires_grad_(False)
+
+
+def stored_state(folder: Path, path: str) -> State:
+    """The tensors that a checkpoint stores for the layer at this path, by their names below it."""
+    prefix, found = f"{path}.", {}
+    for name in manifest(folder)["files"]:
+        with safe_open(folder / name, framework="pt") as file:
+            found |= {key.removeprefix(prefix): file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
+    return found
 
 
 def _read_weights(folder: Path, made: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -22,8 +22,8 @@ def resolve_precision(
     an option is wrong, or the formats cannot stand together.
     """
     where = f"config/precisions.yaml, {name}"
-    baseline = _baseline_format(study["baseline"], precisions, study["track"])
-    assignment = {g: _specify(value, study["track"], f"{where}.{g}") for g, value in precisions[name].items()}
+    baseline = _baseline_format(study, precisions)
+    assignment = {g: _specify(value, study, f"{where}.{g}") for g, value in precisions[name].items()}
     try:
         resolved = groups.resolve(assignment, family.GROUPS, baseline)
     except UserError as fault:
@@ -50,9 +50,10 @@ def float_format(assignment: dict[str, FormatSpec], baseline: dict[str, FormatSp
     return next(name for name in names if format_of(name).is_float)
 
 
-def _baseline_format(name: str, precisions: dict[str, Any], track: str) -> FormatSpec:
+def _baseline_format(study: dict[str, Any], precisions: dict[str, Any]) -> FormatSpec:
     """The one float format of the baseline."""
-    held = [_specify(value, track, f"config/precisions.yaml, {name}.{g}") for g, value in precisions[name].items()]
+    name = study["baseline"]
+    held = [_specify(value, study, f"config/precisions.yaml, {name}.{g}") for g, value in precisions[name].items()]
     if list(precisions[name]) != [groups.ALL] or not format_of(held[0]["format"]).is_float:
         raise UserError(
             f"config/precisions.yaml, {name}: the baseline must hold every group in one float format, as "
@@ -61,19 +62,20 @@ def _baseline_format(name: str, precisions: dict[str, Any], track: str) -> Forma
     return held[0]
 
 
-def _specify(value: str | dict[str, Any], track: str, where: str) -> FormatSpec:
-    """A format with all its options, from its name or a mapping."""
+def _specify(value: str | dict[str, Any], study: dict[str, Any], where: str) -> FormatSpec:
+    """A format with all its options, from its name or a mapping, and what the study says for all precisions."""
     spec = {"format": value} if isinstance(value, str) else dict(value)
     if spec["format"] not in FORMATS:
         raise UserError(f"{where}: there is no format {spec['format']!r}; {suggest(spec['format'], list(FORMATS))}")
     fmt = format_of(spec["format"])
-    needed = module_of("track", track).RUNTIME
+    needed = module_of("track", study["track"]).RUNTIME
     if fmt.runtime != needed:
         raise UserError(
-            f"{where}: format {fmt.name} is for models that {fmt.runtime} runs, and track {track} needs {needed}; "
-            "choose another format."
+            f"{where}: format {fmt.name} is for models that {fmt.runtime} runs, and track {study['track']} needs "
+            f"{needed}; choose another format."
         )
     options = {key: option for key, option in spec.items() if key != "format"}
     rules = {"properties": fmt.options, "additionalProperties": False}
     check(options, rules, f"{where} ({fmt.name})")
-    return {"format": fmt.name} | with_defaults(options, rules)
+    completed = fmt.complete(options, study.get("quantization", {}))
+    return {"format": fmt.name} | with_defaults(completed, rules)

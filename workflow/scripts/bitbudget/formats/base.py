@@ -6,11 +6,60 @@ its kernels only inside the methods.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+# A group's format with its options: {"format": "bnb-int8", "threshold": 6.0}
+FormatSpec = dict[str, Any]
+# What a checkpoint stores for a layer, by the names below the layer's path.
+State = dict[str, "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A linear layer of a model and what its group asks for."""
+
+    path: str
+    module: nn.Module
+    group: str
+    spec: FormatSpec
+
+
+@dataclass
+class Calibration:
+    """What calibrated formats look at: the original model's snapshot, and texts that are not evaluated.
+
+    `report` is empty, until quantizing fills in what it tells of itself: texts and tokens used, and for each layer what
+    its method reports.
+    """
+
+    snapshot: Path
+    texts: Sequence[str]
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a format that does not round to nearest says of one layer; the audit holds the layer's kernel to it.
+
+    `weights` (out, in), float32: what the kernel has to multiply with, worked out from what the checkpoint stores.
+    `unit`: the unit roundoff of the coarsest dtype in which the kernel computes.
+    `levels`: how many values a group of `group_size` weights of a row has at most.
+    `least`, `most`: between which the relative error of the weights against the original's must lie.
+    """
+
+    weights: torch.Tensor
+    unit: float
+    levels: int
+    group_size: int
+    least: float
+    most: float
 
 
 class Format:
@@ -19,18 +68,29 @@ class Format:
     `bits` are those of one stored weight without its scales. `is_float` formats hold every parameter of a group;
     the others hold its linear layers' matrices, and what else the group has stays in the float format beside them.
     `simulated` formats compute with the rounded values but store and multiply them as floats: they show what rounding
-    does to quality, and nothing about size, memory, speed or energy.
+    does to quality, and nothing about size, memory, speed or energy. `calibrated` formats look at what texts make of a
+    model before they round it: they have `quantize_model` in place of `quantize` and `state`, and `promise` in place
+    of `reference`.
     """
 
     name: str
     bits: float
     is_float: bool = False
     simulated: bool = False
+    calibrated: bool = False
     runtime: str = "transformers"  # what runs models in this format; a track names the one that it needs
     device_bound: bool = False  # whether what was made on a CPU loads only there, and the same for a GPU
     least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability that the kernels need
     options: ClassVar[dict[str, Any]] = {}  # JSON-schema properties of what a precision may set, with their defaults
     description: str
+
+    def complete(self, options: dict[str, Any], quantization: dict[str, Any]) -> dict[str, Any]:
+        """The options that a precision gives, with those that the study's `quantization` says in their place."""
+        return options
+
+    def unusable(self, options: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:
+        """Why this format runs nowhere on this device in a model of this dtype, or None where it does."""
+        return None
 
     def refusal(self, in_features: int, out_features: int, options: dict[str, Any], device: str) -> str | None:
         """Why this format cannot take a linear layer of this shape on this device, or None where it can."""
@@ -40,13 +100,17 @@ class Format:
         """The layer that takes this one's place; same shapes in and out, on the device of `layer.weight`."""
         raise NotImplementedError
 
-    def state(self, layer: nn.Module) -> dict[str, torch.Tensor]:
+    def state(self, layer: nn.Module) -> State:
         """The tensors that a checkpoint stores for a layer made by `quantize`."""
         raise NotImplementedError
 
-    def restore(
-        self, shell: nn.Linear, state: dict[str, torch.Tensor], options: dict[str, Any], device: str
-    ) -> nn.Module:
+    def quantize_model(
+        self, layers: Sequence[Layer], calibration: Calibration, dtype: torch.dtype, device: str
+    ) -> dict[str, State]:
+        """The tensors that a checkpoint stores for each of these layers, by path; all are in formats of this class."""
+        raise NotImplementedError
+
+    def restore(self, shell: nn.Linear, state: State, options: dict[str, Any], device: str) -> nn.Module:
         """The layer that `state` was taken from. `shell` has its shapes and dtype, but no weights (meta device)."""
         raise NotImplementedError
 
@@ -68,3 +132,7 @@ class Format:
         Written from the format's definition and apart from the kernels, so that a wrong kernel shows.
         """
         raise NotImplementedError
+
+    def promise(self, weight: torch.Tensor, state: State, options: dict[str, Any]) -> Promise | None:
+        """What the format promises for the original `weight`, given what the checkpoint stores; None: its reference."""
+        return None

@@ -54,6 +54,29 @@ def asymmetric(weight: torch.Tensor, bits: int, group_size: int) -> torch.Tensor
     return (((blocks - low) / scale).round() * scale + low).reshape(weight.shape)
 
 
+def gptq(weight: torch.Tensor, bits: int, group_size: int, is_symmetric: bool) -> torch.Tensor:
+    """Round to nearest on GPTQ's grid: 2^bits levels a group, one of them zero, with an integer zero point.
+
+    As `Quantizer.find_params` of GPTQModel 7.6.0 has it (quantization/quantizer.py, without its search by mean squared
+    error), which goes back to Frantar et al. 2023 (GPTQ, arXiv 2210.17323). Symmetric: the step is 2 max|w| / (2^bits -
+    1) and zero is level 2^(bits-1), so that there is one level more below zero than above. Else the step runs from the
+    group's least to its largest value, each taken as zero where zero is beyond it. A symmetric group without any
+    negative value gets half that step, and its upper half is cut off: that, too, is how GPTQ has it.
+    """
+    blocks = grouped(weight.float(), group_size)
+    low, high = blocks.amin(-1, keepdim=True).clamp(max=0), blocks.amax(-1, keepdim=True).clamp(min=0)
+    if is_symmetric:
+        high = torch.maximum(-low, high)
+        low = torch.where(low < 0, -high, low)
+    empty = (low == 0) & (high == 0)
+    top = 2**bits - 1
+    scale = torch.where(empty, torch.full_like(low, 2), high - low) / top
+    low = torch.where(empty, torch.full_like(low, -1), low)
+    zero = torch.full_like(scale, (top + 1) / 2) if is_symmetric else (-low / scale).round()
+    levels = ((blocks / scale).round() + zero).clamp(0, top)
+    return (scale * (levels - zero)).reshape(weight.shape)
+
+
 def codebook(weight: torch.Tensor, values: tuple[float, ...], block: int) -> torch.Tensor:
     """Round to the nearest of `values` times each block's largest magnitude; blocks run along rows (zero-padded).
 

@@ -30,11 +30,25 @@ class RoundToNearest(Format):
             "type": "boolean",
             "default": True,
         },
+        "gptq_grid": {
+            "description": "GPTQ's own grid instead (2^bits levels with an integer zero point, and group size and "
+            "symmetry of the study's `quantization`), so that the two differ in nothing but the algorithm.",
+            "type": "boolean",
+            "default": False,
+        },
     }
 
     def __init__(self, bits: int):
         self.name, self.bits = f"rtn-{bits}", bits
         self.description = f"round to nearest at {bits} bits, simulated (stored and multiplied as floats)"
+
+    def complete(self, options: dict[str, Any], quantization: dict[str, Any]) -> dict[str, Any]:
+        if not options.get("gptq_grid"):
+            return options
+        shared = {key: quantization[key] for key in ("group_size", "symmetric") if key in quantization}
+        if shared.get("group_size") == -1:  # GPTQ's word for a whole row
+            shared["group_size"] = 0
+        return shared | options
 
     def refusal(self, in_features: int, out_features: int, options: dict[str, Any], device: str) -> str | None:
         size = options["group_size"]
@@ -67,8 +81,10 @@ class RoundToNearest(Format):
         return "torch.nn.functional.linear"
 
     def reference(self, weight: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
-        from bitbudget.formats.grid import asymmetric, symmetric
+        from bitbudget.formats.grid import asymmetric, gptq, symmetric
 
+        if options["gptq_grid"]:
+            return gptq(weight, self.bits, options["group_size"], options["symmetric"])
         return (symmetric if options["symmetric"] else asymmetric)(weight, self.bits, options["group_size"])
 
     def _layer(self, shape: nn.Linear, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
