@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from bitbudget import records
+from bitbudget.tracks import lambada
 
 HASH = "a" * 64
 PROVENANCE = {"hardware": {"cpu": "Abacus 9", "gpus": []}}
@@ -28,6 +29,22 @@ PRECISIONS: dict[str, tuple[float, float, float]] = {
     "nf4-all": (4.5, 0.871, 1.5),
     "gptq-4": (4.4, 0.905, 0.7),
 }
+# Those of a study of language models: bits a weight, top-1 accuracy, speed against the baseline.
+LANGUAGE: dict[str, tuple[float, float, float]] = {
+    "bfloat16": (16, 0.352, 1.0),
+    "bnb-int8": (8.1, 0.351, 4.3),
+    "torchao-int8": (8.2, 0.35, 1.1),
+    "gptq-8": (8.3, 0.352, 2.2),
+    "gptq-4": (4.3, 0.331, 2.4),
+    "gptq-3": (3.3, 0.262, 2.9),
+    "gptq-2": (2.3, 0.004, 2.5),
+    "rtn-8": (8, 0.352, math.nan),
+    "rtn-4": (4, 0.312, math.nan),
+    "rtn-3": (3, 0.097, math.nan),
+    "rtn-2": (2, 0.0, math.nan),
+    "bnb-nf4": (4.5, 0.336, 1.8),
+}
+KERNELS = {"gptq": "gptqmodel.TorchLinear", "bnb": "bitsandbytes.nn.Linear8bitLt", "rtn": "bitbudget.formats.Rounded"}
 
 
 # Per answer type and question type: number of questions, and what is added to the share of right answers.
@@ -50,7 +67,7 @@ def spec(
 ) -> dict[str, Any]:
     return {
         "track": track,
-        "primary": {"captioning": "CIDEr", "vqa": "vqa_accuracy"}[track],
+        "primary": {"captioning": "CIDEr", "vqa": "vqa_accuracy", "lambada": "top_1"}[track],
         "spot_check": 0,
         "models": models,
         "precisions": precisions,
@@ -120,6 +137,54 @@ def vqa_blind() -> dict[str, Any]:
     return {"record": "blind", "study": "synthetic", "primary": "vqa_accuracy", **body}
 
 
+def lambada_scores(model: str, precision: str, condition: str, baseline: str = "bfloat16") -> dict[str, Any]:
+    right = LANGUAGE[precision][1] * (1.0 if model == "m" else 1.3)
+    loss = 2.1 + 8 * (0.46 - right) ** 1.2
+    n = 1000
+
+    def made(name: str, value: float, half: float, n: int = n) -> dict[str, Any]:
+        about = lambada.METRICS[name]
+        ci = (max(value - half, 0.0), value + half)
+        return records.metric(value, about["unit"], higher_is_better=about["higher_is_better"], n=n, ci=ci)
+
+    shares = {"top_1": right, "top_5": min(1.6 * right, 1), "top_10": min(1.8 * right, 1)}
+    shares["last_word_accuracy"] = 0.93 * right
+    metrics = {name: made(name, value, 1.96 * (value * (1 - value) / n) ** 0.5) for name, value in shares.items()}
+    metrics["perplexity"] = made("perplexity", math.exp(loss), 0.0)
+    metrics["perplexity"]["ci"] = [math.exp(loss - 0.12), math.exp(loss + 0.12)]
+    metrics["loss"] = made("loss", loss, 0.12)
+    error = made("relative_logit_error", 0.005 + 0.9 * (0.46 - right), 0.01, 32)
+    if precision == baseline:
+        error = records.absent("this is the baseline.", error["unit"], higher_is_better=False)
+    metrics["relative_logit_error"] = error
+    return {"record": "scores", **identity(model, precision, condition), "primary": "top_1", "metrics": metrics}
+
+
+def lambada_blind() -> dict[str, Any]:
+    values = {"top_1": 0.011, "top_5": 0.04, "top_10": 0.071, "last_word_accuracy": 0.011}
+    values |= {"perplexity": 410.0, "loss": math.log(410)}
+    metrics = {
+        name: records.metric(value, "x", higher_is_better=lambada.METRICS[name]["higher_is_better"], n=1000)
+        for name, value in values.items()
+    }
+    return {"record": "blind", "study": "synthetic", "primary": "top_1", "text": "'him' (11)", "metrics": metrics}
+
+
+def token_rates(measured: dict[str, Any], new_tokens: int = 16) -> None:
+    """Give a record of measurements the rates of tokens that every track has, in place."""
+    metrics = measured["metrics"]
+    if "value" not in metrics["latency"]:
+        return
+    pace = 1 / metrics["latency"]["value"]
+    for name, value in (("prefill_rate", 900 * pace), ("decode_rate", 1.2 * new_tokens * pace)):
+        ci = (0.97 * value, 1.04 * value)
+        metrics[name] = records.metric(value, "tokens/s", higher_is_better=True, n=15, ci=ci)
+    for size in (1, 8):
+        rate, ci = metrics[f"throughput_{size}"]["value"] * new_tokens, None
+        ci = (0.95 * rate, 1.05 * rate)
+        metrics[f"token_rate_{size}"] = records.metric(rate, "tokens/s", higher_is_better=True, n=3, ci=ci)
+
+
 def measurements(
     model: str,
     precision: str,
@@ -129,8 +194,9 @@ def measurements(
     energy: bool = True,
     size: float = 1.0,
     memory: str = "resident set",
+    vision: bool = True,
 ) -> dict[str, Any]:
-    bits, _, slow = PRECISIONS[precision]
+    bits, _, slow = (PRECISIONS if vision else LANGUAGE)[precision]
     slow *= 1.6 if condition == "4-shot" else 1.0
 
     def cost(value: float, unit: str, **more: Any) -> dict[str, Any]:
@@ -141,12 +207,14 @@ def measurements(
             name: records.absent(SIMULATED.format(precision), unit, higher_is_better=False)
             for name, unit in (
                 ("size_on_disk", "MB"), ("weights_in_memory", "MB"), ("peak_memory", "MB"), ("latency", "s"),
-                ("energy_per_item", "J"), ("carbon_per_item", "g CO2e"), ("throughput_1", "items/s"),
+                ("energy_per_item", "J"), ("carbon_per_item", "g CO2e"),
             )
         }  # fmt: skip
         body = {"metrics": gone, "circumstances": {}, "provenance": PROVENANCE}
         return {"record": "measurements", **identity(model, precision, condition), **body}
     phases = {"preprocessing": 0.012, "vision": 0.05 * slow, "prefill": 0.04 * slow, "decode": 0.25 * slow}
+    if not vision:
+        del phases["vision"]
     total = sum(phases.values()) * 1.02 * size
     raw = [total * f for f in (0.97, 0.98, 0.99, 1.0, 1.02, 1.04, 1.08)]
     metrics = {f"latency_{name}": cost(value, "s") for name, value in phases.items()} | {
@@ -187,16 +255,27 @@ def measurements(
 
 
 def audit(model: str, precision: str) -> dict[str, Any]:
-    bits = PRECISIONS[precision][0]
+    bits = (LANGUAGE | PRECISIONS)[precision][0]
     groups = {
         "vision": {"format": "x", "bytes": int(1000 * bits / 8), "parameters": 1000, "relative_error": None},
         "language": {"format": "x", "bytes": int(3000 * bits / 8), "parameters": 3000, "relative_error": 0.01},
     }
+    kernel = KERNELS.get(precision.split("-")[0])
+    layers = [
+        {
+            "path": f"layers.{i}",
+            "kernel": kernel or "torch.nn.functional.linear",
+            "promised_error": 0.1 if kernel else None,
+        }
+        for i in range(2)
+    ]
+    layers.append({"path": "head", "kernel": "torch.nn.functional.linear", "promised_error": None})
     about = {name: value for name, value in identity(model, precision, "").items() if name != "condition"}
     return {
         "record": "audit",
         **about,
         "groups": groups,
+        "layers": layers,
         "simulated": [precision] * precision.startswith("rtn"),
         "passed": True,
     }
@@ -207,8 +286,11 @@ def study(
 ) -> tuple[list, list, list]:
     """Scores, measurements and audits of every combination; each further model is three times the size."""
     keys = [(m, p, c) for m in models for p in precisions for c in conditions]
-    return (
-        [{"captioning": scores, "vqa": vqa_scores}[track](*key) for key in keys],
-        [measurements(*key, size=3.0 ** models.index(key[0]), **options) for key in keys],
-        [audit(m, p) for m in models for p in precisions],
-    )
+    scored = {"captioning": scores, "vqa": vqa_scores, "lambada": lambada_scores}[track]
+    if track == "lambada":
+        options = {"vision": False} | options
+    measured = [measurements(*key, size=3.0 ** models.index(key[0]), **options) for key in keys]
+    if track == "lambada":
+        for one in measured:
+            token_rates(one)
+    return [scored(*key) for key in keys], measured, [audit(m, p) for m in models for p in precisions]

@@ -11,7 +11,7 @@ import pytest
 import synthetic_study as synthetic
 
 from bitbudget import summary
-from bitbudget.figures import by_type, costs, quality, style, tradeoff
+from bitbudget.figures import by_type, costs, quality, style, throughput, tradeoff
 from bitbudget.figures import study as shown
 from bitbudget.figures.pareto import pareto_front
 
@@ -27,6 +27,16 @@ def loaded(folder, models, precisions, conditions, change=None, track="captionin
         change(one)
     summary.summarize(spec, scores, measurements, audits).to_csv(folder / "summary.csv", index=False)
     return shown.load(folder / "summary.csv", measurements, spec, blind, scores)
+
+
+def figures_of(study):
+    """Every figure that all tracks have."""
+    return [
+        quality.draw(study),
+        throughput.draw(study),
+        *(costs.draw(study, name) for name in costs.COSTS),
+        *(tradeoff.draw(study, name) for name in costs.COSTS),
+    ]
 
 
 def flat(text):
@@ -64,11 +74,7 @@ def test_pareto_front():
 def test_every_figure_is_drawn_for_every_shape_of_study(tmp_path, models, precisions, conditions, options):
     study = loaded(tmp_path, models, precisions, conditions, **options)
     with style.applied():
-        for figure in (
-            quality.draw(study),
-            *(costs.draw(study, name) for name in costs.COSTS),
-            *(tradeoff.draw(study, name) for name in costs.COSTS),
-        ):
+        for figure in figures_of(study):
             figure.draw_without_rendering()
             assert NOTE in text_of(figure)
             where = "" if options.get("absent") else " on Abacus 9, cpu, 2 threads"
@@ -248,9 +254,7 @@ def test_a_figure_of_questions_never_speaks_of_captions(tmp_path):
         assert "VQA accuracy" in drawn
         assert "bootstrap interval over images" in drawn
         assert "Dotted: the best answer to each type of question without looking." in drawn
-        figures = [quality.draw(study), by_type.draw(study), *(tradeoff.draw(study, name) for name in costs.COSTS)]
-        figures += [costs.draw(study, name) for name in costs.COSTS]
-        for figure in figures:
+        for figure in [by_type.draw(study), *figures_of(study)]:
             assert "caption" not in text_of(figure).lower()
     assert set(study.metrics) == {"vqa_accuracy", "exact_match"}  # what was not computed has no panel
 
@@ -287,10 +291,119 @@ def test_units_and_numbers():
     ]
 
 
-@pytest.mark.parametrize("track", ["captioning", "vqa"])
+LANGUAGE = list(synthetic.LANGUAGE)
+
+
+def of_language_models(folder, models, precisions, **options):
+    blind = synthetic.lambada_blind()
+    return loaded(folder, models, precisions, ["zero-shot"], track="lambada", blind=blind, **options)
+
+
+def test_throughput_is_of_tokens_and_simulated_precisions_have_none(tmp_path):
+    study = of_language_models(tmp_path, ["m", "n"], LANGUAGE)
+    with style.applied():
+        figure = throughput.draw(study)
+        figure.draw_without_rendering()
+    assert [" ".join(axes.get_xlabel().split()) for axes in figure.axes[:4]] == [
+        "prefill at batch size 1 (tokens/s)",
+        "decode at batch size 1 (tokens/s)",
+        "new tokens at batch size 1 (tokens/s)",
+        "new tokens at batch size 8 (tokens/s)",
+    ]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["m", "", "", "", "n", "", "", ""]
+    for axes in figure.axes:
+        texts = [text.get_text() for text in axes.texts]
+        assert len(texts) == len(LANGUAGE)
+        assert sum("not measured" in text for text in texts) == 4
+        assert sum(style.TIMES in text for text in texts) == 7  # neither the baseline nor what is simulated
+        right = axes.get_window_extent().x1
+        assert all(box.x1 <= right for box in boxes_of(axes.texts))
+    assert axes.patches[0].get_hatch()
+    rate = study.of("m", "zero-shot")[1].costs["token_rate_8"].value
+    assert any(text.get_text().startswith(style.number(rate)) for text in figure.axes[3].texts)
+    drawn = text_of(figure)
+    assert f"¹ {synthetic.ALL_SIMULATED}" in drawn and "²" not in drawn
+    assert "prefill included" in drawn
+
+
+def test_throughput_of_records_without_rates_of_tokens_is_of_items(tmp_path):
+    study = loaded(tmp_path, ["m"], NAMES[:3], ["zero-shot"])
+    with style.applied():
+        figure = throughput.draw(study)
+        assert [axes.get_xlabel() for axes in figure.axes] == [
+            "answers at batch size 1 (items/s)",
+            "answers at batch size 8 (items/s)",
+        ]
+        nothing = throughput.draw(loaded(tmp_path, ["m"], NAMES[:3], ["zero-shot"], absent=True))
+        assert len(nothing.axes) == 1 and text_of(nothing).count("not measured") == 3
+        assert "Longer" not in text_of(nothing)
+
+
+def test_many_batch_sizes_stand_in_two_bands(tmp_path):
+    def more(one):
+        for size in (2, 4):
+            one["metrics"][f"throughput_{size}"] = one["metrics"]["throughput_8"]
+            one["metrics"][f"token_rate_{size}"] = one["metrics"]["token_rate_8"]
+
+    study = of_language_models(tmp_path, ["m"], LANGUAGE[:3], change=more)
+    with style.applied():
+        figure = throughput.draw(study)
+        figure.draw_without_rendering()
+    assert len(figure.axes) == 6
+    named = [any(label.get_text() for label in axes.get_yticklabels()) for axes in figure.axes]
+    assert named == [True, False, False, True, False, False]
+    assert "batch size 2" in " ".join(figure.axes[3].get_xlabel().split())
+
+
+@pytest.mark.parametrize(("track", "precisions"), [("captioning", NAMES[:2]), ("lambada", LANGUAGE[:2])])
+def test_only_phases_that_there_are_stand_in_the_legend_of_latency(tmp_path, track, precisions):
+    with style.applied():
+        figure = costs.draw(loaded(tmp_path, ["m"], precisions, ["zero-shot"], track=track), "latency")
+    names = [text.get_text() for legend in figure.findobj(match=_is_legend) for text in legend.get_texts()]
+    vision = ["vision encoding"] if track == "captioning" else []
+    assert names == ["preprocessing", *vision, "prefill", "decode"]
+
+
+def test_figures_of_language_models_speak_of_no_images(tmp_path):
+    study = of_language_models(tmp_path, ["m", "n"], LANGUAGE)
+    with style.applied():
+        for figure in figures_of(study):
+            drawn = text_of(figure).lower()
+            assert not [word for word in ("image", "vision", "look", "question") if word in drawn]
+        drawn = text_of(quality.draw(study))
+    assert "bootstrap interval over passages" in drawn
+    assert "Dotted: guessing last words by their frequency, without reading." in drawn
+    assert "¹ of the baseline there is none" in drawn
+    assert "see the notes" not in drawn
+
+
+@pytest.mark.parametrize("models", [["m"], ["m", "n", "o"]], ids=["one model", "three models"])
+def test_quality_of_many_rows_has_no_empty_panel_and_its_labels_do_not_overlap(tmp_path, models):
+    study = of_language_models(tmp_path, models, LANGUAGE[:10])
+    with style.applied():
+        figure = quality.draw(study)
+        figure.draw_without_rendering()
+    assert len(figure.axes) == 7 and figure.get_figheight() < 15.5
+    assert all(axes.lines for axes in figure.axes)
+    boxes = boxes_of([axes.xaxis.label for axes in figure.axes])
+    assert not [1 for one, other in combinations(boxes, 2) if one.overlaps(other)]
+    scales = {axes.get_xlabel().split()[0]: axes.get_xscale() for axes in figure.axes}
+    assert scales == dict.fromkeys(scales, "linear") | {"Perplexity": "log"}
+    assert "lower is better" in " ".join(figure.axes[4].get_xlabel().split())
+
+
+def test_perplexities_that_are_alike_stand_on_a_linear_scale(tmp_path):
+    study = loaded(tmp_path, ["m"], LANGUAGE[:3], ["zero-shot"], track="lambada")
+    with style.applied():
+        figure = quality.draw(study)
+    assert {axes.get_xscale() for axes in figure.axes} == {"linear"}
+
+
+@pytest.mark.parametrize("track", ["captioning", "vqa", "lambada"])
 def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path, track):
-    spec = synthetic.spec(["m"], NAMES[:3], ["zero-shot"], NOTE, track)
-    scores, measurements, audits = synthetic.study(["m"], NAMES[:3], ["zero-shot"], track)
+    precisions = LANGUAGE[:3] if track == "lambada" else NAMES[:3]
+    spec = synthetic.spec(["m"], precisions, ["zero-shot"], NOTE, track)
+    scores, measurements, audits = synthetic.study(["m"], precisions, ["zero-shot"], track)
     paths = {}
     for kind, records in (("scores", scores), ("measurements", measurements), ("audits", audits)):
         paths[kind] = [tmp_path / f"{kind}{i}.json" for i in range(len(records))]
@@ -317,11 +430,11 @@ def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path, tr
                 "plot_breakdown.py", "--summary", table, "--measurements", *paths["measurements"],
                 "--scores", *paths["scores"], "--out-dir", tmp_path / folder,
             )  # fmt: skip
-    expected = {"quality", *costs.COSTS, *(f"quality_vs_{name}" for name in costs.COSTS)}
+    expected = {"quality", "throughput", *costs.COSTS, *(f"quality_vs_{name}" for name in costs.COSTS)}
     expected |= {"quality_by_type"} if track == "vqa" else set()
     assert {path.name for path in (tmp_path / "first").iterdir()} == {
         f"{name}.{kind}" for name in expected for kind in ("svg", "png")
     }
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
-    assert ">int8-language<" in (tmp_path / "first" / "size.svg").read_text()
+    assert f">{precisions[1]}<" in (tmp_path / "first" / "size.svg").read_text()

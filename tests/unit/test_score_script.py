@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 IDENTITY = {"study": "s", "model": "m", "precision": "p", "condition": "zero-shot", "seed": 3} | {
@@ -168,6 +169,91 @@ def test_questions_are_scored_by_the_studys_metric_with_a_breakdown_and_a_floor(
     assert floor["text"] == "'3' to every question"  # three questions tell no types apart
     assert floor["metrics"]["vqa_accuracy"]["value"] == pytest.approx((0.3 + 1 + 0) / 3)
     assert floor["breakdown"]["answer_type"]["yes/no"]["value"] == 0
+
+
+WORDS = ["mat", "her", "mat"]
+LAST_WORDS = {"track": "lambada", "primary": "top_1", "seed": 3, "top_k": [1, 20]}
+
+
+@pytest.fixture
+def passages(study):
+    """Three passages with the rows of their last words, and two precisions' logits; there is no record of images."""
+    (study / "images.json").unlink()
+    (study / "subset.json").write_text(json.dumps({"subset_hash": "c" * 64}))
+    about = {"images": [], "question": "The cat sat on the", "extra": {}}
+    lines(study / "items.jsonl", [{"id": f"{k}", "references": [word], **about} for k, word in enumerate(WORDS)])
+    rows = [(1, True, -0.25), (7, False, -3.0), (30, False, -5.0)]
+    lines(
+        study / "predictions.jsonl",
+        [
+            {"id": f"{k}", "text": "mat", "rank": rank, "greedy": greedy, "logprob": logprob}
+            | {"target_tokens": k + 1, "prompt_tokens": 6}
+            for k, (rank, greedy, logprob) in enumerate(rows)
+        ],
+    )
+    base = np.eye(3, 8, dtype=np.float32)
+    save_file({"logits": base}, study / "base.safetensors")
+    save_file({"logits": 1.5 * base}, study / "own.safetensors")
+    save_file({"logits": np.eye(2, 8, dtype=np.float32)}, study / "fewer.safetensors")
+    return study
+
+
+def run_last_words(folder, *more, script="score"):
+    shared = ["--items", "items.jsonl", "--spec", json.dumps({"study": "s", **LAST_WORDS})]
+    own = {
+        "score": [
+            "--predictions", "predictions.jsonl", "--record", "predictions.json", "--out", "scores.json",
+            "--out-items", "item_scores.jsonl",
+        ],
+        "score_blind": ["--subset", "subset.json", "--out", "blind.json"],
+    }[script]  # fmt: skip
+    command = [sys.executable, SCRIPTS / f"{script}.py", *shared, *own, *more]
+    return subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_last_words_are_scored_without_a_record_of_images(passages):
+    done = run_last_words(passages, "--logits", "own.safetensors", "--baseline-logits", "base.safetensors")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((passages / "scores.json").read_text())
+    values = {name: metric["value"] for name, metric in record["metrics"].items()}
+    assert values == pytest.approx(
+        {"top_1": 1 / 3, "top_20": 2 / 3, "last_word_accuracy": 1 / 3, "perplexity": np.exp(2.75), "loss": 2.75}
+        | {"relative_logit_error": 0.5}
+    )
+    assert list(record["breakdown"]["target_tokens"]) == ["1", "2", "3+"]
+    rows = [json.loads(line) for line in (passages / "item_scores.jsonl").read_text().splitlines()]
+    assert [(row["id"], row["top_20"], row["loss"]) for row in rows] == [("0", 1, 0.25), ("1", 1, 3.0), ("2", 0, 5.0)]
+
+
+def test_the_baselines_own_logits_are_compared_with_nothing(passages):
+    done = run_last_words(passages, "--logits", "base.safetensors")
+    assert done.returncode == 0, done.stderr
+    error = json.loads((passages / "scores.json").read_text())["metrics"]["relative_logit_error"]
+    assert "this is the baseline" in error["absent"]
+
+
+def test_logits_of_other_passages_are_one_sentence(passages):
+    done = run_last_words(passages, "--logits", "fewer.safetensors", "--baseline-logits", "base.safetensors")
+    assert done.returncode == 1
+    assert "fewer.safetensors holds the logits of 2 passages over 8 tokens, and base.safetensors those" in done.stderr
+    assert "Traceback" not in done.stderr and not (passages / "scores.json").exists()
+
+
+def test_a_last_word_that_was_not_predicted_is_one_sentence(passages):
+    lines(passages / "predictions.jsonl", [{"id": "0", "text": "mat", "rank": 1, "greedy": True, "logprob": -1.0}])
+    done = run_last_words(passages)
+    assert done.returncode == 1
+    assert "has no prediction for item '1' (2 of 3 items are missing)" in done.stderr
+
+
+def test_the_floor_of_last_words_is_their_frequency(passages):
+    done = run_last_words(passages, script="score_blind")
+    assert done.returncode == 0, done.stderr
+    assert "the floor: top_1 0.667 by the 2 different last words of 3 passages" in done.stderr
+    record = json.loads((passages / "blind.json").read_text())
+    assert record["metrics"]["top_1"]["value"] == 2 / 3 and record["metrics"]["top_20"]["value"] == 1
+    assert "no model was asked" in record["metrics"]["relative_logit_error"]["absent"]
+    assert "breakdown" not in record
 
 
 def test_meteors_interval_is_that_of_the_corpus_value():

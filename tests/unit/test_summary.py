@@ -9,6 +9,7 @@ from bitbudget import records as made
 from bitbudget import summary
 from bitbudget.config.run import summary_lines
 from bitbudget.errors import UserError
+from bitbudget.tracks import lambada
 
 MODELS, PRECISIONS, CONDITIONS = ["one", "two"], ["float16", "int8-language", "rtn-2"], ["zero-shot"]
 SPEC = synthetic.spec(MODELS, PRECISIONS, CONDITIONS)
@@ -86,6 +87,33 @@ def test_rows_measured_elsewhere_than_their_baseline_say_so(records):
     )
     assert "measured on Abacus 9 + H200, cuda, 2 threads where" in notes[4]
     assert [i for i, note in enumerate(notes) if "not comparable" in note] == [1, 4]
+
+
+def test_rates_of_tokens_and_kernels_have_columns():
+    precisions = ["bfloat16", "gptq-4", "rtn-4"]
+    scores, measurements, audits = synthetic.study(["m"], precisions, CONDITIONS, track="lambada")
+    audits[1]["layers"][0]["kernel"] = "another.Kernel"
+    table = summary.summarize(
+        synthetic.spec(["m"], precisions, CONDITIONS, track="lambada"), scores, measurements, audits
+    )
+    metrics = measurements[1]["metrics"]
+    row = table.iloc[1]
+    assert row["prefill_tokens_per_s"] == metrics["prefill_rate"]["value"]
+    assert row["decode_tokens_per_s"] == metrics["decode_rate"]["value"]
+    assert row["tokens_per_s_batch_8"] == metrics["token_rate_8"]["value"]
+    assert row["throughput_batch_8_items_per_s"] == metrics["throughput_8"]["value"]
+    names = [name for name in table.columns if "batch" in name]
+    assert names == [
+        "throughput_batch_1_items_per_s", "throughput_batch_8_items_per_s", "tokens_per_s_batch_1",
+        "tokens_per_s_batch_8",
+    ]  # fmt: skip
+    assert table["kernels"].tolist()[1:] == ["another.Kernel, gptqmodel.TorchLinear", "bitbudget.formats.Rounded"]
+    assert row.isna()["latency_vision_s"] and table.iloc[0].isna()["kernels"]
+    assert table.iloc[2].isna()[[*names, "prefill_tokens_per_s"]].all()
+    assert table["notes"].iloc[0] == "relative_logit_error: this is the baseline."
+    start = list(table.columns).index("n_items")
+    names = [name for name in table.columns[start:] if name in lambada.METRICS]
+    assert names == ["top_1", "top_5", "top_10", "last_word_accuracy", "perplexity", "loss", "relative_logit_error"]
 
 
 def test_scores_of_different_subsets_are_refused(records):

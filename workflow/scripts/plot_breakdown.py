@@ -13,7 +13,7 @@ def main() -> None:
     arguments.add_argument("--summary", type=Path, required=True, help="summary.csv of the study")
     arguments.add_argument("--scores", type=Path, nargs="+", required=True, help="all scores.json")
     arguments.add_argument("--measurements", type=Path, nargs="+", required=True, help="all measurements.json")
-    arguments.add_argument("--blind", type=Path, help="blind.json: the best answer without any image")
+    arguments.add_argument("--blind", type=Path, help="blind.json: answers without looking, or reading")
     arguments.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
     arguments.add_argument("--out-dir", type=Path, required=True, help="folder for quality_by_type.svg and .png")
     args = arguments.parse_args()

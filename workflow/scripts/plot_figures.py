@@ -1,18 +1,18 @@
-"""Draw the figures of a study: quality, each cost, and quality against each cost."""
+"""Draw the figures of a study: quality, throughput, each cost, and quality against each cost."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from bitbudget import cli, files
-from bitbudget.figures import costs, quality, study, style, tradeoff
+from bitbudget.figures import costs, quality, study, style, throughput, tradeoff
 
 
 def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--summary", type=Path, required=True, help="summary.csv of the study")
     arguments.add_argument("--measurements", type=Path, nargs="+", required=True, help="all measurements.json")
-    arguments.add_argument("--blind", type=Path, help="blind.json: the best answer without any image")
+    arguments.add_argument("--blind", type=Path, help="blind.json: answers without looking, or reading")
     arguments.add_argument(
         "--spec",
         type=cli.json_argument,
@@ -26,6 +26,7 @@ def main() -> None:
     shown = study.load(args.summary, [files.read_json(path) for path in args.measurements], args.spec, blind)
     with style.applied():
         style.save(quality.draw(shown), args.out_dir, "quality")
+        style.save(throughput.draw(shown), args.out_dir, "throughput")
         for name in costs.COSTS:
             style.save(costs.draw(shown, name), args.out_dir, name)
             style.save(tradeoff.draw(shown, name), args.out_dir, f"quality_vs_{name}")

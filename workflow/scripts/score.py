@@ -12,47 +12,54 @@ from bitbudget.inputs import expected_items
 IDENTITY = ("study", "model", "precision", "condition", "seed", "checkpoint_hash", "subset_hash")
 
 
-def text_by_item(path: Path, rows: list[dict[str, Any]], items: list[dict[str, Any]]) -> dict[str, str]:
-    """Each item's predicted text. Raises `UserError` unless every item has exactly one prediction, and no other has."""
+def row_by_item(path: Path, rows: list[dict[str, Any]], items: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each item's prediction. Raises `UserError` unless every item has exactly one with a text, and no other has."""
     wanted = {item["id"] for item in items}
-    texts: dict[str, str] = {}
+    found: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(rows, start=1):
-        key, text = row.get("id"), row.get("text")
-        if not isinstance(text, str):
+        key = row.get("id")
+        if not isinstance(row.get("text"), str):
             raise UserError(f'{path}, line {number}, has no "text" for item {key!r}; predict this precision again.')
         if key not in wanted:
             raise UserError(
                 f"{path}, line {number}, predicts item {key!r}, which is not among the study's items or was skipped; "
                 "predictions and items must come from the same subset: predict this precision again."
             )
-        if key in texts:
+        if key in found:
             raise UserError(
                 f"{path}, line {number}, predicts item {key!r} a second time; each item needs exactly one line: "
                 "predict this precision again."
             )
-        texts[key] = text
-    missing = [item["id"] for item in items if item["id"] not in texts]
+        found[key] = row
+    missing = [item["id"] for item in items if item["id"] not in found]
     if missing:
         raise UserError(
             f"{path} has no prediction for item {missing[0]!r} ({len(missing)} of {len(items)} items are missing); "
             "predict this precision again."
         )
-    return texts
+    return found
 
 
 def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--items", type=Path, required=True, help="items.jsonl of the study")
     arguments.add_argument(
-        "--images", type=Path, required=True, help="images.json of the study, which names the skipped images"
+        "--images", type=Path, help="images.json of a study with images, which names the skipped ones"
     )
     arguments.add_argument("--predictions", type=Path, required=True, help="predictions.jsonl")
     arguments.add_argument("--record", type=Path, required=True, help="predictions.json, whose identity is taken over")
     arguments.add_argument(
-        "--spec", type=cli.json_argument, required=True, help='{"track": …, "primary": …, "seed": …} as JSON'
+        "--spec",
+        type=cli.json_argument,
+        required=True,
+        help='{"track": …, "primary": …, "seed": …} as JSON, and for last words "top_k"',
     )
     arguments.add_argument(
         "--paraphrases", type=Path, help="METEOR's table as filter_paraphrases.py made it, for a track that uses it"
+    )
+    arguments.add_argument("--logits", type=Path, help="logits.safetensors, for a track that compares logits")
+    arguments.add_argument(
+        "--baseline-logits", type=Path, help="the baseline's logits.safetensors; not for the baseline itself"
     )
     arguments.add_argument("--out", type=Path, required=True, help="scores.json to write")
     arguments.add_argument("--out-items", type=Path, required=True, help="item_scores.jsonl to write")
@@ -60,11 +67,15 @@ def main() -> None:
 
     record = files.read_json(args.record)
     items = expected_items(args.items, args.images)
-    texts = text_by_item(args.predictions, files.read_jsonl(args.predictions), items)
+    rows = row_by_item(args.predictions, files.read_jsonl(args.predictions), items)
     track = registry.module_of("track", args.spec["track"])
+    answers = rows if getattr(track, "ROWS", False) else {key: row["text"] for key, row in rows.items()}
     seed, primary = args.spec["seed"], args.spec["primary"]
-    helps = {"paraphrases": args.paraphrases} if args.paraphrases else {}
-    metrics, per_item = track.score(items, texts, seed, primary=primary, **helps)
+    helps: dict[str, Any] = {"paraphrases": args.paraphrases} if args.paraphrases else {}
+    helps |= {"top_k": args.spec["top_k"]} if "top_k" in args.spec else {}
+    if getattr(track, "LOGITS", False):
+        helps |= {"logits": args.logits, "baseline_logits": args.baseline_logits}
+    metrics, per_item = track.score(items, answers, seed, primary=primary, **helps)
     parts = track.breakdown(items, per_item, seed, primary=primary) if hasattr(track, "breakdown") else {}
 
     files.write_jsonl(args.out_items, per_item)

@@ -1,6 +1,7 @@
-"""Score answers given without looking: the floor that a model must clearly beat to show that it sees.
+"""Score answers given without looking: the floor that a model must clearly beat to show that it sees, or reads.
 
-The track chooses them: for captioning, one caption for every image; for questions, one answer for each type of them.
+The track chooses them: for captioning, one caption for every image; for questions, one answer for each type of them;
+for last words, the words by their frequency.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
-    parser.add_argument("--images", type=Path, required=True, help="images.json, which names the skipped images")
+    parser.add_argument("--images", type=Path, help="images.json of a study with images, which names the skipped ones")
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
     parser.add_argument(
         "--paraphrases", type=Path, help="METEOR's table as filter_paraphrases.py made it, for a track that uses it"
@@ -29,6 +30,7 @@ def main() -> None:
     items = expected_items(args.items, args.images)
     words, answers = track.blind_answers(items, spec["seed"], primary=primary)
     helps = {"paraphrases": args.paraphrases} if args.paraphrases else {}
+    helps |= {"top_k": spec["top_k"]} if "top_k" in spec else {}
     metrics, rows = track.score(items, answers, spec["seed"], primary=primary, **helps)
     parts = track.breakdown(items, rows, spec["seed"], primary=primary) if hasattr(track, "breakdown") else {}
     identity = {
@@ -38,7 +40,7 @@ def main() -> None:
     }
     body = {"primary": primary, "text": words, "metrics": metrics} | ({"breakdown": parts} if parts else {})
     records.write(args.out, "blind", identity, body)
-    cli.log.info("%s %.3f without looking: %s", primary, metrics[primary]["value"], words)
+    cli.log.info("the floor: %s %.3f by %s", primary, metrics[primary]["value"], words)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Items: what a model is asked and what a right answer is, in one form for every track.
 
 An item of the captioning track has one image and its reference captions; one of visual question answering has also a
-question, and its references are the answers. A study's items stand in `items.jsonl`, one object a line.
+question, and its references are the answers. One of a language track has no image: its question is a passage without
+its last word, and its reference that word. A study's items stand in `items.jsonl`, one object a line.
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "latency_prefill_s": ("latency_prefill", "value", 1.0),
     "latency_decode_s": ("latency_decode", "value", 1.0),
     "decode_per_token_s": ("decode_per_token", "value", 1.0),
+    "prefill_tokens_per_s": ("prefill_rate", "value", 1.0),
+    "decode_tokens_per_s": ("decode_rate", "value", 1.0),
     "energy_per_item_J": ("energy_per_item", "value", 1.0),
     "energy_net_per_item_J": ("energy_per_item", "net", 1.0),
     "carbon_per_1000_items_g": ("carbon_per_item", "value", 1000.0),
@@ -45,7 +47,8 @@ KINDS = {
     "energy_source": ("energy_per_item", "source"),
     "energy_how": ("energy_per_item", "how"),  # counter or estimated
 }
-THROUGHPUT = "throughput_"
+# Columns of which there is one for each batch size: what the names of the metrics begin with, and the column.
+BY_BATCH = {"throughput_": "throughput_batch_{}_items_per_s", "token_rate_": "tokens_per_s_batch_{}"}
 # What people who rated a sample of the answers found.
 HUMAN = ("human_accuracy", "human_agreement")
 
@@ -73,7 +76,7 @@ def summarize(
         "audit": _by_key("audit", audits, ("model", "precision")),
     }
     _same_subset(scores)
-    throughputs = _throughputs(measurements)
+    by_batch = {name: column for start in BY_BATCH for name, column in _by_batch(measurements, start)}
     computed = [name for name in track.METRICS if any(name in score["metrics"] for score in scores)]
     rated = _by_key("human", human["cells"], ("model", "precision", "condition")) if human else {}
     with_human = human is not None or spec["spot_check"] > 0
@@ -92,7 +95,7 @@ def summarize(
                 row |= _quality(computed, spec["primary"], score)
                 opinion = (rated[key]["metrics"] if key in rated else _unrated(score["study"])) if with_human else {}
                 row |= _human(opinion) if with_human else {}
-                row |= _costs(measured, throughputs) | circumstances(measured) | _audited(audit)
+                row |= _costs(measured, by_batch) | circumstances(measured) | _audited(audit)
                 row |= {name: score[name] for name in ("checkpoint_hash", "subset_hash", "seed")}
                 reasons = (notes(score["metrics"] | opinion | measured["metrics"]), difference(measured, base))
                 row["notes"] = " | ".join(reason for reason in reasons if reason)
@@ -192,14 +195,14 @@ def _unrated(study: str) -> dict[str, dict[str, str]]:
     return {name: {"absent": reason} for name in HUMAN}
 
 
-def _costs(measured: Record, throughputs: Sequence[int]) -> dict[str, Any]:
+def _costs(measured: Record, by_batch: Mapping[str, str]) -> dict[str, Any]:
     metrics = measured["metrics"]
     row: dict[str, Any] = {}
     for column, (name, key, factor) in COSTS.items():
         value = _part_of(metrics.get(name, {}), key)
         row[column] = None if value is None else value * factor
-    for batch in throughputs:
-        row[f"throughput_batch_{batch}_items_per_s"] = metrics.get(f"{THROUGHPUT}{batch}", {}).get("value")
+    for name, column in by_batch.items():
+        row[column] = metrics.get(name, {}).get("value")
     for column, (name, key) in KINDS.items():
         row[column] = metrics.get(name, {}).get(key)
     return row
@@ -215,20 +218,30 @@ def _part_of(metric: Mapping[str, Any], part: str) -> float | None:
     return metric.get(part)
 
 
-def _throughputs(measurements: Sequence[Record]) -> list[int]:
-    """The batch sizes at which any of the measurements has a throughput."""
-    names = {name for record in measurements for name in record["metrics"] if name.startswith(THROUGHPUT)}
-    return sorted(int(name.removeprefix(THROUGHPUT)) for name in names)
+def batch_sizes(measurements: Sequence[Record], start: str) -> list[int]:
+    """The batch sizes N at which any of the measurements has a metric named `start` + N."""
+    names = {name for record in measurements for name in record["metrics"] if name.startswith(start)}
+    return sorted(int(name.removeprefix(start)) for name in names)
+
+
+def _by_batch(measurements: Sequence[Record], start: str) -> list[tuple[str, str]]:
+    """The metrics of which there is one for each batch size, and their columns."""
+    return [(f"{start}{size}", BY_BATCH[start].format(size)) for size in batch_sizes(measurements, start)]
 
 
 def _audited(audit: Record) -> dict[str, Any]:
-    """What the audit found: the bits that a weight really takes in memory, unless the format is only simulated."""
+    """What the audit found: the bits that a weight really takes in memory, unless the format is only simulated.
+
+    `kernels` are those of the quantized layers, to which a format promises an error.
+    """
     groups = audit["groups"].values()
     parameters = sum(group["parameters"] for group in groups)
     stored = sum(group["bytes"] for group in groups)
     packed = parameters and not audit["simulated"]
+    kernels = dict.fromkeys(layer["kernel"] for layer in audit["layers"] if layer["promised_error"] is not None)
     return {
         "bits_per_weight": 8 * stored / parameters if packed else None,
+        "kernels": ", ".join(kernels) or None,
         "simulated": ", ".join(audit["simulated"]) or None,
         "audit_passed": audit["passed"],
     }

@@ -4,6 +4,7 @@
 `SPLITS`    the names of its splits, the default first; None where the data set's own options decide
 `PRIMARY`   the metric that counts on this data set; not there where it is its track's
 `SHOTS_SPLIT` the split that few-shot examples come from; None, or not there: what a study leaves of its own split
+`CALIBRATION_SPLIT` the split that calibration texts come from; None, or not there: what a study leaves of its own split
 `OPTIONS`   JSON-schema properties of its options in `config/datasets.yaml`; `REQUIRED` names those without a default
 `LOCAL_PATHS` the options that name files or folders of the user's own; a changed one is read again
 `fetch`     fills `resources/datasets/{dataset}/`, and says what it is: revision, licence (None: not known), source,

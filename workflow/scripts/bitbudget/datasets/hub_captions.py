@@ -92,11 +92,11 @@ def read_items(options: dict[str, Any], folder: Path, split: str) -> list[Item]:
 def _resolve(repo: str, revision: str | None) -> tuple[str, str | None]:
     """The commit that a revision (None: the newest) stands for, and the licence, where the repository states one."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 
     try:
         info = HfApi().dataset_info(repo, revision=revision)
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError, ValueError) as fault:
+    except (HTTPError, OfflineModeIsEnabled, OSError, ValueError) as fault:
         wanted = f"{repo} at revision {revision}" if revision else repo
         raise UserError(
             f"the Hub data set {wanted} cannot be had ({_first_line(fault)}); "

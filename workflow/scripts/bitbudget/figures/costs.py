@@ -44,6 +44,9 @@ COSTS = {
     "energy": Cost("energy_per_item", "Energy", "energy per item", "J", inside="net"),
 }
 RESIDENT = "resident set"
+# Of one of several panels side by side: the share of its width that the numbers take, for each of them; and the letters
+# of the lines below all of them.
+NUMBERS, LETTERS = 0.12, 84
 # On a CPU the peak is the whole process with its libraries, which hides the model: what the weights take is compared.
 ON_CPU = Cost(
     "weights_in_memory",
@@ -78,11 +81,10 @@ def draw(study: Study, name: str) -> Figure:
     footnotes = style.Footnotes()
     panels = figure.subplots(len(facets), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, model, made in zip(panels, study.models, facets, strict=True):
-        _panel(axes, study, cost, made, footnotes)
+        panel(axes, study, cost, made, footnotes)
         if len(study.models) > 1:
             axes.set_title(model, loc="left", fontweight="bold", fontsize=8.5)
-    if name == "latency":
-        patches = [Patch(color=c, label=label) for c, label in zip(style.PHASE_COLOURS, PHASES.values(), strict=True)]
+    if name == "latency" and (patches := _phase_key(study)):
         figure.legend(
             handles=patches, loc="outside upper right", ncols=4, frameon=False,
             handlelength=1, handleheight=1, columnspacing=1.4, borderpad=0, fontsize=7.5,
@@ -92,6 +94,16 @@ def draw(study: Study, name: str) -> Figure:
         figure, [_note(study, cost), *footnotes.lines(), *warnings(study, cost), study.provenance(), study.note]
     )
     return figure
+
+
+def _phase_key(study: Study) -> list[Patch]:
+    """The legend's entries: phases that any row has, so none of vision where no model has a vision tower."""
+    colours = zip(PHASES.items(), style.PHASE_COLOURS, strict=True)
+    return [
+        Patch(color=colour, label=label)
+        for (name, label), colour in colours
+        if any(row.costs[name].value is not None for row in study.rows)
+    ]
 
 
 def warnings(study: Study, cost: Cost) -> list[str]:
@@ -126,11 +138,22 @@ def _inside(row: Row, cost: Cost) -> float:
     return max(part or 0.0, 0.0)
 
 
-def _panel(axes: Axes, study: Study, cost: Cost, made: Sequence[rows.Block], footnotes: style.Footnotes) -> None:
+def panel(
+    axes: Axes,
+    study: Study,
+    cost: Cost,
+    made: Sequence[rows.Block],
+    footnotes: style.Footnotes,
+    *,
+    columns: int = 1,
+    labels: bool = True,
+) -> None:
+    """One cost of these rows as bars; where it is one of several panels side by side, the unit is on the axis only."""
+    narrow = columns > 1
     slots = [slot for block in made for slot in block.slots]
     largest = max((_reach(slot.row, cost) for slot in slots), default=0.0)
     factor, unit = style.unit_for(cost.unit, largest)
-    rows.prepare(axes, made)
+    rows.prepare(axes, made, labels=labels)
     rows.reference_lines(axes, made, lambda row: _scaled(row.costs[cost.metric].value, factor))
     for block in made:
         base = block.baseline.costs[cost.metric].value if block.baseline else None
@@ -145,19 +168,22 @@ def _panel(axes: Axes, study: Study, cost: Cost, made: Sequence[rows.Block], foo
                 _bar(axes, slot, quantity.value * factor, study.colours[slot.row.precision])
             axes.barh(slot.y, _inside(slot.row, cost) * factor, height=0.16, color=style.INK)
             _interval(axes, slot.y, quantity, factor)
-            label = f"{style.number(quantity.value * factor)} {unit}"
+            label = style.number(quantity.value * factor) + (f" {unit}" if not narrow else "")
             if base and not slot.row.baseline and not (cost.by_machine and slot.row.incomparable):
-                label += f"   {quantity.value / base:.2f}{style.TIMES}"
+                label += f"{'  ' if narrow else '   '}{quantity.value / base:.2f}{style.TIMES}"
             axes.annotate(
-                label, (_reach(slot.row, cost) * factor, slot.y), xytext=(5, 0),
-                textcoords="offset points", va="center", fontsize=7.5, bbox=style.PLATE,
+                label, (_reach(slot.row, cost) * factor, slot.y), xytext=(3 if narrow else 5, 0),
+                textcoords="offset points", va="center", fontsize=6.8 if narrow else 7.5, bbox=style.PLATE,
             )  # fmt: skip
     if cost.beside:
         _beside(axes, cost, slots)
-    axes.set_xlim(0, largest * factor * (1.42 if cost.beside else 1.24) or 1)
+    room = 1 / (1 - NUMBERS * columns) if narrow else 1.42 if cost.beside else 1.24
+    axes.set_xlim(0, largest * factor * room or 1)
+    if narrow:
+        axes.xaxis.set_major_locator(rows.few_ticks(3))
     if not largest:
         axes.set_xticks([])
-    axes.set_xlabel(f"{cost.axis} ({unit})")
+    axes.set_xlabel(style.wrapped(f"{cost.axis} ({unit})", LETTERS // columns))
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from bitbudget.figures import rows, style
 from bitbudget.figures.study import Study
 
-COLUMNS = 3
+LETTERS = 86  # of the lines below all small panels of a band
+FAR_APART = 10.0  # a metric that may have a logarithmic scale has one where its values differ by this factor or more
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Small panels side by side, and the rows' distance in the large panel and in the small ones, in inches."""
+
+    columns: int
+    large: float
+    small: float
+
+
+def _layout(height: float, others: int) -> Layout:
+    """A figure of many rows is drawn more densely, lest it is longer than a page; `height` is in rows."""
+    if height <= 14:
+        return Layout(min(3, others), 1.15 * style.ROW, 0.8 * style.ROW)
+    bands = -(-others // 6)
+    return Layout(-(-others // bands) if others else 0, 0.8 * style.ROW, 0.6 * style.ROW)
 
 
 def draw(study: Study) -> Figure:
@@ -16,21 +39,22 @@ def draw(study: Study) -> Figure:
     made = rows.blocks(study, study.models, study.conditions)
     have = [name for name in study.metrics if any(row.quality[name].value is not None for row in study.rows)]
     others = [name for name in have if name != study.primary]
-    columns = min(COLUMNS, len(others))
-    bands = -(-len(others) // columns) if others else 0
     body = rows.height(made)
-    heights = [body * style.ROW * 1.15 + 0.1, *[body * style.ROW * 0.8 + 0.1] * bands]
+    layout = _layout(body, len(others))
+    columns = layout.columns
+    bands = -(-len(others) // columns) if others else 0
+    heights = [body * layout.large + 0.1, *[body * layout.small + 0.1] * bands]
     figure = style.new_figure(style.WIDTH, sum(heights) + 0.62 * len(heights) + 0.75)
     footnotes = style.Footnotes()
     # Parts of their own, so that the numbers at the right of the large panel do not narrow the small ones.
     parts = figure.subfigures(2 if bands else 1, 1, height_ratios=[heights[0], sum(heights[1:])][: 1 + (bands > 0)])
     top = parts[0] if bands else parts
-    _panel(top.subplots(), study, made, study.primary, footnotes, large=True)
+    _panel(top.subplots(), study, made, study.primary, footnotes)
     if bands:
         grid = parts[1].add_gridspec(bands, columns)
         for i, name in enumerate(others):
             axes = parts[1].add_subplot(grid[i // columns, i % columns])
-            _panel(axes, study, made, name, footnotes, large=columns == 1, labels=i % columns == 0)
+            _panel(axes, study, made, name, footnotes, columns=columns, labels=i % columns == 0)
 
     label = study.metrics[study.primary]["label"]
     style.title(figure, f"Quality by precision: {label}")
@@ -59,9 +83,11 @@ def _panel(
     name: str,
     footnotes: style.Footnotes,
     *,
-    large: bool,
+    columns: int = 1,
     labels: bool = True,
 ) -> None:
+    """One metric of all rows; where it is one of several panels side by side, its values are not written out."""
+    large = columns == 1
     rows.prepare(axes, made, labels=labels)
     rows.reference_lines(axes, made, lambda row: row.quality[name].value)
     if name in study.floor:
@@ -101,7 +127,26 @@ def _panel(
                 fontsize=7.5,
             )
     axes.margins(x=0.06)
-    about = study.metrics[name]
-    better = "higher is better" if about["higher_is_better"] else "lower is better"
-    unit = "" if about["unit"] == "score" else f", {about['unit']}"
-    axes.set_xlabel(f"{about['label']} ({better}{unit})" if large else about["label"] + unit)
+    if columns > 3:
+        axes.xaxis.set_major_locator(rows.few_ticks(3))
+    values = [row.quality[name].value for row in study.rows] + [study.floor.get(name)]
+    _scale(axes, study.metrics[name], [value for value in values if value is not None])
+    axes.set_xlabel(style.wrapped(_label(study.metrics[name], large), LETTERS // columns))
+
+
+def _label(about: dict[str, Any], large: bool) -> str:
+    """A metric's name with what is to be known of it; that higher is better goes without saying in a small panel."""
+    said = ["higher is better" if about["higher_is_better"] else "lower is better"]
+    said = [] if about["higher_is_better"] and not large else said
+    said += [about["unit"]] if about["unit"] != "score" else []
+    return f"{about['label']} ({', '.join(said)})" if said else about["label"]
+
+
+def _scale(axes: Axes, about: dict[str, Any], values: Sequence[float]) -> None:
+    """A logarithmic axis for a metric that asks for one, where its values are far apart."""
+    if about.get("scale") != "log" or min(values) <= 0 or max(values) < FAR_APART * min(values):
+        return
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(numticks=4))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.5g}"))

@@ -80,9 +80,9 @@ def prepare(axes: Axes, made: Sequence[Block], *, labels: bool = True) -> None:
                 )
 
 
-def few_ticks() -> MaxNLocator:
+def few_ticks(most: int = 5) -> MaxNLocator:
     """Few ticks at round numbers."""
-    return MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10])
+    return MaxNLocator(nbins=most, steps=[1, 2, 2.5, 5, 10])
 
 
 def reference_lines(axes: Axes, made: Sequence[Block], value_of: Callable[[Row], float | None]) -> None:
@@ -106,4 +106,5 @@ def not_measured(axes: Axes, y: float, quantity: Quantity, footnotes: style.Foot
         fontsize=7,
         style="italic",
         color=style.MUTED,
+        bbox=style.PLATE,
     )

@@ -59,9 +59,9 @@ class Study:
     metrics: Mapping[str, Mapping[str, Any]]
     note: str = ""
     colours: Mapping[str, str] = field(default_factory=dict)
-    floor: Mapping[str, float] = field(default_factory=dict)  # what the best answer without any image scores
+    floor: Mapping[str, float] = field(default_factory=dict)  # what answers without looking, or reading, score
     floor_parts: Parts = field(default_factory=dict)
-    floor_words: str = ""  # what that answer is
+    floor_words: str = ""  # what those answers are
     resampled: str = "items"  # what the intervals of quality were drawn over
 
     def of(self, model: str, condition: str) -> list[Row]:
@@ -104,6 +104,8 @@ COSTS = (
     "latency_prefill",
     "latency_decode",
     "energy_per_item",
+    "prefill_rate",
+    "decode_rate",
 )
 PHASES = {
     "latency_preprocessing": "preprocessing",
@@ -112,6 +114,7 @@ PHASES = {
     "latency_decode": "decode",
 }
 NO_REASON = "not in the measurements of this run"
+IS_BASELINE = "of the baseline there is none: it is measured against the baseline itself"
 
 
 def load(
@@ -124,8 +127,8 @@ def load(
     """The study as its summary and measurements tell it.
 
     `spec` holds `track`, `primary`, `models`, `precisions`, `conditions`, `baseline` and, where there is one, `note`;
-    `blind` is the record of the best answer without any image; of the `scores` only the breakdown is read. Raises
-    `UserError` where a row of the summary has no measurements record.
+    `blind` is the record of answers given without looking, or reading; of the `scores` only the breakdown is read.
+    Raises `UserError` where a row of the summary has no measurements record.
     """
     import pandas
 
@@ -137,6 +140,7 @@ def load(
     parts = {(one["model"], one["precision"], one["condition"]): _parts(one) for one in scores}
     metrics = {name: about for name, about in track.METRICS.items() if name in table}
     blind = blind or {"metrics": {}}
+    by_batch = [f"{start}{size}" for start in summary.BY_BATCH for size in summary.batch_sizes(measurements, start)]
     rows = []
     for line in table.to_dict("records"):
         key = (str(line["model"]), str(line["precision"]), str(line["condition"]))
@@ -145,14 +149,14 @@ def load(
                 f"{summary_file} has a row of {' / '.join(key)}, but there is no measurements record of it; "
                 "name the measurements of the whole study."
             )
-        one = measured[key]
+        one, baseline = measured[key], key[1] == spec["baseline"]
         rows.append(
             Row(
                 *key,
-                baseline=key[1] == spec["baseline"],
+                baseline=baseline,
                 n=0 if pandas.isna(line["n_items"]) else int(line["n_items"]),
-                quality={name: _quality(line, name) for name in metrics},
-                costs={name: _cost(name, one["metrics"].get(name)) for name in COSTS},
+                quality={name: _quality(line, name, metrics[name], baseline) for name in metrics},
+                costs={name: _cost(name, one["metrics"]) for name in (*COSTS, *by_batch)},
                 place=summary.place(summary.circumstances(one)),
                 incomparable=summary.difference(one, measured.get((key[0], spec["baseline"], key[2]), one)),
                 parts=parts.get(key, {}),
@@ -185,16 +189,19 @@ def _parts(record: Mapping[str, Any]) -> Parts:
     }
 
 
-def _quality(line: Mapping[str, Any], name: str) -> Quantity:
+def _quality(line: Mapping[str, Any], name: str, about: Mapping[str, Any], baseline: bool) -> Quantity:
     value, low, high = (line[name + end] for end in ("", "_ci_low", "_ci_high"))
     if value != value:  # NaN: an empty cell
-        return Quantity(None, reason="see the notes in summary.csv")
+        of_baseline = baseline and about.get("against_baseline")
+        return Quantity(None, reason=IS_BASELINE if of_baseline else "see the notes in summary.csv")
     return Quantity(value, low, high) if low == low else Quantity(value)
 
 
-def _cost(name: str, metric: Mapping[str, Any] | None) -> Quantity:
-    if metric is None or "value" not in metric:
-        return Quantity(None, reason=(metric or {}).get("absent", NO_REASON))
+def _cost(name: str, metrics: Mapping[str, Mapping[str, Any]]) -> Quantity:
+    # What is not in the record at all is absent for the reason for which nothing was timed, if that is so.
+    metric = metrics.get(name) or {"absent": metrics.get("latency", {}).get("absent", NO_REASON)}
+    if "value" not in metric:
+        return Quantity(None, reason=metric["absent"])
     # A phase is a part of a stacked bar, where an interval would be read as that of the whole.
     low, high = (None, None) if name in PHASES else metric.get("ci") or (None, None)
     kind = metric.get("kind") or ", ".join(metric[key] for key in ("how", "source") if key in metric)

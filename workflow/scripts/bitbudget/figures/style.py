@@ -121,6 +121,11 @@ def shortened(reason: str | None) -> str:
     return re.sub(r"^.+? (is|are) simulated", "simulated", reason or "no reason recorded")
 
 
+def wrapped(text: str, letters: int) -> str:
+    """The text in lines of at most so many letters, broken between words."""
+    return "\n".join(textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False))
+
+
 class Footnotes:
     """Numbered reasons of absent values, in the order in which they are met; the same reason keeps its number."""
 

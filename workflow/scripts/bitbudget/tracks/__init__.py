@@ -1,1 +1,17 @@
-"""One module a track: what is asked of a model and how its answers are scored."""
+"""One module a track: what is asked of a model and how its answers are scored.
+
+`PRIMARY`   the metric that counts, one of `METRICS`; a data set may name another. A metric has a label, a unit and
+            higher_is_better, and if it applies `range` (one answer's value from wrong to right), `scale: log` (it is
+            drawn so where values differ much), `against_baseline` (the baseline itself has none)
+`PROMPT`    what is asked where a study does not say; None where nothing is
+`IMAGES`    whether items have images; `FEW_SHOT` whether examples can stand before them
+`ROWS`      whether `score` is given whole prediction rows, not texts; not there where it is not
+`LOGITS`    whether it is given logits as well, a precision's and the baseline's; not there where it is not
+`USES_PARAPHRASES` whether it is given METEOR's table; not there where it is not
+`SPOT_CHECK` items that people rate where the study names no number; not there where none are
+`RUNTIME`, `DEFAULT_PRECISIONS` what runs its models, and the precisions of a study that names none
+`FLOOR`, `RESAMPLED`, `FIGURES` what figures say of the floor and of the bootstrap's draws, and what figures there are
+            beside those of all tracks
+`score`     the metrics of the record, and one dict an item; `breakdown`, where there is one, the same by kinds of item
+`blind_answers` answers given without looking, or reading, whose score is the floor
+"""

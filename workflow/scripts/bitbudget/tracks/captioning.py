@@ -12,6 +12,7 @@ from typing import Any
 PRIMARY = "CIDEr"
 PROMPT = "Describe the image in one sentence."  # of a study that names none
 RUNTIME = "transformers"
+IMAGES = True
 USES_PARAPHRASES = True  # scoring is given METEOR's table (rule filter_paraphrases)
 FEW_SHOT = False  # zero-shot is its only condition
 DEFAULT_PRECISIONS = ("float16", "int8-language", "int8-vision", "int8-language-vision")

@@ -13,6 +13,7 @@ PRIMARY = "vqa_accuracy"  # of a data set that names no other of METRICS
 # The prompt that LLaVA-1.5 was trained and evaluated with on short answers (Liu et al. 2023, arXiv 2310.03744).
 PROMPT = "{question}\nAnswer the question using a single word or phrase."
 RUNTIME = "transformers"
+IMAGES = True
 FEW_SHOT = True  # conditions are zero-shot, 1-shot, 2-shot …
 DEFAULT_PRECISIONS = ("float16", "int8-language", "int8-vision", "int8-language-vision")
 FLOOR = "the best answer to each type of question without looking"
