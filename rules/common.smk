@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from bitbudget.config import plan
+from bitbudget.config.calibration import calibrated
 from bitbudget.config.dependencies import code_of
 from bitbudget.config.run import Lock, summary_lines
 from bitbudget.config.study import load_studies
@@ -105,6 +106,46 @@ def part(function):
         return json.dumps(function(study_of(wildcards), **cell_of(wildcards)), ensure_ascii=False)
 
     return as_json
+
+
+# Studies whose models look at images, and those whose models only read.
+WITH_IMAGES = any_of(name for name, s in STUDIES.items() if plan.has_images(s))
+TEXT_ONLY = any_of(name for name, s in STUDIES.items() if not plan.has_images(s))
+
+
+def images(wildcards):
+    """The record of a study's prepared images; nothing for one that has none."""
+    return [f"results/{wildcards.study}/images.json"] if plan.has_images(study_of(wildcards)) else []
+
+
+def images_option(wildcards, input):
+    """The same as a script's option."""
+    return f"--images {input.images}" if input.images else ""
+
+
+def calibration(wildcards):
+    """The texts that a quantization method looks at, for a precision that has such a format."""
+    wanted = calibrated(study_of(wildcards), wildcards.model, wildcards.precision)
+    return [f"results/{wildcards.study}/calibration.jsonl"] if wanted else []
+
+
+def calibration_option(wildcards, input):
+    """The same as a script's option."""
+    return f"--calibration {input.calibration}" if input.calibration else ""
+
+
+def logits(wildcards):
+    """A precision's logits and, but for the baseline itself, the baseline's; nothing in a track that compares none."""
+    study = study_of(wildcards)
+    if not plan.compares_logits(study):
+        return []
+    folder, tail = f"results/{wildcards.study}/{wildcards.model}", f"{wildcards.condition}/logits.safetensors"
+    return [f"{folder}/{p}/{tail}" for p in dict.fromkeys([wildcards.precision, study["baseline"]])]
+
+
+def logits_options(wildcards, input):
+    """The same as a script's options."""
+    return " ".join(f"{option} {path}" for option, path in zip(("--logits", "--baseline-logits"), input.logits))
 
 
 def paraphrases(wildcards):

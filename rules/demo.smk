@@ -1,4 +1,4 @@
-# The demo model's recipe. Nothing depends on it: the trained weights are in the repository, and a clone never retrains.
+# The demo models' recipes. Nothing depends on them: the trained weights are in the repository, and a clone never retrains.
 
 
 rule train_demo_vlm:
@@ -15,4 +15,20 @@ rule train_demo_vlm:
         work="resources/.partial/trained/demo-vlm",
     shell:
         "(python workflow/scripts/train_demo_vlm.py --out {params.work}"
+        " && mkdir -p $(dirname {output.folder}) && mv {params.work} {output.folder}) 2>&1 | tee {log}"
+
+
+rule train_demo_lm:
+    output:
+        folder=directory("resources/trained/demo-lm"),
+    log:
+        "logs/train_demo_lm.log",
+    conda:
+        "../envs/inference.yaml"
+    threads: ALL_CORES
+    params:
+        code=code_of("train_demo_lm"),
+        work="resources/.partial/trained/demo-lm",
+    shell:
+        "(python workflow/scripts/train_demo_lm.py --out {params.work}"
         " && mkdir -p $(dirname {output.folder}) && mv {params.work} {output.folder}) 2>&1 | tee {log}"

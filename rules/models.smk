@@ -19,9 +19,30 @@ rule fetch_model:
         " --partial {params.partial} --out {output.folder} 2>&1 | tee {log}"
 
 
+rule select_calibration:
+    input:
+        dataset=lambda w: f"resources/datasets/{study_of(w)['dataset']['name']}",
+        study_items="results/{study}/items.jsonl",
+        file=lambda w: plan.calibration_file(study_of(w)),
+    output:
+        texts="results/{study}/calibration.jsonl",
+        record="results/{study}/calibration.json",
+    log:
+        "logs/select_calibration/{study}.log",
+    conda:
+        "../envs/data.yaml"
+    params:
+        code=lambda w: code_of("select_calibration", [DATASETS[study_of(w)["dataset"]["kind"]]]),
+        spec=part(plan.calibration),
+    shell:
+        "python workflow/scripts/select_calibration.py --dataset-dir {input.dataset} --items {input.study_items}"
+        " --spec {params.spec:q} --out {output.texts} --record {output.record} 2>&1 | tee {log}"
+
+
 rule quantize_model:
     input:
         model="resources/models/{model}",
+        calibration=calibration,
     output:
         checkpoint=directory("results/{study}/{model}/{precision}/checkpoint"),
     log:
@@ -34,9 +55,10 @@ rule quantize_model:
     params:
         code=model_code("quantize_model"),
         spec=part(plan.quantization),
+        calibration=calibration_option,
     shell:
         "python workflow/scripts/quantize_model.py --model-dir {input.model} --spec {params.spec:q}"
-        " --out {output.checkpoint} 2>&1 | tee {log}"
+        " {params.calibration} --out {output.checkpoint} 2>&1 | tee {log}"
 
 
 rule audit_checkpoint:

@@ -19,9 +19,10 @@ rule filter_paraphrases:
 rule score:
     input:
         study_items=rules.select_subset.output.study_items,
-        images=rules.resize_images.output.record,
-        predictions=rules.predict.output.predictions,
-        record=rules.predict.output.record,
+        images=images,
+        predictions="results/{study}/{model}/{precision}/{condition}/predictions.jsonl",
+        record="results/{study}/{model}/{precision}/{condition}/predictions.json",
+        logits=logits,
         paraphrases=paraphrases,
     output:
         scores="results/{study}/{model}/{precision}/{condition}/scores.json",
@@ -33,10 +34,12 @@ rule score:
     params:
         code=lambda w: code_of("score", [TRACKS[study_of(w)["track"]]]),
         spec=part(plan.scoring),
+        images=images_option,
+        logits=logits_options,
         paraphrases=paraphrases_option,
     shell:
-        "python workflow/scripts/score.py --items {input.study_items} --images {input.images}"
-        " --predictions {input.predictions} --record {input.record} {params.paraphrases}"
+        "python workflow/scripts/score.py --items {input.study_items} {params.images}"
+        " --predictions {input.predictions} --record {input.record} {params.logits} {params.paraphrases}"
         " --spec {params.spec:q} --out {output.scores} --out-items {output.item_scores} 2>&1 | tee {log}"
 
 
@@ -44,7 +47,7 @@ rule score_blind:
     input:
         subset=rules.select_subset.output.subset,
         study_items=rules.select_subset.output.study_items,
-        images=rules.resize_images.output.record,
+        images=images,
         paraphrases=paraphrases,
     output:
         "results/{study}/blind.json",
@@ -55,7 +58,8 @@ rule score_blind:
     params:
         code=lambda w: code_of("score_blind", [TRACKS[study_of(w)["track"]]]),
         spec=part(plan.blind_scoring),
+        images=images_option,
         paraphrases=paraphrases_option,
     shell:
         "python workflow/scripts/score_blind.py --subset {input.subset} --items {input.study_items}"
-        " --images {input.images} {params.paraphrases} --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+        " {params.images} {params.paraphrases} --spec {params.spec:q} --out {output} 2>&1 | tee {log}"

@@ -14,7 +14,7 @@ from bitbudget.config import dependencies, plan
 from bitbudget.config.study import load_studies
 
 SCRIPTS = ROOT / "workflow/scripts"
-CELL_STEPS = ("quantize_model", "audit_checkpoint", "predict", "measure_efficiency")
+CELL_STEPS = ("quantize_model", "audit_checkpoint", "predict", "predict_last_words", "measure_efficiency")
 
 
 class Library:
@@ -49,6 +49,7 @@ class Library:
             "plot_figures": [track],
             "plot_breakdown": [track],
             "select_shots": [reader],
+            "select_calibration": [reader],
             "make_spot_check": [],
             "read_ratings": [],
         }
@@ -116,7 +117,7 @@ def test_a_script_changes_its_own_rule(library: Library) -> None:
 
 
 def test_a_reader_changes_only_what_reads_the_data_set(library: Library) -> None:
-    reads = {"fetch_dataset", "select_subset", "select_shots"}
+    reads = {"fetch_dataset", "select_subset", "select_shots", "select_calibration"}
     assert library.changed_by("bitbudget/datasets/demo_scenes.py") == reads
     assert library.changed_by("bitbudget/datasets/nocaps.py") == set()
 

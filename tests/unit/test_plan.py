@@ -143,3 +143,44 @@ def test_the_weights_of_a_local_model_are_inputs_and_a_hub_model_has_none(config
 def test_every_resolved_study_is_plain_json(config: ConfigFolder) -> None:
     study = load_studies({"study": "demo-captioning"})["demo-captioning"]
     assert json.loads(json.dumps(study)) == study
+
+
+LANGUAGE: dict[str, Any] = {
+    "track": "lambada",
+    "dataset": {"name": "demo-passages", "subset": 40},
+    "models": ["demo-lm"],
+    "precisions": ["bfloat16", "gptq-4", "rtn-4"],
+}
+
+
+@pytest.mark.parametrize(
+    ("keys", "rules"),
+    [
+        ({"last_word": {"bos": "never"}}, {"predict_last_words", "measure_efficiency"}),
+        ({"last_word": {"top_k": [1, 50]}}, {"score"}),
+        ({"quantization": {"group_size": 32}}, {"quantize_model"}),
+        ({"quantization": {"calibration": {"items": 8}}}, {"select_calibration"}),
+        ({"batch_size": 3}, {"predict_last_words"}),
+    ],
+)
+def test_a_changed_key_of_a_language_study(keys: dict, rules: set[str], config: ConfigFolder) -> None:
+    def told(study: dict[str, Any]) -> dict[str, Any]:
+        cell = ("demo-lm", "gptq-4", "zero-shot")
+        return {
+            "select_calibration": plan.calibration(study),
+            "quantize_model": plan.quantization(study, *cell[:2]),
+            "predict_last_words": plan.last_words(study, *cell),
+            "measure_efficiency": plan.measurement(study, *cell),
+            "score": plan.scoring(study, *cell),
+            "plot_figures": plan.overview(study),
+        }
+
+    before, after = told(config.resolved(**LANGUAGE)), told(config.resolved(**(LANGUAGE | keys)))
+    assert {rule for rule in before if before[rule] != after[rule]} == rules
+
+
+def test_a_calibration_file_is_an_input(config: ConfigFolder) -> None:
+    Path("mine.jsonl").write_text("{}")
+    assert plan.calibration_file(config.resolved(**LANGUAGE)) == []
+    study = config.resolved(**LANGUAGE, quantization={"calibration": {"file": "mine.jsonl"}})
+    assert plan.calibration_file(study) == ["mine.jsonl"]

@@ -10,6 +10,7 @@ from config_folder import ROOT, ConfigFolder
 
 from bitbudget.config.run import summary_lines
 from bitbudget.config.study import load_studies
+from bitbudget.config.validate import read_yaml
 
 HUB_MODEL: dict[str, Any] = {"hub": "owner/name", "family": "llava", "licence": "MIT"}
 MINE = "config/studies/mine.yaml"
@@ -25,8 +26,9 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConfigFolder:
 def test_every_study_of_the_repository_resolves_or_asks_for_a_licence(
     name: str, config: ConfigFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = Path(f"config/studies/{name}.yaml").read_text()
-    if "llava-1.5" in text and "\naccept_licences:" not in text:
+    models = read_yaml(Path("config/models.yaml"))
+    study = read_yaml(Path(f"config/studies/{name}.yaml"))
+    if any(models[model].get("restricted") for model in study["models"]) and "accept_licences" not in study:
         assert "restricted licence" in config.refusal({"study": name})
     else:
         assert load_studies({"study": name})[name]["study"] == name
@@ -318,3 +320,89 @@ def test_measured_answers_are_as_long_as_answers_may_be(config: ConfigFolder) ->
 
 def test_captioning_has_no_few_shot_condition(config: ConfigFolder) -> None:
     assert "track captioning has no condition '4-shot'" in config.refusal(conditions=["4-shot"])
+
+
+def test_the_summary_of_a_language_study_names_tokens_and_the_score_without_reading(config: ConfigFolder) -> None:
+    study = config.resolved(**LANGUAGE)
+    Path("results/mine").mkdir(parents=True)
+    Path("results/mine/summary.csv").write_text(
+        "model,condition,precision,top_1,size_on_disk_MB,decode_tokens_per_s\ndemo-lm,zero-shot,bfloat16,0.75,1,250\n"
+    )
+    Path("results/mine/blind.json").write_text('{"metrics": {"top_1": {"value": 0.01}}}')
+    lines = summary_lines({"mine": study})
+    assert [line.split() for line in lines[2:5]] == [
+        ["precision", "top_1", "MB", "on", "disk", "tokens/s"],
+        ["bfloat16", "0.75", "1", "250"],
+        ["(without", "reading)", "0.01"],
+    ]
+
+
+LANGUAGE: dict[str, Any] = {
+    "track": "lambada",
+    "dataset": {"name": "demo-passages", "subset": 40},
+    "models": ["demo-lm"],
+    "precisions": ["bfloat16", "gptq-4", "rtn-4"],
+}
+
+
+def test_a_language_study_has_no_images_and_a_picture_study_no_last_words(config: ConfigFolder) -> None:
+    language, pictures = config.resolved(**LANGUAGE), config.resolved()
+    assert "images" not in language and language["prompt"] is None
+    assert language["last_word"] == {"top_k": [1, 5, 10], "bos": "auto"}
+    assert "last_word" not in pictures and pictures["images"]["max_side"] == 1024
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"images": {"max_side": 64}}, "`images` has no place in the track lambada, whose models see none; remove it."),
+        ({"prompt": "Go on:"}, "`prompt` has no place in this track, whose models just read on; remove it."),
+        ({"spot_check": 25}, "`spot_check` shows images to people, and track lambada has none; remove it."),
+        ({"conditions": ["4-shot"]}, "track lambada has no condition '4-shot'; choose zero-shot."),
+        ({"last_word": {"top_k": [5, 10]}}, "1 must be among the numbers."),
+        ({"models": ["demo-vlm"]}, "models of family llava serve the tracks captioning, vqa, not lambada"),
+        (
+            {"quantization": {"calibration": {"split": "train"}}},
+            "data set 'demo-passages' has no split 'train' to take calibration texts from; "
+            "choose one of test, calibration.",
+        ),
+        (
+            {"quantization": {"calibration": {"file": "mine.jsonl"}}},
+            "the calibration file mine.jsonl does not exist; correct the path.",
+        ),
+        (
+            {"dataset": {"name": "lambada-openai"}},
+            "the study evaluates all of the split 'test', which its calibration texts are to come from as well; "
+            "set `subset` to a number, or name a `file` in `quantization.calibration`.",
+        ),
+    ],
+)
+def test_what_a_language_study_cannot_have(keys: dict, sentence: str, config: ConfigFolder) -> None:
+    assert sentence in config.refusal(**(LANGUAGE | keys))
+
+
+def test_last_words_are_not_for_pictures_and_neither_is_calibration(config: ConfigFolder) -> None:
+    assert "`last_word` has no place in the track captioning" in config.refusal(last_word={"bos": "never"})
+    assert "(gptq-*) are for language models" in config.refusal(precisions=["float16", "gptq-4"])
+
+
+def test_calibration_texts_come_from_where_nothing_is_evaluated(config: ConfigFolder) -> None:
+    def split_of(**keys: Any) -> str | None:
+        return config.resolved(**(LANGUAGE | keys))["quantization"]["calibration"]["split"]
+
+    assert split_of() == "calibration"
+    assert split_of(dataset={"name": "lambada-openai", "subset": 100}) == "test"
+    assert split_of(precisions=["bfloat16", "rtn-4"], dataset={"name": "lambada-openai"}) is None
+    Path("mine.jsonl").write_text("{}")
+    assert split_of(quantization={"calibration": {"file": "mine.jsonl"}}) is None
+
+
+def test_gptq_and_the_rounding_beside_it_share_the_studys_grid(config: ConfigFolder) -> None:
+    study = config.resolved(**LANGUAGE, quantization={"group_size": 32, "symmetric": False, "damping": 0.1})
+    cells = study["assignments"]["demo-lm"]
+    gptq, rtn = cells["gptq-4"]["language"], cells["rtn-4"]["language"]
+    assert {key: gptq[key] for key in ("group_size", "symmetric", "damping", "kernel")} == {
+        "group_size": 32, "symmetric": False, "damping": 0.1, "kernel": "torch",
+    }  # fmt: skip
+    assert (rtn["group_size"], rtn["symmetric"], rtn["gptq_grid"]) == (32, False, True)
+    assert cells["gptq-4"]["embeddings"]["format"] == cells["gptq-4"]["head"]["format"] == "bfloat16"

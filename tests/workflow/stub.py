@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-FIGURES = ("quality", "size", "latency", "memory", "energy")
+COSTS = ("size", "latency", "memory", "energy")
 
 
 def main(script: str) -> None:
@@ -28,7 +28,7 @@ def main(script: str) -> None:
     if os.environ.get("STUB_FAIL") == name:
         sys.exit(f"error: {name} was told to fail.")
     outputs = [option for option in options if option.startswith("--out")]
-    if name in ("predict", "select_shots"):
+    if name in ("predict", "predict_last_words", "select_shots", "select_calibration"):
         outputs.append("--record")
     for option in outputs:
         _write(name, option, options[option], options)
@@ -51,7 +51,7 @@ def _sleeps() -> Iterator[tuple[str, float]]:
 def _write(name: str, option: str, path: str, options: dict[str, str]) -> None:
     if name == "plot_figures":
         Path(path).mkdir(parents=True, exist_ok=True)
-        for figure in (*FIGURES, *(f"quality_vs_{cost}" for cost in FIGURES[1:])):
+        for figure in ("quality", "throughput", *COSTS, *(f"quality_vs_{cost}" for cost in COSTS)):
             for form in ("svg", "png"):
                 _text(f"{path}/{figure}.{form}", figure)
     elif name == "plot_breakdown":

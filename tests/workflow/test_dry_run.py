@@ -64,7 +64,16 @@ def test_a_dry_run_of_every_study(study: str, bare: BareCheckout) -> None:
     checkpoints = len(STUDIES[study]["models"]) * len(STUDIES[study].get("precisions", range(4)))
     cells = checkpoints * len(STUDIES[study].get("conditions", ["zero-shot"]))
     assert {counts[rule] for rule in ("quantize_model", "audit_checkpoint")} == {str(checkpoints)}
-    assert {counts[rule] for rule in ("predict", "score", "measure_efficiency")} == {str(cells)}
+    predict = "predict_last_words" if STUDIES[study]["track"] == "lambada" else "predict"
+    assert {counts[rule] for rule in (predict, "score", "measure_efficiency")} == {str(cells)}
+
+
+def test_a_language_study_plans_no_image_and_calibrates_once(bare: BareCheckout) -> None:
+    done = bare.snakemake("-n", "--config", "study=lambada-small")
+    assert done.returncode == 0, done.stderr
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+    assert counts["select_calibration"] == "1"
+    assert not {"fetch_images", "resize_images", "predict", "filter_paraphrases"} & set(counts)
 
 
 @pytest.mark.parametrize("study", sorted(REFUSED))

@@ -1,7 +1,8 @@
 """Fetching a model: from the Hugging Face Hub at one commit, or from a local directory.
 
-Only safetensors are taken, never pickled weights, and code only where the models file asks for it. The Hub is spoken
-to in `describe_repository` and `download` and nowhere else.
+Weights are safetensors. Where a repository has none (OPT), pickled ones are taken, which transformers reads by torch's
+`weights_only`, so that no code in them runs. Code is taken only where the models file asks for it. The Hub is spoken to
+in `describe_repository` and `download` and nowhere else.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "LICENSE*", "NOTICE*")
 CODE = ("*.py",)
+SAFE = ("*.safetensors",)
+PICKLED = ("pytorch_model.bin", "pytorch_model-*.bin")
 RECORD = "model.json"
 AGAIN = "run the same command again to go on from here"
 
@@ -79,8 +82,16 @@ def wanted(names: Iterable[str], *, code: bool) -> list[str]:
 
     Folders hold other forms of the same weights (ONNX, the original format) and are left out.
     """
+    top = [n for n in names if "/" not in n and n != RECORD]
     patterns = WANTED + CODE if code else WANTED
-    return sorted(n for n in names if "/" not in n and n != RECORD and any(fnmatch(n, p) for p in patterns))
+    if not any(is_one_of(n, SAFE) for n in top):
+        patterns += PICKLED
+    return sorted(n for n in top if is_one_of(n, patterns))
+
+
+def is_one_of(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a file's name fits one of these patterns."""
+    return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 # --- from a local directory
@@ -139,7 +150,7 @@ def _from_hub(name: str, spec: dict[str, Any], out: Path, partial: Path) -> tupl
                 f"{n} of {repository} arrived with the checksum {found[n]['sha256']} instead of {sha256}: "
                 f"it was removed, {AGAIN}."
             )
-    weights = {n: f["sha256"] for n, f in found.items() if n.endswith(".safetensors")}
+    weights = {n: f["sha256"] for n, f in found.items() if is_one_of(n, SAFE + PICKLED)}
     locks.hold("models", name, {"hub": repository, "revision": remote.commit, **weights})
 
     _clear(out)
@@ -229,9 +240,9 @@ def _hub_errors(repository: str, revision: str) -> Iterator[None]:
 def _check_names(names: list[str], source: str) -> None:
     if "config.json" not in names:
         raise UserError(f"{source} holds no config.json: name a model in the form that transformers reads.")
-    if not any(n.endswith(".safetensors") for n in names):
+    if not any(is_one_of(n, SAFE + PICKLED) for n in names):
         raise UserError(
-            f"{source} holds no *.safetensors, and pickled weights are not loaded: convert it with transformers' "
+            f"{source} holds neither *.safetensors nor a pytorch_model.bin: convert it with transformers' "
             "save_pretrained, or name a repository that has them."
         )
 
@@ -281,7 +292,8 @@ def check_safetensors(path: Path) -> None:
 
 
 def _check_shards(folder: Path, names: list[str]) -> None:
-    index = folder / "model.safetensors.index.json"
+    safe = any(is_one_of(n, SAFE) for n in names)
+    index = folder / ("model.safetensors.index.json" if safe else "pytorch_model.bin.index.json")
     if index.name not in names:
         return
     missing = sorted(set(files.read_json(index)["weight_map"].values()) - set(names))

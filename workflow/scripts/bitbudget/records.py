@@ -27,6 +27,7 @@ PACKAGES = (
     "bitsandbytes",
     "codecarbon",
     "datasets",
+    "gptqmodel",
     "huggingface-hub",
     "matplotlib",
     "numpy",

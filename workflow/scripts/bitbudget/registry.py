@@ -15,6 +15,7 @@ from bitbudget.formats.base import Format
 TRACKS = {
     "captioning": "bitbudget.tracks.captioning",
     "vqa": "bitbudget.tracks.vqa",
+    "lambada": "bitbudget.tracks.lambada",
 }
 
 DATASETS = {
@@ -30,6 +31,10 @@ DATASETS = {
     "docvqa": "bitbudget.datasets.docvqa",
     "local-vqa": "bitbudget.datasets.local_vqa",
     "demo-questions": "bitbudget.datasets.demo_questions",
+    "lambada-openai": "bitbudget.datasets.lambada_openai",
+    "lambada-standard": "bitbudget.datasets.lambada_standard",
+    "local-lambada": "bitbudget.datasets.local_lambada",
+    "demo-passages": "bitbudget.datasets.demo_passages",
 }
 
 FAMILIES = {
@@ -38,6 +43,9 @@ FAMILIES = {
     "idefics3": "bitbudget.families.idefics3",
     "phi3-v": "bitbudget.families.phi3_v",
     "bunny": "bitbudget.families.bunny",
+    "llama": "bitbudget.families.llama",
+    "gpt-neox": "bitbudget.families.gpt_neox",
+    "opt": "bitbudget.families.opt",
 }
 
 FORMATS = {
@@ -52,6 +60,10 @@ FORMATS = {
     "rtn-4": "bitbudget.formats.rtn",
     "rtn-3": "bitbudget.formats.rtn",
     "rtn-2": "bitbudget.formats.rtn",
+    "gptq-8": "bitbudget.formats.gptq",
+    "gptq-4": "bitbudget.formats.gptq",
+    "gptq-3": "bitbudget.formats.gptq",
+    "gptq-2": "bitbudget.formats.gptq",
 }
 
 KINDS = {"track": TRACKS, "dataset": DATASETS, "family": FAMILIES, "format": FORMATS}

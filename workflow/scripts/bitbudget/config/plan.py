@@ -20,6 +20,7 @@ FIGURES = (
     "quality",
     "size",
     "latency",
+    "throughput",
     "memory",
     "energy",
     "quality_vs_size",
@@ -113,7 +114,8 @@ def local_model(studies: Studies, name: str) -> list[str]:
     if "local" not in entry:
         return []
     folder = Path(entry["local"])
-    return sorted(str(path) for pattern in ("*.json", "*.safetensors") for path in folder.glob(pattern))
+    patterns = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
+    return sorted(str(path) for pattern in patterns for path in folder.glob(pattern))
 
 
 def _assignment(study: dict[str, Any], model: str, precision: str) -> tuple[dict[str, Any], str]:
@@ -145,6 +147,38 @@ def simulated(study: dict[str, Any], model: str, precision: str) -> list[str]:
     return [name for name in formats if registry.format_of(name).simulated]
 
 
+def calibration(study: dict[str, Any]) -> dict[str, Any]:
+    """For select_calibration."""
+    data, wanted = study["dataset"], study["quantization"]["calibration"]
+    source = {"dataset": data["name"], "kind": data["kind"], "options": data["options"]}
+    return {**_identity(study), **source, **{key: wanted[key] for key in ("split", "items", "file")}}
+
+
+def calibration_file(study: dict[str, Any]) -> list[str]:
+    """For select_calibration: the user's own file of texts, where the study names one."""
+    return [name for name in [study["quantization"]["calibration"]["file"]] if name]
+
+
+def has_images(study: dict[str, Any]) -> bool:
+    """Whether the models of a study see images; those of a language track only read."""
+    return registry.module_of("track", study["track"]).IMAGES
+
+
+def last_words(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
+    """For predict_last_words."""
+    return {
+        **_identity(study, model=model, precision=precision, condition=condition),
+        "family": study["models"][model]["family"],
+        "bos": study["last_word"]["bos"],
+        **{key: study[key] for key in ("batch_size", "shard_size", "device")},
+    }
+
+
+def compares_logits(study: dict[str, Any]) -> bool:
+    """Whether scoring holds a precision's logits against the baseline's."""
+    return getattr(registry.module_of("track", study["track"]), "LOGITS", False)
+
+
 def prediction(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
     """For predict."""
     keys = ("prompt", "generation", "batch_size", "shard_size", "device")
@@ -165,12 +199,17 @@ def measurement(study: dict[str, Any], model: str, precision: str, condition: st
         "num_beams": study["generation"]["num_beams"],
         "shots": number_of(condition),
         **{key: study[key] for key in ("prompt", "measure", "carbon", "device")},
+        **({} if has_images(study) else {"bos": study["last_word"]["bos"]}),
     }
 
 
 def scoring(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
     """For score."""
-    return {"track": study["track"], "primary": study["primary"], "seed": study["seed"]}
+    return {key: study[key] for key in ("track", "primary", "seed")} | _top_k(study)
+
+
+def _top_k(study: dict[str, Any]) -> dict[str, Any]:
+    return {} if has_images(study) else {"top_k": study["last_word"]["top_k"]}
 
 
 def uses_paraphrases(study: dict[str, Any]) -> bool:
@@ -180,7 +219,7 @@ def uses_paraphrases(study: dict[str, Any]) -> bool:
 
 def blind_scoring(study: dict[str, Any]) -> dict[str, Any]:
     """For score_blind."""
-    return {**_identity(study), "track": study["track"], "primary": study["primary"]}
+    return {**_identity(study), "track": study["track"], "primary": study["primary"]} | _top_k(study)
 
 
 def spot_check(study: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import IO, Any
 
+from bitbudget.config import plan
 from bitbudget.errors import UserError
 
 
@@ -46,7 +47,9 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
         # what all rows share is not repeated in each of them
         named = [n for n in ("model", "condition", "precision") if n == "precision" or len(study[f"{n}s"]) > 1]
         widths = {n: max(len(n), *(len(row[n]) for row in rows)) for n in named}
-        shown = {primary: primary, "size_on_disk_MB": "MB on disk", "latency_median_s": "s/answer"}
+        sees = plan.has_images(study)
+        speed = {"latency_median_s": "s/answer"} if sees else {"decode_tokens_per_s": "tokens/s"}
+        shown = {primary: primary, "size_on_disk_MB": "MB on disk"} | speed
         columns = {column: max(12, len(title)) for column, title in shown.items()}
         titles = [f"{n:{width}}" for n, width in widths.items()]
         lines.append("  " + "  ".join(titles + [f"{shown[column]:>{width}}" for column, width in columns.items()]))
@@ -57,7 +60,9 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
         floor = Path("results") / name / "blind.json"
         if floor.exists():
             value = json.loads(floor.read_text(encoding="utf-8"))["metrics"][primary].get("value", "")
-            label = f"{'(without looking)':{sum(widths.values()) + 2 * len(widths) - 2}}"
+            label = (
+                f"{'(without looking)' if sees else '(without reading)':{sum(widths.values()) + 2 * len(widths) - 2}}"
+            )
             lines.append(f"  {label}  {_short(value):>{columns[primary]}}")
         lines.append(f"  table: results/{name}/summary.csv   figures: results/{name}/figures/")
     return lines

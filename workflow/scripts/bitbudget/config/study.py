@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import shots
+from bitbudget.config.calibration import resolve_calibration
 from bitbudget.config.dataset import refuse_two_readings, resolve_dataset
 from bitbudget.config.precision import resolve_precision
 from bitbudget.config.validate import check, read_yaml, schema, suggest, with_defaults
@@ -62,8 +63,11 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
             f"{path}: `accept_licences` names {stray!r}, which is no model of this study; remove it, or correct it."
         )
     study["prompt"] = _prompt(study.get("prompt", track.PROMPT), track, str(path))
+    _drop_what_does_not_apply(study, content, track, str(path))
     study["primary"] = getattr(module_of("dataset", study["dataset"]["kind"]), "PRIMARY", track.PRIMARY)
     study["spot_check"] = study.get("spot_check", getattr(track, "SPOT_CHECK", 0))
+    if study["spot_check"] and not track.IMAGES:
+        raise UserError(f"{path}: `spot_check` shows images to people, and track {study['track']} has none; remove it.")
     # the decode loop needs two tokens to tell the first from those that follow
     study["measure"].setdefault("new_tokens", max(2, study["generation"]["max_new_tokens"]))
     study["precisions"] = study.get("precisions", list(track.DEFAULT_PRECISIONS))
@@ -82,12 +86,29 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
         }
         for model, entry in study["models"].items()
     }
+    resolve_calibration(study, str(path))
     return study
 
 
-def _prompt(prompt: str, track: Any, where: str) -> str:
-    """The prompt, which must hold the item's question where the track has questions, and must not elsewhere."""
+def _drop_what_does_not_apply(study: Resolved, content: dict[str, Any], track: Any, where: str) -> None:
+    """Take the defaults out of a study that its track has no use for; refuse them where the study sets them."""
+    unused = "last_word" if track.IMAGES else "images"
+    if unused in content:
+        reason = "whose models read no passages" if track.IMAGES else "whose models see none"
+        raise UserError(f"{where}: `{unused}` has no place in the track {study['track']}, {reason}; remove it.")
+    del study[unused]
+
+
+def _prompt(prompt: str | None, track: Any, where: str) -> str | None:
+    """The prompt, which must hold the item's question where the track has questions, and must not elsewhere.
+
+    None in a track whose models are asked nothing.
+    """
     place = "{question}"
+    if track.PROMPT is None:
+        if prompt is not None:
+            raise UserError(f"{where}: `prompt` has no place in this track, whose models just read on; remove it.")
+        return None
     if place in track.PROMPT and place not in prompt:
         raise UserError(
             f"{where}: `prompt` does not contain {place}, so the model would never see the question; add it."
