@@ -9,6 +9,8 @@ rule fetch_images:
         "results/{study}/image_sources.json",
     log:
         "logs/fetch_images/{study}.log",
+    wildcard_constraints:
+        study=WITH_IMAGES,
     conda:
         "../envs/data.yaml"
     params:
@@ -29,6 +31,8 @@ rule resize_images:
         record="results/{study}/images.json",
     log:
         "logs/resize_images/{study}.log",
+    wildcard_constraints:
+        study=WITH_IMAGES,
     conda:
         "../envs/images.yaml"
     threads: ALL_CORES

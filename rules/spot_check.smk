@@ -13,6 +13,8 @@ rule make_spot_check:
         key="results/{study}/spot_check.json",
     log:
         "logs/make_spot_check/{study}.log",
+    wildcard_constraints:
+        study=WITH_IMAGES,
     conda:
         "../envs/images.yaml"
     params:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bitbudget import calibration, files, items
+from bitbudget.calibration_texts import hash_of, text_of
 from bitbudget.datasets.passage_rows import read_passages
 from bitbudget.errors import UserError
 from bitbudget.items import Item
@@ -86,15 +87,15 @@ def test_too_few_are_one_sentence():
 
 def test_a_text_is_put_together_again():
     item = Item("1", (), "He opened the", ("door.",))
-    assert calibration.text_of(item) == "He opened the door."
+    assert text_of(item) == "He opened the door."
 
 
 def test_the_hash_is_that_of_the_texts_in_their_order():
     some = passages(5)
     renamed = [Item(f"x{item.id}", (), item.question, item.references) for item in some]
-    assert calibration.hash_of(some) == calibration.hash_of(renamed)
-    assert calibration.hash_of(some) != calibration.hash_of(some[::-1])
-    assert calibration.hash_of(some) != calibration.hash_of(some[:4])
+    assert hash_of(some) == hash_of(renamed)
+    assert hash_of(some) != hash_of(some[::-1])
+    assert hash_of(some) != hash_of(some[:4])
 
 
 # --- a file of the user's ---
@@ -111,18 +112,18 @@ def refusal(path, evaluated=(), number=2):
 
 
 def test_texts_from_a_file(tmp_path):
-    texts = [calibration.text_of(item) for item in passages(8, first=500)]
+    texts = [text_of(item) for item in passages(8, first=500)]
     found = calibration.draw_from_file(write(tmp_path / "own.jsonl", texts), passages(30), 5, 53)
     assert len({item.id for item in found}) == 5
-    assert all(calibration.text_of(item) == texts[int(item.id) - 1] for item in found)
+    assert all(text_of(item) == texts[int(item.id) - 1] for item in found)
 
 
 def test_a_file_that_overlaps_names_the_item_and_the_line(tmp_path):
     evaluated = passages(5)
-    texts = ["One of them is new", "Another one is too", f"  {calibration.text_of(evaluated[3])} ", "And a last one"]
+    texts = ["One of them is new", "Another one is too", f"  {text_of(evaluated[3])} ", "And a last one"]
     path = write(tmp_path / "own.jsonl", texts)
     assert refusal(path, evaluated) == (
-        ", line 3, is the evaluated item '4'; remove it, because what is evaluated must not be calibrated on."
+        ", line 3, is or holds the evaluated item '4'; remove it, because what is evaluated must not be calibrated on."
     )
 
 
@@ -152,7 +153,7 @@ def test_a_file_with_too_few_passages(tmp_path):
 def study(tmp_path):
     """A fetched data set of 40 passages, and 12 of them to be evaluated."""
     folder = tmp_path / "dataset"
-    texts = [calibration.text_of(item) for item in passages(40)]
+    texts = [text_of(item) for item in passages(40)]
     (folder / "passages").mkdir(parents=True)
     write(folder / "passages" / "passages.jsonl", texts)
     files.write_json(folder / "dataset.json", {"revision": "r1"})
@@ -186,7 +187,7 @@ def test_the_script_writes_texts_and_record(study):
     assert record["ids"] == [item.id for item in found]
     assert not set(record["ids"]) & {item.id for item in items.read(folder / "items.jsonl")}
     assert record["n"] == 9
-    assert record["calibration_hash"] == calibration.hash_of(found)
+    assert record["calibration_hash"] == hash_of(found)
     assert {key: record[key] for key in ("study", "seed", "dataset", "revision", "split")} == {
         "study": "mine", "seed": 53, "dataset": "my-passages", "revision": "r1", "split": "all",
     }  # fmt: skip
@@ -200,10 +201,10 @@ def test_the_script_reads_a_file_of_the_users(study):
     assert (record["file"], record["sha256"]) == (str(own), files.sha256_of(own))
     assert "split" not in record
     first = items.read(folder / "items.jsonl")[0]
-    write(own, ["some text", calibration.text_of(first)])
+    write(own, ["some text", text_of(first)])
     told = run(folder, spec | {"file": str(own), "split": None, "items": 1}, fails=True)
     assert told == (
-        f"error: {own}, line 2, is the evaluated item {first.id!r}; "
+        f"error: {own}, line 2, is or holds the evaluated item {first.id!r}; "
         "remove it, because what is evaluated must not be calibrated on."
     )
 

@@ -25,7 +25,7 @@ from bitbudget import audit, checkpoint, files
 from bitbudget.errors import UserError
 from bitbudget.formats import gptq_kernels, gptq_quantize, grid, packed
 from bitbudget.formats.base import Calibration, Layer
-from bitbudget.quiet import gptqmodel_library, silent_gptqmodel
+from bitbudget.formats.gptq_library import gptqmodel_library, silent_gptqmodel
 from bitbudget.records import _validator
 from bitbudget.registry import format_of
 
@@ -601,7 +601,7 @@ def test_the_scripts_need_no_compiler_and_keep_the_log_clean(snapshots, tmp_path
 def test_importing_the_library_says_nothing_and_leaves_the_process_as_it_was():
     code = (
         "import os, threading; before = dict(os.environ)\n"
-        "from bitbudget.quiet import gptqmodel_library; gptqmodel_library()\n"
+        "from bitbudget.formats.gptq_library import gptqmodel_library; gptqmodel_library()\n"
         "changed = {k for k in {*before, *os.environ} if before.get(k) != os.environ.get(k)}\n"
         "assert all(name.startswith('GPTQMODEL_') for name in changed), changed\n"
         "assert not [t.name for t in threading.enumerate() if 'refresh' in t.name]\n"

@@ -284,12 +284,13 @@ def test_a_model_that_takes_neither_positions_nor_a_number_of_logits_is_scored_a
         assert found.logprob == pytest.approx(expected.logprob, abs=1e-4)
 
 
-def test_a_rank_counts_only_what_is_likelier(reader):
-    """A tie is no loss: of all tokens alike, each is the first."""
+def test_equal_logits_are_ranked_as_argmax_takes_them(reader):
+    """A model that is broken to the same logits for all tokens is not right about every word."""
     vocabulary = reader.model.config.vocab_size
     passage = last_word.Passage("p", [1], [7], False, False)
     row, _ = last_word._scored(reader.tokenizer, passage, torch.zeros(1, vocabulary), "float32")
-    assert row.rank == 1
+    assert row.rank == 1 + 7
+    assert not row.greedy
     assert row.logprob == pytest.approx(-torch.tensor(float(vocabulary)).log().item())
     row, _ = last_word._scored(reader.tokenizer, passage, torch.arange(float(vocabulary))[None], "float32")
     assert row.rank == vocabulary - 7

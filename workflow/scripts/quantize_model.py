@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     args = parser.parse_args()
 
-    from bitbudget import calibration, checkpoint, items
+    from bitbudget import calibration_texts, checkpoint, items
     from bitbudget.devices import choose_device
     from bitbudget.formats.base import Calibration
     from bitbudget.quiet import quiet_libraries
@@ -32,13 +32,16 @@ def main() -> None:
     device = choose_device(spec["device"])
     model = checkpoint.load_original(args.model_dir, family, spec["dtype"])
     chosen = items.read(args.calibration) if args.calibration else []
-    looked_at = Calibration(args.model_dir, [calibration.text_of(item) for item in chosen]) if chosen else None
+    looked_at = Calibration(args.model_dir, [calibration_texts.text_of(item) for item in chosen]) if chosen else None
     layers, tensors = checkpoint.quantize(model, family, spec["assignment"], device, looked_at)
     made = checkpoint.save(args.out, args.model_dir, model.config, tensors, layers)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {key: spec[key] for key in ("family", "dtype", "assignment")} | {"device": device} | made
     if looked_at is not None and looked_at.report:
-        body["calibration"] = {"calibration_hash": calibration.hash_of(chosen), "n": len(chosen)} | looked_at.report
+        body["calibration"] = {
+            "calibration_hash": calibration_texts.hash_of(chosen),
+            "n": len(chosen),
+        } | looked_at.report
     records.write(args.out / checkpoint.MANIFEST, "checkpoint", identity, body)
     log.info(
         "%s of %s: %d layers quantized, %.2f MB on disk",

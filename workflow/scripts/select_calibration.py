@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import calibration, cli, files, items, records, registry
+from bitbudget import calibration, calibration_texts, cli, files, items, records, registry
 from bitbudget.datasets import check_split, with_defaults
 
 
@@ -36,7 +36,11 @@ def main() -> None:
         source = {"dataset": spec["dataset"], "revision": revision, "split": spec["split"]}
     items.write(args.out, chosen)
     identity = {key: spec[key] for key in ("study", "seed")}
-    body = {"calibration_hash": calibration.hash_of(chosen), "n": len(chosen), "ids": [item.id for item in chosen]}
+    body = {
+        "calibration_hash": calibration_texts.hash_of(chosen),
+        "n": len(chosen),
+        "ids": [item.id for item in chosen],
+    }
     records.write(args.record, "calibration", identity, source | body)
     cli.log.info("%d calibration texts from %s", len(chosen), spec["file"] or where)
 

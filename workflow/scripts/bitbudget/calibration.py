@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from bitbudget import files, subset
+from bitbudget import subset
+from bitbudget.calibration_texts import text_of
 from bitbudget.datasets.passage_rows import read_passages
 from bitbudget.errors import UserError
 from bitbudget.items import Item
 
-
-def text_of(item: Item) -> str:
-    """The whole passage: what stands before its last word, and that word."""
-    return f"{item.question} {item.references[0]}"
-
-
-def hash_of(items: Iterable[Item]) -> str:
-    """Hash of the texts in their order, the `calibration_hash` of records."""
-    return files.hash_of([text_of(item) for item in items])
+TELLING = 40  # so many letters of a text found in another are no chance
 
 
 def draw(available: Sequence[Item], evaluated: Sequence[Item], number: int, seed: int, where: str) -> list[Item]:
@@ -50,15 +43,18 @@ def draw(available: Sequence[Item], evaluated: Sequence[Item], number: int, seed
 def draw_from_file(path: Path, evaluated: Sequence[Item], number: int, seed: int) -> list[Item]:
     """`number` of the passages of a user's file, drawn as `draw` draws; the ids are its line numbers.
 
-    Raises `UserError` where any of its passages is evaluated, naming the line, or where a line is no passage.
+    Raises `UserError` where any of its passages is or holds one that is evaluated, naming the line, or where a line is
+    no passage.
     """
     passages = read_passages(path)
     texts = {_letters(item): item.id for item in evaluated}
+    long = [text for text in texts if len(text) >= TELLING]
     for passage in passages:
-        same = texts.get(_letters(passage))
+        letters = _letters(passage)
+        same = letters if letters in texts else next((text for text in long if text in letters), None)
         if same is not None:
             raise UserError(
-                f"{path}, line {passage.id}, is the evaluated item {same!r}; "
+                f"{path}, line {passage.id}, is or holds the evaluated item {texts[same]!r}; "
                 "remove it, because what is evaluated must not be calibrated on."
             )
     return draw(passages, [], number, seed, str(path))

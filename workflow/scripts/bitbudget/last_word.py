@@ -49,7 +49,7 @@ class LastWord:
     """What a model makes of a passage's last word; a line of predictions.jsonl, beside the id."""
 
     text: str  # the likeliest token at each of the target's positions, given the target's tokens before it
-    rank: int  # of the target's first token: one more than the tokens with a greater logit
+    rank: int  # of the target's first token: one more than the tokens with a greater logit, or an equal one before it
     greedy: bool  # every target token is the likeliest: greedy decoding writes the whole word
     logprob: float  # natural logarithm of the probability of all target tokens
     target_tokens: int
@@ -131,9 +131,10 @@ def contexts(tokenizer: Any, begin: list[int], items: Sequence[dict[str, Any]], 
 
     Raises `UserError` where there is no room for a single token.
     """
-    found = [_last(_ids(tokenizer, item["question"].rstrip()), room and room - len(begin)) for item in items]
-    if not all(found):
+    count = None if room is None else room - len(begin)
+    if count is not None and count < 1:
         raise UserError(f"the model's positions leave {room} for the prompt: set a smaller `measure.new_tokens`.")
+    found = [_last(_ids(tokenizer, item["question"].rstrip()), count) for item in items]
     return [begin + ids for ids in found]
 
 
@@ -177,6 +178,11 @@ def _last_logits(model: Any, inputs: dict[str, Tensor], count: int) -> Tensor:
     return model(**inputs, **more, use_cache=False).logits
 
 
+def _rank(logits: Tensor, token: int) -> int:
+    """A token's place by falling logits, (vocabulary,); equal ones, common in 16 bits, stand as `argmax` takes them."""
+    return 1 + int((logits > logits[token]).sum() + (logits[:token] == logits[token]).sum())
+
+
 def _scored(tokenizer: Any, passage: Passage, logits: Tensor, precision: str) -> tuple[LastWord, Tensor]:
     """The last word's scores from the logits that predict its tokens, (target tokens, vocabulary), float32."""
     target = torch.tensor(passage.target, device=logits.device)
@@ -191,7 +197,7 @@ def _scored(tokenizer: Any, passage: Passage, logits: Tensor, precision: str) ->
     first = logits[0]
     row = LastWord(
         text=text.strip(),
-        rank=1 + int((first > first[passage.target[0]]).sum()),
+        rank=_rank(first, passage.target[0]),
         greedy=bool((likeliest == target).all()),
         logprob=float(logprob),
         target_tokens=len(passage.target),

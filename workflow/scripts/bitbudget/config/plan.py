@@ -126,7 +126,8 @@ def _assignment(study: dict[str, Any], model: str, precision: str) -> tuple[dict
 def quantization(study: dict[str, Any], model: str, precision: str) -> dict[str, Any]:
     """For quantize_model and audit_checkpoint: every group's format, and the float format beside them.
 
-    The study's seed is not among it: nothing here is random, and another subset must not quantize again.
+    The study's seed is not among it: nothing here is random, and another subset must not quantize again (but where it
+    takes calibration texts away from GPTQ, whose file is an input).
     """
     assignment, dtype = _assignment(study, model, precision)
     return {

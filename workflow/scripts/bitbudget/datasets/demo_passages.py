@@ -29,7 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": 256,
     },
     "seed": {
-        "description": "Which stories: sets of different seeds have none in common.",
+        "description": "Which stories.",
         "type": "integer",
         "minimum": 0,
         "maximum": 64,
@@ -40,8 +40,8 @@ REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
 
 VERSION = "1"  # of what this module tells: raise it when a story of the same seed changes
-# Of each split: stories a seed, and the first story (65 seeds of test end where those of calibration begin, and
-# calibration's end at 700 000, where the stories begin that training looks at).
+# Of each split: stories a seed, and the first story. 65 seeds of test end before those of calibration begin, and these
+# before 700 000, where the stories begin that training looks at.
 STORIES = {"test": (9_000, 0), "calibration": (1_000, 600_000)}
 
 

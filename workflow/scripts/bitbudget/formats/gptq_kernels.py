@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from bitbudget.formats.base import State
+from bitbudget.formats.gptq_library import gptqmodel_library
 from bitbudget.formats.grid import symmetric
-from bitbudget.quiet import gptqmodel_library
 
 PACKAGE = "gptqmodel.nn_modules.qlinear"
 # The option's word, and where GPTQModel has the class.

@@ -19,7 +19,7 @@ from bitbudget.errors import UserError
 from bitbudget.formats import packed
 from bitbudget.formats.base import Calibration, Layer, State
 from bitbudget.formats.gptq_kernels import TENSORS, zeroed
-from bitbudget.quiet import gptqmodel_library, silent_gptqmodel
+from bitbudget.formats.gptq_library import gptqmodel_library, silent_gptqmodel
 from bitbudget.registry import format_of
 
 log = logging.getLogger("bitbudget")
@@ -31,7 +31,8 @@ UNSOLVED = 999_999_999  # what GPTQModel reports as loss where it rounded to nea
 def quantize(layers: Sequence[Layer], calibration: Calibration, dtype: torch.dtype, device: str) -> dict[str, State]:
     """The packed tensors of each layer, by path: qweight, qzeros (zero points as they are), scales, g_idx, and bias.
 
-    The texts go through the model in float32 on a CPU, in the model's dtype on a GPU. `calibration.report` gets the
+    The texts go through the model in float32 on a CPU, in the model's dtype on a GPU; its weights are those of
+    `dtype` in both cases. `calibration.report` gets the
     texts and tokens that were used, and each layer's loss and damping. Raises `UserError` that names the layers which
     GPTQModel does not take or could not solve, and where no text is long enough.
     """
@@ -44,6 +45,8 @@ def quantize(layers: Sequence[Layer], calibration: Calibration, dtype: torch.dty
         model = library.GPTQModel.load(
             str(calibration.snapshot), config, dtype=torch.float32 if device == "cpu" else dtype
         )
+        for value in model.model.parameters():  # what the baseline computes with, and what the audit compares with
+            value.data = value.data.to(dtype).to(value.dtype)
         offered = _offered(model, config)
         _refuse_missing(set(wanted) - offered)
         config.dynamic = _each_layer(wanted, offered)

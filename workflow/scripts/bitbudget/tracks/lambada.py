@@ -68,8 +68,9 @@ def score(
     predictions.jsonl. Of the n passages, with the last word's tokens t_1 … t_m after the context c:
 
     `top_k`               share of passages where the rank of t_1, which is 1 + the number of tokens that the model
-                          gives a strictly greater logit after c, is at most k. Of a word in several tokens only the
-                          first is looked at, so this is a statement on tokens; for k = 1, 5, 10 … as in `top_k`.
+                          gives a greater logit after c, is at most k; tokens of equal logits, which are common in 16
+                          bits, stand in the order of the vocabulary. Of a word in several tokens only the first is
+                          looked at, so this is a statement on tokens; for k = 1, 5, 10 … as in `top_k`.
     `last_word_accuracy`  share of passages where each t_i is the token with the greatest logit after c, t_1 … t_(i-1):
                           the model would write just this word greedily. lm-evaluation-harness's `acc` of LAMBADA.
     `loss`                mean over passages of -ln p(t_1 … t_m | c), in nats per word, however many tokens it has.
@@ -118,22 +119,21 @@ def blind_answers(items: Sequence[Item], seed: int, *, primary: str | None = Non
     """Guess the last words of these very passages by their frequency, for one who does not read.
 
     Returned are the guesses in words, and each item's row as `score` takes it: `rank` is the place of its word in the
-    list of words by falling frequency (of words as frequent as one another each has the last place that they take),
-    `greedy` whether that is the first, `logprob` the logarithm of its share. The frequencies are those of the words
-    that are then looked for, so the floor is what such a guesser could reach at most, and its perplexity is exp of
-    the words' entropy. Ranks count words here, and tokens in a model's rows. Nothing is drawn, so the seed does not
-    matter.
+    list of words by falling frequency (of words as frequent as one another the one met first comes first), `greedy`
+    whether that is the first, `logprob` the logarithm of its share. The frequencies are those of the words that are
+    then looked for, so the floor is what such a guesser could reach at most, and its perplexity is exp of the words'
+    entropy. Ranks count words here, and tokens in a model's rows. Nothing is drawn, so the seed does not matter.
     """
     import math
 
     counts = Counter(item["references"][0] for item in items)
     most = counts.most_common()
-    places = {count: place for place, (_, count) in enumerate(most, start=1)}  # the last of each frequency
+    places = {word: place for place, (word, _) in enumerate(most, start=1)}
     rows = {}
     for item in items:
-        count = counts[item["references"][0]]
-        rank = places[count]
-        logprob = math.log(count / len(items))
+        word = item["references"][0]
+        rank = places[word]
+        logprob = math.log(counts[word] / len(items))
         rows[item["id"]] = {"text": most[0][0], "rank": rank, "greedy": rank == 1, "logprob": logprob}
     named = ", ".join(f"{word!r} ({count})" for word, count in most[:BLIND_NAMED])
     rest = ", …" if len(most) > BLIND_NAMED else ""
