@@ -12,7 +12,8 @@ rule train_demo_vlm:
     params:
         code=code_of("train_demo_vlm"),
         # training takes more than an hour and goes on from its last 200 steps if it is interrupted
-        work="resources/.partial/trained/demo-vlm",
+        # of this recipe: another must not go on where this one stopped
+        work="resources/.partial/trained/demo-vlm-" + code_of("train_demo_vlm"),
     shell:
         "(python workflow/scripts/train_demo_vlm.py --out {params.work}"
         " && mkdir -p $(dirname {output.folder}) && mv {params.work} {output.folder}) 2>&1 | tee {log}"
@@ -28,7 +29,8 @@ rule train_demo_lm:
     threads: ALL_CORES
     params:
         code=code_of("train_demo_lm"),
-        work="resources/.partial/trained/demo-lm",
+        # of this recipe: another must not go on where this one stopped
+        work="resources/.partial/trained/demo-lm-" + code_of("train_demo_lm"),
     shell:
         "(python workflow/scripts/train_demo_lm.py --out {params.work}"
         " && mkdir -p $(dirname {output.folder}) && mv {params.work} {output.folder}) 2>&1 | tee {log}"

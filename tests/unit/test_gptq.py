@@ -3,6 +3,7 @@ is quantized."""
 
 import dataclasses
 import functools
+import importlib
 import importlib.util
 import json
 import os
@@ -25,6 +26,7 @@ from bitbudget import audit, checkpoint, files
 from bitbudget.errors import UserError
 from bitbudget.formats import gptq_kernels, gptq_quantize, grid, packed
 from bitbudget.formats.base import Calibration, Layer
+from bitbudget.formats.gptq import WIDTHS
 from bitbudget.formats.gptq_library import gptqmodel_library, silent_gptqmodel
 from bitbudget.records import _validator
 from bitbudget.registry import format_of
@@ -624,3 +626,14 @@ def test_a_format_is_described_without_torch_or_the_library():
         "assert not {'torch', 'gptqmodel', 'numpy', 'transformers'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, check=True, timeout=60)
+
+
+def test_the_widths_known_while_parsing_are_those_of_the_kernels():
+    gptqmodel_library()
+    assert set(WIDTHS) == set(gptq_kernels.KERNELS)
+    for kernel, (module, name) in gptq_kernels.KERNELS.items():
+        try:
+            found = getattr(importlib.import_module(f"{gptq_kernels.PACKAGE}.{module}"), name)
+        except ImportError:  # triton is not installed beside a CPU build of torch
+            continue
+        assert set(WIDTHS[kernel]) == set(found.SUPPORTS_BITS) & {8, 4, 3, 2}, kernel

@@ -362,6 +362,18 @@ def test_a_language_study_has_no_images_and_a_picture_study_no_last_words(config
         ({"last_word": {"top_k": [5, 10]}}, "1 must be among the numbers."),
         ({"models": ["demo-vlm"]}, "models of family llava serve the tracks captioning, vqa, not lambada"),
         (
+            {"precisions": ["bfloat16", "gptq-3"], "quantization": {"kernel": "torch-int8"}},
+            "gptq-3: gptq-3 cannot work: the kernel torch-int8 runs 8, 4, 2 bits only; choose another kernel",
+        ),
+        (
+            {"quantization": {"kernel": "marlin", "symmetric": False}},
+            "gptq-4: gptq-4 cannot work: the kernel marlin takes symmetric grids only",
+        ),
+        (
+            {"precisions": ["float32", "gptq-4"]},
+            "gptq-4: gptq-4 cannot work: the kernel torch runs in 16 bits only, not beside float32",
+        ),
+        (
             {"quantization": {"calibration": {"split": "train"}}},
             "data set 'demo-passages' has no split 'train' to take calibration texts from; "
             "choose one of test, calibration.",

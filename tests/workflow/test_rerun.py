@@ -297,3 +297,36 @@ def test_ratings_are_read_once_they_are_there_and_are_left_alone(fresh: Checkout
     second.unlink()
     assert rules_of(fresh.run()) == after
     assert first.read_text() == "rated"
+
+
+LANGUAGE = {
+    "track": "lambada",
+    "dataset": {"name": "demo-passages", "subset": 4},
+    "models": ["demo-lm"],
+    "precisions": ["bfloat16", "bnb-int8", "gptq-4", "rtn-4"],
+    "prompt": None,
+}
+OF_A_CELL = {"quantize_model", "audit_checkpoint", "predict_last_words", "measure_efficiency", "score"}
+
+
+def test_what_a_language_study_makes_again(fresh: Checkout) -> None:
+    def run(**keys: object) -> tuple[set[str], set[str]]:
+        """The rules that ran and the precisions they ran for, of the study with these keys."""
+        content = {key: value for key, value in (LANGUAGE | keys).items() if value is not None}
+        fresh.write_study("words", **content)
+        path = fresh.folder / "config/studies/words.yaml"
+        path.write_text(path.read_text().replace("prompt: What is it?\n", ""))
+        jobs = fresh.run("--config", "study=words")
+        cells = {m[1] for _, wrote in jobs if (m := re.match(r"results/words/demo-lm/([^/]+)/", wrote))}
+        return rules_of(jobs), cells
+
+    everything = {"bfloat16", "bnb-int8", "gptq-4", "rtn-4"}
+    rules, cells = run()
+    assert rules >= OF_A_CELL | {"select_calibration"} and cells == everything
+    assert not rules & {"predict", "fetch_images", "resize_images"}
+    show = {"resolve_study", "summarize_study", "plot_figures"}
+    assert run(last_word={"top_k": [1, 5]}) == ({"score", "score_blind"} | show, everything)
+    rules, cells = run(last_word={"top_k": [1, 5]}, quantization={"calibration": {"items": 3}})
+    assert (rules, cells) == (OF_A_CELL | show | {"select_calibration"}, {"gptq-4"})
+    rules, cells = run(last_word={"top_k": [1, 5]}, quantization={"calibration": {"items": 3}, "group_size": 32})
+    assert (rules, cells) == (OF_A_CELL | show, {"gptq-4", "rtn-4"})

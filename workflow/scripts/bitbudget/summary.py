@@ -101,6 +101,8 @@ def summarize(
                 row["notes"] = " | ".join(reason for reason in reasons if reason)
                 rows.append(row)
     table = pandas.DataFrame(rows)
+    if not track.IMAGES:
+        table = table.drop(columns="latency_vision_s")  # a model that only reads has no such phase
     return table.astype({name: "Int64" for name in ("n_items", "human_n", "threads") if name in table})
 
 

@@ -41,6 +41,13 @@ def resolve_precision(
             f"leave the groups out that are not quantized, so that they keep the baseline's {baseline['format']}, "
             "or change the study's baseline."
         )
+    for spec in resolved.values():
+        reason = format_of(spec["format"]).impossible(spec, next(iter(floats), baseline["format"]))
+        if reason:
+            raise UserError(
+                f"{where}: {spec['format']} cannot work: {reason}; choose another kernel, here or in the study's "
+                "`quantization`, or another precision."
+            )
     return resolved
 
 

@@ -88,6 +88,10 @@ class Format:
         """The options that a precision gives, with those that the study's `quantization` says in their place."""
         return options
 
+    def impossible(self, options: dict[str, Any], float_format: str) -> str | None:
+        """Why these options cannot work on any machine beside this float format, or None; asked while parsing."""
+        return None
+
     def unusable(self, options: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:
         """Why this format runs nowhere on this device in a model of this dtype, or None where it does."""
         return None

@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 WORD = 32  # integers are packed into words of so many bits, and whole runs of 32 of them fill words at every width
 
+# The widths that each kernel of GPTQModel 7.6.0 runs (a test holds them against its classes), so that a study which
+# cannot work is refused before anything is downloaded.
+WIDTHS = {
+    "torch": (8, 4, 3, 2),
+    "torch-int8": (8, 4, 2),
+    "torch-aten": (4,),
+    "torch-fused": (4,),
+    "triton": (8, 4, 2),
+    "marlin": (8, 4),
+    "machete": (8, 4),
+    "exllamav2": (4,),
+}
+
 
 class Gptq(Format):
     calibrated = True
@@ -44,7 +57,7 @@ class Gptq(Format):
         },
         "kernel": {
             "description": "What multiplies with the packed weights.",
-            "enum": ["torch", "torch-int8", "torch-aten", "torch-fused", "triton", "marlin", "machete", "exllamav2"],
+            "enum": list(WIDTHS),
             "default": "torch",
         },
     }
@@ -55,6 +68,16 @@ class Gptq(Format):
 
     def complete(self, options: dict[str, Any], quantization: dict[str, Any]) -> dict[str, Any]:
         return {key: quantization[key] for key in self.options if key in quantization} | options
+
+    def impossible(self, options: dict[str, Any], float_format: str) -> str | None:
+        kernel = options["kernel"]
+        if self.bits not in WIDTHS[kernel]:
+            return f"the kernel {kernel} runs {', '.join(map(str, WIDTHS[kernel]))} bits only"
+        if kernel == "marlin" and not options["symmetric"]:
+            return "the kernel marlin takes symmetric grids only"
+        if kernel == "torch" and float_format == "float32":
+            return "the kernel torch runs in 16 bits only, not beside float32"
+        return None
 
     def unusable(self, options: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:
         from bitbudget.formats import gptq_kernels
