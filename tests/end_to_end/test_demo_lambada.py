@@ -99,7 +99,7 @@ def test_one_lost_file_is_made_again_alone(checkout: Path) -> None:
     lost = f"{STUDY}/demo-lm/gptq-4/zero-shot/predictions.jsonl"
     before = (checkout / lost).read_text()
     (checkout / lost).unlink()
-    run = snakemake(checkout, *RUN, lost)
+    run = snakemake(checkout, lost, *RUN)
     assert run.returncode == 0, run.stderr[-3000:]
     assert set(jobs_run(run.stdout + run.stderr)) == {"predict_last_words"}
     assert (checkout / lost).read_text() == before

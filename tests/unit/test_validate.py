@@ -209,13 +209,16 @@ def test_every_option_of_a_dataset_has_a_description_and_a_default_or_is_require
         assert ("default" in rule) != (key in reader.REQUIRED)
 
 
+LANGUAGE = {"track": "lambada", "dataset": {"name": "demo-passages", "subset": 4}, "models": ["demo-lm"]}
+
+
 def test_every_default_of_the_schema_arrives_in_the_resolved_study(config: ConfigFolder) -> None:
-    study = config.resolved()
+    study, language = config.resolved(), config.resolved(**LANGUAGE)
     walked = 0
     for path, rule in _properties(schema("study")):
         if "default" not in rule or "properties" in rule:
             continue
-        value: Any = study
+        value: Any = study if path[0] in study else language
         for key in path:
             value = value[key]
         if path != ("dataset", "options"):  # the data set's own defaults stand there
@@ -228,7 +231,8 @@ def test_every_default_of_the_schema_arrives_in_the_resolved_study(config: Confi
 
 
 def test_every_key_of_the_schema_is_in_the_resolved_study(config: ConfigFolder) -> None:
-    assert set(schema("study")["properties"]) <= set(config.resolved())
+    """In a study of pictures or in one of passages: each has what its models have a use for."""
+    assert set(schema("study")["properties"]) <= set(config.resolved()) | set(config.resolved(**LANGUAGE))
 
 
 def test_defaults_are_copies_and_what_is_given_stays() -> None:
