@@ -11,9 +11,9 @@ rule train_demo_vlm:
     threads: ALL_CORES
     params:
         code=code_of("train_demo_vlm"),
-        # training takes more than an hour and goes on from its last 200 steps if it is interrupted
-        # of this recipe: another must not go on where this one stopped
-        work="resources/.partial/trained/demo-vlm-" + code_of("train_demo_vlm"),
+        # training takes more than an hour and goes on from its last 200 steps if it is interrupted; that of another
+        # recipe must not go on where this one stopped
+        work=f"resources/.partial/trained/demo-vlm-{code_of('train_demo_vlm')}",
     shell:
         "(python workflow/scripts/train_demo_vlm.py --out {params.work}"
         " && mkdir -p $(dirname {output.folder}) && mv {params.work} {output.folder}) 2>&1 | tee {log}"
@@ -29,8 +29,7 @@ rule train_demo_lm:
     threads: ALL_CORES
     params:
         code=code_of("train_demo_lm"),
-        # of this recipe: another must not go on where this one stopped
-        work="resources/.partial/trained/demo-lm-" + code_of("train_demo_lm"),
+        work=f"resources/.partial/trained/demo-lm-{code_of('train_demo_lm')}",
     shell:
         "(python workflow/scripts/train_demo_lm.py --out {params.work}"
         " && mkdir -p $(dirname {output.folder}) && mv {params.work} {output.folder}) 2>&1 | tee {log}"
