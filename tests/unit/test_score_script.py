@@ -256,6 +256,55 @@ def test_the_floor_of_last_words_is_their_frequency(passages):
     assert "breakdown" not in record
 
 
+FINDING = {"track": "detection", "primary": "AP", "seed": 3}
+BOX = [100.0, 50.0, 200.0, 100.0]
+
+
+@pytest.fixture
+def pictures(study):
+    """Three pictures of one object each, of which the third's was skipped; the first's object was found."""
+    found = {"category_id": 3, "bbox": BOX, "area": 2e4, "iscrowd": 0}
+    lines(
+        study / "items.jsonl",
+        [
+            {"id": f"img{k}", "images": [{"id": f"img{k}", "source": "x"}], "question": None, "references": []}
+            | {"extra": {"width": 640, "height": 480, "objects": [found]}}
+            for k in range(3)
+        ],
+    )
+    right = [{"category_id": 3, "bbox": BOX, "score": 0.9}]
+    lines(study / "predictions.jsonl", [{"id": "img0", "detections": right}, {"id": "img1", "detections": []}])
+    (study / "subset.json").write_text(json.dumps({"subset_hash": "c" * 64}))
+    return study
+
+
+def test_boxes_are_scored_and_so_is_their_floor(pictures):
+    spec = ["--spec", json.dumps({"study": "s", **FINDING})]
+    for done in (run(pictures, *spec), run_blind(pictures, *spec)):
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == ""
+    metrics = json.loads((pictures / "scores.json").read_text())["metrics"]
+    assert metrics["AR_100"]["value"] == 0.5 and metrics["AR_100"]["n"] == 2
+    assert "no object is small" in metrics["AP_small"]["absent"]
+    rows = [json.loads(line) for line in (pictures / "item_scores.jsonl").read_text().splitlines()]
+    assert [(row["id"], row["objects"], row["found"], row["wrong"]) for row in rows] == [
+        ("img0", 1, 1, 0),
+        ("img1", 1, 0, 0),
+    ]
+    floor = json.loads((pictures / "blind.json").read_text())
+    assert floor["text"].startswith("the median box of the one category")
+    assert floor["metrics"]["AP"]["value"] == pytest.approx(1)  # both objects are at the same place
+
+
+@pytest.mark.parametrize("row", [{"id": "img1"}, {"id": "img1", "detections": None}, {"id": "img1", "text": "a dog"}])
+def test_a_row_without_detections_is_one_sentence(pictures, row):
+    lines(pictures / "predictions.jsonl", [{"id": "img0", "detections": []}, row])
+    done = run(pictures, "--spec", json.dumps(FINDING))
+    assert done.returncode == 1
+    assert "predictions.jsonl, line 2, has no \"detections\" for item 'img1'" in done.stderr
+    assert "Traceback" not in done.stderr and not (pictures / "scores.json").exists()
+
+
 def test_meteors_interval_is_that_of_the_corpus_value():
     """METEOR of each resample's summed statistics; the mean of the items is another number."""
     from bitbudget import caption_metrics

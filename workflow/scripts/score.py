@@ -10,16 +10,19 @@ from bitbudget.errors import UserError
 from bitbudget.inputs import expected_items
 
 IDENTITY = ("study", "model", "precision", "condition", "seed", "checkpoint_hash", "subset_hash")
+ANSWERS = {"text": str, "detections": list}  # what a track's answer is, by the key that it has in a row
 
 
-def row_by_item(path: Path, rows: list[dict[str, Any]], items: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Each item's prediction. Raises `UserError` unless every item has exactly one with a text, and no other has."""
+def row_by_item(
+    path: Path, rows: list[dict[str, Any]], items: list[dict[str, Any]], answer: str = "text"
+) -> dict[str, dict[str, Any]]:
+    """Each item's prediction. Raises `UserError` unless every item has exactly one with an answer, and no other has."""
     wanted = {item["id"] for item in items}
     found: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(rows, start=1):
         key = row.get("id")
-        if not isinstance(row.get("text"), str):
-            raise UserError(f'{path}, line {number}, has no "text" for item {key!r}; predict this precision again.')
+        if not isinstance(row.get(answer), ANSWERS[answer]):
+            raise UserError(f'{path}, line {number}, has no "{answer}" for item {key!r}; predict this precision again.')
         if key not in wanted:
             raise UserError(
                 f"{path}, line {number}, predicts item {key!r}, which is not among the study's items or was skipped; "
@@ -67,9 +70,10 @@ def main() -> None:
 
     record = files.read_json(args.record)
     items = expected_items(args.items, args.images)
-    rows = row_by_item(args.predictions, files.read_jsonl(args.predictions), items)
     track = registry.module_of("track", args.spec["track"])
-    answers = rows if getattr(track, "ROWS", False) else {key: row["text"] for key, row in rows.items()}
+    answer = getattr(track, "ANSWER", "text")
+    rows = row_by_item(args.predictions, files.read_jsonl(args.predictions), items, answer)
+    answers = rows if getattr(track, "ROWS", False) else {key: row[answer] for key, row in rows.items()}
     seed, primary = args.spec["seed"], args.spec["primary"]
     helps: dict[str, Any] = {"paraphrases": args.paraphrases} if args.paraphrases else {}
     helps |= {"top_k": args.spec["top_k"]} if "top_k" in args.spec else {}

@@ -41,6 +41,8 @@ def main() -> None:
     items.write(args.out_items, [available[one] for one in ids])
     identity = {"study": args.study, "seed": spec["seed"], "subset_hash": files.hash_of(chosen)}
     body = {"licence": fetched["licence"], "n_available": len(available), "checksums": fetched["files"]}
+    if hasattr(module, "read_categories"):
+        body["categories"] = module.read_categories(options, args.dataset_dir)
     records.write(args.out_subset, "subset", identity, chosen | body)
 
 

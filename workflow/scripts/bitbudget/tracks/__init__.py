@@ -5,13 +5,18 @@
             drawn so where values differ much), `against_baseline` (the baseline itself has none)
 `PROMPT`    what is asked where a study does not say; None where nothing is
 `IMAGES`    whether items have images; `FEW_SHOT` whether examples can stand before them
-`ROWS`      whether `score` is given whole prediction rows, not texts; not there where it is not
+`ANSWER`    the key of a prediction row that holds the answer, and with it what it is: `text`, which need not be said,
+            or `detections`, a list
+`ROWS`      whether `score` is given whole prediction rows, not the answers; not there where it is not
 `LOGITS`    whether it is given logits as well, a precision's and the baseline's; not there where it is not
 `USES_PARAPHRASES` whether it is given METEOR's table; not there where it is not
 `SPOT_CHECK` items that people rate where the study names no number; not there where none are
 `RUNTIME`, `DEFAULT_PRECISIONS` what runs its models, and the precisions of a study that names none
 `FLOOR`, `RESAMPLED`, `FIGURES` what figures say of the floor and of the bootstrap's draws, and what figures there are
             beside those of all tracks
+`SHOWN`     the metrics that the figure of quality draws; not there where it draws all that were computed
+`PHASES`    the parts of an answer whose latency is measured, by the names of the metrics `latency_{phase}`; not there
+            where they are a generated text's
 `score`     the metrics of the record, and one dict an item; `breakdown`, where there is one, the same by kinds of item
 `blind_answers` answers given without looking, or reading, whose score is the floor
 """

@@ -1,0 +1,67 @@
+"""What the data sets of COCO 2017 have in common: the official zip of annotations."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bitbudget import files
+from bitbudget.errors import UserError
+
+SPLITS = ("val", "train")
+OPTIONS: dict[str, dict[str, Any]] = {
+    "url": {
+        "description": "Address of the official annotations zip; change it to use a mirror, checksums stay the same.",
+        "type": "string",
+        "default": "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
+    },
+}
+ZIP = "annotations_trainval2017.zip"
+
+
+def name_of(kind: str, split: str) -> str:
+    """The annotation file of a kind (`captions`, `instances`) and split, in the zip and in the data set's folder."""
+    return f"annotations/{kind}_{split}2017.json"
+
+
+def fetch(kind: str, url: str, folder: Path, partial: Path, sha256: Mapping[str, str]) -> dict[str, Any]:
+    """Download the annotations zip and keep its two files of this kind.
+
+    `sha256` has the checksums that are known, by the files' names. Raises `UserError` where the download fails, is no
+    zip, or holds another file than a known one.
+    """
+    from bitbudget import download
+
+    archive = partial / ZIP
+    if not archive.exists():  # whole: a download takes this name only when it is complete
+        download.download(url, archive, partial=partial)
+    found = {}
+    try:
+        with zipfile.ZipFile(archive) as content:
+            for name in (name_of(kind, split) for split in SPLITS):
+                with files.written_whole(folder / name) as temporary:
+                    with content.open(name) as packed, temporary.open("wb") as out:
+                        shutil.copyfileobj(packed, out, 2**20)
+                    found[name] = files.sha256_of(temporary)
+                    short = Path(name).name
+                    download.check_sha256(temporary, sha256.get(short), name=f"{short} from {url}")
+    except (zipfile.BadZipFile, KeyError, UserError) as fault:
+        archive.unlink()
+        if isinstance(fault, UserError):
+            raise
+        raise UserError(
+            f"{url} is not the annotations zip of COCO 2017 ({fault}); check the address and run again."
+        ) from None
+    zip_hash = files.sha256_of(archive)
+    archive.unlink()
+    return {
+        "revision": "2017-09-01",  # `info.date_created` of the annotation files
+        "licence": "annotations CC-BY-4.0; images under their own licences",
+        "source": url,
+        "files": found,
+        "lock": {f"sha256 of {Path(name).name}": value for name, value in found.items()}
+        | {f"sha256 of {ZIP}": zip_hash},
+    }

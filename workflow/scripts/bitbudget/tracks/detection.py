@@ -1,0 +1,194 @@
+"""The detection track: an image, and a box with a category and a score around every object that a model finds.
+
+Importable without any heavy library: the config is checked, and the workflow parsed, with nothing but Python.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PRIMARY = "AP"
+PROMPT = None  # a detector is asked nothing
+RUNTIME = "litert"
+IMAGES = True
+ANSWER = "detections"
+FEW_SHOT = False  # zero-shot is its only condition
+DEFAULT_PRECISIONS = ("litert-float32", "litert-float16", "litert-int8")
+FLOOR = "each category's usual box in every image without looking"
+RESAMPLED = "images"
+FIGURES: tuple[str, ...] = ("detections",)
+PHASES = ("preprocessing", "invoke", "postprocessing")
+
+SCORE = {"unit": "score", "higher_is_better": True}
+METRICS: dict[str, dict[str, Any]] = {
+    "AP": {"label": "AP", **SCORE},
+    "AP50": {"label": "AP50", **SCORE},
+    "AP75": {"label": "AP75", **SCORE},
+    "AP_small": {"label": "AP small", **SCORE},
+    "AP_medium": {"label": "AP medium", **SCORE},
+    "AP_large": {"label": "AP large", **SCORE},
+    "AR_1": {"label": "AR max=1", **SCORE},
+    "AR_10": {"label": "AR max=10", **SCORE},
+    "AR_100": {"label": "AR max=100", **SCORE},
+    "AR_small": {"label": "AR small", **SCORE},
+    "AR_medium": {"label": "AR medium", **SCORE},
+    "AR_large": {"label": "AR large", **SCORE},
+}
+SHOWN = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")  # in the figure of quality
+SIZES = {
+    "small": "below 32 x 32",
+    "medium": "from 32 x 32 to 96 x 96",
+    "large": "above 96 x 96",
+}  # areas in pixels, as COCO divides them
+# With fewer images to find something in, a bootstrap interval says little and pretends much.
+FEWEST_IMAGES = 10
+# From this score on, a detection counts as one in the numbers of an image: transformers' usual threshold
+# (`post_process_object_detection` of DETR, YOLOS and RT-DETR). AP has no threshold.
+CONFIDENT = 0.5
+
+Item = Mapping[str, Any]
+Detections = Sequence[Mapping[str, Any]]
+
+
+def score(
+    items: Sequence[Item], predictions: Mapping[str, Detections], seed: int, *, primary: str | None = None
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """Score what a model found in each image against the objects that it shows, by COCO's evaluation of boxes.
+
+    `items` are the lines of items.jsonl that were to be predicted; `predictions` maps each of their ids to its
+    detections (`category_id`, `bbox` in pixels of the original image, `score`), none where nothing was found. Nothing
+    but these images counts, and of the categories those that they show.
+
+    Returned are the twelve metrics of the record, AP, AP50, AP75 and AR_100 with a 95 % bootstrap interval over images
+    where at least ten show an object, and one dict an item: its id, its image; of the detections with a score of at
+    least .5, at an IoU of .5, how many of its `objects` were `found` and how many detections were `wrong`, which shows
+    where a precision loses what a user would see; and the `matches` of all detections, which a resample's AP is
+    computed from (`average_precision.averages`). All metrics are computed, whichever is the study's `primary`.
+
+    Raises `UserError` for a detection that is none, and where no item has an object.
+    """
+    from bitbudget.detection import average_precision
+    from bitbudget.errors import UserError
+
+    for item in items:
+        _check(item["id"], predictions[item["id"]])
+    numbers, matches = average_precision.evaluate(
+        {item["id"]: item["extra"]["objects"] for item in items},
+        {item["id"]: predictions[item["id"]] for item in items},
+    )
+    if numbers[PRIMARY] is None:
+        raise UserError("none of the study's images has an object to find; choose another subset.")
+    rows = [
+        {
+            "id": item["id"],
+            "image": item["images"][0]["id"],
+            **_counts(matches[item["id"]]),
+            "matches": matches[item["id"]],
+        }
+        for item in items
+    ]
+    return _metrics(numbers, rows, seed), rows
+
+
+def _check(item: str, detections: Detections) -> None:
+    """Raise `UserError` where an item's detections are not what `score` can work with."""
+    from bitbudget.errors import UserError
+
+    for number, one in enumerate(detections):
+        if not _is_detection(one):
+            raise UserError(
+                f"the prediction of item {item!r} has {one!r} as detections[{number}], where a category_id, a bbox (x, "
+                "y, width, height) of finite numbers and a finite score belong; predict this precision again."
+            )
+
+
+def _is_detection(one: Any) -> bool:
+    import math
+
+    if not isinstance(one, dict) or not isinstance(one.get("bbox"), list) or len(one["bbox"]) != 4:
+        return False
+    category, values = one.get("category_id"), [*one["bbox"], one.get("score")]
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        return False
+    return type(category) is int and category >= 0 and min(one["bbox"][2:]) >= 0
+
+
+def _counts(matches: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many objects an image has, how many were found, and how many detections were wrong, as a user sees it."""
+    objects = found = wrong = 0
+    for match in matches:
+        objects += match["objects"]
+        for value, right, ignored in zip(match["scores"], match["right"], match["ignored"], strict=True):
+            found += value >= CONFIDENT and right & 1
+            wrong += value >= CONFIDENT and not (right | ignored) & 1
+    return {"objects": objects, "found": found, "wrong": wrong}
+
+
+def _metrics(
+    numbers: Mapping[str, float | None], rows: Sequence[Mapping[str, Any]], seed: int
+) -> dict[str, dict[str, Any]]:
+    """The record's metrics: values with their intervals, or the reason why one is absent."""
+    from bitbudget import records
+    from bitbudget.detection import average_precision
+
+    drawn = {}
+    if sum(row["objects"] > 0 for row in rows) >= FEWEST_IMAGES:
+        drawn = average_precision.averages(rows, average_precision.draws(len(rows), seed=seed))
+    found = {}
+    for name, about in METRICS.items():
+        unit, better, value = about["unit"], about["higher_is_better"], numbers[name]
+        if value is None:
+            size = name.rpartition("_")[2]
+            reason = f"no object is {size} (of an area {SIZES[size]} pixels); a larger subset may have some."
+            found[name] = records.absent(reason, unit, higher_is_better=better)
+            continue
+        ci = average_precision.interval(value, drawn[name]) if name in drawn else None
+        found[name] = records.metric(value, unit, higher_is_better=better, n=len(rows), ci=ci)
+    return found
+
+
+BLIND_BOXES = 100  # more in an image are not looked at
+
+
+def blind_answers(
+    items: Sequence[Item], seed: int, *, primary: str | None = None
+) -> tuple[str, dict[str, list[dict[str, Any]]]]:
+    """The same boxes in every image, for one who does not look: of each category the median box of its objects.
+
+    Returned are the boxes in words, and the detections of each item's id. Median are the centre and the sides, as
+    shares of the image; the score is the category's share of all objects. The boxes are made of the very objects that
+    they are then to find, so the floor is what such a guesser could reach at most. Of more than a hundred categories
+    the most frequent are taken. Nothing is drawn, so the seed does not matter.
+    """
+    from statistics import median
+
+    shares = defaultdict(list)
+    for item in items:
+        width, height = item["extra"]["width"], item["extra"]["height"]
+        for one in item["extra"]["objects"]:
+            if not one["iscrowd"]:
+                x, y, w, h = one["bbox"]
+                box = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
+                shares[one["category_id"]].append(box)
+    total = sum(map(len, shares.values()))
+    usual = []
+    for category, boxes in sorted(shares.items(), key=lambda one: (-len(one[1]), one[0]))[:BLIND_BOXES]:
+        x, y, w, h = (median(column) for column in zip(*boxes, strict=True))
+        left, top, right, bottom = max(0.0, x - w / 2), max(0.0, y - h / 2), min(1.0, x + w / 2), min(1.0, y + h / 2)
+        usual.append((category, (left, top, right - left, bottom - top), len(boxes) / total))
+    answers = {
+        item["id"]: [
+            {"category_id": category, "bbox": _scaled(box, item["extra"]), "score": value}
+            for category, box, value in usual
+        ]
+        for item in items
+    }
+    kinds = "the one category" if len(usual) == 1 else f"each of {len(usual)} categories"
+    return f"the median box of {kinds}, in every image, scored by the category's share of {total} objects", answers
+
+
+def _scaled(box: tuple[float, float, float, float], image: Mapping[str, Any]) -> list[float]:
+    x, y, width, height = box
+    return [x * image["width"], y * image["height"], width * image["width"], height * image["height"]]
