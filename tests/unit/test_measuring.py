@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from bitbudget.measuring import efficiency, energy, memory, spread
+from bitbudget.measuring import efficiency, energy, footprint, machine, memory, spread
 from bitbudget.measuring.phases import Phases, PhaseTimer
 
 # --- phases ---
@@ -111,8 +111,8 @@ def test_on_a_gpu_events_are_read_after_the_answer_and_milliseconds_become_secon
 
 @pytest.mark.parametrize(("running", "others"), [([], []), ([7, 8], [7, 8]), (None, None)])
 def test_other_processes_on_the_gpu_are_recorded_and_unknown_is_not_none_of_them(monkeypatch, caplog, running, others):
-    monkeypatch.setattr(efficiency, "other_gpu_processes", lambda: running)
-    assert efficiency.circumstances("cuda")["other_gpu_processes"] == others
+    monkeypatch.setattr(machine, "other_gpu_processes", lambda: running)
+    assert machine.circumstances("cuda")["other_gpu_processes"] == others
     assert ("other processes use the GPU" in caplog.text) == bool(running)
 
 
@@ -325,7 +325,7 @@ def test_energy_that_means_nothing_is_absent_with_the_reason(source, no_source, 
         assert "value" not in found[name]
         assert re.match(reason, found[name]["absent"])
     assert found["throughput_1"]["value"] > 0
-    grams = efficiency.carbon(found["energy_per_item"], "AUT", 1.2)
+    grams = footprint.carbon(found["energy_per_item"], "AUT", 1.2)
     assert found["energy_per_item"]["absent"] in grams["absent"]
 
 
@@ -339,14 +339,14 @@ def test_carbon_is_that_of_patterson_et_al(monkeypatch):
     tonnes = hours * processors * kilowatts * pue / 1000 * (110.0 / 1000)  # MWh x tCO2e a MWh
     joules = hours * 3600 * processors * kilowatts * 1000 / items
     metric = {"value": joules, "n": 3, "how": "counter"}
-    found = efficiency.carbon(metric, "AUT", pue)
+    found = footprint.carbon(metric, "AUT", pue)
     assert found["value"] == pytest.approx(tonnes * 1e6 / items)
     assert found["unit"] == "g CO2e"
     assert (found["grams_per_kwh"], found["pue"], found["country"], found["source"]) == (110.0, 1.2, "AUT", "a table")
 
 
 def test_an_unknown_country_has_no_carbon_figure():
-    found = efficiency.carbon({"value": 1.0, "n": 1, "how": "counter"}, "XXX", 1.0)
+    found = footprint.carbon({"value": 1.0, "n": 1, "how": "counter"}, "XXX", 1.0)
     assert found["absent"].startswith("no carbon intensity is known for XXX")
 
 
@@ -521,7 +521,7 @@ def test_percentile_is_numpys(share):
 
 def test_circumstances_say_load_and_cores(monkeypatch, caplog):
     monkeypatch.setattr("os.getloadavg", lambda: (99.0, 0, 0))
-    found = efficiency.circumstances("cpu")
+    found = machine.circumstances("cpu")
     assert found["load_before"] == 99.0
     assert found["cores"] >= 1
     assert "timings will be slow" in caplog.text

@@ -69,13 +69,13 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
 
     from bitbudget import checkpoint, generation
     from bitbudget.devices import choose_device
-    from bitbudget.measuring import efficiency, energy
+    from bitbudget.measuring import efficiency, energy, footprint, machine
     from bitbudget.measuring.phases import PhaseTimer
     from bitbudget.quiet import quiet_libraries
 
     quiet_libraries()
     device = choose_device(spec["device"])
-    circumstances = efficiency.circumstances(device) | {"device": device, "threads": torch.get_num_threads()}
+    circumstances = machine.circumstances(device) | {"device": device, "threads": torch.get_num_threads()}
     family = registry.module_of("family", spec["family"])
     made = checkpoint.manifest(args.checkpoint)
     plan = spec["measure"]
@@ -103,7 +103,7 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     subject.warm_up()
     source, no_source = energy.choose_source(device, spec["carbon"]["country"])
     metrics |= efficiency.measure(subject, cold, source, no_source)
-    metrics["carbon_per_item"] = efficiency.carbon(metrics["energy_per_item"], **spec["carbon"])
+    metrics["carbon_per_item"] = footprint.carbon(metrics["energy_per_item"], **spec["carbon"])
     for name, held in (
         ("size_on_disk", made["size_on_disk_bytes"]),
         ("weights_in_memory", audit["weights_bytes_in_memory"]),

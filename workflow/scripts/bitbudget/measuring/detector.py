@@ -1,0 +1,74 @@
+"""The speed, memory and energy of a detector that LiteRT runs, one image at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from bitbudget.detection.answers import Picture, answer
+from bitbudget.detection.interpreter import Detector
+from bitbudget.measuring import rounds
+from bitbudget.measuring.energy import Source
+from bitbudget.measuring.rounds import Metrics, Subject
+from bitbudget.records import metric
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Seconds of one image: from the image's file to the model's input, through the model, and on to boxes."""
+
+    preprocessing: float
+    invoke: float
+    postprocessing: float
+
+    @property
+    def total(self) -> float:
+        """Seconds from the file to the boxes."""
+        return self.preprocessing + self.invoke + self.postprocessing
+
+
+PHASES = tuple(field.name for field in fields(Phases))
+
+
+class DetectorSubject(Subject):
+    """Measures one detector on these pictures; `categories` gives the category id of each label."""
+
+    def __init__(
+        self, detector: Detector, pictures: Sequence[Picture], categories: dict[int, int], plan: dict[str, Any]
+    ):
+        super().__init__(len(pictures), plan, "cpu")
+        self.detector, self.pictures, self.categories = detector, pictures, categories
+
+    def timed(self, numbers: list[int]) -> Phases:
+        (number,) = numbers
+        picture = self.pictures[number]
+        began = time.perf_counter()
+        given, place = self.detector.prepare(picture.path)
+        prepared = time.perf_counter()
+        outputs = self.detector.invoke(given)
+        invoked = time.perf_counter()
+        found = self.detector.decode(
+            outputs, place, picture.path, picture.width, picture.height, self.categories.keys()
+        )
+        answer(found, self.categories)
+        return Phases(prepared - began, invoked - prepared, time.perf_counter() - invoked)
+
+    def answer(self, numbers: list[int]) -> None:
+        """A detector's file takes one image: a batch is its images one after the other."""
+        for number in numbers:
+            self.timed([number])
+
+    def synchronise(self) -> None:
+        """A processor is never behind."""
+
+
+def measure(subject: DetectorSubject, cold: float, source: Source | None, no_source: str) -> Metrics:
+    """All rounds; returns latency by phase, throughput and energy per item, with the raw values."""
+    done = rounds.run(subject, source, no_source)
+    found = {"latency": rounds.seconds([a.total for a in done.answers])}
+    for phase in PHASES:
+        found[f"latency_{phase}"] = rounds.seconds([getattr(a, phase) for a in done.answers])
+    found["latency_cold"] = metric(cold, "s", higher_is_better=False, n=1)
+    return found | done.metrics()
