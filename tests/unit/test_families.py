@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bitbudget import groups, registry
+from bitbudget.errors import UserError
 from bitbudget.families import chat
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
@@ -156,9 +157,86 @@ def test_text_models_are_divided_into_groups_without_vision(reader):
 
 
 def test_every_model_type_is_held_against_a_model():
-    listed = {kind for name in registry.FAMILIES for kind in registry.module_of("family", name).MODEL_TYPES}
+    """Detectors are in test_detection_export.py."""
+    families = [registry.module_of("family", name) for name in registry.FAMILIES]
+    listed = {kind for family in families for kind in family.MODEL_TYPES if "detection" not in family.TRACKS}
     unavailable = {"phi3_v", "bunny-phi", "bunny-phi3", "bunny-llama"}
     assert listed - unavailable == set(MODEL_TYPES) | set(READERS)
+
+
+# --- detectors
+
+
+DETECTORS = {"yolos": "yolos", "detr": "detr", "rt-detr": "rt_detr"}
+COCO_91 = {0: "N/A"} | dict.fromkeys(range(2, 90), "thing") | {1: "person", 90: "toothbrush"}
+COCO_80 = {0: "person"} | dict.fromkeys(range(1, 79), "thing") | {79: "toothbrush"}
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_detectors_are_classes_that_transformers_has(name):
+    """A module that is to be made constant must still be called so, or its values would change with the picture."""
+    import importlib
+
+    family, kind = registry.module_of("family", name), DETECTORS[name]
+    module = importlib.import_module(f"transformers.models.{kind}.modeling_{kind}")
+    assert family.FROZEN
+    assert all(hasattr(module, one) for one in family.FROZEN)
+    assert (kind,) == family.MODEL_TYPES
+    assert family.model_class().__name__ == "AutoModelForObjectDetection"
+
+
+def specification(name, processor, labels=None, **config):
+    """What a family makes of a model's files."""
+    family = registry.module_of("family", name)
+    return family.detector({"patch_size": 16, "id2label": labels or {0: "cat"}} | config, processor)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "expected"),
+    [
+        ("yolos", {"shortest_edge": 512, "longest_edge": 1333}, [592, 592]),  # 4:3 would be 683 x 512
+        ("yolos", {"shortest_edge": 512, "longest_edge": 600}, [512, 512]),  # and here 600 x 450
+        ("yolos", {"height": 96, "width": 128}, [96, 128]),
+        ("detr", {"shortest_edge": 800, "longest_edge": 1333}, [928, 928]),  # 1067 x 800
+        ("detr", 800, [928, 928]),
+        ("rt-detr", {"height": 640, "width": 640}, [640, 640]),
+    ],
+)
+def test_the_input_has_as_many_pixels_as_the_processor_gives_a_usual_picture(name, size, expected):
+    given = specification(name, {"size": size, "max_size": 1333} if isinstance(size, int) else {"size": size})["input"]
+    assert given["size"] == expected
+    assert given["resize"] == "stretch"
+    multiple = 16 if name == "yolos" else 32
+    assert all(side % multiple == 0 for side in expected)
+
+
+def test_pixels_are_normalised_as_the_processor_says():
+    """In units of pixels from 0 to 255, unlike the processor's own."""
+    size = {"size": {"height": 64, "width": 64}}
+    imagenet = specification("detr", size)["input"]
+    assert imagenet["mean"] == [123.675, 116.28, 103.53]
+    assert imagenet["std"] == [58.395, 57.12, 57.375]
+    half = specification("yolos", size | {"image_mean": [0.5] * 3, "image_std": [0.25] * 3})["input"]
+    assert (half["mean"], half["std"]) == ([127.5] * 3, [63.75] * 3)
+    raw = specification("yolos", size | {"do_normalize": False, "do_rescale": False})["input"]
+    assert (raw["mean"], raw["std"]) == ([0.0] * 3, [1.0] * 3)
+    assert specification("rt-detr", size)["input"]["std"] == [255.0] * 3
+    assert specification("rt-detr", size | {"do_normalize": True})["input"]["mean"] == imagenet["mean"]
+
+
+def test_labels_are_cocos_where_they_look_like_it():
+    size = {"size": {"height": 64, "width": 64}}
+    assert specification("detr", size, COCO_91)["classes"] == {"ids": "identity"}
+    assert specification("rt-detr", size, {str(k): v for k, v in COCO_80.items()})["classes"] == {"ids": "coco-80"}
+    own = {1: "dog", 0: "cat"}
+    assert specification("yolos", size, own)["classes"] == {"ids": "names", "names": ["cat", "dog"]}
+    shuffled = COCO_80 | {0: "toothbrush", 79: "person"}
+    assert specification("rt-detr", size, shuffled)["classes"]["ids"] == "names"
+
+
+def test_a_model_that_does_not_say_its_input_size_is_refused():
+    with pytest.raises(UserError, match=r"does not say how large its input is: set `detector\.input\.size`"):
+        specification("detr", {})
 
 
 def test_a_pythia_whose_head_has_its_old_name_is_read_whole(tmp_path):
@@ -240,7 +318,8 @@ def test_metadata_needs_no_heavy_library():
         "    family = registry.module_of('family', name)\n"
         "    assert family.MODEL_TYPES and family.TRACKS\n"
         "    if not family.UNAVAILABLE:\n"
-        "        assert groups.resolve({'language': 'bnb-int8'}, family.GROUPS, 'float16')\n"
+        "        group = 'detector' if 'detection' in family.TRACKS else 'language'\n"
+        "        assert groups.resolve({group: 'a format'}, family.GROUPS, 'float16')\n"
         "heavy = {'torch', 'transformers', 'numpy', 'PIL', 'huggingface_hub'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -1,8 +1,8 @@
-"""Fetch one model into a folder: a Hub snapshot of one commit, or links to a local directory."""
+"""Fetch one model into a folder: a Hub snapshot of one commit, a detector's ready file, or links to local files."""
 
 from pathlib import Path
 
-from bitbudget import cli, hub
+from bitbudget import cli, hub, ready_models, registry
 
 
 def main() -> None:
@@ -13,7 +13,9 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="the model's folder")
     parser.add_argument("--partial", required=True, type=Path, help="this model's own folder for unfinished downloads")
     arguments = parser.parse_args()
-    record = hub.fetch(arguments.model, arguments.spec, arguments.out, arguments.partial)
+    family = registry.module_of("family", arguments.spec["family"])
+    fetch = ready_models.fetch if ready_models.is_ready(family) else hub.fetch
+    record = fetch(arguments.model, arguments.spec, arguments.out, arguments.partial)
     total = sum(f["bytes"] for f in record["files"].values())
     cli.log.info(
         "%s: %d files, %.1f MB, at revision %s", arguments.model, len(record["files"]), total / 1e6, record["revision"]

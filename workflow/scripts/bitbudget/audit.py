@@ -33,42 +33,26 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
+from bitbudget.audited import LayerAudit, by_group, faults_in_one_sentence, finite, refuse_faults
 from bitbudget.checkpoint import linear_layers
-from bitbudget.errors import UserError
 from bitbudget.formats.base import Format, FormatSpec, Layer, Promise, State
 from bitbudget.groups import group_of
 from bitbudget.registry import FORMATS, format_of
+
+__all__ = ["LayerAudit", "by_group", "faults_in_one_sentence", "refuse_faults"]
 
 PROBES = 512  # unit vectors given to a layer at a time; every input feature has its turn
 # The least cosine between an original and what GPTQ made of it. At 2 bits 0.73 was the least seen on a trained decoder,
 # and 0.50 with a damping of 0.001.
 ALIGNED = 0.25
-
-
-@dataclass(frozen=True)
-class LayerAudit:
-    """What was found of one linear layer; the errors are None for a layer that keeps a float format."""
-
-    path: str
-    group: str
-    asked: str
-    found: str
-    storage: str
-    kernel: str
-    parameters: int
-    bytes: int
-    relative_error: float | None
-    promised_error: float | None
-    allowed_error: float | None
-    fault: str | None
 
 
 def recognise(layer: nn.Module) -> str:
@@ -180,7 +164,7 @@ def audit_layer(
         kernel=fmt.kernel(layer.module) if found != "unknown" else type(layer.module).__name__,
         parameters=0 if _tied(layer.module, elsewhere) else exact.numel(),
         bytes=bytes_of(layer.module, elsewhere),
-        relative_error=_finite(relative),
+        relative_error=finite(relative),
         promised_error=promised,
         allowed_error=allowed,
         fault=fault,
@@ -244,10 +228,6 @@ def _tied(layer: nn.Module, elsewhere: frozenset[int]) -> bool:
     """Whether a layer's matrix is another module's, as that of a head tied to the embeddings."""
     weight = getattr(layer, "weight", None)
     return type(weight) is nn.Parameter and _address(weight) in elsewhere
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is None or math.isfinite(value) else None
 
 
 def audit_layers(
@@ -318,37 +298,3 @@ def _same_bits(found: torch.Tensor, exact: torch.Tensor) -> bool:
 
 def _dtype_name(tensor: torch.Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-def by_group(layers: list[LayerAudit], others: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For each module group: format, parameters, bytes in memory, and the root mean square of its layers' errors."""
-    groups: dict[str, dict[str, Any]] = {}
-    for name in dict.fromkeys([layer.group for layer in layers] + [other["group"] for other in others]):
-        mine = [layer for layer in layers if layer.group == name]
-        rest = [other for other in others if other["group"] == name]
-        errors = [layer.relative_error for layer in mine if layer.relative_error is not None]
-        groups[name] = {
-            "format": ", ".join(dict.fromkeys([la.found for la in mine] or [o["storage"] for o in rest])),
-            "parameters": sum(la.parameters for la in mine) + sum(o["parameters"] for o in rest),
-            "bytes": sum(la.bytes for la in mine) + sum(o["bytes"] for o in rest),
-            "relative_error": math.sqrt(sum(e * e for e in errors) / len(errors)) if errors else None,
-        }
-    return groups
-
-
-def faults_in_one_sentence(precision: str, layers: list[LayerAudit], others: Sequence[dict[str, Any]] = ()) -> str:
-    """What is wrong with a checkpoint, naming the first five layers or parameters, or the empty string."""
-    found = [(layer.path, layer.fault) for layer in layers] + [(other["path"], other["fault"]) for other in others]
-    wrong = [f"{path} {fault}" for path, fault in found if fault]
-    if not wrong:
-        return ""
-    named = "; ".join(wrong[:5])
-    more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-    return f"precision {precision} is not what its name says: {named}{more}."
-
-
-def refuse_faults(precision: str, layers: list[LayerAudit], others: Sequence[dict[str, Any]] = ()) -> None:
-    """Raise `UserError` naming the layers and parameters where a precision is not what its name says."""
-    sentence = faults_in_one_sentence(precision, layers, others)
-    if sentence:
-        raise UserError(sentence)

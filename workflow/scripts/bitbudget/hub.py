@@ -108,7 +108,7 @@ def _from_directory(name: str, spec: dict[str, Any], out: Path) -> tuple[str, st
     _check_names(names, str(folder))
     check_family(folder / "config.json", spec["family"])
     found = _inspect(folder, names)
-    _clear(out)
+    clear(out)
     for n in names:
         (out / n).unlink(missing_ok=True)
         (out / n).symlink_to((folder / n).resolve())
@@ -129,7 +129,8 @@ def _from_hub(name: str, spec: dict[str, Any], out: Path, partial: Path) -> tupl
     locked = locks.locked("models", name)
     if locked:
         locks.hold("models", name, {"hub": repository})
-    remote = describe_repository(repository, spec.get("revision") or locked.get("revision", ""))
+    pinned = spec.get("revision") or locked.get("revision", "")
+    remote = describe_repository(repository, pinned or spec.get("branch", ""))
     if locked:  # refuse another commit before gigabytes are downloaded
         locks.hold("models", name, {"revision": remote.commit})
     names = wanted(remote.sizes, code=code)
@@ -153,14 +154,14 @@ def _from_hub(name: str, spec: dict[str, Any], out: Path, partial: Path) -> tupl
     weights = {n: f["sha256"] for n, f in found.items() if is_one_of(n, SAFE + PICKLED)}
     locks.hold("models", name, {"hub": repository, "revision": remote.commit, **weights})
 
-    _clear(out)
+    clear(out)
     for n in names:
-        _put(partial / n, out / n)
+        put(partial / n, out / n)
     return f"https://huggingface.co/{repository}", remote.commit, found
 
 
 def describe_repository(repository: str, revision: str) -> Remote:
-    """What the Hub says of a repository at a revision (empty: its newest commit). Raises `UserError`."""
+    """What the Hub says of a repository at a commit or branch (empty: its newest commit). Raises `UserError`."""
     from huggingface_hub import HfApi
 
     with _hub_errors(repository, revision):
@@ -321,7 +322,7 @@ def _inspect(folder: Path, names: list[str], *, discard: bool = False) -> dict[s
 # --- putting files in place
 
 
-def _clear(out: Path) -> None:
+def clear(out: Path) -> None:
     """Make the folder, and take away what an earlier fetch put there, and nothing else."""
     out.mkdir(parents=True, exist_ok=True)
     record = out / RECORD
@@ -331,7 +332,7 @@ def _clear(out: Path) -> None:
         (out / n).unlink(missing_ok=True)
 
 
-def _put(source: Path, target: Path) -> None:
+def put(source: Path, target: Path) -> None:
     """Hard-link, so that a job killed half-way loses nothing of the download; move where links do not work."""
     target.unlink(missing_ok=True)
     try:

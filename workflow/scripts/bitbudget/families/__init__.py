@@ -12,4 +12,19 @@ A family is a module with these names, importable without torch or transformers:
 
 A family that is not available has neither of the two functions. A family of text alone has no `conversation`, since a
 passage goes to the model as it is (see `bitbudget.last_word`), and its `VISION_MODULES` are empty.
+
+A family of detectors has no `conversation` either. Its models are exported to LiteRT, for which it says (see
+`bitbudget.detection.export`):
+
+`SOURCE`          what they are exported from: `transformers`, `saved-model` or `tflite`; the last two are files that a
+                  user has, and come without config.json
+`detector`        the specification of input and outputs, from config.json and preprocessor_config.json
+`FROZEN`          classes of modules whose output depends on nothing but the input's size: in the exported graph, which
+                  has one size, it is a constant
+`PIXEL_MASK`      whether the model asks which pixels are no padding
+
+and where `SOURCE` is not `transformers`, in place of the last three:
+
+`LOCAL`           the files of which one must be in the place that `local` names; the empty name is that place itself
+`NEEDS_DETECTOR`  that only the user can say what goes in and what comes out
 """

@@ -1,0 +1,46 @@
+"""Read a detector's checkpoint and hold what it contains against what its precision asked for; fail if they differ."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from bitbudget import cli, records
+
+log = logging.getLogger("bitbudget")
+
+
+def main() -> None:
+    """Audit every weight and write the record; a checkpoint that is not what its name says fails the job."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--exported", type=Path, required=True, help="folder of the exported detector")
+    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="audit.json")
+    args = parser.parse_args()
+
+    from bitbudget.detection.audit import audit
+    from bitbudget.detection.interpreter import manifest
+
+    spec = args.spec
+    (asked,) = spec["assignment"].values()
+    made = manifest(args.checkpoint)
+    found = audit(args.exported, args.checkpoint, spec["precision"], asked)
+    identity = {key: spec[key] for key in ("study", "model", "precision")}
+    body = {
+        "checkpoint_hash": made["checkpoint_hash"],
+        "passed": True,
+        "simulated": spec["simulated"],
+        "device": "cpu",
+    } | found
+    records.write(args.out, "audit", identity, body)
+    for name, group in found["groups"].items():
+        error = group["relative_error"]
+        shown = "" if error is None else f", relative error {error:.4f}"
+        log.info("%-20s %-14s %9.3f MB%s", name, group["format"], group["bytes"] / 1e6, shown)
+    runs = found["delegate"]
+    log.info("%d of %d operators run by %s", runs["delegated"], runs["operators"], runs["name"])
+
+
+if __name__ == "__main__":
+    cli.run(main)

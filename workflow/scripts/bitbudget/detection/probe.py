@@ -1,0 +1,14 @@
+"""One picture that every detector is tried on: always the same, and nobody's photograph."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+NAME = "a drawn test picture"
+
+
+def picture() -> Image.Image:
+    """Soft coloured patches, RGB, 640 x 480 pixels: edges, plain areas and all brightnesses."""
+    patches = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    return Image.fromarray(patches).resize((640, 480), Image.Resampling.BICUBIC)

@@ -1,0 +1,83 @@
+"""Find the objects in every image with one checkpoint, in shards that survive a crash."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from bitbudget import cli, files, records
+
+log = logging.getLogger("bitbudget")
+
+
+def main() -> None:
+    """Load the checkpoint, look at what no finished shard has yet, and write predictions and their record."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--subset", type=Path, required=True, help="subset.json")
+    parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
+    parser.add_argument("--images", type=Path, required=True, help="images.json")
+    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards")
+    parser.add_argument("--code", default="", help="digest of the code, so that shards of other code are not reused")
+    parser.add_argument("--out", type=Path, required=True, help="predictions.jsonl")
+    parser.add_argument("--record", type=Path, required=True, help="predictions.json")
+    args = parser.parse_args()
+
+    from bitbudget import inputs, prediction
+    from bitbudget.detection import answers, classes
+    from bitbudget.detection.interpreter import SPECIFICATION, Detector, manifest, threads_for
+
+    spec = args.spec
+    made = manifest(args.checkpoint)
+    items = inputs.expected_items(args.items, args.images)
+    pictures = answers.pictures(args.items, args.images)
+    categories = answers.categories_of(args.subset)
+    threads = threads_for(spec["detection"]["threads"])
+    detector = Detector(args.checkpoint, threads)
+    ids = classes.category_ids(detector.spec["classes"], categories)
+    unused = classes.without_category(detector.spec["classes"], categories)
+    if unused:
+        log.info("labels that no category of the data set has, and whose boxes are left out: %s", ", ".join(unused))
+    given = {"checkpoint": made["checkpoint_hash"], "items": items, "categories": categories, "code": args.code}
+    given |= {
+        name: files.sha256_of(path)
+        for name, path in (("images", args.images), ("detector", args.checkpoint / SPECIFICATION))
+    }
+    given |= {"delegate": detector.delegates(), "shard_size": spec["shard_size"], "packages": records.packages()}
+
+    def ask(batch: list[dict]) -> list[answers.Answer]:
+        shown = [pictures[item["id"]] for item in batch]
+        return [answers.answer(detector.detect(p.path, p.width, p.height, ids.keys()), ids) for p in shown]
+
+    folder = args.shards / files.hash_of(given)[:16]
+    rows = prediction.predict(items, ask, batch_size=1, shard_size=spec["shard_size"], folder=folder)
+    files.write_jsonl(args.out, rows)
+    identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
+    how = {"threads": threads, "delegate": detector.delegates()}
+    body = {
+        "checkpoint_hash": made["checkpoint_hash"],
+        "subset_hash": files.read_json(args.subset)["subset_hash"],
+        "prompt": None,
+        "shots": [],
+        "detection": how | {key: detector.spec[key] for key in ("score_threshold", "max_detections")},
+        "batch_size": 1,
+        "device": "cpu",
+        "threads": threads,
+        "n": len(rows),
+        "boxes": sum(len(row["detections"]) for row in rows),
+    }
+    records.write(args.record, "predictions", identity, body)
+    shutil.rmtree(args.shards)
+    log.info("%d boxes in %d images; %s", body["boxes"], len(rows), detector.runs_in_words())
+    if not body["boxes"]:
+        log.warning(
+            "warning: no box has a score above %g: look at `input` (mean, std, colour) and `outputs.activation` %s.",
+            detector.spec["score_threshold"],
+            classes.WHERE,
+        )
+
+
+if __name__ == "__main__":
+    cli.run(main)

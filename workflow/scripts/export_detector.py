@@ -1,0 +1,48 @@
+"""Export a detector to LiteRT: its .tflite file, and what goes into it and comes out of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from bitbudget import cli, files, records, registry
+
+log = logging.getLogger("bitbudget")
+
+
+def main() -> None:
+    """Write the file and its specification first, and the record last."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--model-dir", type=Path, required=True, help="the fetched model")
+    parser.add_argument(
+        "--spec", type=cli.json_argument, required=True, help="its entry in config/models.yaml, as JSON"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the exported detector")
+    args = parser.parse_args()
+
+    from bitbudget.detection.export import export
+
+    began = time.perf_counter()
+    spec = args.spec
+    family = registry.module_of("family", spec["family"])
+    if family.SOURCE == "transformers":
+        from bitbudget.quiet import quiet_libraries
+
+        quiet_libraries()
+    made = export(args.model_dir, family, spec, args.out)
+    fetched = files.read_json(args.model_dir / "model.json")
+    body = {key: fetched[key] for key in ("family", "source", "revision")} | made
+    body["seconds"] = round(time.perf_counter() - began, 3)
+    records.write(args.out / "export.json", "export", {"model": spec["model"]}, body)
+    parity = made["parity"]
+    shown = ", ".join(f"{name} {gap:.1e}" for name, gap in parity["max_abs_difference"].items()) if parity else "none"
+    size = sum(file["bytes"] for file in made["files"].values())
+    log.info(
+        "%s: %.2f MB, %d operators, largest differences from the model: %s",
+        spec["model"], size / 1e6, sum(made["operators"].values()), shown,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    cli.run(main)

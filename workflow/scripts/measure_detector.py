@@ -1,0 +1,70 @@
+"""Measure the size, memory, latency, throughput and energy of one detector; nothing else may run beside it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from bitbudget import cli, files, records
+
+log = logging.getLogger("bitbudget")
+
+NO_WEIGHTS = "LiteRT does not tell how it unpacks weights; peak_memory is what the process took."
+
+
+def main() -> None:
+    """Measure the checkpoint on the first images of the study, and write the record."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--audit", type=Path, required=True, help="audit.json")
+    parser.add_argument("--subset", type=Path, required=True, help="subset.json")
+    parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
+    parser.add_argument("--images", type=Path, required=True, help="images.json")
+    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="measurements.json")
+    args = parser.parse_args()
+
+    from bitbudget.detection import answers, classes
+    from bitbudget.detection.interpreter import Detector, manifest, threads_for
+    from bitbudget.measuring import energy, footprint, machine
+    from bitbudget.measuring.detector import PHASES, DetectorSubject, measure
+
+    spec = args.spec
+    plan = spec["measure"]
+    threads = threads_for(spec["detection"]["threads"])
+    circumstances = machine.circumstances("cpu") | {"device": "cpu", "threads": threads}
+    made = manifest(args.checkpoint)
+    pictures = list(answers.pictures(args.items, args.images).values())[: plan["items"]]
+    began = time.perf_counter()
+    detector = Detector(args.checkpoint, threads)
+    load_time = time.perf_counter() - began
+    circumstances["delegate"] = detector.delegates()
+    ids = classes.category_ids(detector.spec["classes"], answers.categories_of(args.subset))
+
+    subject = DetectorSubject(detector, pictures, ids, plan)
+    cold = subject.cold()
+    metrics = subject.memory()
+    subject.warm_up()
+    source, no_source = energy.choose_source("cpu", spec["carbon"]["country"])
+    metrics |= measure(subject, cold, source, no_source)
+    metrics["load_time"] = records.metric(load_time, "s", higher_is_better=False, n=1)
+    metrics["carbon_per_item"] = footprint.carbon(metrics["energy_per_item"], **spec["carbon"])
+    size = made["size_on_disk_bytes"]
+    metrics["size_on_disk"] = records.metric(size / 1e6, "MB", higher_is_better=False, n=1, bytes=size)
+    metrics["weights_in_memory"] = records.absent(NO_WEIGHTS, "MB", higher_is_better=False)
+    identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
+    hashes = {
+        "checkpoint_hash": files.read_json(args.audit)["checkpoint_hash"],
+        "subset_hash": files.read_json(args.subset)["subset_hash"],
+    }
+    body = hashes | {"metrics": metrics, "circumstances": circumstances}
+    records.write(args.out, "measurements", identity, body)
+    shares = ", ".join(f"{phase} {1000 * metrics[f'latency_{phase}']['value']:.1f}" for phase in PHASES)
+    log.info(
+        "median latency %.1f ms an image (%s); %s", 1000 * metrics["latency"]["value"], shares, detector.runs_in_words()
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,63 @@
+"""Write a detector's checkpoint in a precision: its .tflite file in one format, with its specification."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from bitbudget import calibration_images, cli, files, items, records
+
+log = logging.getLogger("bitbudget")
+
+
+def main() -> None:
+    """Quantize the exported file; the manifest is written last."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--exported", type=Path, required=True, help="folder of the exported detector")
+    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument("--items", type=Path, help="items of the images that a format calibrates on")
+    parser.add_argument("--images", type=Path, help="images.json of these images")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+    args = parser.parse_args()
+
+    from bitbudget.detection import answers, quantizing
+    from bitbudget.detection.interpreter import MANIFEST, MODEL, SPECIFICATION, Detector
+
+    spec = args.spec
+    (asked,) = spec["assignment"].values()
+    pictures, inputs = {}, None
+    if args.items:
+        pictures = answers.pictures(args.items, args.images)
+        detector = Detector(args.exported, threads=1)
+        inputs = (detector.prepare(picture.path)[0] for picture in pictures.values())
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / MANIFEST).unlink(missing_ok=True)
+    content = quantizing.quantize(args.exported / MODEL, asked, inputs)
+    with files.written_whole(args.out / MODEL) as temporary:
+        temporary.write_bytes(content)
+    shutil.copyfile(args.exported / SPECIFICATION, args.out / SPECIFICATION)
+    weights = {MODEL: {"bytes": len(content), "sha256": files.sha256_of(args.out / MODEL)}}
+    specification = files.read_json(args.out / SPECIFICATION)
+    body = {
+        "family": spec["family"],
+        "dtype": "litert",
+        "assignment": spec["assignment"],
+        "device": "cpu",
+        "files": weights,
+        "size_on_disk_bytes": len(content),
+        "layers": {},
+        "checkpoint_hash": files.hash_of({"files": weights, "detector": specification}),
+    }
+    if args.items:
+        chosen = items.read(args.items)
+        hashed = calibration_images.hash_of(chosen)
+        body["calibration"] = {"calibration_hash": hashed, "n": len(chosen), "images": len(pictures)}
+    identity = {key: spec[key] for key in ("study", "model", "precision")}
+    records.write(args.out / MANIFEST, "checkpoint", identity, body)
+    seen = f", calibrated on {len(pictures)} images" if args.items else ""
+    log.info("%s of %s: %.2f MB on disk%s", spec["precision"], spec["model"], len(content) / 1e6, seen)
+
+
+if __name__ == "__main__":
+    cli.run(main)
