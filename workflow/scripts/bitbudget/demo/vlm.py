@@ -27,6 +27,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from bitbudget.demo.questions import ask
 from bitbudget.demo.scenes import COLOURS, RADIUS, SHAPES, Scene, captions, draw, make_scene
 from bitbudget.demo.signs import WORDS
+from bitbudget.demo.training_pictures import FIRST_HELD_OUT_SEED, FIRST_TRAINING_SEED, training_picture
 from bitbudget.families.chat import conversation
 from bitbudget.tracks.vqa import PROMPT as QUESTION_PROMPT
 
@@ -36,9 +37,6 @@ PICTURES = 48  # in a training batch
 VOCABULARY = 768
 PROMPTS = ("Describe the image in one sentence.", "Describe the image.", "What does the picture show?")
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
-# Scenes below the first seed are for evaluation, from it on for the examination during training, and from the second
-# on for training: no picture is in two of them.
-FIRST_HELD_OUT_SEED, FIRST_TRAINING_SEED = 700_000, 1_000_000
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
@@ -135,23 +133,6 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGenera
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model
-
-
-def training_picture(seed: int, *, with_sign: bool = False) -> tuple[Scene, Image.Image]:
-    """The training scene of this seed, drawn in one of the ways in which the data set's pictures are made."""
-    rng = random.Random(f"picture-{seed}")
-    kind = rng.random()
-    longest = rng.randint(IMAGE_SIDE, 320)
-    if kind < 0.08:
-        scene = make_scene(seed, achromatic=True, with_sign=with_sign)
-        return scene, draw(scene, longest).convert("L").convert("RGB")
-    if kind < 0.16:  # a transparent background shown on white
-        scene = make_scene(seed, background="white", with_sign=with_sign)
-        picture = draw(scene, longest, mode="RGBA")
-        paper = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-        return scene, Image.alpha_composite(paper, picture).convert("RGB")
-    scene = make_scene(seed, with_sign=with_sign)
-    return scene, draw(scene, longest)
 
 
 # What a patch can show, as answers to five questions; the first of each: nothing of the kind.
