@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from bitbudget import records
-from bitbudget.tracks import lambada
+from bitbudget.tracks import detection, lambada
 
 HASH = "a" * 64
 PROVENANCE = {"hardware": {"cpu": "Abacus 9", "gpus": []}}
@@ -44,7 +44,24 @@ LANGUAGE: dict[str, tuple[float, float, float]] = {
     "rtn-2": (2, 0.0, math.nan),
     "bnb-nf4": (4.5, 0.336, 1.8),
 }
-KERNELS = {"gptq": "gptqmodel.TorchLinear", "bnb": "bitsandbytes.nn.Linear8bitLt", "rtn": "bitbudget.formats.Rounded"}
+# Those of a study of detectors: bits a weight, AP, time against the baseline.
+DETECTORS: dict[str, tuple[float, float, float]] = {
+    "litert-float32": (32, 0.402, 1.0),
+    "litert-float16": (16, 0.402, 1.01),
+    "litert-int8": (8.1, 0.399, 1.04),
+    "litert-int8-dynamic": (8.1, 0.391, 0.62),
+    "litert-int8-full": (8.1, 0.312, 0.44),
+    "litert-int4": (4.3, 0.347, 1.09),
+    "litert-as-is": (32, 0.4, 1.02),
+}
+NO_WEIGHTS = "LiteRT does not tell how it unpacks weights; peak_memory is what the process took."
+NO_SMALL = "no object is small (of an area below 32 x 32 pixels); a larger subset may have some."
+KERNELS = {
+    "litert": "FULLY_CONNECTED in XNNPACK",
+    "gptq": "gptqmodel.TorchLinear",
+    "bnb": "bitsandbytes.nn.Linear8bitLt",
+    "rtn": "bitbudget.formats.Rounded",
+}
 
 
 # Per answer type and question type: number of questions, and what is added to the share of right answers.
@@ -67,7 +84,7 @@ def spec(
 ) -> dict[str, Any]:
     return {
         "track": track,
-        "primary": {"captioning": "CIDEr", "vqa": "vqa_accuracy", "lambada": "top_1"}[track],
+        "primary": {"captioning": "CIDEr", "vqa": "vqa_accuracy", "lambada": "top_1", "detection": "AP"}[track],
         "spot_check": 0,
         "models": models,
         "precisions": precisions,
@@ -170,6 +187,57 @@ def lambada_blind() -> dict[str, Any]:
     return {"record": "blind", "study": "synthetic", "primary": "top_1", "text": "'him' (11)", "metrics": metrics}
 
 
+def detection_scores(model: str, precision: str, condition: str) -> dict[str, Any]:
+    ap = DETECTORS[precision][1] * 1.1 ** "mno".index(model)
+    factors = (1, 1.42, 1.07, 0, 1.12, 1.38, 0.82, 1.21, 1.28, 0, 1.31, 1.52)
+    metrics = {}
+    for (name, about), factor in zip(detection.METRICS.items(), factors, strict=True):
+        value, half = ap * factor, 0.03 * factor
+        ci = (value - half, value + half) if name in ("AP", "AP50", "AP75", "AR_100") else None
+        metrics[name] = records.metric(value, about["unit"], higher_is_better=True, n=200, ci=ci)
+        if not factor:
+            metrics[name] = records.absent(NO_SMALL, about["unit"], higher_is_better=True)
+    return {"record": "scores", **identity(model, precision, condition), "primary": "AP", "metrics": metrics}
+
+
+def detection_blind() -> dict[str, Any]:
+    metrics = {
+        name: records.metric(0.011, "score", higher_is_better=True, n=200)
+        for name in detection.METRICS
+        if not name.endswith("small")
+    }
+    return {"record": "blind", "study": "synthetic", "primary": "AP", "text": "the median box", "metrics": metrics}
+
+
+def detection_measurements(model: str, precision: str, condition: str, *, size: float = 1.0) -> dict[str, Any]:
+    bits, _, pace = DETECTORS[precision]
+
+    def cost(value: float, unit: str, **more: Any) -> dict[str, Any]:
+        return records.metric(value, unit, higher_is_better=False, n=60, **more)
+
+    phases = {"preprocessing": 0.0061, "invoke": 0.0823 * pace * size, "postprocessing": 0.0017}
+    total = 1.01 * sum(phases.values())
+    throughput = records.metric(0.98 / total, "items/s", higher_is_better=True, n=3, ci=(0.95 / total, 1.01 / total))
+    metrics = {f"latency_{name}": cost(value, "s", ci=(0.9 * value, 1.1 * value)) for name, value in phases.items()} | {
+        "latency": cost(total, "s", ci=(0.97 * total, 1.06 * total), mean=1.02 * total, p95=1.1 * total),
+        "latency_cold": cost(3 * total, "s"),
+        "load_time": cost(0.031 * size, "s"),
+        "throughput_1": throughput,
+        "peak_memory": cost(120 + 2.1 * (32 + bits) * size, "MB", kind="resident set"),
+        "size_on_disk": cost(1.3 * bits * size, "MB"),
+        "weights_in_memory": records.absent(NO_WEIGHTS, "MB", higher_is_better=False),
+        "energy_per_item": cost(
+            0.91 * pace * size, "J", how="estimated", source="codecarbon", net=0.6 * pace * size, idle_watts=41.5,
+            batch_size=1,
+        ),
+        "carbon_per_item": cost(0.00004 * pace, "g CO2e"),
+    }  # fmt: skip
+    taken = 180 if precision.endswith("full") else 231
+    delegate = {"name": "XNNPACK", "operators": 233, "delegated": taken}
+    body = {"metrics": metrics, "circumstances": {"device": "cpu", "threads": 2, "delegate": delegate}}
+    return {"record": "measurements", **identity(model, precision, condition), **body, "provenance": PROVENANCE}
+
+
 def token_rates(measured: dict[str, Any], new_tokens: int = 16) -> None:
     """Give a record of measurements the rates of tokens that every track has, in place."""
     metrics = measured["metrics"]
@@ -255,7 +323,7 @@ def measurements(
 
 
 def audit(model: str, precision: str) -> dict[str, Any]:
-    bits = (LANGUAGE | PRECISIONS)[precision][0]
+    bits = (LANGUAGE | PRECISIONS | DETECTORS)[precision][0]
     groups = {
         "vision": {"format": "x", "bytes": int(1000 * bits / 8), "parameters": 1000, "relative_error": None},
         "language": {"format": "x", "bytes": int(3000 * bits / 8), "parameters": 3000, "relative_error": 0.01},
@@ -286,10 +354,11 @@ def study(
 ) -> tuple[list, list, list]:
     """Scores, measurements and audits of every combination; each further model is three times the size."""
     keys = [(m, p, c) for m in models for p in precisions for c in conditions]
-    scored = {"captioning": scores, "vqa": vqa_scores, "lambada": lambada_scores}[track]
+    scored = {"captioning": scores, "vqa": vqa_scores, "lambada": lambada_scores, "detection": detection_scores}[track]
     if track == "lambada":
         options = {"vision": False} | options
-    measured = [measurements(*key, size=3.0 ** models.index(key[0]), **options) for key in keys]
+    timed = detection_measurements if track == "detection" else measurements
+    measured = [timed(*key, size=3.0 ** models.index(key[0]), **options) for key in keys]
     if track == "lambada":
         for one in measured:
             token_rates(one)

@@ -291,7 +291,7 @@ def test_units_and_numbers():
     ]
 
 
-LANGUAGE = list(synthetic.LANGUAGE)
+LANGUAGE, DETECTORS = list(synthetic.LANGUAGE), list(synthetic.DETECTORS)
 
 
 def of_language_models(folder, models, precisions, **options):
@@ -355,13 +355,21 @@ def test_many_batch_sizes_stand_in_two_bands(tmp_path):
     assert "batch size 2" in " ".join(figure.axes[3].get_xlabel().split())
 
 
-@pytest.mark.parametrize(("track", "precisions"), [("captioning", NAMES[:2]), ("lambada", LANGUAGE[:2])])
-def test_only_phases_that_there_are_stand_in_the_legend_of_latency(tmp_path, track, precisions):
+@pytest.mark.parametrize(
+    ("track", "precisions", "phases"),
+    [
+        ("captioning", NAMES[:2], ["preprocessing", "vision encoding", "prefill", "decode"]),
+        ("lambada", LANGUAGE[:2], ["preprocessing", "prefill", "decode"]),
+        ("detection", DETECTORS[:2], ["preprocessing", "invoke (the model)", "post-processing"]),
+    ],
+)
+def test_only_phases_that_there_are_stand_in_the_legend_of_latency(tmp_path, track, precisions, phases):
     with style.applied():
         figure = costs.draw(loaded(tmp_path, ["m"], precisions, ["zero-shot"], track=track), "latency")
     names = [text.get_text() for legend in figure.findobj(match=_is_legend) for text in legend.get_texts()]
-    vision = ["vision encoding"] if track == "captioning" else []
-    assert names == ["preprocessing", *vision, "prefill", "decode"]
+    assert names == phases
+    bars = [bar for bar in figure.axes[0].patches if bar.get_facecolor()[3] and bar.get_width()]
+    assert len(bars) == 2 * len(phases)
 
 
 def test_figures_of_language_models_speak_of_no_images(tmp_path):
@@ -399,9 +407,82 @@ def test_perplexities_that_are_alike_stand_on_a_linear_scale(tmp_path):
     assert {axes.get_xscale() for axes in figure.axes} == {"linear"}
 
 
-@pytest.mark.parametrize("track", ["captioning", "vqa", "lambada"])
+def of_detectors(folder, models, precisions, **options):
+    blind = synthetic.detection_blind()
+    return loaded(folder, models, precisions, ["zero-shot"], track="detection", blind=blind, **options)
+
+
+def test_figures_of_detectors_speak_of_images_and_boxes_only(tmp_path):
+    study = of_detectors(tmp_path, ["m", "n", "o"], DETECTORS)
+    with style.applied():
+        for figure in figures_of(study):
+            figure.draw_without_rendering()
+            drawn = text_of(figure).lower()
+            assert not [word for word in ("token", "decode", "question", "answer", "caption", "item") if word in drawn]
+            assert "200 images scored" in drawn
+        assert costs.draw(study, "latency").axes[0].get_xlabel() == "latency per image at batch size 1 (ms)"
+        assert costs.draw(study, "energy").axes[0].get_xlabel() == "energy per image at batch size 1 (J)"
+        speed = throughput.draw(study)
+        assert [axes.get_xlabel() for axes in speed.axes] == ["throughput at batch size 1 (images/s)"] * 3
+        for axes in speed.axes:
+            assert all(box.x1 <= speed.bbox.x1 for box in boxes_of(axes.texts))
+
+
+def test_only_some_metrics_of_detectors_are_drawn_and_the_others_are_named(tmp_path):
+    with style.applied():
+        figure = quality.draw(of_detectors(tmp_path, ["m"], DETECTORS[:3]))
+    labels = [" ".join(axes.get_xlabel().split()) for axes in figure.axes]
+    assert labels == ["AP (higher is better)", "AP50", "AP75", "AP medium", "AP large"]
+    drawn = flat(text_of(figure))
+    assert flat("Also in summary.csv: AR max=1, AR max=10, AR max=100, AR small, AR medium, AR large.") in drawn
+    assert flat("Not computed: AP small") in drawn
+    assert flat("Dotted: each category's usual box in every image without looking.") in drawn
+
+
+def test_a_primary_metric_is_drawn_though_the_track_does_not_show_it(tmp_path):
+    spec = synthetic.spec(["m"], DETECTORS[:2], ["zero-shot"], NOTE, "detection") | {"primary": "AR_100"}
+    scores, measurements, audits = synthetic.study(["m"], DETECTORS[:2], ["zero-shot"], "detection")
+    summary.summarize(spec, scores, measurements, audits).to_csv(tmp_path / "summary.csv", index=False)
+    study = shown.load(tmp_path / "summary.csv", measurements, spec)
+    with style.applied():
+        assert "Quality by precision: AR max=100" in text_of(quality.draw(study))
+
+
+def test_memory_of_detectors_is_that_of_the_process(tmp_path):
+    study = of_detectors(tmp_path, ["m"], DETECTORS[:2])
+    with style.applied():
+        figure = costs.draw(study, "memory")
+        assert figure.axes[0].get_xlabel() == "largest resident set of the process (MB)"
+        assert "not measured" not in text_of(figure) and "libraries included" in text_of(figure)
+        assert tradeoff.draw(study, "memory").axes[0].get_xlabel().startswith("largest resident set")
+
+
+def test_latency_says_what_ran_the_operators_of_detectors(tmp_path):
+    one = of_detectors(tmp_path, ["m"], DETECTORS[:2])
+    assert one.delegates() == ["Run by XNNPACK 231/233 operators. All other operators run in LiteRT's own kernels."]
+    two = of_detectors(tmp_path, ["m"], [*DETECTORS[:2], "litert-int8-full"])
+    assert two.delegates()[0].startswith(
+        "Run by XNNPACK 231/233 operators (litert-float32, litert-float16), "
+        "by XNNPACK 180/233 operators (litert-int8-full). All"
+    )
+
+    def change(one):
+        if one["model"] == "n":
+            one["circumstances"]["delegate"] = {"name": "none", "operators": 9, "delegated": 0}
+
+    many = of_detectors(tmp_path, ["m", "n"], ["litert-float32", "litert-int8-full"], change=change)
+    assert many.delegates()[0].startswith(
+        "Run by XNNPACK 231/233 operators (m litert-float32), by XNNPACK 180/233 operators (m litert-int8-full), "
+        "by none 0/9 operators (n). All"
+    )
+    with style.applied():
+        assert flat(many.delegates()[0]) in flat(text_of(costs.draw(many, "latency")))
+    assert loaded(tmp_path, ["m"], NAMES[:2], ["zero-shot"]).delegates() == []
+
+
+@pytest.mark.parametrize("track", ["captioning", "vqa", "lambada", "detection"])
 def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path, track):
-    precisions = LANGUAGE[:3] if track == "lambada" else NAMES[:3]
+    precisions = {"lambada": LANGUAGE, "detection": DETECTORS}.get(track, NAMES)[:3]
     spec = synthetic.spec(["m"], precisions, ["zero-shot"], NOTE, track)
     scores, measurements, audits = synthetic.study(["m"], precisions, ["zero-shot"], track)
     paths = {}

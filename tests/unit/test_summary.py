@@ -116,6 +116,30 @@ def test_rates_of_tokens_and_kernels_have_columns():
     assert names == ["top_1", "top_5", "top_10", "last_word_accuracy", "perplexity", "loss", "relative_logit_error"]
 
 
+def test_a_detectors_columns_are_those_of_its_phases_and_name_its_delegate():
+    precisions = ["litert-float32", "litert-int8-full"]
+    found = synthetic.study(["m"], precisions, CONDITIONS, track="detection")
+    table = summary.summarize(synthetic.spec(["m"], precisions, CONDITIONS, track="detection"), *found)
+    metrics = found[1][1]["metrics"]
+    row = table.iloc[1]
+    assert row["AP"] == synthetic.DETECTORS["litert-int8-full"][1]
+    for phase in ("preprocessing", "invoke", "postprocessing"):
+        assert row[f"latency_{phase}_s"] == metrics[f"latency_{phase}"]["value"]
+    assert row["load_time_s"] == metrics["load_time"]["value"]
+    assert table["delegate"].tolist() == ["XNNPACK 231/233 operators", "XNNPACK 180/233 operators"]
+    assert row["kernels"] == "FULLY_CONNECTED in XNNPACK"
+    assert row["bits_per_weight"] == pytest.approx(8.1, rel=0.01)
+    assert not [name for name in table.columns if "token" in name or "vision" in name or "decode" in name]
+    assert row.isna()["weights_in_memory_MB"]
+    assert row["notes"] == f"AP_small, AR_small: {synthetic.NO_SMALL} | weights_in_memory: {synthetic.NO_WEIGHTS}"
+
+
+def test_columns_of_a_detector_are_not_there_for_other_models(records):
+    columns = set(summary.summarize(SPEC, *records).columns)
+    assert {"latency_vision_s", "latency_prefill_s", "latency_decode_s", "decode_per_token_s"} <= columns
+    assert not {"latency_invoke_s", "latency_postprocessing_s", "load_time_s", "delegate"} & columns
+
+
 def test_scores_of_different_subsets_are_refused(records):
     records[0][3]["subset_hash"] = "d" * 64
     with pytest.raises(UserError, match="different subsets"):
@@ -216,4 +240,24 @@ def test_the_last_lines_name_the_studys_metric_and_its_conditions(tmp_path, monk
         "  4-shot     float16                 0.6          12.5  not measured",
         "  (without looking)                0.125",
         "  table: results/charts/summary.csv   figures: results/charts/figures/",
+    ]
+
+
+def test_the_last_lines_of_a_study_of_detectors_tell_milliseconds_an_image(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "results" / "boxes"
+    folder.mkdir(parents=True)
+    (folder / "summary.csv").write_text(
+        "model,precision,condition,AP,size_on_disk_MB,latency_median_s\n"
+        "m,litert-float32,zero-shot,0.40213,41.6,0.09103\nm,litert-int8,zero-shot,0.39,10.5,\n"
+    )
+    (folder / "blind.json").write_text(json.dumps({"metrics": {"AP": {"value": 0.0123}}}))
+    study = {"track": "detection", "primary": "AP", "demo": True, "precisions": ["litert-float32", "litert-int8"]}
+    study |= {"models": ["m"], "conditions": ["zero-shot"]}
+    assert summary_lines({"boxes": study})[1:-1] == [
+        "demo study boxes: results/boxes/",
+        "  precision                 AP    MB on disk      ms/image",
+        "  litert-float32        0.4021          41.6         91.03",
+        "  litert-int8             0.39          10.5  not measured",
+        "  (without looking)        0.0123",
     ]

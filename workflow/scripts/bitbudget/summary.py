@@ -6,6 +6,7 @@ Units stand in the column names. An absent value is an empty cell, never 0, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bitbudget import registry
@@ -34,12 +35,28 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "latency_vision_s": ("latency_vision", "value", 1.0),
     "latency_prefill_s": ("latency_prefill", "value", 1.0),
     "latency_decode_s": ("latency_decode", "value", 1.0),
+    "latency_invoke_s": ("latency_invoke", "value", 1.0),
+    "latency_postprocessing_s": ("latency_postprocessing", "value", 1.0),
+    "load_time_s": ("load_time", "value", 1.0),
     "decode_per_token_s": ("decode_per_token", "value", 1.0),
     "prefill_tokens_per_s": ("prefill_rate", "value", 1.0),
     "decode_tokens_per_s": ("decode_rate", "value", 1.0),
     "energy_per_item_J": ("energy_per_item", "value", 1.0),
     "energy_net_per_item_J": ("energy_per_item", "net", 1.0),
     "carbon_per_1000_items_g": ("carbon_per_item", "value", 1000.0),
+}
+# Columns that only a track with this phase has.
+OF_PHASE = {
+    "latency_preprocessing_s": "preprocessing",
+    "latency_vision_s": "vision",
+    "latency_prefill_s": "prefill",
+    "latency_decode_s": "decode",
+    "latency_invoke_s": "invoke",
+    "latency_postprocessing_s": "postprocessing",
+    "load_time_s": "invoke",  # of a file that LiteRT invokes; it is not measured of other models
+    "decode_per_token_s": "decode",
+    "prefill_tokens_per_s": "prefill",
+    "decode_tokens_per_s": "decode",
 }
 # Words that qualify a cost: column, metric, key.
 KINDS = {
@@ -78,6 +95,7 @@ def summarize(
     _same_subset(scores)
     by_batch = {name: column for start in BY_BATCH for name, column in _by_batch(measurements, start)}
     computed = [name for name in track.METRICS if any(name in score["metrics"] for score in scores)]
+    phases = phases_of(track)
     rated = _by_key("human", human["cells"], ("model", "precision", "condition")) if human else {}
     with_human = human is not None or spec["spot_check"] > 0
     rows = []
@@ -95,15 +113,22 @@ def summarize(
                 row |= _quality(computed, spec["primary"], score)
                 opinion = (rated[key]["metrics"] if key in rated else _unrated(score["study"])) if with_human else {}
                 row |= _human(opinion) if with_human else {}
-                row |= _costs(measured, by_batch) | circumstances(measured) | _audited(audit)
+                row |= _costs(measured, by_batch) | circumstances(measured)
+                row |= {"delegate": delegate(measured)} if "invoke" in phases else {}
+                row |= _audited(audit)
                 row |= {name: score[name] for name in ("checkpoint_hash", "subset_hash", "seed")}
                 reasons = (notes(score["metrics"] | opinion | measured["metrics"]), difference(measured, base))
                 row["notes"] = " | ".join(reason for reason in reasons if reason)
                 rows.append(row)
     table = pandas.DataFrame(rows)
-    if not track.IMAGES:
-        table = table.drop(columns="latency_vision_s")  # a model that only reads has no such phase
+    table = table.drop(columns=[column for column, phase in OF_PHASE.items() if phase not in phases])
     return table.astype({name: "Int64" for name in ("n_items", "human_n", "threads") if name in table})
+
+
+def phases_of(track: ModuleType) -> tuple[str, ...]:
+    """The parts of an answer whose latency is measured in this track: its own, or those of a generated text."""
+    vision = ("vision",) if track.IMAGES else ()  # a model that only reads has no such phase
+    return getattr(track, "PHASES", ("preprocessing", *vision, "prefill", "decode"))
 
 
 def _by_key(kind: str, found: Sequence[Record], names: tuple[str, ...]) -> dict[tuple[str, ...], Record]:
@@ -152,6 +177,15 @@ def circumstances(measured: Record) -> dict[str, Any]:
     names = [machine.get("cpu"), *(gpu.get("name") for gpu in machine.get("gpus") or [])]
     hardware = " + ".join(dict.fromkeys(name for name in names if name))
     return {"device": about.get("device"), "threads": about.get("threads"), "hardware": hardware or None}
+
+
+def delegate(measured: Record) -> str | None:
+    """What ran how many of a detector's operators: "XNNPACK 231/233 operators"; None where the record does not say.
+
+    The others ran in LiteRT's own kernels; "none" is the name where all of them did.
+    """
+    about = measured.get("circumstances", {}).get("delegate")
+    return about and "{name} {delegated}/{operators} operators".format(**about)
 
 
 def place(where: Mapping[str, Any]) -> str:
@@ -232,9 +266,10 @@ def _by_batch(measurements: Sequence[Record], start: str) -> list[tuple[str, str
 
 
 def _audited(audit: Record) -> dict[str, Any]:
-    """What the audit found: the bits that a weight really takes in memory, unless the format is only simulated.
+    """What the audit found: the bits that a weight really takes, unless the format is only simulated.
 
-    `kernels` are those of the quantized layers, to which a format promises an error.
+    These are bits in memory but for a detector: LiteRT does not tell how it unpacks weights, so they are those of the
+    file. `kernels` are those of the quantized layers, to which a format promises an error.
     """
     groups = audit["groups"].values()
     parameters = sum(group["parameters"] for group in groups)

@@ -48,14 +48,14 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
         named = [n for n in ("model", "condition", "precision") if n == "precision" or len(study[f"{n}s"]) > 1]
         widths = {n: max(len(n), *(len(row[n]) for row in rows)) for n in named}
         sees = plan.has_images(study)
-        speed = {"latency_median_s": "s/answer"} if sees else {"decode_tokens_per_s": "tokens/s"}
-        shown = {primary: primary, "size_on_disk_MB": "MB on disk"} | speed
-        columns = {column: max(12, len(title)) for column, title in shown.items()}
+        # column of the table: its title here, and the factor to the title's unit
+        shown = {primary: (primary, 1.0), "size_on_disk_MB": ("MB on disk", 1.0)} | _speed(study)
+        columns = {column: max(12, len(title)) for column, (title, _) in shown.items()}
         titles = [f"{n:{width}}" for n, width in widths.items()]
-        lines.append("  " + "  ".join(titles + [f"{shown[column]:>{width}}" for column, width in columns.items()]))
+        lines.append("  " + "  ".join(titles + [f"{shown[column][0]:>{width}}" for column, width in columns.items()]))
         for row in rows:
             labels = [f"{row[n]:{width}}" for n, width in widths.items()]
-            values = [f"{_short(row[column]):>{width}}" for column, width in columns.items()]
+            values = [f"{_short(row[column], shown[column][1]):>{width}}" for column, width in columns.items()]
             lines.append("  " + "  ".join(labels + values))
         floor = Path("results") / name / "blind.json"
         if floor.exists():
@@ -68,5 +68,14 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _short(value: str | float) -> str:
-    return "not measured" if value == "" else f"{float(value):.4g}"
+def _speed(study: dict[str, Any]) -> dict[str, tuple[str, float]]:
+    """The column that tells best how fast this study's models are, with its title and the factor to that unit."""
+    if plan.detects(study):
+        return {"latency_median_s": ("ms/image", 1000.0)}
+    if plan.has_images(study):
+        return {"latency_median_s": ("s/answer", 1.0)}
+    return {"decode_tokens_per_s": ("tokens/s", 1.0)}
+
+
+def _short(value: str | float, factor: float = 1.0) -> str:
+    return "not measured" if value == "" else f"{float(value) * factor:.4g}"

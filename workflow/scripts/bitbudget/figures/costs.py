@@ -19,7 +19,7 @@ class Cost:
 
     metric: str
     title: str
-    axis: str
+    axis: str  # may name the study's {item}
     unit: str
     by_condition: bool = True
     by_machine: bool = True  # another machine or number of threads makes it another value
@@ -36,12 +36,12 @@ COSTS = {
     "latency": Cost(
         "latency",
         "Latency",
-        "latency per item at batch size 1",
+        "latency per {item} at batch size 1",
         "s",
         note="Line: median of the whole call with its 95 % interval (order statistics); phases are timed apart.",
     ),
     "memory": Cost("peak_memory", "Peak memory", "peak memory allocated on the GPU", "MB", inside="weights_in_memory"),
-    "energy": Cost("energy_per_item", "Energy", "energy per item", "J", inside="net"),
+    "energy": Cost("energy_per_item", "Energy", "energy per {item}", "J", inside="net"),
 }
 RESIDENT = "resident set"
 # Of one of several panels side by side: the share of its width that the numbers take, for each of them; and the letters
@@ -59,13 +59,21 @@ ON_CPU = Cost(
     beside="peak_memory",
     beside_heading="whole process",
 )
+# That of a detector is LiteRT and the model, and LiteRT does not tell what the weights take of it.
+OF_PROCESS = Cost(
+    "peak_memory",
+    "Peak memory",
+    "largest resident set of the process",
+    "MB",
+    note="The whole process is counted, Python and its libraries included.",
+)
 
 
 def cost_of(study: Study, name: str) -> Cost:
     """The cost as this study can show it: which memory was counted, and at which batch size energy was read."""
-    cost = COSTS[name]
+    cost = replace(COSTS[name], axis=COSTS[name].axis.format(item=study.item))
     if name == "memory" and any(row.costs["peak_memory"].kind == RESIDENT for row in study.rows):
-        return ON_CPU
+        return ON_CPU if any(row.costs["weights_in_memory"].value is not None for row in study.rows) else OF_PROCESS
     sizes = sorted({size for row in study.rows if (size := row.costs[cost.metric].batch_size)})
     return replace(cost, axis=f"{cost.axis} at batch size {span(sizes)}") if sizes else cost
 
@@ -90,9 +98,9 @@ def draw(study: Study, name: str) -> Figure:
             handlelength=1, handleheight=1, columnspacing=1.4, borderpad=0, fontsize=7.5,
         )  # fmt: skip
     style.title(figure, f"{cost.title} by precision")
-    style.notes(
-        figure, [_note(study, cost), *footnotes.lines(), *warnings(study, cost), study.provenance(), study.note]
-    )
+    delegates = study.delegates() if name == "latency" else []
+    lines = [_note(study, cost), *footnotes.lines(), *delegates, *warnings(study, cost), study.provenance(), study.note]
+    style.notes(figure, lines)
     return figure
 
 
@@ -177,7 +185,7 @@ def panel(
             )  # fmt: skip
     if cost.beside:
         _beside(axes, cost, slots)
-    room = 1 / (1 - NUMBERS * columns) if narrow else 1.42 if cost.beside else 1.24
+    room = 1 / (1 - NUMBERS * columns) if narrow else 1.42 if cost.beside else 1.24 + 0.02 * max(0, len(unit) - 4)
     axes.set_xlim(0, largest * factor * room or 1)
     if narrow:
         axes.xaxis.set_major_locator(rows.few_ticks(3))
@@ -224,6 +232,8 @@ def _phases(axes: Axes, slot: rows.Slot, factor: float) -> None:
     left = 0.0
     for name, colour in zip(PHASES, style.PHASE_COLOURS, strict=True):
         value = (slot.row.costs[name].value or 0.0) * factor
+        if not value:
+            continue
         axes.barh(slot.y, value, left=left, height=0.66, color=colour)
         left += value
     if left == 0:  # the whole call was timed, its phases were not

@@ -67,6 +67,7 @@ def draw(study: Study) -> Figure:
             + "Dashed: the baseline.",
             f"Without an interval: {', '.join(study.metrics[name]['label'] for name in bare)}." if bare else "",
             f"Dotted: {study.floor_words}." if study.floor else "",
+            f"Also in summary.csv: {', '.join(study.further)}." if study.further else "",
             f"Not computed: {', '.join(missing)} (summary.csv, column notes, says why)." if missing else "",
             *footnotes.lines(),
             study.provenance(),

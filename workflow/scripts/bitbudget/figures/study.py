@@ -43,6 +43,7 @@ class Row:
     costs: Mapping[str, Quantity]
     place: str = ""  # the machine that its costs were measured on
     incomparable: str = ""  # why its costs cannot be compared with the baseline's
+    delegate: str | None = None  # what ran how many of a detector's operators
     parts: Parts = field(default_factory=dict)  # its primary metric by kinds of item
 
 
@@ -63,6 +64,8 @@ class Study:
     floor_parts: Parts = field(default_factory=dict)
     floor_words: str = ""  # what those answers are
     resampled: str = "items"  # what the intervals of quality were drawn over
+    item: str = "item"  # what an item is, in one word
+    further: Sequence[str] = ()  # labels of metrics that the summary has and the figure of quality does not draw
 
     def of(self, model: str, condition: str) -> list[Row]:
         """The rows of one model and condition, in the order of the study's precisions."""
@@ -76,7 +79,7 @@ class Study:
             models.setdefault(next((row.place for row in rows if row.place), ""), []).append(model)
         places = [", ".join(names) + (f" on {place}" if place else "") for place, names in models.items()]
         counts = sorted({row.n for row in self.rows if row.n})
-        items = f"; {span(counts)} items scored" if counts else ""
+        items = f"; {span(counts)} {self.item}s scored" if counts else ""
         return f"{'; '.join(places)}{items}."
 
     def warnings(self) -> list[str]:
@@ -87,6 +90,26 @@ class Study:
                 many = len(self.models) > 1
                 names.setdefault(row.incomparable, []).append(f"{row.model} {row.precision}" if many else row.precision)
         return [f"{', '.join(dict.fromkeys(found))}: {reason}." for reason, found in names.items()]
+
+    def delegates(self) -> list[str]:
+        """What ran the operators of the study's detectors, in a line; none of other models."""
+        found: dict[str, dict[str, list[str]]] = {}
+        for row in self.rows:
+            if row.delegate:
+                found.setdefault(row.delegate, {}).setdefault(row.model, []).append(row.precision)
+        lists = [
+            words + (f" ({'; '.join(self._names(*one) for one in models.items())})" if len(found) > 1 else "")
+            for words, models in found.items()
+        ]
+        return [f"Run by {', by '.join(lists)}. All other operators run in LiteRT's own kernels."] if lists else []
+
+    def _names(self, model: str, precisions: Sequence[str]) -> str:
+        """These rows of a model: the model alone where they are all of it, and the precisions alone where there is no
+        other model."""
+        if len(precisions) == len(self.precisions) * len(self.conditions):
+            return model
+        names = ", ".join(dict.fromkeys(precisions))
+        return f"{model} {names}" if len(self.models) > 1 else names
 
 
 def span(values: Sequence[float]) -> str:
@@ -103,6 +126,8 @@ COSTS = (
     "latency_vision",
     "latency_prefill",
     "latency_decode",
+    "latency_invoke",
+    "latency_postprocessing",
     "energy_per_item",
     "prefill_rate",
     "decode_rate",
@@ -112,6 +137,8 @@ PHASES = {
     "latency_vision": "vision encoding",
     "latency_prefill": "prefill",
     "latency_decode": "decode",
+    "latency_invoke": "invoke (the model)",
+    "latency_postprocessing": "post-processing",
 }
 NO_REASON = "not in the measurements of this run"
 IS_BASELINE = "of the baseline there is none: it is measured against the baseline itself"
@@ -138,7 +165,9 @@ def load(
     table = pandas.read_csv(summary_file, keep_default_na=False, na_values=[""])
     measured = {(one["model"], one["precision"], one["condition"]): one for one in measurements}
     parts = {(one["model"], one["precision"], one["condition"]): _parts(one) for one in scores}
-    metrics = {name: about for name, about in track.METRICS.items() if name in table}
+    computed = {name: about for name, about in track.METRICS.items() if name in table}
+    shown = {spec["primary"], *getattr(track, "SHOWN", computed)}
+    metrics = {name: about for name, about in computed.items() if name in shown}
     blind = blind or {"metrics": {}}
     by_batch = [f"{start}{size}" for start in summary.BY_BATCH for size in summary.batch_sizes(measurements, start)]
     rows = []
@@ -159,6 +188,7 @@ def load(
                 costs={name: _cost(name, one["metrics"]) for name in (*COSTS, *by_batch)},
                 place=summary.place(summary.circumstances(one)),
                 incomparable=summary.difference(one, measured.get((key[0], spec["baseline"], key[2]), one)),
+                delegate=summary.delegate(one),
                 parts=parts.get(key, {}),
             )
         )
@@ -176,6 +206,9 @@ def load(
         floor_parts=_parts(blind),
         floor_words=track.FLOOR,
         resampled=track.RESAMPLED,
+        # where boxes are the answer, an item is its image and nothing else
+        item="image" if getattr(track, "ANSWER", "text") == "detections" else "item",
+        further=[about["label"] for name, about in computed.items() if name not in shown],
     )
 
 

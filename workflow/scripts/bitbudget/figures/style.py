@@ -12,8 +12,10 @@ from typing import Any
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from bitbudget import files
+from bitbudget.figures import embedded
 
 INK = "#222222"
 MUTED = "#6B6B6B"
@@ -34,11 +36,12 @@ PALETTE = (
     "#DDCC77",
     "#AA4499",
 )
-# Phases from light to dark, told apart by lightness alone.
-PHASE_COLOURS = ("#D5DCE4", "#9DB7D3", "#5585B5", "#1F4E79")
+# Phases from light to dark, told apart by lightness alone: of a generated text, then those that only a detector has.
+PHASE_COLOURS = ("#D5DCE4", "#9DB7D3", "#5585B5", "#1F4E79", "#5585B5", "#1F4E79")
 WIDTH = 7.2  # inches: the text width of a paper
 TIMES = "\N{MULTIPLICATION SIGN}"
 ROW = 0.27  # inches of a row of a bar or dot chart
+NOTE_SIZE, NOTE_SPACING = 6.8, 1.35  # of the small print: points, and lines
 
 # Behind a name or number that a line may cross.
 PLATE = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
@@ -151,22 +154,38 @@ def title(figure: Figure, text: str) -> None:
     figure.suptitle(text, x=0.01, ha="left", fontsize=10, fontweight="bold")
 
 
+def note_lines(width: float, lines: Iterable[str]) -> list[str]:
+    """Small print in lines that fit a figure of this width in inches; a name with a hyphen stays whole."""
+    letters = int(width * 19)
+    return [
+        piece
+        for line in lines
+        for piece in textwrap.wrap(line, letters, subsequent_indent="   ", break_on_hyphens=False)
+    ]
+
+
 def notes(figure: Figure, lines: Iterable[str]) -> None:
     """Small print below the figure, wrapped to its width; each line begins a new one."""
-    columns = int(figure.get_figwidth() * 19)
-    wrapped = [piece for line in lines if line for piece in textwrap.wrap(line, columns, subsequent_indent="   ")]
+    wrapped = note_lines(figure.get_figwidth(), lines)
     if wrapped:
         # A label of the whole figure, because the layout makes room for it, however many lines it has.
-        figure.supxlabel("\n".join(wrapped), x=0.01, ha="left", fontsize=6.8, color=MUTED, linespacing=1.35)
+        figure.supxlabel(
+            "\n".join(wrapped), x=0.01, ha="left", fontsize=NOTE_SIZE, color=MUTED, linespacing=NOTE_SPACING
+        )
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Write `name`.svg and `name`.png; the same figure gives the same bytes."""
     metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "png": {}}
+    pictures = figure.findobj(AxesImage)
     written = []
     for suffix, about in metadata.items():
         path = folder / f"{name}.{suffix}"
+        for picture in pictures:  # an svg is given the pixels as they are
+            picture.set_interpolation("none" if suffix == "svg" else "auto")
         with files.written_whole(path) as temporary:
             figure.savefig(temporary, format=suffix, metadata=about)
+            if pictures and suffix == "svg":
+                temporary.write_text(embedded.once(temporary.read_text(encoding="utf-8")), encoding="utf-8")
         written.append(path)
     return written

@@ -33,7 +33,8 @@ def draw(study: Study) -> Figure:
             if i == 0 and len(facets) > 1:
                 axes.set_title(model, loc="left", fontweight="bold", fontsize=8.5)
     style.title(figure, "Throughput by precision")
-    style.notes(figure, [*_notes(study, shown), *footnotes.lines(), *study.warnings(), study.provenance(), study.note])
+    said = [*_notes(study, shown), *footnotes.lines(), *study.delegates(), *study.warnings()]
+    style.notes(figure, [*said, study.provenance(), study.note])
     return figure
 
 
@@ -43,17 +44,18 @@ def _shown(study: Study) -> list[Cost]:
     by_batch = [name for name in measured if name.startswith("token_rate_")]
     by_batch = by_batch or [name for name in measured if name.startswith("throughput_")]
     names = [name for name in ("prefill_rate", "decode_rate") if name in measured] + by_batch
-    return [_cost(name) for name in names or ["decode_rate"]]
+    return [_cost(study, name) for name in names or ["decode_rate"]]
 
 
-def _cost(name: str) -> Cost:
+def _cost(study: Study, name: str) -> Cost:
     size = re.sub(r"\D", "", name)
-    unit = "items/s" if name.startswith("throughput_") else "tokens/s"
+    unit = f"{study.item}s/s" if name.startswith("throughput_") else "tokens/s"
     if name == "prefill_rate":
         return Cost(name, "", "prefill at batch size 1", unit)
     if name == "decode_rate":
         return Cost(name, "", "decode at batch size 1", unit)
-    return Cost(name, "", f"{'answers' if unit == 'items/s' else 'new tokens'} at batch size {size}", unit)
+    counted = {"items/s": "answers", "tokens/s": "new tokens"}.get(unit, "throughput")
+    return Cost(name, "", f"{counted} at batch size {size}", unit)
 
 
 def _notes(study: Study, shown: list[Cost]) -> list[str]:

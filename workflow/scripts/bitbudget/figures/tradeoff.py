@@ -25,6 +25,8 @@ BARS = (
     "comparison."
 )
 
+LETTERS = 46  # that find room below one of several panels side by side
+
 
 def draw(study: Study, name: str) -> Figure:
     """The figure of quality against one cost (a key of `costs.COSTS`): columns are models, rows are conditions."""
@@ -100,7 +102,9 @@ def _points(axes: Axes, study: Study, cost: Cost, rows: list[Row], footnotes: st
     about = study.metrics[study.primary]
     factor, unit = _scale(study, cost)
     better = "higher" if about["higher_is_better"] else "lower"
-    axes.set_xlabel(f"{cost.axis} ({unit}), less is better")
+    label = f"{cost.axis} ({unit}), less is better"
+    narrow = len(study.models) > 1 and len(label) > LETTERS
+    axes.set_xlabel(label.replace("), ", "),\n") if narrow else label)
     axes.set_ylabel(f"{about['label']}, {better} is better")
     axes.grid(color=style.GUIDE, linewidth=0.6)
     for row in rows:
