@@ -108,9 +108,13 @@ def part(function):
     return as_json
 
 
-# Studies whose models look at images, and those whose models only read.
+# Studies that have images, those whose models only read, and those whose models write an answer to an image; the
+# others' find objects. All but these are run by transformers.
 WITH_IMAGES = any_of(name for name, s in STUDIES.items() if plan.has_images(s))
 TEXT_ONLY = any_of(name for name, s in STUDIES.items() if not plan.has_images(s))
+ANSWERING = any_of(name for name, s in STUDIES.items() if plan.has_images(s) and not plan.detects(s))
+DETECTION = any_of(name for name, s in STUDIES.items() if plan.detects(s))
+TRANSFORMERS = any_of(name for name, s in STUDIES.items() if not plan.detects(s))
 
 
 def images(wildcards):
@@ -132,6 +136,19 @@ def calibration(wildcards):
 def calibration_option(wildcards, input):
     """The same as a script's option."""
     return f"--calibration {input.calibration}" if input.calibration else ""
+
+
+def calibration_images(wildcards):
+    """The images that a quantization method looks at, for a precision that has such a format."""
+    if not calibrated(study_of(wildcards), wildcards.model, wildcards.precision):
+        return []
+    folder = f"results/{wildcards.study}/calibration"
+    return [f"{folder}/items.jsonl", f"{folder}/images.json"]
+
+
+def calibration_images_options(wildcards, input):
+    """The same as a script's options."""
+    return "--items {} --images {}".format(*input.calibration) if input.calibration else ""
 
 
 def logits(wildcards):

@@ -33,3 +33,19 @@ rule train_demo_lm:
     shell:
         "(python workflow/scripts/train_demo_lm.py --out {params.work}"
         " && mkdir -p $(dirname {output.folder}) && mv {params.work} {output.folder}) 2>&1 | tee {log}"
+
+
+rule train_demo_detector:
+    output:
+        folder=directory("resources/trained/demo-detector"),
+    log:
+        "logs/train_demo_detector.log",
+    conda:
+        "../envs/inference.yaml"
+    threads: ALL_CORES
+    params:
+        code=code_of("train_demo_detector"),
+        work=f"resources/.partial/trained/demo-detector-{code_of('train_demo_detector')}",
+    shell:
+        "(python workflow/scripts/train_demo_detector.py --out {params.work}"
+        " && mkdir -p $(dirname {output.folder}) && mv {params.work} {output.folder}) 2>&1 | tee {log}"

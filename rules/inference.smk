@@ -15,7 +15,7 @@ rule predict:
     log:
         "logs/predict/{study}.{model}.{precision}.{condition}.log",
     wildcard_constraints:
-        study=WITH_IMAGES,
+        study=ANSWERING,
     conda:
         "../envs/inference.yaml"
     threads: ALL_CORES
@@ -75,6 +75,8 @@ rule measure_efficiency:
         "results/{study}/{model}/{precision}/{condition}/measurements.json",
     log:
         "logs/measure_efficiency/{study}.{model}.{precision}.{condition}.log",
+    wildcard_constraints:
+        study=TRANSFORMERS,
     conda:
         "../envs/inference.yaml"
     # All cores, so that no other job runs beside it at any --cores.

@@ -29,6 +29,8 @@ rule select_calibration:
         record="results/{study}/calibration.json",
     log:
         "logs/select_calibration/{study}.log",
+    wildcard_constraints:
+        study=TEXT_ONLY,
     conda:
         "../envs/data.yaml"
     params:
@@ -47,6 +49,8 @@ rule quantize_model:
         checkpoint=directory("results/{study}/{model}/{precision}/checkpoint"),
     log:
         "logs/quantize_model/{study}.{model}.{precision}.log",
+    wildcard_constraints:
+        study=TRANSFORMERS,
     conda:
         "../envs/inference.yaml"
     threads: ALL_CORES
@@ -69,6 +73,8 @@ rule audit_checkpoint:
         "results/{study}/{model}/{precision}/audit.json",
     log:
         "logs/audit_checkpoint/{study}.{model}.{precision}.log",
+    wildcard_constraints:
+        study=TRANSFORMERS,
     conda:
         "../envs/inference.yaml"
     threads: ALL_CORES

@@ -172,10 +172,10 @@ def test_remote_code_is_refused_with_and_without_a_revision(config: ConfigFolder
 
 def test_a_local_model_that_is_not_there_is_refused(config: ConfigFolder) -> None:
     config.add("models", gone={"local": "no/such", "family": "llava", "licence": "MIT"})
-    wanted = (
-        "config/models.yaml: model 'gone' is to come from no/such, which has no config.json; correct its `local` path."
-    )
-    assert config.refusal(models=["gone"]) == wanted
+    wanted = "config/models.yaml: model 'gone' is to come from no/such, which {}; correct its `local` path."
+    assert config.refusal(models=["gone"]) == wanted.format("does not exist")
+    Path("no/such").mkdir(parents=True)
+    assert config.refusal(models=["gone"]) == wanted.format("has no config.json")
 
 
 def test_an_unknown_family_is_refused(config: ConfigFolder) -> None:
@@ -357,7 +357,10 @@ def test_a_language_study_has_no_images_and_a_picture_study_no_last_words(config
     [
         ({"images": {"max_side": 64}}, "`images` has no place in the track lambada, whose models see none; remove it."),
         ({"prompt": "Go on:"}, "`prompt` has no place in this track, whose models just read on; remove it."),
-        ({"spot_check": 25}, "`spot_check` shows images to people, and track lambada has none; remove it."),
+        (
+            {"spot_check": 25},
+            "`spot_check` shows people images and answers in words, and track lambada does not have both; remove it.",
+        ),
         ({"conditions": ["4-shot"]}, "track lambada has no condition '4-shot'; choose zero-shot."),
         ({"last_word": {"top_k": [5, 10]}}, "1 must be among the numbers."),
         ({"models": ["demo-vlm"]}, "models of family llava serve the tracks captioning, vqa, not lambada"),

@@ -139,11 +139,15 @@ def test_faults_of_a_study(keys: dict[str, Any], sentence: str) -> None:
             "`x.language` is 8, and must be the name of a format or `{format: name, option: value}`.",
         ),
         ("precisions", {"X y": {"all": "a"}}, "the name 'X y' does not fit: A name has small letters"),
-        ("models", {"m": {"family": "llava", "licence": "MIT"}}, "exactly one of `hub` and `local` must stand in `m`;"),
+        (
+            "models",
+            {"m": {"family": "llava", "licence": "MIT"}},
+            "exactly one of `hub`, `local` and `url` must stand in `m`;",
+        ),
         (
             "models",
             {"m": {"family": "llava", "licence": "MIT", "hub": "a/b", "local": "c"}},
-            "exactly one of `hub` and `local` must stand in `m`; add one, or remove the other.",
+            "exactly one of `hub`, `local` and `url` must stand in `m`; add one, or remove the other.",
         ),
         ("models", {"m": {"family": "llava", "hub": "a/b"}}, "the key `licence` is missing in `m`; add it."),
         (
@@ -210,15 +214,16 @@ def test_every_option_of_a_dataset_has_a_description_and_a_default_or_is_require
 
 
 LANGUAGE = {"track": "lambada", "dataset": {"name": "demo-passages", "subset": 4}, "models": ["demo-lm"]}
+DETECTION = {"track": "detection", "dataset": {"name": "demo-boxes", "subset": 4}, "models": ["demo-detector"]}
 
 
 def test_every_default_of_the_schema_arrives_in_the_resolved_study(config: ConfigFolder) -> None:
-    study, language = config.resolved(), config.resolved(**LANGUAGE)
+    study, others = config.resolved(), [config.resolved(**LANGUAGE), config.resolved(**DETECTION)]
     walked = 0
     for path, rule in _properties(schema("study")):
         if "default" not in rule or "properties" in rule:
             continue
-        value: Any = study if path[0] in study else language
+        value: Any = next(one for one in (study, *others) if path[0] in one)
         for key in path:
             value = value[key]
         if path != ("dataset", "options"):  # the data set's own defaults stand there
@@ -231,8 +236,9 @@ def test_every_default_of_the_schema_arrives_in_the_resolved_study(config: Confi
 
 
 def test_every_key_of_the_schema_is_in_the_resolved_study(config: ConfigFolder) -> None:
-    """In a study of pictures or in one of passages: each has what its models have a use for."""
-    assert set(schema("study")["properties"]) <= set(config.resolved()) | set(config.resolved(**LANGUAGE))
+    """In a study of pictures, of passages or of objects: each has what its models have a use for."""
+    found = set(config.resolved()) | set(config.resolved(**LANGUAGE)) | set(config.resolved(**DETECTION))
+    assert set(schema("study")["properties"]) <= found
 
 
 def test_defaults_are_copies_and_what_is_given_stays() -> None:

@@ -14,6 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 COSTS = ("size", "latency", "memory", "energy")
+WITH_RECORD = (
+    "predict",
+    "predict_last_words",
+    "detect",
+    "select_shots",
+    "select_calibration",
+    "select_calibration_images",
+)
+FOLDERS = ("fetch_dataset", "fetch_model", "quantize_model", "export_detector", "quantize_detector")
+ONE_FIGURE = {"plot_breakdown": "quality_by_type", "plot_detections": "detections"}
 
 
 def main(script: str) -> None:
@@ -28,7 +38,7 @@ def main(script: str) -> None:
     if os.environ.get("STUB_FAIL") == name:
         sys.exit(f"error: {name} was told to fail.")
     outputs = [option for option in options if option.startswith("--out")]
-    if name in ("predict", "predict_last_words", "select_shots", "select_calibration"):
+    if name in WITH_RECORD:
         outputs.append("--record")
     for option in outputs:
         _write(name, option, options[option], options)
@@ -54,10 +64,10 @@ def _write(name: str, option: str, path: str, options: dict[str, str]) -> None:
         for figure in ("quality", "throughput", *COSTS, *(f"quality_vs_{cost}" for cost in COSTS)):
             for form in ("svg", "png"):
                 _text(f"{path}/{figure}.{form}", figure)
-    elif name == "plot_breakdown":
+    elif name in ONE_FIGURE:
         for form in ("svg", "png"):
-            _text(f"{path}/quality_by_type.{form}", name)
-    elif option == "--out-dir" or (option == "--out" and name in ("fetch_dataset", "fetch_model", "quantize_model")):
+            _text(f"{path}/{ONE_FIGURE[name]}.{form}", name)
+    elif option == "--out-dir" or (option == "--out" and name in FOLDERS):
         Path(path).mkdir(parents=True, exist_ok=True)
         _text(f"{path}/made", name)
     elif name == "summarize_study":

@@ -22,6 +22,15 @@ REFUSED = {
 }
 
 
+# The rules of which there is one job a checkpoint, and one a cell.
+RULES = dict.fromkeys(
+    ("captioning", "vqa"), (("quantize_model", "audit_checkpoint"), ("predict", "measure_efficiency"))
+) | {
+    "lambada": (("quantize_model", "audit_checkpoint"), ("predict_last_words", "measure_efficiency")),
+    "detection": (("quantize_detector", "audit_detector"), ("detect", "measure_detector")),
+}
+
+
 class BareCheckout(Checkout):
     """A copy of the checkout, and snakemake in an environment of its own."""
 
@@ -63,9 +72,9 @@ def test_a_dry_run_of_every_study(study: str, bare: BareCheckout) -> None:
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
     checkpoints = len(STUDIES[study]["models"]) * len(STUDIES[study].get("precisions", range(4)))
     cells = checkpoints * len(STUDIES[study].get("conditions", ["zero-shot"]))
-    assert {counts[rule] for rule in ("quantize_model", "audit_checkpoint")} == {str(checkpoints)}
-    predict = "predict_last_words" if STUDIES[study]["track"] == "lambada" else "predict"
-    assert {counts[rule] for rule in (predict, "score", "measure_efficiency")} == {str(cells)}
+    made, asked = RULES[STUDIES[study]["track"]]
+    assert {counts[rule] for rule in made} == {str(checkpoints)}
+    assert {counts[rule] for rule in (*asked, "score")} == {str(cells)}
 
 
 def test_a_language_study_plans_no_image_and_calibrates_once(bare: BareCheckout) -> None:
@@ -74,6 +83,17 @@ def test_a_language_study_plans_no_image_and_calibrates_once(bare: BareCheckout)
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
     assert counts["select_calibration"] == "1"
     assert not {"fetch_images", "resize_images", "predict", "filter_paraphrases"} & set(counts)
+
+
+def test_a_detection_study_exports_each_model_once_and_calibrates_only_where_a_format_asks_for_it(
+    bare: BareCheckout,
+) -> None:
+    for study, calibrates in (("yolos-tiny", True), ("detr-resnet-50", False)):
+        done = bare.snakemake("-n", "--config", f"study={study}")
+        counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+        assert counts["export_detector"] == "1"
+        assert ("resize_calibration_images" in counts) == calibrates
+        assert not {"quantize_model", "predict", "filter_paraphrases", "make_spot_check"} & set(counts)
 
 
 @pytest.mark.parametrize("study", sorted(REFUSED))

@@ -26,24 +26,28 @@ LOCKS = ("requirements.lock", "requirements-gptq.lock")
 ENVS = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
 # What only a track's `score` imports, which these rules never call: they read the track's METRICS.
 ONLY_WHEN_SCORING = {"figures", "report"}
-SCORING = {"jsonschema", "referencing", "pycocoevalcap", "safetensors"}
+SCORING = {"jsonschema", "referencing", "pycocoevalcap", "safetensors", "hotcoco"}
+DETECTOR_RULES = ("export_detector", "quantize_detector", "audit_detector", "detect", "measure_detector")
 # Registered modules that the code of a rule may be given (rules/*.smk, `code=`).
 KINDS_OF_RULE = {
     "fetch_dataset": ("dataset",),
     "select_subset": ("dataset",),
     "select_shots": ("dataset",),
     "select_calibration": ("dataset",),
+    "select_calibration_images": ("dataset",),
     "fetch_model": ("family",),
     "quantize_model": ("family", "format"),
     "audit_checkpoint": ("family", "format"),
     "predict": ("family", "format"),
     "predict_last_words": ("family", "format"),
     "measure_efficiency": ("family", "format"),
+    **dict.fromkeys(DETECTOR_RULES, ("family", "format")),
     "score": ("track",),
     "score_blind": ("track",),
     "summarize_study": ("track",),
     "plot_figures": ("track",),
     "plot_breakdown": ("track",),
+    "plot_detections": ("track",),
 }
 
 
@@ -105,12 +109,27 @@ def needs_of(distribution: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def registered(rule: str) -> list[str]:
+    """The registered modules that the code of a rule may be given: detectors have families and formats of their own."""
+    found = []
+    for kind in KINDS_OF_RULE.get(rule, ()):
+        for name, module in registry.KINDS[kind].items():
+            one = registry.module_of(kind, name)
+            if kind == "family" and rule != "fetch_model":
+                fits = ("detection" in one.TRACKS) == (rule in DETECTOR_RULES)
+            elif kind == "format":
+                fits = (one.FORMATS[name].runtime == "litert") == (rule in DETECTOR_RULES)
+            else:
+                fits = True
+            found += [module] if fits else []
+    return found
+
+
 def imported(env: str) -> dict[str, str]:
     """The modules from outside the project and Python that an environment's rules import, and where."""
     found: dict[str, str] = {}
     for rule in rules_of(env):
-        modules = [module for kind in KINDS_OF_RULE.get(rule, ()) for module in registry.KINDS[kind].values()]
-        for path in files_of(rule, modules):
+        for path in files_of(rule, registered(rule)):
             for module in _imports(path):
                 top = module.split(".")[0]
                 if top not in sys.stdlib_module_names and top != "bitbudget":

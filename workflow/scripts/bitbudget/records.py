@@ -24,11 +24,15 @@ SCHEMAS = Path(__file__).parents[2] / "schemas" / "records"
 # Packages whose versions can change a result, as far as an environment has them.
 PACKAGES = (
     "accelerate",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
     "bitsandbytes",
     "codecarbon",
     "datasets",
     "gptqmodel",
+    "hotcoco",
     "huggingface-hub",
+    "litert-torch",
     "matplotlib",
     "numpy",
     "nvidia-ml-py",

@@ -16,6 +16,7 @@ TRACKS = {
     "captioning": "bitbudget.tracks.captioning",
     "vqa": "bitbudget.tracks.vqa",
     "lambada": "bitbudget.tracks.lambada",
+    "detection": "bitbudget.tracks.detection",
 }
 
 DATASETS = {
@@ -35,6 +36,9 @@ DATASETS = {
     "lambada-standard": "bitbudget.datasets.lambada_standard",
     "local-lambada": "bitbudget.datasets.local_lambada",
     "demo-passages": "bitbudget.datasets.demo_passages",
+    "coco2017-detection": "bitbudget.datasets.coco2017_detection",
+    "local-detection": "bitbudget.datasets.local_detection",
+    "demo-boxes": "bitbudget.datasets.demo_boxes",
 }
 
 FAMILIES = {
@@ -46,6 +50,11 @@ FAMILIES = {
     "llama": "bitbudget.families.llama",
     "gpt-neox": "bitbudget.families.gpt_neox",
     "opt": "bitbudget.families.opt",
+    "yolos": "bitbudget.families.yolos",
+    "detr": "bitbudget.families.detr",
+    "rt-detr": "bitbudget.families.rt_detr",
+    "saved-model": "bitbudget.families.saved_model",
+    "tflite": "bitbudget.families.tflite",
 }
 
 FORMATS = {
@@ -64,6 +73,13 @@ FORMATS = {
     "gptq-4": "bitbudget.formats.gptq",
     "gptq-3": "bitbudget.formats.gptq",
     "gptq-2": "bitbudget.formats.gptq",
+    "litert-float32": "bitbudget.formats.litert",
+    "litert-float16": "bitbudget.formats.litert",
+    "litert-as-is": "bitbudget.formats.litert",
+    "litert-int8": "bitbudget.formats.litert",
+    "litert-int8-dynamic": "bitbudget.formats.litert",
+    "litert-int8-full": "bitbudget.formats.litert",
+    "litert-int4": "bitbudget.formats.litert",
 }
 
 KINDS = {"track": TRACKS, "dataset": DATASETS, "family": FAMILIES, "format": FORMATS}

@@ -1,4 +1,4 @@
-"""Where the texts come from that a quantization method looks at, resolved; none of them may be evaluated."""
+"""Where the items come from that a quantization method looks at, resolved; none of them may be evaluated."""
 
 from __future__ import annotations
 
@@ -12,21 +12,29 @@ Resolved = dict[str, Any]
 
 
 def calibrated(study: Resolved, model: str, precision: str) -> bool:
-    """Whether a format of this precision needs calibration texts."""
+    """Whether a format of this precision needs something to calibrate on."""
     return any(format_of(spec["format"]).calibrated for spec in study["assignments"][model][precision].values())
 
 
 def resolve_calibration(study: Resolved, where: str) -> None:
-    """Fill in the split that the calibration texts of a resolved study come from.
+    """Fill in the split that the calibration items of a resolved study come from: texts, or a detector's images.
 
-    Raises `UserError` that begins with `where`, the study's file, where there could be no text that is not evaluated,
+    Raises `UserError` that begins with `where`, the study's file, where there could be no item that is not evaluated,
     or the named file or split does not exist. A study without a calibrated format is left as it is.
     """
     if not any(calibrated(study, m, p) for m in study["models"] for p in study["precisions"]):
         return
     wanted, data = study["quantization"]["calibration"], study["dataset"]
     reader = module_of("dataset", data["kind"])
-    if module_of("track", study["track"]).IMAGES:
+    track = module_of("track", study["track"])
+    detects = track.RUNTIME == "litert"
+    what = "images" if detects else "texts"
+    if detects and wanted["file"] is not None:
+        raise UserError(
+            f"{where}: `quantization.calibration.file` is a file of texts, and the track {study['track']} calibrates "
+            "on images of its data set; remove it."
+        )
+    if track.IMAGES and not detects:
         raise UserError(
             f"{where}: formats that need calibration texts (gptq-*) are for language models, and the track "
             f"{study['track']} shows images; choose other precisions."
@@ -40,12 +48,13 @@ def resolve_calibration(study: Resolved, where: str) -> None:
     split = wanted["split"] or getattr(reader, "CALIBRATION_SPLIT", None) or data["split"]
     if reader.SPLITS and split not in reader.SPLITS:
         raise UserError(
-            f"{where}: data set {data['name']!r} has no split {split!r} to take calibration texts from; "
+            f"{where}: data set {data['name']!r} has no split {split!r} to take calibration {what} from; "
             f"choose one of {', '.join(reader.SPLITS)}."
         )
     if split == data["split"] and data["subset"] == "all":
         raise UserError(
-            f"{where}: the study evaluates all of the split {split!r}, which its calibration texts are to come from as "
-            "well; set `subset` to a number, or name a `file` in `quantization.calibration`."
+            f"{where}: the study evaluates all of the split {split!r}, which its calibration {what} are to come from "
+            f"as well; set `subset` to a number, or name {'another `split`' if detects else 'a `file`'} in "
+            "`quantization.calibration`."
         )
     wanted["split"] = split

@@ -114,7 +114,9 @@ def local_model(studies: Studies, name: str) -> list[str]:
     if "local" not in entry:
         return []
     folder = Path(entry["local"])
-    patterns = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")
+    if folder.is_file():
+        return [str(folder)]
+    patterns = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.pb", "variables/*")
     return sorted(str(path) for pattern in patterns for path in folder.glob(pattern))
 
 
@@ -149,7 +151,7 @@ def simulated(study: dict[str, Any], model: str, precision: str) -> list[str]:
 
 
 def calibration(study: dict[str, Any]) -> dict[str, Any]:
-    """For select_calibration."""
+    """For select_calibration and select_calibration_images."""
     data, wanted = study["dataset"], study["quantization"]["calibration"]
     source = {"dataset": data["name"], "kind": data["kind"], "options": data["options"]}
     return {**_identity(study), **source, **{key: wanted[key] for key in ("split", "items", "file")}}
@@ -163,6 +165,37 @@ def calibration_file(study: dict[str, Any]) -> list[str]:
 def has_images(study: dict[str, Any]) -> bool:
     """Whether the models of a study see images; those of a language track only read."""
     return registry.module_of("track", study["track"]).IMAGES
+
+
+def detects(study: dict[str, Any]) -> bool:
+    """Whether the models of a study are detectors, which LiteRT runs."""
+    return registry.module_of("track", study["track"]).RUNTIME == "litert"
+
+
+def detector(studies: Studies, name: str) -> dict[str, Any]:
+    """For export_detector: the entry of config/models.yaml."""
+    return {"model": name, **model(studies, name)}
+
+
+def detection(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
+    """For detect."""
+    return {
+        **_identity(study, model=model, precision=precision, condition=condition),
+        **{key: study[key] for key in ("shard_size", "detection")},
+    }
+
+
+def detector_measurement(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
+    """For measure_detector."""
+    return {
+        **_identity(study, model=model, precision=precision, condition=condition),
+        **{key: study[key] for key in ("measure", "carbon", "detection")},
+    }
+
+
+def calibration_image_resizing(study: dict[str, Any]) -> dict[str, Any]:
+    """For resize_calibration_images."""
+    return {**image_resizing(study), "on_corrupt": "skip"}
 
 
 def last_words(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
@@ -210,7 +243,7 @@ def scoring(study: dict[str, Any], model: str, precision: str, condition: str) -
 
 
 def _top_k(study: dict[str, Any]) -> dict[str, Any]:
-    return {} if has_images(study) else {"top_k": study["last_word"]["top_k"]}
+    return {"top_k": study["last_word"]["top_k"]} if "last_word" in study else {}
 
 
 def uses_paraphrases(study: dict[str, Any]) -> bool:

@@ -66,10 +66,12 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
     _drop_what_does_not_apply(study, content, track, str(path))
     study["primary"] = getattr(module_of("dataset", study["dataset"]["kind"]), "PRIMARY", track.PRIMARY)
     study["spot_check"] = study.get("spot_check", getattr(track, "SPOT_CHECK", 0))
-    if study["spot_check"] and not track.IMAGES:
-        raise UserError(f"{path}: `spot_check` shows images to people, and track {study['track']} has none; remove it.")
-    # the decode loop needs two tokens to tell the first from those that follow
-    study["measure"].setdefault("new_tokens", max(2, study["generation"]["max_new_tokens"]))
+    if study["spot_check"] and not hasattr(track, "SPOT_CHECK"):
+        raise UserError(
+            f"{path}: `spot_check` shows people images and answers in words, and track {study['track']} does not have "
+            "both; remove it."
+        )
+    _measurement(study, content, track, str(path))
     study["precisions"] = study.get("precisions", list(track.DEFAULT_PRECISIONS))
     study["baseline"] = study.get("baseline", study["precisions"][0])
     if study["baseline"] not in study["precisions"]:
@@ -92,11 +94,42 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
 
 def _drop_what_does_not_apply(study: Resolved, content: dict[str, Any], track: Any, where: str) -> None:
     """Take the defaults out of a study that its track has no use for; refuse them where the study sets them."""
-    unused = "last_word" if track.IMAGES else "images"
-    if unused in content:
-        reason = "whose models read no passages" if track.IMAGES else "whose models see none"
-        raise UserError(f"{where}: `{unused}` has no place in the track {study['track']}, {reason}; remove it.")
-    del study[unused]
+    reasons = {}
+    if track.IMAGES:
+        reasons["last_word"] = "whose models read no passages"
+    else:
+        reasons["images"] = "whose models see none"
+    if track.RUNTIME == "litert":
+        reasons |= {
+            "generation": "whose models write no text",
+            "batch_size": "whose models take one image at a time",
+            "device": "whose models run on the processor",
+        }
+    else:
+        reasons["detection"] = "whose models find no objects"
+    for name, reason in reasons.items():
+        if name in content:
+            raise UserError(f"{where}: `{name}` has no place in the track {study['track']}, {reason}; remove it.")
+        del study[name]
+    if track.RUNTIME == "litert":
+        study["device"] = "cpu"
+
+
+def _measurement(study: Resolved, content: dict[str, Any], track: Any, where: str) -> None:
+    """Fill in what is measured: how many new tokens, or for a detector that it is given one image at a time."""
+    measure = study["measure"]
+    if track.RUNTIME != "litert":
+        # the decode loop needs two tokens to tell the first from those that follow
+        measure.setdefault("new_tokens", max(2, study["generation"]["max_new_tokens"]))
+        return
+    if "new_tokens" in measure:
+        raise UserError(f"{where}: `measure.new_tokens` has no place in the track {study['track']}; remove it.")
+    if "batch_sizes" in content.get("measure", {}) and measure["batch_sizes"] != [1]:
+        raise UserError(
+            f"{where}: `measure.batch_sizes` can only be [1] in the track {study['track']}, whose models take one "
+            "image at a time; remove it."
+        )
+    measure["batch_sizes"] = [1]
 
 
 def _prompt(prompt: str | None, track: Any, where: str) -> str | None:
@@ -137,10 +170,12 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
             f"{where}: models of family {entry['family']} serve the tracks {', '.join(family.TRACKS)}, "
             f"not {study['track']}; choose another model."
         )
-    if "local" in entry and not (Path(entry["local"]) / "config.json").is_file():
+    if "local" in entry:
+        _local_model(name, Path(entry["local"]), getattr(family, "LOCAL", ("config.json",)))
+    if getattr(family, "NEEDS_DETECTOR", False) and "detector" not in entry:
         raise UserError(
-            f"config/models.yaml: model {name!r} is to come from {entry['local']}, which has no config.json; "
-            "correct its `local` path."
+            f"config/models.yaml: model {name!r} is of family {entry['family']}, so nothing but its `detector` entry "
+            "can say what goes in and what comes out; add it."
         )
     if entry["trust_remote_code"] and not entry["revision"]:
         raise UserError(
@@ -158,6 +193,17 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
             f"read it, and add `accept_licences: [{name}]` to the study if you accept its terms."
         )
     return entry
+
+
+def _local_model(name: str, path: Path, names: tuple[str, ...]) -> None:
+    """Whether a local model is there: the path itself as a file (the name ""), or one of these files in it."""
+    if any((path / one).is_file() for one in names):
+        return
+    inside = [one for one in names if one]
+    lacks = f"has no {' or '.join(inside)}" if inside and path.exists() else "does not exist"
+    raise UserError(
+        f"config/models.yaml: model {name!r} is to come from {path}, which {lacks}; correct its `local` path."
+    )
 
 
 def _conditions(study: Resolved, track: Any, where: str) -> None:

@@ -146,7 +146,8 @@ def _no_form(fault: ValidationError, at: str, inside: str) -> str:
     """A value may take one of several forms: what is wrong with the one it was meant to take, or else all forms."""
     forms = fault.validator_value
     if all("required" in form and "type" not in form for form in forms):
-        keys = " and ".join(f"`{form['required'][0]}`" for form in forms)
+        *keys, last = (f"`{form['required'][0]}`" for form in forms)
+        keys = f"{', '.join(keys)} and {last}"
         return f"exactly one of {keys} must stand{inside}; add one, or remove the other."
     meant = [inner for inner in fault.context if inner.path or inner.validator not in ("type", "const")]
     if meant:

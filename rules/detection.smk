@@ -1,0 +1,188 @@
+# Detectors: exported once to LiteRT, then the same steps as for other models, by scripts without torch from there on.
+
+
+rule export_detector:
+    input:
+        model="resources/models/{model}",
+    output:
+        folder=directory("resources/detectors/{model}"),
+    log:
+        "logs/export_detector/{model}.log",
+    conda:
+        "../envs/detection.yaml"
+    threads: ALL_CORES
+    params:
+        code=lambda w: code_of("export_detector", [FAMILIES[plan.model(STUDIES, w.model)["family"]]]),
+        spec=lambda w: json.dumps(plan.detector(STUDIES, w.model)),
+    shell:
+        "python workflow/scripts/export_detector.py --model-dir {input.model} --spec {params.spec:q}"
+        " --out {output.folder} 2>&1 | tee {log}"
+
+
+rule select_calibration_images:
+    input:
+        dataset=lambda w: f"resources/datasets/{study_of(w)['dataset']['name']}",
+        study_items="results/{study}/items.jsonl",
+    output:
+        images="results/{study}/calibration/items.jsonl",
+        record="results/{study}/calibration/calibration.json",
+    log:
+        "logs/select_calibration_images/{study}.log",
+    wildcard_constraints:
+        study=DETECTION,
+    conda:
+        "../envs/data.yaml"
+    params:
+        code=lambda w: code_of("select_calibration_images", [DATASETS[study_of(w)["dataset"]["kind"]]]),
+        spec=part(plan.calibration),
+    shell:
+        "python workflow/scripts/select_calibration_images.py --dataset-dir {input.dataset}"
+        " --items {input.study_items} --spec {params.spec:q} --out {output.images} --record {output.record}"
+        " 2>&1 | tee {log}"
+
+
+use rule fetch_images as fetch_calibration_images with:
+    input:
+        study_items=rules.select_calibration_images.output.images,
+        dataset=lambda w: f"resources/datasets/{study_of(w)['dataset']['name']}",
+    output:
+        "results/{study}/calibration/image_sources.json",
+    log:
+        "logs/fetch_calibration_images/{study}.log",
+    wildcard_constraints:
+        study=DETECTION,
+
+
+use rule resize_images as resize_calibration_images with:
+    input:
+        sources=rules.fetch_calibration_images.output,
+    output:
+        images=directory("results/{study}/calibration/images"),
+        record="results/{study}/calibration/images.json",
+    log:
+        "logs/resize_calibration_images/{study}.log",
+    wildcard_constraints:
+        study=DETECTION,
+    params:
+        code=code_of("resize_images"),
+        spec=part(plan.calibration_image_resizing),
+
+
+rule quantize_detector:
+    input:
+        exported=rules.export_detector.output.folder,
+        calibration=calibration_images,
+    output:
+        checkpoint=directory("results/{study}/{model}/{precision}/checkpoint"),
+    log:
+        "logs/quantize_detector/{study}.{model}.{precision}.log",
+    wildcard_constraints:
+        study=DETECTION,
+    conda:
+        "../envs/detection.yaml"
+    threads: ALL_CORES
+    params:
+        code=model_code("quantize_detector"),
+        spec=part(plan.quantization),
+        calibration=calibration_images_options,
+    shell:
+        "python workflow/scripts/quantize_detector.py --exported {input.exported} --spec {params.spec:q}"
+        " {params.calibration} --out {output.checkpoint} 2>&1 | tee {log}"
+
+
+rule audit_detector:
+    input:
+        exported=rules.export_detector.output.folder,
+        checkpoint=rules.quantize_detector.output.checkpoint,
+    output:
+        "results/{study}/{model}/{precision}/audit.json",
+    log:
+        "logs/audit_detector/{study}.{model}.{precision}.log",
+    wildcard_constraints:
+        study=DETECTION,
+    conda:
+        "../envs/detection.yaml"
+    threads: ALL_CORES
+    params:
+        code=model_code("audit_detector"),
+        spec=part(plan.quantization),
+    shell:
+        "python workflow/scripts/audit_detector.py --checkpoint {input.checkpoint} --exported {input.exported}"
+        " --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+
+
+rule detect:
+    input:
+        checkpoint=rules.quantize_detector.output.checkpoint,
+        audit=rules.audit_detector.output,
+        subset=rules.select_subset.output.subset,
+        study_items=rules.select_subset.output.study_items,
+        images=rules.resize_images.output.record,
+    output:
+        predictions="results/{study}/{model}/{precision}/{condition}/predictions.jsonl",
+        record="results/{study}/{model}/{precision}/{condition}/predictions.json",
+    log:
+        "logs/detect/{study}.{model}.{precision}.{condition}.log",
+    wildcard_constraints:
+        study=DETECTION,
+    conda:
+        "../envs/detection.yaml"
+    threads: ALL_CORES
+    params:
+        code=model_code("detect"),
+        spec=part(plan.detection),
+        shards="resources/.partial/predictions/{study}/{model}/{precision}/{condition}",
+    shell:
+        "python workflow/scripts/detect.py --checkpoint {input.checkpoint} --subset {input.subset}"
+        " --items {input.study_items} --images {input.images} --spec {params.spec:q} --code {params.code}"
+        " --shards {params.shards} --out {output.predictions} --record {output.record} 2>&1 | tee {log}"
+
+
+rule measure_detector:
+    input:
+        checkpoint=rules.quantize_detector.output.checkpoint,
+        audit=rules.audit_detector.output,
+        subset=rules.select_subset.output.subset,
+        study_items=rules.select_subset.output.study_items,
+        images=rules.resize_images.output.record,
+    output:
+        "results/{study}/{model}/{precision}/{condition}/measurements.json",
+    log:
+        "logs/measure_detector/{study}.{model}.{precision}.{condition}.log",
+    wildcard_constraints:
+        study=DETECTION,
+    conda:
+        "../envs/detection.yaml"
+    # All cores, so that no other job runs beside it at any --cores.
+    threads: ALL_CORES
+    params:
+        code=model_code("measure_detector"),
+        spec=part(plan.detector_measurement),
+    shell:
+        "python workflow/scripts/measure_detector.py --checkpoint {input.checkpoint} --audit {input.audit}"
+        " --subset {input.subset} --items {input.study_items} --images {input.images} --spec {params.spec:q}"
+        " --out {output} 2>&1 | tee {log}"
+
+
+rule plot_detections:
+    input:
+        subset=rules.select_subset.output.subset,
+        study_items=rules.select_subset.output.study_items,
+        images=rules.resize_images.output.record,
+        predictions=lambda w: study_cells(w.study, "{condition}/predictions.jsonl"),
+    output:
+        figures("results/{study}/figures", ["detections"]),
+    log:
+        "logs/plot_detections/{study}.log",
+    wildcard_constraints:
+        study=DETECTION,
+    conda:
+        "../envs/figures.yaml"
+    params:
+        code=lambda w: code_of("plot_detections", [TRACKS[study_of(w)["track"]]]),
+        spec=part(plan.overview),
+        folder="results/{study}/figures",
+    shell:
+        "python workflow/scripts/plot_detections.py --subset {input.subset} --items {input.study_items}"
+        " --images {input.images} --predictions {input.predictions} --spec {params.spec:q} --out-dir {params.folder}"
+        " 2>&1 | tee {log}"
