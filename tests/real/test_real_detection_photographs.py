@@ -16,7 +16,7 @@ coco-sized:
   local: untrained
   family: yolos
   licence: Apache-2.0
-  detector: {input: {size: [128, 160]}}
+  detector: {input: {size: [128, 160]}, classes: {ids: identity}}
 """
 
 

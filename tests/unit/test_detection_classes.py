@@ -55,7 +55,7 @@ def test_names_that_no_category_has_are_told():
             r"label 2 is category 19, which the data set does not have; .* are 1, 18, 90",
         ),
         (classes("names"), CATEGORIES, r"`classes\.names` .* has none; list"),
-        (classes("names", names=["kite"]), CATEGORIES, r"as 'kite' is not: its categories are person, dog, toothb.*\."),
+        (classes("names", names=["kite"]), CATEGORIES, r"as 'kite' is not: its categories are person, dog, toothbrush; name"),
         (classes("coco-80"), [{"id": 200, "name": "square"}], r"\(ids coco-80, offset 0\).*category ids are 200"),
         (classes(offset=1000), CATEGORIES, r"\(ids identity, offset 1000\) of which the data set has no category"),
         (classes([5]), [{"id": k, "name": str(k)} for k in range(10, 40)], r"are 10, 11, 12, 13, 14, 15, …, 39\."),

@@ -81,7 +81,7 @@ def _nothing_in_common(spec: dict[str, Any], categories: Sequence[dict[str, Any]
         names = ", ".join(category["name"] for category in categories[:6]) + (", …" if len(categories) > 6 else "")
         return (
             f"no name in `classes.names` {WHERE} is a category of the data set, as {first!r} is not: its categories "
-            f"are {names}."
+            f"are {names}; name the labels as these, or say with `classes.ids` which category each label is."
         )
     ids = _few(sorted(category["id"] for category in categories))
     return (
