@@ -5,10 +5,10 @@ a format changes how constants are held and puts conversions between operators, 
 
 Of every operator's weights three things are asked. *Which format are they?* That follows from the type that they are
 stored in, and from what the operator makes of them. *Do they lie as kernels read them?* One scale for each output
-channel, and no zero points. *Are they the model's?* The exported weights are rounded here by the format's definition,
-to the nearest of 2^bits - 1 levels between minus and plus a channel's largest magnitude, and the relative Frobenius
-error of the file's weights may be 1.1 times that of the definition at most. In a float format every weight must be the
-exported one, or that made float16.
+channel (for each place along any one dimension, where they become floats first), and no zero points. *Are they the
+model's?* The exported weights are rounded here by the format's definition, to the nearest of 2^bits - 1 levels between
+minus and plus a channel's largest magnitude, and the relative Frobenius error of the file's weights may be 1.1 times
+that of the definition at most. In a float format every weight must be the exported one, or that made float16.
 
 All other constants must be the exported ones to the last bit. Where whole numbers are computed with (litert-int8-full)
 those that meet them are whole numbers too, and must lie within half a step of their own scale.
@@ -155,21 +155,22 @@ def _other_operators(precision: str) -> UserError:
 def of_weights(exported: Tensor, weight: Weight, spec: dict[str, Any]) -> dict[str, Any]:
     """What a layer's record says of its format and its errors, given the exported weights."""
     fmt = FORMATS[spec["format"]]
-    asked, found = (AS_IS, AS_IS) if fmt.name == AS_IS else (fmt.weights_of(weight.operator, spec), recognise(weight))
+    asked, found = (AS_IS, AS_IS) if fmt.name == AS_IS else (fmt.weights_of(weight.operator), recognise(weight))
     relative = promised = allowed = None
     if found != asked:
         fault = f"holds {found} ({weight.tensor.storage}) where {asked} was asked for"
     elif found == AS_IS:
         fault = None
     elif FORMATS[found].is_float:
-        exact = exported.values().astype(weight.tensor.numbers().dtype)
+        with np.errstate(over="ignore"):  # half precision makes infinity of large weights, and so must the file
+            exact = exported.values().astype(weight.tensor.numbers().dtype)
         same = exact.shape == weight.tensor.shape and exact.tobytes() == weight.tensor.data.tobytes()
         fault = None if same else f"holds {asked} as was asked, but other weights than the exported file"
     else:
         fault = _layout_fault(exported, weight)
         if fault is None:
             exact, size = exported.values(), float(np.linalg.norm(exported.values())) or 1.0
-            promised = float(np.linalg.norm(rounded(exact, FORMATS[found].bits, weight.axis) - exact)) / size
+            promised = float(np.linalg.norm(rounded(exact, FORMATS[found].bits, weight.tensor.axis) - exact)) / size
             relative = float(np.linalg.norm(weight.tensor.values() - exact)) / size
             allowed = 1.1 * promised
             if not relative <= allowed:  # also where it is NaN
@@ -200,13 +201,15 @@ def rounded(weights: np.ndarray, bits: int, axis: int) -> np.ndarray:
 
 def _layout_fault(exported: Tensor, weight: Weight) -> str | None:
     """What is wrong with how quantized weights lie, or None."""
-    tensor, channels = weight.tensor, exported.shape[weight.axis]
+    tensor = weight.tensor
     if tensor.shape != exported.shape:
         return f"has the shape {tensor.shape}, where the exported file has {exported.shape}"
-    if tensor.blocks or len(tensor.scales) != channels or (channels > 1 and tensor.axis != weight.axis):
+    # where they become floats first, scales may lie along any dimension
+    axis = tensor.axis if weight.dequantized else weight.axis
+    if tensor.blocks or len(tensor.scales) != tensor.shape[axis] or tensor.axis != axis:
         return (
-            f"has {len(tensor.scales)} scales along dimension {tensor.axis}, where kernels read one for each of its "
-            f"{channels} output channels along dimension {weight.axis}"
+            f"has {len(tensor.scales)} scales along dimension {tensor.axis}, where kernels read {tensor.shape[axis]} "
+            f"along dimension {axis}"
         )
     if tensor.zero_points.any():
         return "has zero points other than 0, which kernels do not read"
@@ -222,11 +225,11 @@ def fault_of_other(constant: Constant, spec: dict[str, Any]) -> str | None:
         return None if tensor.data.tobytes() == exported.data.tobytes() else "differs from the exported file"
     if not FORMATS[spec["format"]].calibrated or tensor.shape != exported.shape or not len(tensor.scales):
         return f"holds {tensor.storage} where {exported.storage} was asked for"
-    exact = exported.values()
+    held, exact = tensor.values(), exported.values()
+    exact = np.where(np.abs(exact) < ENDLESS, exact, held)
     along = [-1 if k == tensor.axis else 1 for k in range(exact.ndim)] if len(tensor.scales) > 1 else [1] * exact.ndim
-    steps = tensor.scales.reshape(along)
-    off = (np.abs(tensor.values() - exact) - SINGLE * np.abs(exact)) / steps
-    worst = float(off[np.abs(exact) < ENDLESS].max(initial=0))
+    off = (np.abs(held - exact) - SINGLE * np.abs(exact)) / tensor.scales.reshape(along)
+    worst = float(off.max(initial=0))
     return None if worst <= 0.5 else f"is off by {worst:.1f} steps of its scale from the exported file"
 
 

@@ -6,6 +6,7 @@ depends on what the library would choose; the audit then holds the file against 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from bitbudget.errors import UserError
 from bitbudget.formats.litert import AS_IS, FORMATS, OPERATORS, PLAIN, LiteRT
 
 NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # the library's names of operators, where they are not LiteRT's
-EVERYWHERE = ".*"  # a scope is a regular expression
+EVERYWHERE = ".*"  # a scope is a regular expression for the names of an operator's outputs, each with a semicolon
 
 
 def quantize(model: Path, spec: dict[str, Any], images: Iterable[np.ndarray] | None = None) -> bytes:
@@ -30,7 +31,8 @@ def quantize(model: Path, spec: dict[str, Any], images: Iterable[np.ndarray] | N
     content, fmt = model.read_bytes(), FORMATS[spec["format"]]
     if fmt.name == AS_IS:
         return content
-    refuse_quantized(model, flatbuffer.read(model), fmt)
+    graphs = flatbuffer.read(model)
+    refuse_quantized(model, graphs, fmt)
     if fmt.name == PLAIN:
         return content
     if fmt.calibrated and images is None:
@@ -38,9 +40,10 @@ def quantize(model: Path, spec: dict[str, Any], images: Iterable[np.ndarray] | N
     with silenced():
         from ai_edge_quantizer.quantizer import Quantizer
 
+        steps = recipe(fmt, spec, graphs)
         try:
-            quantizer = Quantizer(bytearray(content), recipe(fmt, spec))
-            ranges = calibrate(model, content, recipe(fmt, spec), images) if fmt.calibrated else None
+            quantizer = Quantizer(bytearray(content), steps)
+            ranges = calibrate(model, content, steps, images) if fmt.calibrated else None
             return bytes(quantizer.quantize(ranges, enable_progress_report=False).quantized_model)
         except (ValueError, RuntimeError) as fault:
             reason = " ".join(str(fault).split())[:300].rstrip(".")
@@ -57,7 +60,7 @@ def refuse_quantized(model: Path, graphs: Sequence[flatbuffer.Graph], fmt: LiteR
         )
 
 
-def recipe(fmt: LiteRT, options: dict[str, Any]) -> list[dict[str, Any]]:
+def recipe(fmt: LiteRT, options: dict[str, Any], graphs: Sequence[flatbuffer.Graph]) -> list[dict[str, Any]]:
     """The recipe of a format: what is done to the weights of each operator, and to what they are multiplied with."""
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import TFLOperationName
@@ -66,9 +69,15 @@ def recipe(fmt: LiteRT, options: dict[str, Any]) -> list[dict[str, Any]]:
     manager = RecipeManager()
     if options.get("operators") == "all":
         manager.add_static_config(EVERYWHERE, TFLOperationName.ALL_SUPPORTED, 8, 8)
+        for graph in graphs:
+            for weight in graph.weights():
+                if fmt.weights_of(weight.operator) == PLAIN:
+                    result = graph.tensors[graph.operators[weight.place].outputs[0]]
+                    scope, name = f"^{re.escape(result.name)};$", TFLOperationName(weight.operator)
+                    manager.add_quantization_config(scope, name, algorithm_key=AlgorithmName.NO_QUANTIZE)
         return manager.get_quantization_recipe()
     for operator in OPERATORS:
-        name, held = TFLOperationName(NAMES.get(operator, operator)), FORMATS[fmt.weights_of(operator, options)]
+        name, held = TFLOperationName(NAMES.get(operator, operator)), FORMATS[fmt.weights_of(operator)]
         if held.use == "static":
             manager.add_static_config(EVERYWHERE, name, 8, held.bits)
         elif held.use == "dynamic":

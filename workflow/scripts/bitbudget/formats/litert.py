@@ -50,7 +50,7 @@ class LiteRT(Format):
     def recognises(self, layer: nn.Module) -> bool:
         return False  # it is of files, and no layer that torch runs
 
-    def weights_of(self, operator: str, options: dict[str, Any]) -> str:
+    def weights_of(self, operator: str) -> str:
         """The name of the format that the weights of an operator are held in under this one."""
         return self._held.get(operator, PLAIN)
 
@@ -63,17 +63,12 @@ class FullInteger(LiteRT):
     calibrated = True
     options: ClassVar[dict[str, Any]] = {
         "operators": {
-            "description": "What computes in whole numbers: matrix products and convolutions (`weights`), or every "
-            "operator that has a kernel for it, the input and the outputs as well (`all`).",
+            "description": "What computes in whole numbers: layers and convolutions (`weights`), or every operator "
+            "that has a kernel for it, the input and the outputs as well (`all`).",
             "enum": ["weights", "all"],
             "default": "weights",
         }
     }
-
-    def weights_of(self, operator: str, options: dict[str, Any]) -> str:
-        if options["operators"] == "all" and operator == MATMUL:
-            return self.name
-        return super().weights_of(operator, options)
 
 
 FORMATS: dict[str, LiteRT] = {
@@ -90,11 +85,12 @@ FORMATS: dict[str, LiteRT] = {
             "weights in 8-bit integers, one scale a channel, made float32 again where they are used",
         ),
         LiteRT(
-            # Without MATMUL: in int8 its products came out of XNNPACK as NaN for DETR (ai-edge-litert 2.3.0).
+            # Without MATMUL, whose products came out of XNNPACK as NaN for DETR (ai-edge-litert 2.3.0).
             "litert-int8-dynamic", 8, "INT8", "dynamic", (*PRODUCTS, EMBEDDING),
             "weights in 8-bit integers, one scale a channel; what they are multiplied with is rounded as it comes",
         ),
         FullInteger(
+            # Without constants of MATMUL, of which LiteRT 2.3.0 makes zeros where each channel has a scale.
             "litert-int8-full", 8, "INT8", "static", PRODUCTS,
             "weights and what they are multiplied with in 8-bit integers, with ranges from calibration images",
         ),
