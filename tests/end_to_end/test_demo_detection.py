@@ -1,4 +1,4 @@
-"""A reduced detection study, from drawn scenes to table, plots and pictures: six formats of LiteRT."""
+"""A reduced detection study, from drawn scenes to table, plots and pictures: seven formats of LiteRT."""
 
 from __future__ import annotations
 
@@ -61,6 +61,11 @@ def test_fewer_bits_are_fewer_bytes_and_the_audit_says_which(checkout: Path) -> 
     kinds = {layer["found"] for layer in audit["layers"]}
     assert audit["passed"] and "litert-int8" in kinds
     assert audit["operators"]["FULLY_CONNECTED"] > 10
+    errors = {
+        name: max(record(checkout, f"demo-detector/{name}/audit.json")["output_errors"].values())
+        for name in ("litert-float32", "litert-float16", "litert-int8", "litert-int4")
+    }
+    assert errors["litert-float32"] == 0 < errors["litert-float16"] < errors["litert-int8"] < errors["litert-int4"]
 
 
 def test_an_image_is_timed_by_phase_and_the_delegate_is_named(checkout: Path) -> None:

@@ -55,7 +55,11 @@ def test_names_that_no_category_has_are_told():
             r"label 2 is category 19, which the data set does not have; .* are 1, 18, 90",
         ),
         (classes("names"), CATEGORIES, r"`classes\.names` .* has none; list"),
-        (classes("names", names=["kite"]), CATEGORIES, r"as 'kite' is not: its categories are person, dog, toothbrush; name"),
+        (
+            classes("names", names=["kite"]),
+            CATEGORIES,
+            r"as 'kite' is not: its categories are person, dog, toothbrush; name",
+        ),
         (classes("coco-80"), [{"id": 200, "name": "square"}], r"\(ids coco-80, offset 0\).*category ids are 200"),
         (classes(offset=1000), CATEGORIES, r"\(ids identity, offset 1000\) of which the data set has no category"),
         (classes([5]), [{"id": k, "name": str(k)} for k in range(10, 40)], r"are 10, 11, 12, 13, 14, 15, …, 39\."),
@@ -66,3 +70,13 @@ def test_what_does_not_fit_is_one_sentence(given, categories, reason):
         category_ids(given, categories)
     assert "config/models.yaml" in str(fault.value)
     assert "\n" not in str(fault.value)
+
+
+def test_numbers_that_fit_by_chance_are_refused_where_no_name_fits():
+    """A model of COCO on boxes of one's own: its first label is no scratch."""
+    own = [{"id": 1, "name": "scratch"}, {"id": 2, "name": "dent"}]
+    named = classes("identity", names=["N/A", "person", "bicycle"])
+    with pytest.raises(UserError, match=r"makes 'scratch' of label 1, which the model calls 'person'.*`ids: names`"):
+        category_ids(named, own)
+    other = [{"id": 1, "name": "person"}, {"id": 2, "name": "push-bike"}]
+    assert category_ids(named, other) == {1: 1, 2: 2}, "one name that fits shows that the numbers are meant so"

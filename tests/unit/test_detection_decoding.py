@@ -18,7 +18,7 @@ generator = np.random.default_rng
 
 
 def spec_of(outputs, **more):
-    return complete({"input": {"size": [HEIGHT, WIDTH]}, "outputs": outputs} | more)
+    return complete({"input": {"size": [HEIGHT, WIDTH]}, "outputs": outputs, "max_detections": 100} | more)
 
 
 def run(arrays, spec, names=None, labels=None):
@@ -317,3 +317,35 @@ def test_a_label_that_no_class_stands_for_is_named():
         run(given, spec_of({"kind": "ssd"}, classes=COCO))
     assert len(COCO_80) == 80
     assert run(given, spec_of({"kind": "ssd"}))[2].tolist() == [0, 80, 3], "where labels are ids, some are unused"
+
+
+@pytest.mark.parametrize(
+    ("spec", "arrays", "words"),
+    [
+        (  # classes and scores exchanged
+            {"kind": "ssd", "classes": 2, "scores": 1},
+            ssd(np.full((2, 4), 0.5), np.array([68.0, 64.0]), np.array([0.9, 0.8])),
+            "classes such as",
+        ),
+        (
+            {"kind": "yolo", "objectness": False},
+            [np.concatenate([np.full((1, 200, 4), 50.0), np.full((1, 200, 3), 2.99)], axis=2)],
+            "scores from 2.99 to 2.99",
+        ),
+        (
+            {"kind": "yolo", "objectness": False},
+            [np.concatenate([np.full((1, 200, 4), 0.5), np.full((1, 200, 3), 0.9)], axis=2)],
+            "boxes up to 0.5 pixels",
+        ),
+        (
+            {"kind": "yolo", "objectness": False, "units": "shares"},
+            [np.concatenate([np.full((1, 200, 4), 50.0), np.full((1, 200, 3), 0.9)], axis=2)],
+            "boxes of 50 times the input",
+        ),
+    ],
+)
+def test_numbers_that_cannot_be_what_they_are_declared_to_be_are_refused(spec, arrays, words):
+    with pytest.raises(UserError, match=words) as caught:
+        run(arrays, spec_of(spec))
+    assert "m/int8/model.tflite" in str(caught.value)
+    assert "correct `outputs`" in str(caught.value)

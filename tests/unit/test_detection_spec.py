@@ -22,7 +22,7 @@ def test_defaults_are_filled_in_for_each_kind():
     }  # fmt: skip
     assert found["outputs"] == {"kind": "detr", "logits": 0, "boxes": 1, "activation": "softmax"}
     assert found["classes"] == {"ids": "identity", "offset": 0, "names": []}
-    assert (found["nms"], found["score_threshold"], found["max_detections"]) == (None, 0, 100)
+    assert (found["nms"], found["score_threshold"], found["max_detections"]) == (None, 0, 300)
     ssd = complete(ENTRY | {"outputs": {"kind": "ssd", "count": "Identity_3"}})
     assert ssd["outputs"] == {"kind": "ssd", "boxes": 0, "classes": 1, "scores": 2, "count": "Identity_3"}
     assert ssd["nms"] is None
@@ -60,7 +60,7 @@ def test_a_complete_one_is_left_alone():
         ({"classes": {"ids": "coco80"}}, "`classes.ids` is 'coco80', which does not fit: One of identity, coco-80 and"),
         ({"classes": {"ids": [1, "dog"]}}, "entry 2 of `classes.ids` is 'dog', and must be a whole number."),
         ({"nms": {"iou": 65}}, "`nms.iou` is 65, and must be at most 1"),
-        ({"max_detections": 300}, "`max_detections` is 300, and must be at most 100"),
+        ({"max_detections": 0}, "`max_detections` is 0, and must be at least 1"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_that_begins_with_the_place(change, reason):

@@ -84,14 +84,17 @@ def test_a_ready_file_must_be_there_and_say_what_comes_out(config: ConfigFolder)
     config.add("models", mine={"local": "mine.tflite", **READY})
     assert "is to come from mine.tflite, which does not exist" in config.refusal(**DETECTION | {"models": ["mine"]})
     Path("mine.tflite").write_bytes(b"")
-    assert "nothing but its `detector` entry can say" in config.refusal(**DETECTION | {"models": ["mine"]})
+    assert "what labels mean; add input, outputs, classes there" in config.refusal(**DETECTION | {"models": ["mine"]})
 
 
 def test_a_changed_file_is_noticed(config: ConfigFolder) -> None:
     Path("mine.tflite").write_bytes(b"")
-    config.add("models", mine={"local": "mine.tflite", "detector": {"outputs": {"kind": "ssd"}}, **READY})
+    entry = {"input": {"size": [64, 64]}, "outputs": {"kind": "ssd"}, "classes": {"ids": "coco-80"}}
+    config.add("models", mine={"local": "mine.tflite", "detector": entry, **READY})
     studies = {"mine": config.resolved(**DETECTION | {"models": ["mine"]})}
     assert plan.local_model(studies, "mine") == ["mine.tflite"]
+    assert "detector" not in plan.model(studies, "mine"), "another class map must not download the model again"
+    assert plan.detector(studies, "mine") == {"model": "mine", "family": "tflite", "detector": entry}
 
 
 def items(*ids: str) -> list[Item]:

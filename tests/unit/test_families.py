@@ -226,8 +226,10 @@ def test_pixels_are_normalised_as_the_processor_says():
 
 def test_labels_are_cocos_where_they_look_like_it():
     size = {"size": {"height": 64, "width": 64}}
-    assert specification("detr", size, COCO_91)["classes"] == {"ids": "identity"}
-    assert specification("rt-detr", size, {str(k): v for k, v in COCO_80.items()})["classes"] == {"ids": "coco-80"}
+    of_91 = specification("detr", size, COCO_91)["classes"]
+    assert (of_91["ids"], of_91["names"][1], len(of_91["names"])) == ("identity", "person", 91)
+    of_80 = specification("rt-detr", size, {str(k): v for k, v in COCO_80.items()})["classes"]
+    assert (of_80["ids"], of_80["names"][0], len(of_80["names"])) == ("coco-80", "person", 80)
     own = {1: "dog", 0: "cat"}
     assert specification("yolos", size, own)["classes"] == {"ids": "names", "names": ["cat", "dog"]}
     shuffled = COCO_80 | {0: "toothbrush", 79: "person"}

@@ -39,7 +39,8 @@ def main() -> None:
         shown = "" if error is None else f", relative error {error:.4f}"
         log.info("%-20s %-14s %9.3f MB%s", name, group["format"], group["bytes"] / 1e6, shown)
     runs = found["delegate"]
-    log.info("%d of %d operators run by %s", runs["delegated"], runs["operators"], runs["name"])
+    off = ", ".join(f"{name} {error:.2g}" for name, error in found["output_errors"].items())
+    log.info("%d of %d operators run by %s; outputs off by %s", runs["delegated"], runs["operators"], runs["name"], off)
 
 
 if __name__ == "__main__":

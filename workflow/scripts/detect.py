@@ -45,7 +45,12 @@ def main() -> None:
         name: files.sha256_of(path)
         for name, path in (("images", args.images), ("detector", args.checkpoint / SPECIFICATION))
     }
-    given |= {"delegate": detector.delegates(), "shard_size": spec["shard_size"], "packages": records.packages()}
+    given |= {
+        "delegate": detector.delegates(),
+        "threads": threads,
+        "shard_size": spec["shard_size"],
+        "packages": records.packages(),
+    }
 
     def ask(batch: list[dict]) -> list[answers.Answer]:
         shown = [pictures[item["id"]] for item in batch]

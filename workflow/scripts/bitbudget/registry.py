@@ -80,6 +80,7 @@ FORMATS = {
     "litert-int8-dynamic": "bitbudget.formats.litert",
     "litert-int8-full": "bitbudget.formats.litert",
     "litert-int4": "bitbudget.formats.litert",
+    "litert-int4-dynamic": "bitbudget.formats.litert",
 }
 
 KINDS = {"track": TRACKS, "dataset": DATASETS, "family": FAMILIES, "format": FORMATS}

@@ -104,7 +104,11 @@ def shot_image_resizing(study: dict[str, Any], condition: str) -> dict[str, Any]
 
 
 def model(studies: Studies, name: str) -> dict[str, Any]:
-    """For fetch_model: the entry of config/models.yaml."""
+    """For fetch_model: the entry of config/models.yaml, but for what a detector's file means, which is not fetched."""
+    return {key: value for key, value in _entry(studies, name).items() if key != "detector"}
+
+
+def _entry(studies: Studies, name: str) -> dict[str, Any]:
     return next(s["models"][name] for s in studies.values() if name in s["models"])
 
 
@@ -173,8 +177,11 @@ def detects(study: dict[str, Any]) -> bool:
 
 
 def detector(studies: Studies, name: str) -> dict[str, Any]:
-    """For export_detector: the entry of config/models.yaml."""
-    return {"model": name, **model(studies, name)}
+    """For export_detector: of the entry of config/models.yaml what it does not take from the fetched model."""
+    return {
+        "model": name,
+        **{key: value for key, value in _entry(studies, name).items() if key in ("family", "detector")},
+    }
 
 
 def detection(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:

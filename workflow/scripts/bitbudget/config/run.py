@@ -64,6 +64,11 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
                 f"{'(without looking)' if sees else '(without reading)':{sum(widths.values()) + 2 * len(widths) - 2}}"
             )
             lines.append(f"  {label}  {_short(value):>{columns[primary]}}")
+            found = [float(row[primary]) for row in rows if row[primary] != ""]
+            if value != "" and found and max(found) <= value:
+                lines.append(
+                    f"  warning: no precision has a better {primary} than an answer without looking or reading"
+                )
         lines.append(f"  table: results/{name}/summary.csv   figures: results/{name}/figures/")
     return lines
 

@@ -172,11 +172,13 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
         )
     if "local" in entry:
         _local_model(name, Path(entry["local"]), getattr(family, "LOCAL", ("config.json",)))
-    if getattr(family, "NEEDS_DETECTOR", False) and "detector" not in entry:
-        raise UserError(
-            f"config/models.yaml: model {name!r} is of family {entry['family']}, so nothing but its `detector` entry "
-            "can say what goes in and what comes out; add it."
-        )
+    if getattr(family, "NEEDS_DETECTOR", False):
+        missing = [key for key in ("input", "outputs", "classes") if key not in entry.get("detector", {})]
+        if missing:
+            raise UserError(
+                f"config/models.yaml: model {name!r} is of family {entry['family']}, so nothing but its `detector` "
+                f"entry can say what goes in, what comes out and what labels mean; add {', '.join(missing)} there."
+            )
     if entry["trust_remote_code"] and not entry["revision"]:
         raise UserError(
             f"config/models.yaml: model {name!r} would run code from the Hub without a pinned revision; "

@@ -13,7 +13,6 @@ from bitbudget.items import Item
 
 TRACKS = ("detection",)
 SPLITS = coco2017.SPLITS
-CALIBRATION_SPLIT = "train"
 OPTIONS = coco2017.OPTIONS
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()

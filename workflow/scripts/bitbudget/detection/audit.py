@@ -84,7 +84,8 @@ def audit(exported: Path, made: Path, precision: str, spec: dict[str, Any]) -> d
         "operators": flatbuffer.operators(graphs),
         "tensor_types": flatbuffer.bytes_by_type(graphs),
         "delegate": detector.delegates(),
-        "probe": try_out(detector),
+        "probe": f"what comes out for {probe.NAME} is finite and has the shapes that its specification says",
+        "output_errors": compare(try_out(detector), try_out(Detector(exported, threads_for(None)))),
     }
 
 
@@ -233,9 +234,18 @@ def fault_of_other(constant: Constant, spec: dict[str, Any]) -> str | None:
     return None if worst <= 0.5 else f"is off by {worst:.1f} steps of its scale from the exported file"
 
 
-def try_out(detector: Detector) -> str:
-    """Run a detector on the test picture, and say so. Raises `UserError` where what comes out cannot be decoded."""
+def try_out(detector: Detector) -> dict[str, np.ndarray]:
+    """The outputs for the test picture, by name. Raises `UserError` where they cannot be decoded."""
     pixels, place = prepare(probe.picture(), detector.spec["input"])
     outputs = detector.invoke(pixels)
     detector.decode(outputs, place, Path(probe.NAME), *probe.picture().size)
-    return f"what comes out for {probe.NAME} is finite and has the shapes that its specification says"
+    return dict(zip(detector.names, outputs, strict=True))
+
+
+def compare(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> dict[str, float]:
+    """How far each output is from the exported file's, as a relative Frobenius error; recorded, and held to no limit.
+
+    No format promises anything of outputs, and a model that chooses among queries (RT-DETR) may choose others.
+    """
+    pairs = zip(found, found.values(), wanted.values(), strict=True)  # names may change, the order does not
+    return {name: float(np.linalg.norm(a - b) / (np.linalg.norm(b) or 1.0)) for name, a, b in pairs}

@@ -21,7 +21,7 @@ def number_of_labels(spec: dict[str, Any]) -> int | None:
 
 
 def category_ids(spec: dict[str, Any], categories: Sequence[dict[str, Any]]) -> dict[int, int]:
-    """The category id of each label that the data set has a category for.
+    """The category id of each label that the data set has a category for; names are compared where they are known.
 
     `spec` is the `classes` of a detector's specification, `categories` are the data set's, each with `id` and `name`.
     Raises `UserError` where no label has a category, and for an id in an explicit list that the data set does not have.
@@ -39,7 +39,24 @@ def category_ids(spec: dict[str, Any], categories: Sequence[dict[str, Any]]) -> 
     found = {entry - spec["offset"]: number for entry, number in entries.items() if entry >= spec["offset"]}
     if not found:
         raise UserError(_nothing_in_common(spec, categories))
+    if spec["ids"] != "names":
+        _refuse_other_meaning(spec, found, categories)
     return found
+
+
+def _refuse_other_meaning(spec: dict[str, Any], found: dict[int, int], categories: Sequence[dict[str, Any]]) -> None:
+    """Raise `UserError` where labels have names, and not one is that of the category that its number gives it.
+
+    A few may differ: some models of COCO say motorbike for motorcycle.
+    """
+    names = {category["id"]: category["name"] for category in categories}
+    known = {k: spec["names"][k + spec["offset"]] for k in found if 0 <= k + spec["offset"] < len(spec["names"])}
+    if known and not any(_plain(name) == _plain(names[found[k]]) for k, name in known.items()):
+        label = min(known)
+        raise UserError(
+            f"`classes.ids: {spec['ids']}` {WHERE} makes {names[found[label]]!r} of label {label}, which the model "
+            f"calls {known[label]!r}, and no other name fits either: set `ids: names`, or a list of category ids."
+        )
 
 
 def without_category(spec: dict[str, Any], categories: Sequence[dict[str, Any]]) -> list[str]:

@@ -16,6 +16,8 @@ from bitbudget.detection.nms import suppress
 from bitbudget.errors import UserError
 
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]
+NEARLY = 0.01  # what a quantized output may miss 0, 1 or a whole number by
+MANY_ROWS = 100  # of which, in a real head, some lie far from the input's upper left corner
 MOST_CANDIDATES = 30_000  # before suppression, as Ultralytics' `max_nms`
 
 
@@ -49,6 +51,13 @@ class Outputs:
             f"its outputs are {self.listed()}; {remedy} in `outputs` {WHERE}."
         )
 
+    def implausible(self, found: str, key: str) -> UserError:
+        """The sentence for outputs of the right shapes whose numbers cannot be what they are declared to be."""
+        return UserError(
+            f"{self.file} gives {found} for image {self.image}, which cannot be what its outputs ({self.listed()}) are "
+            f"declared to be; correct `outputs` {WHERE}, for instance its `{key}`."
+        )
+
     def refuse_not_finite(self, *used: np.ndarray) -> None:
         """Raise `UserError` for numbers that are none, which would pass for boxes without a score."""
         if not all(np.isfinite(array).all() for array in used):
@@ -74,6 +83,8 @@ def decode(
     """
     outputs = Outputs(arrays, names, spec, file, image)
     boxes, scores, found = KINDS[spec["outputs"]["kind"]](outputs)
+    if len(scores) and not -NEARLY <= scores.min() <= scores.max() <= 1 + NEARLY:
+        raise outputs.implausible(f"scores from {scores.min():.3g} to {scores.max():.3g}", "activation` or `scores")
     count = number_of_labels(spec["classes"])
     if count is not None and len(found) and not 0 <= found.min() <= found.max() < count:
         stray = found.max() if found.max() >= count else found.min()
@@ -108,6 +119,10 @@ def _ssd(outputs: Outputs) -> Found:
     valid = slice(0, max(0, int(count.item())))
     boxes, classes, scores = boxes[0, valid], classes[0, valid], scores[0, valid]
     outputs.refuse_not_finite(boxes, classes, scores)
+    if len(classes) and (classes.min() < 0 or np.abs(classes - np.rint(classes)).max() > NEARLY):
+        raise outputs.implausible(
+            f"classes such as {classes[np.abs(classes - np.rint(classes)).argmax()]:g}", "classes"
+        )
     chosen = scores > outputs.spec["score_threshold"]
     return boxes[chosen][:, [1, 0, 3, 2]], scores[chosen], np.rint(classes[chosen]).astype(int)
 
@@ -177,7 +192,11 @@ def _yolo(outputs: Outputs) -> Found:
         boxes = _on_grid(outputs, boxes, height, width)
     boxes = boxes[place]
     if how["units"] == "pixels":
+        if len(rows) >= MANY_ROWS and np.abs(rows[:, :4]).max() <= 2 and how["grid"] == "none":
+            raise outputs.implausible(f"boxes up to {np.abs(rows[:, :4]).max():.2g} pixels", "units")
         boxes = boxes / np.float32([width, height, width, height])
+    elif len(rows) >= MANY_ROWS and np.median(np.abs(rows[:, :4])) > 2:
+        raise outputs.implausible(f"boxes of {np.median(np.abs(rows[:, :4])):.3g} times the input", "units")
     boxes = _corners(boxes) if how["boxes"] == "xywh" else boxes
     outputs.refuse_not_finite(boxes)
     return boxes, scores[place, labels], labels

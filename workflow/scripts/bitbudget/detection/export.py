@@ -136,4 +136,10 @@ def _from_tensorflow(source: Path, out: Path) -> None:
 
 
 def _from_tflite(source: Path, out: Path) -> None:
+    """Take over a ready file. Raises `UserError`, which says where it came from, for one that cannot be read."""
+    try:
+        flatbuffer.read(source / MODEL)
+    except UserError as fault:
+        origin = files.read_json(source / "model.json")["source"]
+        raise UserError(f"{str(fault).rstrip('.')} (it came from {origin}).") from None
     shutil.copyfile(source / MODEL, out)

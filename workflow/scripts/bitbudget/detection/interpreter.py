@@ -129,7 +129,8 @@ class Detector:
     def runs_in_words(self) -> str:
         """What runs the model, for a log."""
         found = self.delegates()
-        return f"{found['delegated']} of {found['operators']} operators in XNNPACK, the others in LiteRT's own kernels"
+        others = ", the others in LiteRT's own kernels" if found["delegated"] < found["operators"] else ""
+        return f"{found['delegated']} of {found['operators']} operators in XNNPACK{others}"
 
 
 def quantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:

@@ -71,7 +71,8 @@ def input_size(processor: Mapping[str, Any], multiple: int) -> list[int]:
 
 def classes(labels: Mapping[int, str]) -> dict[str, Any]:
     """Which category each label is: COCO's own ids where the labels are COCO's 91 or 80, and else by name."""
+    names = [labels[label] for label in sorted(labels)]
     for number, known, ids in ((91, LABELS_OF_91, "identity"), (80, LABELS_OF_80, "coco-80")):
         if len(labels) == number and all(labels.get(label) == name for label, name in known.items()):
-            return {"ids": ids}
-    return {"ids": "names", "names": [labels[label] for label in sorted(labels)]}
+            return {"ids": ids, "names": names}
+    return {"ids": "names", "names": names}

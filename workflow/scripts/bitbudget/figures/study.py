@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +102,11 @@ class Study:
             words + (f" ({'; '.join(self._names(*one) for one in models.items())})" if len(found) > 1 else "")
             for words, models in found.items()
         ]
-        return [f"Run by {', by '.join(lists)}. All other operators run in LiteRT's own kernels."] if lists else []
+        if not lists:
+            return []
+        counts = [re.search(r"(\d+)/(\d+)", words) for words in found]
+        others = any(count is None or count[1] != count[2] for count in counts)
+        return [f"Run by {', by '.join(lists)}." + " All other operators run in LiteRT's own kernels." * others]
 
     def _names(self, model: str, precisions: Sequence[str]) -> str:
         """These rows of a model: the model alone where they are all of it, and the precisions alone where there is no
