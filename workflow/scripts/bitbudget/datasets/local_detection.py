@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files
-from bitbudget.datasets import instances_format
-from bitbudget.errors import UserError
+from bitbudget.datasets import instances_format, local_files
 from bitbudget.items import Item
 
 TRACKS = ("detection",)
@@ -43,28 +40,15 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
 
     The images stay where they are. Raises `UserError` for the first thing that is wrong.
     """
-    images, annotations = Path(options["images"]), Path(options["annotations"])
-    if not images.is_dir():
-        raise UserError(f"the image folder {images} of a local-detection data set does not exist; name a folder.")
-    items = instances_format.read_instances(
-        annotations, lambda image: image["file_name"], unannotated=options["unannotated"]
+    return local_files.keep(
+        "local-detection",
+        options,
+        lambda path: instances_format.read_instances(
+            path, lambda image: image["file_name"], unannotated=options["unannotated"]
+        ),
+        folder,
+        FILE,
     )
-    missing = [item.images[0].source for item in items if not (images / item.images[0].source).is_file()]
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(
-            f"{annotations} lists {missing[0]}{more}, which is not in the image folder {images}; "
-            "add the file or remove its entry."
-        )
-    with files.written_whole(folder / FILE) as temporary:
-        shutil.copyfile(annotations, temporary)
-    found = files.sha256_of(folder / FILE)
-    return {
-        "revision": f"sha256:{found}",
-        "licence": None,  # only the entry in config/datasets.yaml can say
-        "source": str(annotations),
-        "files": {FILE: found},
-    }
 
 
 def read_items(options: dict[str, Any], folder: Path, split: str) -> list[Item]:

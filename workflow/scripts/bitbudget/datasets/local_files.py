@@ -1,0 +1,41 @@
+"""A user's own folder of images and its annotation file: checked against each other, and the file kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bitbudget import files
+from bitbudget.errors import UserError
+from bitbudget.items import Item
+
+
+def keep(
+    kind: str, options: dict[str, Any], read: Callable[[Path], list[Item]], folder: Path, file: str
+) -> dict[str, Any]:
+    """Read the annotations strictly, check that every image is there, and keep a copy of the annotations as `file`.
+
+    `read` gives the items of the annotation file, with the images' places inside their folder as sources. The images
+    stay where they are. Returns what `fetch` of a data set does. Raises `UserError` for the first thing that is wrong.
+    """
+    images, annotations = Path(options["images"]), Path(options["annotations"])
+    if not images.is_dir():
+        raise UserError(f"the image folder {images} of a {kind} data set does not exist; name a folder.")
+    missing = [item.images[0].source for item in read(annotations) if not (images / item.images[0].source).is_file()]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise UserError(
+            f"{annotations} lists {missing[0]}{more}, which is not in the image folder {images}; "
+            "add the file or remove its entry."
+        )
+    with files.written_whole(folder / file) as temporary:
+        shutil.copyfile(annotations, temporary)
+    found = files.sha256_of(folder / file)
+    return {
+        "revision": f"sha256:{found}",
+        "licence": None,  # only the entry in config/datasets.yaml can say
+        "source": str(annotations),
+        "files": {file: found},
+    }
