@@ -260,3 +260,29 @@ def test_the_script_embeds_each_picture_once_and_writes_the_same_bytes_twice(tmp
         assert len(re.findall(f'<use xlink:href="#{name}" transform="', svg)) == 3
     assert svg.index("<defs>") < svg.index("<image") < svg.index("</defs>") < svg.index('<use xlink:href="#picture')
     assert ">litert-float16<" in svg and len(svg) < 2e6
+
+
+def test_a_picture_counts_as_the_scores_do():
+    """What the figure calls found and wrong is what stands in item_scores.jsonl."""
+    from bitbudget.tracks import detection
+
+    generator = np.random.default_rng(5)
+    items, answers = [], {}
+    for number in range(40):
+        objects = [
+            thing(
+                int(generator.choice([3, 7])), *generator.uniform(0, 60, 2), *generator.uniform(8, 40, 2), crowd=k == 4
+            )
+            for k in range(5)
+        ]
+        found = [
+            {"category_id": one["category_id"], "bbox": [float(v + generator.normal(0, 3)) for v in one["bbox"]]}
+            for one in objects
+            for _ in range(2)
+        ]
+        answers[str(number)] = [one | {"score": float(generator.uniform(0.3, 1))} for one in found]
+        extra = {"width": 100, "height": 100, "objects": objects}
+        items.append({"id": str(number), "images": [{"id": str(number)}], "extra": extra})
+    for row in detection.score(items, answers, 0)[1]:
+        seen = gallery.compare(items[int(row["id"])]["extra"]["objects"], answers[row["id"]], NAMES)
+        assert (len(seen.right), len(seen.wrong)) == (row["found"], row["wrong"]), row["id"]
