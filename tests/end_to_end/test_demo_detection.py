@@ -1,4 +1,4 @@
-"""A reduced detection study, from drawn scenes to table, plots and pictures: seven formats of LiteRT."""
+"""A reduced detection study, from drawn scenes to table, plots and pictures: five formats of LiteRT."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from PIL import Image
 
 from checkouts import ROOT, copy_checkout, jobs_run, snakemake, write_study
 
+PRECISIONS = ["litert-float32", "litert-float16", "litert-int8", "litert-int8-full", "litert-int4"]
 STUDY = "results/reduced"
 RUN = ("--cores", "2", "--config", "study=reduced")
 COSTS = ("size", "latency", "throughput", "memory", "energy", "quality")
@@ -22,7 +23,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The copy after a whole run."""
     made = copy_checkout(tmp_path_factory.mktemp("demo"))
     study = yaml.safe_load((ROOT / "config/studies/demo-detection.yaml").read_text())
-    study |= {"study": "reduced", "dataset": {"name": "few", "kind": "demo-boxes", "options": {"images": 80}}}
+    study |= {
+        "study": "reduced",
+        "precisions": PRECISIONS,
+        "dataset": {"name": "few", "kind": "demo-boxes", "options": {"images": 80}},
+    }
     study["dataset"]["subset"] = 60
     study["quantization"] = {"calibration": {"items": 16}}
     study["measure"] |= {"min_seconds": 0.3, "items": 4, "repeats": 2}
