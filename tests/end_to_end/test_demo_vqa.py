@@ -24,7 +24,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = yaml.safe_load((ROOT / "config/studies/demo-vqa.yaml").read_text())
     study |= {"study": "reduced", "precisions": PRECISIONS, "spot_check": 6}
     study["dataset"]["subset"] = 96
-    study["measure"] |= {"min_seconds": 0.5, "items": 4, "batch_sizes": [1, 4]}
+    study["measure"] |= {"min_seconds": 0.2, "items": 4, "batch_sizes": [1, 4]}
     write_study(made, study)
     run = snakemake(made, *RUN)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]

@@ -14,8 +14,8 @@ All other constants must be the exported ones to the last bit. Where whole numbe
 those that meet them are whole numbers too, and must lie within half a step of their own scale.
 
 In the end the file is run on a test picture, and what comes out must be numbers that can be decoded. How operators are
-wired, their options, and the ranges of what flows between them are not compared: `output_errors`, the outputs beside the
-exported file's, shows what these come to, and no limit is set to it.
+wired, their options, and the ranges of what flows between them are not compared: `output_errors`, the outputs beside
+the exported file's, shows what these come to, and no limit is set to it.
 """
 
 from __future__ import annotations
