@@ -8,11 +8,11 @@ import warnings
 
 
 def quiet_libraries() -> None:
-    """Silence progress bars and notes of transformers, bitsandbytes and torchao; errors still come through."""
+    """Silence progress bars and notes of transformers and what it brings along; errors still come through."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):
+    for name in ("bitsandbytes", "datasets", "torchao", "torch.utils._pytree"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="bitsandbytes")
 
