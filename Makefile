@@ -6,6 +6,7 @@ PYTHON ?= python3
 CORES ?= 1
 PIP_ARGS ?=
 STUDY ?= demo-captioning
+TEST_PROCESSES ?= 2
 
 # One environment a checkout; made anew when the lock changes.
 VENV := .venv
@@ -13,11 +14,11 @@ READY := $(VENV)/.locked
 BIN := $(abspath $(VENV))/bin
 RUN := PATH="$(BIN):$$PATH" PYTHONNOUSERSITE=1
 
-.PHONY: help demo run test test-gpu dag lock format
+.PHONY: help demo run reproduce test test-gpu dag lock format
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
-	@echo "make run STUDY=name, make dag, make test-gpu, make format, make lock"
+	@echo "make run STUDY=name, make reproduce STUDY=name, make dag, make test-gpu, make format, make lock"
 
 $(READY): requirements.lock requirements-gptq.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -34,8 +35,13 @@ demo: $(READY)
 run: $(READY)
 	$(RUN) snakemake --cores $(CORES) --config study=$(STUDY)
 
+# Predictions and scores of a finished study once more, in a folder of their own: are they the same?
+reproduce: $(READY)
+	$(RUN) snakemake --cores $(CORES) reproduce --config study=$(STUDY)
+
+# One test process a core, each with one thread: two that compute with all cores would stand in each other's way.
 test: $(READY)
-	$(RUN) python -m pytest tests --ignore tests/gpu
+	$(RUN) OMP_NUM_THREADS=1 python -m pytest tests --ignore tests/gpu --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 test-gpu: $(READY)
 	$(RUN) python -m pytest tests/gpu

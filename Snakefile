@@ -16,6 +16,7 @@ include: "rules/detection.smk"
 include: "rules/scoring.smk"
 include: "rules/spot_check.smk"
 include: "rules/report.smk"
+include: "rules/reproduction.smk"
 include: "rules/demo.smk"
 
 
@@ -59,6 +60,11 @@ rule spot_checks:
 rule measurements:
     input:
         cells("{condition}/measurements.json"),
+
+
+rule verdicts:
+    input:
+        expand("results/{study}/verdicts.txt", study=STUDIES),
 
 
 onstart:

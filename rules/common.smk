@@ -1,10 +1,12 @@
 # Validation of the configuration, wildcard constraints, and what input functions share. All else is in the library.
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
@@ -42,6 +44,7 @@ wildcard_constraints:
     model=any_of(m for s in STUDIES.values() for m in s["models"]),
     precision=any_of(p for s in STUDIES.values() for p in s["precisions"]),
     condition=any_of(c for s in STUDIES.values() for c in s["conditions"]),
+    repeat=r"[1-9]\d*",
 
 
 # Every core that this run was given; `--dag` and the like are given none.
@@ -61,7 +64,11 @@ def final_output():
         for path in (
             f"results/{study}/study.resolved.yaml",
             f"results/{study}/summary.csv",
-            *figures(f"results/{study}/figures", (*plan.FIGURES, *plan.track_figures(STUDIES[study]))),
+            f"results/{study}/comparison.csv",
+            f"results/{study}/verdicts.txt",
+            f"results/{study}/carbon.csv",
+            *ablation(study),
+            *figures(f"results/{study}/figures", (*plan.FIGURES, "quality_delta", *plan.track_figures(STUDIES[study]))),
             *spot_check(study),
         )
     ]
@@ -73,6 +80,14 @@ def spot_check(name):
     return pages if STUDIES[name]["spot_check"] else []
 
 
+def ablation(name):
+    """What quantizing one module group at a time tells; nothing for a study that does not ask."""
+    folder = f"results/{name}"
+    return (
+        [f"{folder}/ablation.csv", *figures(f"{folder}/figures", ["ablation"])] if plan.ablates(STUDIES[name]) else []
+    )
+
+
 def figures(folder, names=plan.FIGURES):
     """Figures of a study, as svg and png; those that every track has where none are named."""
     return [f"{folder}/{name}.{form}" for name in names for form in ("svg", "png")]
@@ -82,6 +97,34 @@ def study_cells(name, tail):
     """A file of every (model, precision, condition) of a study, in its order; each once."""
     paths = [f"results/{name}/{m}/{p}/{tail.format(condition=c)}" for m, p, c in plan.cells(STUDIES[name])]
     return list(dict.fromkeys(paths))
+
+
+def repeats(wildcards):
+    """The records of every process that measured a precision."""
+    numbers = plan.repeats(study_of(wildcards), wildcards.model, wildcards.precision)
+    folder = f"results/{wildcards.study}/{wildcards.model}/{wildcards.precision}/{wildcards.condition}"
+    return [f"{folder}/measurements/repeat-{number}.json" for number in numbers]
+
+
+def noise_floor(name, tail):
+    """A file of the baseline's second pass of every model and condition; nothing where a study wants none."""
+    study = STUDIES[name]
+    asked = [(m, c) for m in study["models"] for c in study["conditions"] if study["noise_floor"]]
+    return [f"results/{name}/{m}/{study['baseline']}/{c}/noise_floor/{tail}" for m, c in asked]
+
+
+def noise_floor_options(wildcards, input):
+    """The same as a script's options."""
+    if not input.noise_scores:
+        return ""
+    names = ("noise_scores", "noise_item_scores", "noise_predictions")
+    return " ".join(f"--{name.replace('_', '-')} {input[name]}" for name in names)
+
+
+def baseline_cells(name, tail):
+    """A file of the baseline under every condition of every model."""
+    study = STUDIES[name]
+    return [f"results/{name}/{m}/{study['baseline']}/{c}/{tail}" for m in study["models"] for c in study["conditions"]]
 
 
 def cells(tail):
@@ -106,6 +149,25 @@ def part(function):
         return json.dumps(function(study_of(wildcards), **cell_of(wildcards)), ensure_ascii=False)
 
     return as_json
+
+
+def part_of_repeat(function):
+    """The same of a job that is one of several alike, with its number."""
+
+    def as_json(wildcards):
+        return json.dumps({**function(study_of(wildcards), **cell_of(wildcards)), "repeat": int(wildcards.repeat)})
+
+    return as_json
+
+
+# Measuring waits until every checkpoint is there and every question answered, and then goes through all precisions
+# before it begins again: what can run and comes first in these runs first (measuring: 50, 49 …).
+CHECKPOINTS_FIRST, ANSWERS_NEXT = 100, 75
+
+
+def measuring_in_turn(wildcards):
+    """The priority of a measuring job: every precision's first repeat before any second."""
+    return 51 - int(wildcards.repeat)
 
 
 # Studies that have images, those whose models only read, and those whose models write an answer to an image; the
@@ -149,6 +211,14 @@ def calibration_images(wildcards):
 def calibration_images_options(wildcards, input):
     """The same as a script's options."""
     return "--items {} --images {}".format(*input.calibration) if input.calibration else ""
+
+
+def logits_again(wildcards):
+    """The logits of the noise floor, and those of the first pass."""
+    if not plan.compares_logits(study_of(wildcards)):
+        return []
+    folder = f"results/{wildcards.study}/{wildcards.model}/{wildcards.precision}/{wildcards.condition}"
+    return [f"{folder}/noise_floor/logits.safetensors", f"{folder}/logits.safetensors"]
 
 
 def logits(wildcards):

@@ -8,6 +8,7 @@ rule export_detector:
         folder=directory("resources/detectors/{model}"),
     log:
         "logs/export_detector/{model}.log",
+    priority: CHECKPOINTS_FIRST
     conda:
         "../envs/detection.yaml"
     threads: ALL_CORES
@@ -30,6 +31,7 @@ rule select_calibration_images:
         "logs/select_calibration_images/{study}.log",
     wildcard_constraints:
         study=DETECTION,
+    priority: CHECKPOINTS_FIRST
     conda:
         "../envs/data.yaml"
     params:
@@ -51,6 +53,7 @@ use rule fetch_images as fetch_calibration_images with:
         "logs/fetch_calibration_images/{study}.log",
     wildcard_constraints:
         study=DETECTION,
+    priority: CHECKPOINTS_FIRST
 
 
 use rule resize_images as resize_calibration_images with:
@@ -63,6 +66,7 @@ use rule resize_images as resize_calibration_images with:
         "logs/resize_calibration_images/{study}.log",
     wildcard_constraints:
         study=DETECTION,
+    priority: CHECKPOINTS_FIRST
     params:
         code=code_of("resize_images"),
         spec=part(plan.calibration_image_resizing),
@@ -78,6 +82,7 @@ rule quantize_detector:
         "logs/quantize_detector/{study}.{model}.{precision}.log",
     wildcard_constraints:
         study=DETECTION,
+    priority: CHECKPOINTS_FIRST
     conda:
         "../envs/detection.yaml"
     threads: ALL_CORES
@@ -100,6 +105,7 @@ rule audit_detector:
         "logs/audit_detector/{study}.{model}.{precision}.log",
     wildcard_constraints:
         study=DETECTION,
+    priority: CHECKPOINTS_FIRST
     conda:
         "../envs/detection.yaml"
     threads: ALL_CORES
@@ -125,6 +131,7 @@ rule detect:
         "logs/detect/{study}.{model}.{precision}.{condition}.log",
     wildcard_constraints:
         study=DETECTION,
+    priority: ANSWERS_NEXT
     conda:
         "../envs/detection.yaml"
     threads: ALL_CORES
@@ -138,6 +145,18 @@ rule detect:
         " --shards {params.shards} --out {output.predictions} --record {output.record} 2>&1 | tee {log}"
 
 
+use rule detect as detect_again with:
+    output:
+        predictions="results/{study}/{model}/{precision}/{condition}/noise_floor/predictions.jsonl",
+        record="results/{study}/{model}/{precision}/{condition}/noise_floor/predictions.json",
+    log:
+        "logs/detect_again/{study}.{model}.{precision}.{condition}.log",
+    params:
+        code=model_code("detect"),
+        spec=part(plan.again(plan.detection)),
+        shards="resources/.partial/predictions_again/{study}/{model}/{precision}/{condition}",
+
+
 rule measure_detector:
     input:
         checkpoint=rules.quantize_detector.output.checkpoint,
@@ -146,22 +165,44 @@ rule measure_detector:
         study_items=rules.select_subset.output.study_items,
         images=rules.resize_images.output.record,
     output:
-        "results/{study}/{model}/{precision}/{condition}/measurements.json",
+        "results/{study}/{model}/{precision}/{condition}/measurements/repeat-{repeat}.json",
     log:
-        "logs/measure_detector/{study}.{model}.{precision}.{condition}.log",
+        "logs/measure_detector/{study}.{model}.{precision}.{condition}.{repeat}.log",
     wildcard_constraints:
         study=DETECTION,
+    priority: measuring_in_turn
     conda:
         "../envs/detection.yaml"
     # All cores, so that no other job runs beside it at any --cores.
     threads: ALL_CORES
     params:
         code=model_code("measure_detector"),
-        spec=part(plan.detector_measurement),
+        spec=part_of_repeat(plan.detector_measurement),
     shell:
         "python workflow/scripts/measure_detector.py --checkpoint {input.checkpoint} --audit {input.audit}"
         " --subset {input.subset} --items {input.study_items} --images {input.images} --spec {params.spec:q}"
         " --out {output} 2>&1 | tee {log}"
+
+
+rule count_detector_flops:
+    input:
+        checkpoint=rules.quantize_detector.output.checkpoint,
+        audit=rules.audit_detector.output,
+        subset=rules.select_subset.output.subset,
+    output:
+        "results/{study}/{model}/{precision}/{condition}/flops.json",
+    log:
+        "logs/count_detector_flops/{study}.{model}.{precision}.{condition}.log",
+    wildcard_constraints:
+        study=DETECTION,
+    conda:
+        "../envs/detection.yaml"
+    params:
+        code=model_code("count_detector_flops"),
+        spec=part(plan.detector_counting),
+    shell:
+        "python workflow/scripts/count_detector_flops.py --checkpoint {input.checkpoint} --audit {input.audit}"
+        " --subset {input.subset} --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
 
 
 rule plot_detections:

@@ -16,6 +16,7 @@ rule predict:
         "logs/predict/{study}.{model}.{precision}.{condition}.log",
     wildcard_constraints:
         study=ANSWERING,
+    priority: ANSWERS_NEXT
     conda:
         "../envs/inference.yaml"
     threads: ALL_CORES
@@ -48,6 +49,7 @@ rule predict_last_words:
         "logs/predict_last_words/{study}.{model}.{precision}.{condition}.log",
     wildcard_constraints:
         study=TEXT_ONLY,
+    priority: ANSWERS_NEXT
     conda:
         "../envs/inference.yaml"
     threads: ALL_CORES
@@ -63,6 +65,33 @@ rule predict_last_words:
         " --out {output.predictions} --record {output.record} --out-logits {output.logits} 2>&1 | tee {log}"
 
 
+# The noise floor: the same checkpoint asked again in other batches and another order. It differs by nothing else.
+use rule predict as predict_again with:
+    output:
+        predictions="results/{study}/{model}/{precision}/{condition}/noise_floor/predictions.jsonl",
+        record="results/{study}/{model}/{precision}/{condition}/noise_floor/predictions.json",
+    log:
+        "logs/predict_again/{study}.{model}.{precision}.{condition}.log",
+    params:
+        code=model_code("predict"),
+        spec=part(plan.again(plan.prediction)),
+        shots=shots_options,
+        shards="resources/.partial/predictions_again/{study}/{model}/{precision}/{condition}",
+
+
+use rule predict_last_words as predict_last_words_again with:
+    output:
+        predictions="results/{study}/{model}/{precision}/{condition}/noise_floor/predictions.jsonl",
+        record="results/{study}/{model}/{precision}/{condition}/noise_floor/predictions.json",
+        logits="results/{study}/{model}/{precision}/{condition}/noise_floor/logits.safetensors",
+    log:
+        "logs/predict_last_words_again/{study}.{model}.{precision}.{condition}.log",
+    params:
+        code=model_code("predict_last_words"),
+        spec=part(plan.again(plan.last_words)),
+        shards="resources/.partial/predictions_again/{study}/{model}/{precision}/{condition}",
+
+
 rule measure_efficiency:
     input:
         checkpoint=rules.quantize_model.output.checkpoint,
@@ -72,11 +101,12 @@ rule measure_efficiency:
         images=images,
         shots=shots,
     output:
-        "results/{study}/{model}/{precision}/{condition}/measurements.json",
+        "results/{study}/{model}/{precision}/{condition}/measurements/repeat-{repeat}.json",
     log:
-        "logs/measure_efficiency/{study}.{model}.{precision}.{condition}.log",
+        "logs/measure_efficiency/{study}.{model}.{precision}.{condition}.{repeat}.log",
     wildcard_constraints:
         study=TRANSFORMERS,
+    priority: measuring_in_turn
     conda:
         "../envs/inference.yaml"
     # All cores, so that no other job runs beside it at any --cores.
@@ -85,10 +115,57 @@ rule measure_efficiency:
         gpu=1,
     params:
         code=model_code("measure_efficiency"),
-        spec=part(plan.measurement),
+        spec=part_of_repeat(plan.measurement),
         images=images_option,
         shots=shots_options,
     shell:
         "python workflow/scripts/measure_efficiency.py --checkpoint {input.checkpoint} --audit {input.audit}"
+        " --subset {input.subset} --items {input.study_items} {params.images} {params.shots}"
+        " --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+
+
+rule combine_measurements:
+    input:
+        repeats,
+    output:
+        "results/{study}/{model}/{precision}/{condition}/measurements.json",
+    log:
+        "logs/combine_measurements/{study}.{model}.{precision}.{condition}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        code=code_of("combine_measurements"),
+        spec=part(plan.combination),
+    shell:
+        "python workflow/scripts/combine_measurements.py --repeats {input} --spec {params.spec:q} --out {output}"
+        " 2>&1 | tee {log}"
+
+
+rule count_flops:
+    input:
+        checkpoint=rules.quantize_model.output.checkpoint,
+        audit=rules.audit_checkpoint.output,
+        subset=rules.select_subset.output.subset,
+        study_items=rules.select_subset.output.study_items,
+        images=images,
+        shots=shots,
+    output:
+        "results/{study}/{model}/{precision}/{condition}/flops.json",
+    log:
+        "logs/count_flops/{study}.{model}.{precision}.{condition}.log",
+    wildcard_constraints:
+        study=TRANSFORMERS,
+    conda:
+        "../envs/inference.yaml"
+    threads: ALL_CORES
+    resources:
+        gpu=1,
+    params:
+        code=model_code("count_flops"),
+        spec=part(plan.counting),
+        images=images_option,
+        shots=shots_options,
+    shell:
+        "python workflow/scripts/count_flops.py --checkpoint {input.checkpoint} --audit {input.audit}"
         " --subset {input.subset} --items {input.study_items} {params.images} {params.shots}"
         " --spec {params.spec:q} --out {output} 2>&1 | tee {log}"

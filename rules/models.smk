@@ -8,6 +8,7 @@ rule fetch_model:
         folder=directory("resources/models/{model}"),
     log:
         "logs/fetch_model/{model}.log",
+    priority: CHECKPOINTS_FIRST
     conda:
         "../envs/inference.yaml"
     params:
@@ -31,6 +32,7 @@ rule select_calibration:
         "logs/select_calibration/{study}.log",
     wildcard_constraints:
         study=TEXT_ONLY,
+    priority: CHECKPOINTS_FIRST
     conda:
         "../envs/data.yaml"
     params:
@@ -51,6 +53,7 @@ rule quantize_model:
         "logs/quantize_model/{study}.{model}.{precision}.log",
     wildcard_constraints:
         study=TRANSFORMERS,
+    priority: CHECKPOINTS_FIRST
     conda:
         "../envs/inference.yaml"
     threads: ALL_CORES
@@ -75,6 +78,7 @@ rule audit_checkpoint:
         "logs/audit_checkpoint/{study}.{model}.{precision}.log",
     wildcard_constraints:
         study=TRANSFORMERS,
+    priority: CHECKPOINTS_FIRST
     conda:
         "../envs/inference.yaml"
     threads: ALL_CORES

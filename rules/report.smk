@@ -1,4 +1,4 @@
-# What a person looks at: the table and the figures.
+# What a person looks at: tables, verdicts and figures.
 
 
 rule summarize_study:
@@ -23,6 +23,61 @@ rule summarize_study:
         " --out {output} 2>&1 | tee {log}"
 
 
+rule recommend_precision:
+    input:
+        comparison=rules.compare_precisions.output.record,
+        summary=rules.summarize_study.output,
+    output:
+        record="results/{study}/verdicts.json",
+        text="results/{study}/verdicts.txt",
+    log:
+        "logs/recommend_precision/{study}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        code=lambda w: code_of("recommend_precision", [TRACKS[study_of(w)["track"]]]),
+        spec=part(plan.recommendation),
+    shell:
+        "python workflow/scripts/recommend_precision.py --spec {params.spec:q} --comparison {input.comparison}"
+        " --summary {input.summary} --out {output.record} --out-text {output.text} 2>&1 | tee {log}"
+
+
+rule tabulate_carbon:
+    input:
+        measurements=lambda w: study_cells(w.study, "{condition}/measurements.json"),
+        flops=lambda w: baseline_cells(w.study, "flops.json"),
+    output:
+        "results/{study}/carbon.csv",
+    log:
+        "logs/tabulate_carbon/{study}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        code=code_of("tabulate_carbon"),
+        spec=part(plan.carbon),
+    shell:
+        "python workflow/scripts/tabulate_carbon.py --spec {params.spec:q} --measurements {input.measurements}"
+        " --flops {input.flops} --out {output} 2>&1 | tee {log}"
+
+
+rule tabulate_ablation:
+    input:
+        comparison=rules.compare_precisions.output.record,
+        audits=lambda w: study_cells(w.study, "audit.json"),
+    output:
+        "results/{study}/ablation.csv",
+    log:
+        "logs/tabulate_ablation/{study}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        code=lambda w: code_of("tabulate_ablation", [TRACKS[study_of(w)["track"]]]),
+        spec=part(plan.ablation),
+    shell:
+        "python workflow/scripts/tabulate_ablation.py --spec {params.spec:q} --comparison {input.comparison}"
+        " --audits {input.audits} --out {output} 2>&1 | tee {log}"
+
+
 rule plot_figures:
     input:
         summary=rules.summarize_study.output,
@@ -41,6 +96,43 @@ rule plot_figures:
     shell:
         "python workflow/scripts/plot_figures.py --summary {input.summary} --measurements {input.measurements}"
         " --blind {input.blind} --spec {params.spec:q} --out-dir {params.folder} 2>&1 | tee {log}"
+
+
+rule plot_comparison:
+    input:
+        comparison=rules.compare_precisions.output.record,
+        verdicts=rules.recommend_precision.output.record,
+    output:
+        figures("results/{study}/figures", ["quality_delta"]),
+    log:
+        "logs/plot_comparison/{study}.log",
+    conda:
+        "../envs/figures.yaml"
+    params:
+        code=lambda w: code_of("plot_comparison", [TRACKS[study_of(w)["track"]]]),
+        spec=part(plan.recommendation),
+        folder="results/{study}/figures",
+    shell:
+        "python workflow/scripts/plot_comparison.py --comparison {input.comparison} --verdicts {input.verdicts}"
+        " --spec {params.spec:q} --out-dir {params.folder} 2>&1 | tee {log}"
+
+
+rule plot_ablation:
+    input:
+        rules.tabulate_ablation.output,
+    output:
+        figures("results/{study}/figures", ["ablation"]),
+    log:
+        "logs/plot_ablation/{study}.log",
+    conda:
+        "../envs/figures.yaml"
+    params:
+        code=lambda w: code_of("plot_ablation", [TRACKS[study_of(w)["track"]]]),
+        spec=part(plan.ablation),
+        folder="results/{study}/figures",
+    shell:
+        "python workflow/scripts/plot_ablation.py --ablation {input} --spec {params.spec:q}"
+        " --out-dir {params.folder} 2>&1 | tee {log}"
 
 
 rule plot_breakdown:

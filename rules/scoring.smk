@@ -43,6 +43,21 @@ rule score:
         " --spec {params.spec:q} --out {output.scores} --out-items {output.item_scores} 2>&1 | tee {log}"
 
 
+use rule score as score_again with:
+    input:
+        study_items=rules.select_subset.output.study_items,
+        images=images,
+        predictions="results/{study}/{model}/{precision}/{condition}/noise_floor/predictions.jsonl",
+        record="results/{study}/{model}/{precision}/{condition}/noise_floor/predictions.json",
+        logits=logits_again,
+        paraphrases=paraphrases,
+    output:
+        scores="results/{study}/{model}/{precision}/{condition}/noise_floor/scores.json",
+        item_scores="results/{study}/{model}/{precision}/{condition}/noise_floor/item_scores.jsonl",
+    log:
+        "logs/score_again/{study}.{model}.{precision}.{condition}.log",
+
+
 rule score_blind:
     input:
         subset=rules.select_subset.output.subset,
@@ -63,3 +78,28 @@ rule score_blind:
     shell:
         "python workflow/scripts/score_blind.py --subset {input.subset} --items {input.study_items}"
         " {params.images} {params.paraphrases} --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+
+
+rule compare_precisions:
+    input:
+        scores=lambda w: study_cells(w.study, "{condition}/scores.json"),
+        item_scores=lambda w: study_cells(w.study, "{condition}/item_scores.jsonl"),
+        predictions=lambda w: study_cells(w.study, "{condition}/predictions.jsonl"),
+        noise_scores=lambda w: noise_floor(w.study, "scores.json"),
+        noise_item_scores=lambda w: noise_floor(w.study, "item_scores.jsonl"),
+        noise_predictions=lambda w: noise_floor(w.study, "predictions.jsonl"),
+    output:
+        record="results/{study}/comparison.json",
+        table="results/{study}/comparison.csv",
+    log:
+        "logs/compare_precisions/{study}.log",
+    conda:
+        "../envs/scoring.yaml"
+    params:
+        code=lambda w: code_of("compare_precisions", [TRACKS[study_of(w)["track"]]]),
+        spec=part(plan.comparison),
+        noise=noise_floor_options,
+    shell:
+        "python workflow/scripts/compare_precisions.py --spec {params.spec:q} --scores {input.scores}"
+        " --item-scores {input.item_scores} --predictions {input.predictions} {params.noise}"
+        " --out {output.record} --out-table {output.table} 2>&1 | tee {log}"

@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 
+from bitbudget import statistics
 from bitbudget.detection import average_precision as ap
 
 
@@ -57,6 +58,11 @@ def reference(objects, detections):
     return [None if value < 0 else value for value in evaluation.stats]
 
 
+def times_of(images, resamples, seed):
+    """How often each resample has each image, [images, resamples]."""
+    return np.concatenate(list(statistics.times_drawn(images, resamples, seed))).T
+
+
 def rows_of(matches):
     return [{"id": key, "matches": found} for key, found in matches.items()]
 
@@ -89,7 +95,7 @@ def test_a_resample_is_what_the_library_says_of_the_images_drawn():
     objects, detections = made_up(images=15, seed=9)
     keys = ap.in_order(objects)
     _, matches = ap.evaluate(objects, detections)
-    times = ap.draws(15, 6, seed=4)
+    times = times_of(15, 6, seed=4)
     resampled = ap.averages(rows_of(matches), times)
     assert times.max() > 2
     for number in range(6):
@@ -106,18 +112,11 @@ def test_a_resample_is_what_the_library_says_of_the_images_drawn():
 
 def test_resamples_do_not_depend_on_how_many_are_held_at_once(monkeypatch):
     _, matches = ap.evaluate(*made_up(images=15, seed=9))
-    times = ap.draws(15, 50, seed=4)
+    times = times_of(15, 50, seed=4)
     whole = ap.averages(rows_of(matches), times)
     monkeypatch.setattr(ap, "_CHUNK", 100)
     parts = ap.averages(rows_of(matches), times)
     assert all((whole[name] == parts[name]).all() for name in ap.RESAMPLED)
-
-
-def test_draws_are_with_replacement_and_of_the_seed():
-    times = ap.draws(30, 200, seed=1)
-    assert times.shape == (30, 200) and (times.sum(axis=0) == 30).all()
-    assert (times == ap.draws(30, 200, seed=1)).all() and (times != ap.draws(30, 200, seed=2)).any()
-    assert times.mean(axis=1) == pytest.approx(np.ones(30), abs=0.3)
 
 
 def one(category, x, score=None, side=50.0, crowd=0):

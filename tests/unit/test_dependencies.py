@@ -14,7 +14,15 @@ from bitbudget.config import dependencies, plan
 from bitbudget.config.study import load_studies
 
 SCRIPTS = ROOT / "workflow/scripts"
-CELL_STEPS = ("quantize_model", "audit_checkpoint", "predict", "predict_last_words", "measure_efficiency")
+CELL_STEPS = (
+    "quantize_model",
+    "audit_checkpoint",
+    "predict",
+    "predict_last_words",
+    "measure_efficiency",
+    "count_flops",
+)
+DRAWN = {"plot_figures", "plot_breakdown", "plot_comparison", "plot_ablation", "plot_detections"}
 
 
 class Library:
@@ -48,6 +56,13 @@ class Library:
             "summarize_study": [track],
             "plot_figures": [track],
             "plot_breakdown": [track],
+            "compare_precisions": [track],
+            "recommend_precision": [track],
+            "plot_comparison": [track],
+            "tabulate_ablation": [track],
+            "plot_ablation": [track],
+            "combine_measurements": [],
+            "tabulate_carbon": [],
             "select_shots": [reader],
             "select_calibration": [reader],
             "select_calibration_images": [reader],
@@ -87,10 +102,12 @@ def names_of(files: list[Path]) -> set[str]:
     ("name", "drawn"),
     [
         ("tradeoff", {"plot_figures"}),
+        ("delta", {"plot_comparison"}),
+        ("ablated", {"plot_ablation"}),
         ("by_type", {"plot_breakdown"}),
         ("detections", {"plot_detections"}),
-        ("style", {"plot_figures", "plot_breakdown", "plot_detections"}),
-        ("__init__", {"plot_figures", "plot_breakdown", "plot_detections"}),
+        ("style", DRAWN),
+        ("__init__", DRAWN),
     ],
 )
 def test_figures_code_changes_only_the_figures_that_it_draws(name: str, drawn: set[str], library: Library) -> None:

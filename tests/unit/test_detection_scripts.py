@@ -20,8 +20,8 @@ from bitbudget.records import _validator
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 IDENTITY = {"study": "test", "model": "tiny", "precision": "litert-int8", "condition": "zero-shot", "seed": 53}
 DETECT = IDENTITY | {"shard_size": 2, "detection": {"threads": 1}}
-PLAN = {"items": 3, "warmup": 1, "min_iterations": 7, "min_seconds": 1.1, "batch_sizes": [1], "repeats": 2}
-MEASURE = IDENTITY | {"measure": PLAN, "carbon": {"country": "AUT", "pue": 1.2}, "detection": {"threads": 1}}
+PLAN = {"items": 3, "warmup": 1, "min_iterations": 7, "min_seconds": 1.1, "batch_sizes": [1], "rounds": 2}
+MEASURE = IDENTITY | {"measure": PLAN, "detection": {"threads": 1}, "repeat": 1}
 CATEGORIES = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}]  # not 2, which the model has, too
 SIZES = [(64, 48), (48, 64), (33, 20), (64, 48), (10, 10)]
 
@@ -182,7 +182,7 @@ def test_what_is_wrong_is_one_sentence_and_nothing_is_written(study):
 def test_measurements_are_complete_or_say_why_not(study):
     done = run("measure_detector", spec=MEASURE, audit=study / "audit.json", out=study / "m.json", **data_of(study))
     record = files.read_json(study / "m.json")
-    _validator("measurements").validate(record)
+    _validator("measurement_repeat").validate(record)
     found = record["metrics"]
     for name in ("latency", "latency_preprocessing", "latency_invoke", "latency_postprocessing"):
         metric = found[name]
@@ -196,12 +196,14 @@ def test_measurements_are_complete_or_say_why_not(study):
     assert found["throughput_1"]["n"] == 2
     assert found["size_on_disk"]["bytes"] == (study / "checkpoint/model.tflite").stat().st_size
     assert found["weights_in_memory"]["absent"].startswith("LiteRT does not tell how it unpacks weights")
-    for name in ("energy_per_item", "energy_per_item_1", "carbon_per_item"):
+    parts = ("energy_preprocessing", "energy_invoke", "energy_postprocessing")
+    for name in ("energy_per_item", "energy_per_item_1", "idle_power", *parts):
         assert found[name].get("value", 1) > 0
         assert "value" in found[name] or len(found[name]["absent"]) > 20
     assert found["peak_memory"]["value"] < 200, "of a process with torch in it, more than this"
     circumstances = record["circumstances"]
     assert (circumstances["device"], circumstances["threads"]) == ("cpu", 1)
+    assert circumstances["warm_up"]["calls"] >= 7
     assert circumstances["delegate"] == {"name": "XNNPACK", "operators": 6, "delegated": 6}
     assert "ms an image (preprocessing " in done.stderr
 

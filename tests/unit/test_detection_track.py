@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_average_precision import made_up
+from test_average_precision import made_up, times_of
 
 from bitbudget.detection import average_precision
 from bitbudget.errors import UserError
@@ -71,7 +71,7 @@ def test_intervals_of_what_a_resample_gives_again():
     assert detection.score(items, detections, 4)[0]["AP"]["ci"] != metrics["AP"]["ci"]
     # The rows of item_scores.jsonl are enough to do it again, and to compare two precisions draw by draw.
     rows = [json.loads(json.dumps(row)) for row in rows]
-    drawn = average_precision.averages(rows, average_precision.draws(len(rows), seed=3))
+    drawn = average_precision.averages(rows, times_of(len(rows), average_precision.RESAMPLES, seed=3))
     assert metrics["AP"]["ci"] == list(average_precision.interval(metrics["AP"]["value"], drawn["AP"]))
     assert average_precision.averages(rows)["AP"][0] == pytest.approx(metrics["AP"]["value"], abs=1e-9)
     assert np.ptp(metrics["AP"]["ci"]) == pytest.approx(4 * drawn["AP"].std(), rel=0.15)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import synthetic_study as synthetic
 
-from bitbudget import summary
+from bitbudget import summary, wording
 from bitbudget.figures import by_type, costs, quality, style, throughput, tradeoff
 from bitbudget.figures import study as shown
-from bitbudget.figures.pareto import pareto_front
+from bitbudget.pareto import pareto_front
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 NAMES = list(synthetic.PRECISIONS)
@@ -279,10 +279,10 @@ def test_colours_are_fixed_by_the_study_and_all_different():
 
 
 def test_units_and_numbers():
-    assert style.unit_for("s", 0.3) == (1e3, "ms")
-    assert style.unit_for("s", 0.0) == (1.0, "s")
-    assert style.unit_for("MB", 20_000) == (1e-3, "GB")
-    assert [style.number(value) for value in (0, 1234.5, 12.34, 1.7, 0.01234)] == [
+    assert wording.unit_for("s", 0.3) == (1e3, "ms")
+    assert wording.unit_for("s", 0.0) == (1.0, "s")
+    assert wording.unit_for("MB", 20_000) == (1e-3, "GB")
+    assert [wording.number(value) for value in (0, 1234.5, 12.34, 1.7, 0.01234)] == [
         "0",
         "1234",
         "12.3",
@@ -320,7 +320,7 @@ def test_throughput_is_of_tokens_and_simulated_precisions_have_none(tmp_path):
         assert all(box.x1 <= right for box in boxes_of(axes.texts))
     assert axes.patches[0].get_hatch()
     rate = study.of("m", "zero-shot")[1].costs["token_rate_8"].value
-    assert any(text.get_text().startswith(style.number(rate)) for text in figure.axes[3].texts)
+    assert any(text.get_text().startswith(wording.number(rate)) for text in figure.axes[3].texts)
     drawn = text_of(figure)
     assert f"¹ {synthetic.ALL_SIMULATED}" in drawn and "²" not in drawn
     assert "prefill included" in drawn

@@ -11,7 +11,7 @@ from bitbudget.measuring.detector import DetectorSubject, measure
 from bitbudget.measuring.energy import Energy
 
 PREPARE, INVOKE, DECODE = 0.004, 0.01, 0.002
-PLAN = {"warmup": 2, "min_iterations": 6, "min_seconds": 0.02, "batch_sizes": [1], "repeats": 2}
+PLAN = {"warmup": 2, "min_iterations": 6, "min_seconds": 0.02, "batch_sizes": [1], "rounds": 2}
 
 
 class Sleeper:
@@ -65,9 +65,16 @@ def test_each_phase_takes_its_own_time_and_they_add_up(subject):
 
 
 def test_images_come_in_turn_one_by_one(subject):
-    subject.warm_up()
-    assert subject.detector.seen == ["0.png", "1.png", "2.png"]
+    found = subject.warm_up()
+    assert subject.detector.seen[:3] == ["0.png", "1.png", "2.png"]
+    assert len(subject.detector.seen) == found.calls + 1 >= 9, "settled, and once more for the batch size"
     assert subject.throughput_round(1)[0] >= 2
+
+
+def test_each_repeat_begins_at_another_image(subject):
+    later = DetectorSubject(subject.detector, subject.pictures, {0: 1}, PLAN, repeat=2)
+    later.cold()
+    assert subject.detector.seen == ["1.png"]
 
 
 def test_everything_is_measured_as_often_as_asked(subject):
@@ -82,6 +89,20 @@ def test_everything_is_measured_as_often_as_asked(subject):
     assert found["energy_per_item"] == found["energy_per_item_1"]
     assert found["energy_per_item"]["value"] == pytest.approx(50 / found["throughput_1"]["value"], rel=0.3)
     assert found["energy_per_item"]["net"] == pytest.approx(0, abs=1e-6)
+    assert found["idle_power"]["value"] == pytest.approx(50)
+
+
+def test_energy_of_each_part_of_an_answer(subject):
+    """At 50 W whatever is done, a part costs as much as it takes long; the last part is what remains."""
+    found = measure(subject, 3.0, Meter(), "")
+    assert found["energy_preprocessing"]["value"] == pytest.approx(50 * PREPARE, rel=0.4)
+    assert found["energy_invoke"]["value"] == pytest.approx(50 * INVOKE, rel=0.4)
+    rest = found["energy_postprocessing"]
+    assert rest["difference"] == ["energy_per_item", "energy_preprocessing", "energy_invoke"]
+    parts = [found[f"energy_{name}"] for name in ("preprocessing", "invoke")]
+    assert rest.get("value", 0) == pytest.approx(
+        max(0, found["energy_per_item"]["value"] - sum(part["value"] for part in parts))
+    )
 
 
 def test_without_a_meter_energy_is_absent_with_the_reason(subject):

@@ -28,11 +28,10 @@ QUANTIZE = IDENTITY | {
 PREDICT = IDENTITY | PROMPT | {"generation": {"max_new_tokens": 6, "num_beams": 1}, "batch_size": 4, "shard_size": 3}
 PLAN = {
     "items": 3, "warmup": 1, "min_iterations": 3, "min_seconds": 1.1, "batch_sizes": [1, 2], "new_tokens": 4,
-    "repeats": 2,
+    "rounds": 2, "busy_gpu": "refuse",
 }  # fmt: skip
-MEASURE = (
-    IDENTITY | PROMPT | {"measure": PLAN, "carbon": {"country": "AUT", "pue": 1.2}, "simulated": [], "num_beams": 1}
-)
+MEASURE = IDENTITY | PROMPT | {"measure": PLAN, "simulated": [], "num_beams": 1, "repeat": 1}
+CARBON = {"carbon": {"country": "AUT", "pue": 1.2, "intensity": None}}
 
 
 def run(name, *arguments, fails=False, **paths):
@@ -146,29 +145,42 @@ def test_examples_stand_before_every_item_and_must_be_there(study, quantized):
 
 
 def test_measurements_are_complete_or_say_why_not(study, quantized, audited):
-    paths = data_of(study) | {"audit": audited[1], "out": study / "measurements.json"}
-    run("measure_efficiency", checkpoint=quantized, spec=MEASURE, **paths)
-    record = record_of(study / "measurements.json", "measurements")
+    paths = data_of(study) | {"audit": audited[1], "out": study / "measurements/repeat-2.json"}
+    run("measure_efficiency", checkpoint=quantized, spec=MEASURE | {"repeat": 2}, **paths)
+    record = record_of(study / "measurements/repeat-2.json", "measurement_repeat")
+    assert (record["repeat"], record["plan"]) == (2, PLAN)
+    assert record["started"] <= record["finished"]
     found = record["metrics"]
     for name in ("latency", "latency_cold", "latency_vision", "latency_prefill", "latency_decode", "decode_per_token"):
         assert found[name]["value"] > 0
+    assert len(found["latency"]["drift"]) == 2
     for name in ("throughput_1", "throughput_2"):
         assert (found[name]["unit"], found[name]["n"]) == ("items/s", 2)
-    for name in ("energy_per_item", "energy_per_item_2", "carbon_per_item"):
+    names = {"energy_per_item", "energy_per_item_2", "idle_power"}
+    for name in names | {f"energy_{part}" for part in ("preprocessing", "first_token", "prefill", "decode")}:
         assert found[name].get("value", 1) > 0
         assert "value" in found[name] or len(found[name]["absent"]) > 20
+    assert found["energy_per_item"].get("batch_size", 1) == 1
     assert found["size_on_disk"]["bytes"] == checkpoint.manifest(quantized)["size_on_disk_bytes"]
     assert found["weights_in_memory"]["bytes"] == files.read_json(audited[1])["weights_bytes_in_memory"]
     assert found["peak_memory"]["value"] > 100
-    assert record["circumstances"]["device"] == "cpu"
+    about = record["circumstances"]
+    assert about["device"] == "cpu"
+    assert about["load_before"] >= 0 and about["load_after"] >= 0
+    assert about["warm_up"]["calls"] == len(about["warm_up"]["raw"]) >= 7
     for name in ("prefill_rate", "decode_rate", "token_rate_1", "token_rate_2"):
         assert found[name]["value"] > 0 and found[name]["unit"] == "tokens/s"
+    out = study / "measurements.json"
+    run("combine_measurements", repeats=study / "measurements/repeat-2.json", spec=CARBON, out=out)
+    pooled = record_of(out, "measurements")
+    for name, metric in found.items():
+        assert pooled["metrics"][name].get("value") == pytest.approx(metric.get("value")), name
 
 
 def test_a_simulated_precision_is_not_measured_and_says_why(study, quantized, audited):
     paths = data_of(study) | {"audit": audited[1], "out": study / "simulated.json"}
     run("measure_efficiency", checkpoint=quantized, spec=MEASURE | {"simulated": ["rtn-3"]}, **paths)
-    found = record_of(study / "simulated.json", "measurements")["metrics"]
+    found = record_of(study / "simulated.json", "measurement_repeat")["metrics"]
     assert {"size_on_disk", "weights_in_memory", "peak_memory", "latency", "energy_per_item"} <= found.keys()
     assert {"prefill_rate", "decode_rate", "token_rate_1", "token_rate_2"} <= found.keys()
     assert all(metric["absent"].startswith("rtn-3 is simulated") for metric in found.values())
@@ -278,16 +290,16 @@ def test_passages_longer_than_the_models_positions_are_counted(passages):
     assert "longer than the model's 256 positions, and read without their beginning: 1" in done.stderr
     assert files.read_jsonl(outs["out"])[0]["prompt_tokens"] == 256
     assert load_file(outs["out_logits"])["logits"].shape[0] == 3
-    paths |= {"audit": passages / "audit.json", "out": passages / "long/measurements.json"}
+    paths |= {"audit": passages / "audit.json", "out": passages / "long/repeat-1.json"}
     run("measure_efficiency", **paths, spec=QUICK)
-    assert record_of(paths["out"], "measurements")["circumstances"]["shortened"] == 1
+    assert record_of(paths["out"], "measurement_repeat")["circumstances"]["shortened"] == 1
 
 
 def test_a_model_that_only_reads_is_measured_without_images(passages):
     paths = {"checkpoint": passages / "checkpoint", "audit": passages / "audit.json"}
     paths |= {"subset": passages / "subset.json", "items": passages / "items.jsonl"}
-    run("measure_efficiency", **paths, spec=QUICK, out=passages / "measurements.json")
-    record = record_of(passages / "measurements.json", "measurements")
+    run("measure_efficiency", **paths, spec=QUICK, out=passages / "repeat-1.json")
+    record = record_of(passages / "repeat-1.json", "measurement_repeat")
     found = record["metrics"]
     assert "latency_vision" not in found
     for name in ("latency", "latency_prefill", "latency_decode", "decode_per_token", "throughput_1", "throughput_2"):

@@ -34,7 +34,11 @@ def parts(study: dict[str, Any]) -> dict[str, str]:
         "quantize_model": plan.quantization(study, model, precision),
         "predict": plan.prediction(study, *CELL),
         "measure_efficiency": plan.measurement(study, *CELL),
+        "combine_measurements": plan.combination(study),
         "score": plan.scoring(study, *CELL),
+        "compare_precisions": plan.comparison(study),
+        "recommend_precision": plan.recommendation(study),
+        "tabulate_carbon": plan.carbon(study),
         "plot_figures": plan.overview(study),
     }
     return {rule: json.dumps(part) for rule, part in found.items()}
@@ -47,15 +51,22 @@ def parts(study: dict[str, Any]) -> dict[str, str]:
         ({"generation": {"max_new_tokens": 8}}, {"predict", "measure_efficiency"}),
         ({"batch_size": 3}, {"predict"}),
         ({"shard_size": 3}, {"predict"}),
-        ({"measure": {"repeats": 1}}, {"measure_efficiency"}),
-        ({"carbon": {"country": "NOR"}}, {"measure_efficiency"}),
-        ({"description": "why"}, {"plot_figures"}),
+        ({"measure": {"repeats": 1}}, set()),
+        ({"measure": {"rounds": 2}}, {"measure_efficiency"}),
+        ({"accept": {"quality": 0.9}}, {"recommend_precision"}),
+        ({"noise_floor": False}, set()),
+        ({"carbon": {"what_if": {"countries": ["NOR"]}}}, {"tabulate_carbon"}),
+        ({"carbon": {"country": "NOR"}}, {"combine_measurements", "tabulate_carbon"}),
+        ({"description": "why"}, {"plot_figures", "recommend_precision"}),
         ({"images": {"max_side": 99}}, {"resize_images"}),
         ({"images": {"downloads": 2}}, {"fetch_images"}),
         ({"device": "cpu"}, {"quantize_model", "predict", "measure_efficiency"}),
         ({"dataset": {"name": "demo-scenes", "subset": 7}}, {"select_subset"}),
         ({"dataset": {"name": "demo-scenes", "options": {"images": 9}}}, {"fetch_dataset", "select_subset"}),
-        ({"precisions": ["float16", "nf4-language"]}, {"plot_figures"}),
+        (
+            {"precisions": ["float16", "nf4-language"]},
+            {"plot_figures", "compare_precisions", "recommend_precision", "tabulate_carbon"},
+        ),
     ],
 )
 def test_a_changed_key_changes_the_rules_that_depend_on_it(keys: dict, rules: set[str], config: ConfigFolder) -> None:
@@ -72,6 +83,22 @@ def test_examples_belong_to_the_study_and_its_few_shot_conditions_only(config: C
     cells = [plan.prediction(study, *CELL[:2], condition) for condition in ("zero-shot", "4-shot")]
     assert [cell["shots"] for cell in cells] == [0, 4]
     assert plan.prediction(config.resolved(**keys | {"conditions": ["zero-shot"]}), *CELL) == cells[0]
+
+
+def test_the_noise_floor_is_asked_in_other_batches(config: ConfigFolder) -> None:
+    for size, other in ((16, 8), (3, 1), (1, 2)):
+        study = config.resolved(batch_size=size)
+        first, second = plan.prediction(study, *CELL), plan.again(plan.prediction)(study, *CELL)
+        assert second == first | {"batch_size": other, "again": True}
+    detecting = {"track": "detection", "dataset": {"name": "demo-boxes", "subset": 4}, "models": ["demo-detector"]}
+    cell = ("demo-detector", "litert-float32", "zero-shot")
+    assert "batch_size" not in plan.again(plan.detection)(config.resolved(**detecting), *cell)
+
+
+def test_a_simulated_precision_is_measured_once(config: ConfigFolder) -> None:
+    study = config.resolved(precisions=["bfloat16", "rtn-3-language"], measure={"repeats": 4})
+    assert list(plan.repeats(study, "demo-vlm", "bfloat16")) == [1, 2, 3, 4]
+    assert list(plan.repeats(study, "demo-vlm", "rtn-3-language")) == [1]
 
 
 def test_every_part_is_json_and_names_its_job(config: ConfigFolder) -> None:

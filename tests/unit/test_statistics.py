@@ -51,25 +51,56 @@ def test_interval_of_a_ratio_of_sums():
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.4 * 0.6 / guesses.sum()), rel=0.15)
 
 
-def test_clusters_of_one_are_drawn_as_single_items():
+def test_times_are_drawn_with_replacement_by_the_seed_however_many_are_held_at_once(monkeypatch):
+    whole = np.concatenate(list(statistics.times_drawn(30, 200, seed=1)))
+    assert whole.shape == (200, 30) and (whole.sum(axis=1) == 30).all()
+    assert whole.mean(axis=0) == pytest.approx(np.ones(30), abs=0.3)
+    assert (whole != np.concatenate(list(statistics.times_drawn(30, 200, seed=2)))).any()
+    monkeypatch.setattr(statistics, "_CHUNK", 7 * 30)
+    parts = list(statistics.times_drawn(30, 200, seed=1))
+    assert len(parts) == 29 and (np.concatenate(parts) == whole).all()
+
+
+def means_of(columns, units, resamples, seed):
+    """Draws of the columns' means, [resamples, k]."""
+    names = [str(i) for i in range(columns.shape[1])]
+
+    def means(sums, items):
+        return dict(zip(names, sums.T / items, strict=True))
+
+    made = statistics.of_sums(columns, units, {name: name for name in names}, means)
+    (drawn,) = statistics.draws([made], seed, resamples)
+    return np.column_stack(list(drawn.values()))
+
+
+def test_units_of_one_are_drawn_as_single_items():
     values = np.random.default_rng(5).random((30, 2))
-    means = statistics.bootstrap_means(values, [f"image {i}" for i in range(30)], 200, seed=7)
-    np.testing.assert_array_equal(means, statistics.bootstrap_sums(values, 200, seed=7) / 30)
+    means = means_of(values, [f"image {i}" for i in range(30)], 200, seed=7)
+    np.testing.assert_allclose(means, statistics.bootstrap_sums(values, 200, seed=7) / 30, rtol=1e-14)
 
 
-def test_items_of_one_cluster_are_drawn_together():
-    """Ten clusters of four equal values: as uncertain as ten values, not as forty."""
-    of_clusters = np.random.default_rng(6).normal(size=10)
-    clusters = [str(i % 10) for i in range(40)]
-    means = statistics.bootstrap_means(np.tile(of_clusters, 4)[:, None], clusters, seed=8)[:, 0]
-    assert means.std() == pytest.approx(of_clusters.std() / np.sqrt(10), rel=0.03)
+def test_items_of_one_unit_are_drawn_together():
+    """Ten units of four equal values: as uncertain as ten values, not as forty."""
+    of_units = np.random.default_rng(6).normal(size=10)
+    means = means_of(np.tile(of_units, 4)[:, None], [str(i % 10) for i in range(40)], 10_000, seed=8)[:, 0]
+    assert means.std() == pytest.approx(of_units.std() / np.sqrt(10), rel=0.03)
 
 
-def test_the_mean_of_unequal_clusters_is_the_ratio_of_their_sums():
-    """Of the clusters (1, 1, 1) and (0), two are drawn: both the first, both the second, or one of each."""
-    means = statistics.bootstrap_means(np.array([[1.0], [1], [1], [0]]), ["a", "a", "a", "b"], 400, seed=9)
+def test_the_mean_of_unequal_units_is_the_ratio_of_their_sums():
+    """Of the units (1, 1, 1) and (0), two are drawn: both the first, both the second, or one of each."""
+    means = means_of(np.array([[1.0], [1], [1], [0]]), ["a", "a", "a", "b"], 400, seed=9)
     assert set(means[:, 0]) == {1.0, 0.75, 0.0}
     assert (means == 0.75).mean() == pytest.approx(0.5, abs=0.08)
+
+
+def test_sets_of_different_units_share_no_draws():
+    made = [
+        statistics.of_sums(np.ones((2, 1)), units, {"x": "x"}, lambda sums, items: {"x": sums[:, 0] / items})
+        for units in (["a", "b"], ["a", "c"])
+    ]
+    assert made[0].whole() == {"x": 1.0}
+    with pytest.raises(ValueError, match="same units"):
+        statistics.draws(made, seed=1)
 
 
 def test_interval_of_a_median_is_that_of_the_tables():
@@ -86,3 +117,5 @@ def test_interval_of_a_median_is_that_of_the_tables():
 def test_what_has_no_interval_is_refused(columns):
     with pytest.raises(ValueError, match="bootstrap"):
         statistics.bootstrap_sums(columns, 10)
+    with pytest.raises(ValueError, match="bootstrap"):
+        statistics.of_sums(columns, ["a"] * len(columns), {}, lambda sums, items: {})

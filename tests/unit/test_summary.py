@@ -50,6 +50,34 @@ def test_values_carry_their_units(records):
     assert row["checkpoint_hash"] == synthetic.HASH
 
 
+def test_energy_by_part_and_electricity_have_their_units(records):
+    metrics = records[1][0]["metrics"]
+    for name, value, unit in (
+        ("energy_preprocessing", 0.5, "J"), ("energy_prefill", 2.5, "J"), ("energy_decode", 6.0, "J"),
+        ("idle_power", 21.5, "W"), ("electricity_per_item", 3e-6, "kWh"),
+    ):  # fmt: skip
+        metrics[name] = made.metric(value, unit, higher_is_better=False, n=3)
+    table = summary.summarize(SPEC, *records)
+    row = table.iloc[0]
+    assert (row["energy_preprocessing_J"], row["energy_prefill_J"], row["energy_decode_J"]) == (0.5, 2.5, 6.0)
+    assert row["idle_power_W"] == 21.5
+    assert row["kwh_per_1000_items"] == pytest.approx(0.003)
+    assert row["kwh_per_million_requests"] == pytest.approx(3.0)
+    assert row["carbon_per_million_requests_kg"] == pytest.approx(row["carbon_per_1000_items_g"])
+    assert row["carbon_per_million_requests_kg"] == pytest.approx(1000 * metrics["carbon_per_item"]["value"])
+    assert not {"energy_invoke_J", "energy_postprocessing_J"} & set(table.columns)
+    assert table.iloc[1].isna()[["kwh_per_1000_items", "energy_decode_J", "idle_power_W"]].all()
+
+
+def test_a_pooled_record_was_measured_where_its_repeats_were(records):
+    """What pools the repeats may run elsewhere, and sees no GPU."""
+    for one in records[1]:
+        there = one["provenance"] | {"hardware": {"cpu": "Abacus 9", "gpus": [{"name": "H200"}]}}
+        one["repeats"] = [{"repeat": 1, "provenance": there}]
+        one["provenance"] = {"hardware": {"cpu": "Slate", "gpus": []}}
+    assert summary.summarize(SPEC, *records).iloc[0]["hardware"] == "Abacus 9 + H200"
+
+
 def test_absent_values_are_empty_cells_with_their_reason_and_never_zero(records, tmp_path):
     table = summary.summarize(SPEC, *records)
     row = table.iloc[2]
@@ -130,6 +158,8 @@ def test_a_detectors_columns_are_those_of_its_phases_and_name_its_delegate():
     assert row["kernels"] == "FULLY_CONNECTED in XNNPACK"
     assert row["bits_per_weight"] == pytest.approx(8.1, rel=0.01)
     assert not [name for name in table.columns if "token" in name or "vision" in name or "decode" in name]
+    assert {"energy_preprocessing_J", "energy_invoke_J", "energy_postprocessing_J"} <= set(table.columns)
+    assert "energy_prefill_J" not in table.columns
     assert row.isna()["weights_in_memory_MB"]
     assert row["notes"] == f"AP_small, AR_small: {synthetic.NO_SMALL} | weights_in_memory: {synthetic.NO_WEIGHTS}"
 

@@ -59,8 +59,12 @@ def test_values_are_means_over_items_with_intervals_over_images():
     metrics, rows = vqa.score(items, answers(items, 150), 5)
     values = np.array([row["vqa_accuracy"] for row in rows])
     assert metrics["vqa_accuracy"]["value"] == pytest.approx(values.mean()) == 0.5
-    clustered = statistics.interval(statistics.bootstrap_means(values[:, None], [row["image"] for row in rows], seed=5))
-    assert metrics["vqa_accuracy"]["ci"] == list(clustered)
+    of_images = np.zeros((100, 2))  # summed values and number of questions
+    np.add.at(
+        of_images, [int(row["image"].removeprefix("image ")) for row in rows], np.column_stack([values, np.ones(300)])
+    )
+    sums = statistics.bootstrap_sums(of_images, seed=5)
+    assert metrics["vqa_accuracy"]["ci"] == list(statistics.interval(sums[:, 0] / sums[:, 1]))
     # Each image is answered wholly rightly or wholly wrongly: 100 independent values, not 300.
     apart, _ = vqa.score([{**one, "images": [{"id": one["id"]}]} for one in items], answers(items, 150), 5)
     width, narrow = (np.ptp(found["vqa_accuracy"]["ci"]) for found in (metrics, apart))

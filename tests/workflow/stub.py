@@ -23,7 +23,12 @@ WITH_RECORD = (
     "select_calibration_images",
 )
 FOLDERS = ("fetch_dataset", "fetch_model", "quantize_model", "export_detector", "quantize_detector")
-ONE_FIGURE = {"plot_breakdown": "quality_by_type", "plot_detections": "detections"}
+ONE_FIGURE = {
+    "plot_breakdown": "quality_by_type",
+    "plot_detections": "detections",
+    "plot_comparison": "quality_delta",
+    "plot_ablation": "ablation",
+}
 
 
 def main(script: str) -> None:

@@ -27,7 +27,14 @@ ENVS = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
 # What only a track's `score` imports, which these rules never call: they read the track's METRICS.
 ONLY_WHEN_SCORING = {"figures", "report"}
 SCORING = {"jsonschema", "referencing", "pycocoevalcap", "safetensors", "hotcoco"}
-DETECTOR_RULES = ("export_detector", "quantize_detector", "audit_detector", "detect", "measure_detector")
+DETECTOR_RULES = (
+    "export_detector",
+    "quantize_detector",
+    "audit_detector",
+    "detect",
+    "measure_detector",
+    "count_detector_flops",
+)
 # Registered modules that the code of a rule may be given (rules/*.smk, `code=`).
 KINDS_OF_RULE = {
     "fetch_dataset": ("dataset",),
@@ -41,6 +48,7 @@ KINDS_OF_RULE = {
     "predict": ("family", "format"),
     "predict_last_words": ("family", "format"),
     "measure_efficiency": ("family", "format"),
+    "count_flops": ("family", "format"),
     **dict.fromkeys(DETECTOR_RULES, ("family", "format")),
     "score": ("track",),
     "score_blind": ("track",),
@@ -48,6 +56,8 @@ KINDS_OF_RULE = {
     "plot_figures": ("track",),
     "plot_breakdown": ("track",),
     "plot_detections": ("track",),
+    **dict.fromkeys(("compare_precisions", "recommend_precision", "plot_comparison"), ("track",)),
+    **dict.fromkeys(("tabulate_ablation", "plot_ablation"), ("track",)),
 }
 
 
@@ -69,11 +79,12 @@ def lock(*names: str) -> dict[str, str]:
 
 
 def rules() -> dict[str, str]:
-    """Every rule that runs a script, and its environment."""
+    """Every rule that runs a script, and its environment; but for `reproduce`, which runs Snakemake itself."""
     found = {}
     for path in (ROOT / "rules").glob("*.smk"):
         for text in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
-            found[text.split(":")[0]] = re.search(r'conda:\s+"\.\./envs/(\w+)\.yaml"', text)[1]
+            if not text.startswith("reproduce:"):
+                found[text.split(":")[0]] = re.search(r'conda:\s+"\.\./envs/(\w+)\.yaml"', text)[1]
     return found
 
 

@@ -14,7 +14,9 @@ import pytest
 from checkout_copy import Checkout
 
 CELL = "results/tiny/demo-vlm"
-AFTER_PREDICT = {"predict", "score", "summarize_study", "plot_figures"}
+SHOWN = {"compare_precisions", "recommend_precision", "plot_comparison"}
+AFTER_PREDICT = {"predict", "score", "summarize_study", "plot_figures"} | SHOWN
+MEASURED = {"measure_efficiency", "combine_measurements", "tabulate_carbon"}
 
 
 def rules_of(jobs: list[tuple[str, str]]) -> set[str]:
@@ -65,7 +67,7 @@ def test_a_deleted_final_file_is_rebuilt_alone(run: Checkout) -> None:
 
 def test_a_deleted_intermediate_file_and_final_file_are_rebuilt(run: Checkout) -> None:
     (run.folder / "results/tiny/summary.csv").unlink()
-    assert rules_of(run.run()) == {"summarize_study", "plot_figures"}
+    assert rules_of(run.run()) == {"summarize_study", "plot_figures", "recommend_precision", "plot_comparison"}
 
 
 @pytest.mark.parametrize("name", ["figures/tradeoff.py", "figures/__init__.py"])
@@ -80,7 +82,7 @@ def test_a_changed_format_reruns_only_the_precision_that_uses_it(run: Checkout) 
     run.edit("workflow/scripts/bitbudget/formats/bnb_nf4.py", "BLOCK, ROWS = 64, 32", "BLOCK, ROWS = 64, 64")
     jobs = run.run()
     assert precisions_of(jobs) == {"nf4-language"}
-    assert rules_of(jobs) == AFTER_PREDICT | {"quantize_model", "audit_checkpoint", "measure_efficiency"}
+    assert rules_of(jobs) == AFTER_PREDICT | MEASURED | {"quantize_model", "audit_checkpoint"}
 
 
 def test_a_changed_registry_or_readme_reruns_nothing(run: Checkout) -> None:
@@ -93,7 +95,8 @@ def test_a_changed_registry_or_readme_reruns_nothing(run: Checkout) -> None:
 def test_another_prompt_predicts_again_and_does_not_quantize(run: Checkout) -> None:
     run.edit("config/studies/tiny.yaml", "What is it?", "What is that?")
     jobs = run.run()
-    assert rules_of(jobs) == AFTER_PREDICT | {"measure_efficiency", "resolve_study"}
+    again = {"predict_again", "score_again"}
+    assert rules_of(jobs) == AFTER_PREDICT | MEASURED | again | {"count_flops", "resolve_study"}
     assert precisions_of(jobs) == {"float16", "int8-language", "nf4-language"}
 
 
@@ -103,6 +106,53 @@ def test_another_option_of_a_precision_reruns_only_that_precision(run: Checkout)
     jobs = run.run()
     assert precisions_of(jobs) == {"int8-language"}
     assert "quantize_model" in rules_of(jobs)
+
+
+def test_another_repeat_measures_once_more_and_makes_nothing_old(run: Checkout) -> None:
+    run.edit("config/studies/tiny.yaml", "prompt:", "measure: {repeats: 4}\nprompt:")
+    measured = [wrote for rule, wrote in run.run() if rule == "measure_efficiency"]
+    assert sorted(measured) == sorted(
+        f"{CELL}/{p}/zero-shot/measurements/repeat-4.json" for p in ("float16", "int8-language", "nf4-language")
+    )
+
+
+def test_another_country_or_another_limit_measures_nothing(run: Checkout) -> None:
+    run.edit("config/studies/tiny.yaml", "prompt:", "carbon: {country: NOR}\nprompt:")
+    assert not rules_of(run.run()) & {"measure_efficiency", "predict", "score"}
+    run.edit("config/studies/tiny.yaml", "prompt:", "accept: {quality: 0.5}\nprompt:")
+    assert rules_of(run.run()) == {"resolve_study", "recommend_precision", "plot_comparison"}
+
+
+def test_the_noise_floor_is_the_baselines_and_can_be_switched_off(fresh: Checkout) -> None:
+    fresh.write_study("tiny", noise_floor=False)
+    assert not rules_of(fresh.run()) & {"predict_again", "score_again"}
+    fresh.write_study("tiny")
+    jobs = fresh.run()
+    floor = f"{CELL}/float16/zero-shot/noise_floor"
+    assert [("predict_again", f"{floor}/predictions.jsonl"), ("score_again", f"{floor}/scores.json")] == [
+        job for job in jobs if job[1].startswith(CELL)
+    ]
+    assert rules_of(jobs) >= SHOWN and "predict" not in rules_of(jobs)
+
+
+@pytest.mark.parametrize("cores", ["1", "4"])
+def test_precisions_are_measured_in_turn_after_all_else_is_answered(cores: str, fresh: Checkout) -> None:
+    done = fresh.snakemake("--cores", cores)
+    assert done.returncode == 0, done.stderr
+    order = [(job["rule"], job["wrote"]) for job in fresh.jobs() if job["rule"] in ("predict", "measure_efficiency")]
+    assert [rule for rule, _ in order[:3]] == ["predict"] * 3
+    repeats = [re.search(r"repeat-(\d)", wrote)[1] for _, wrote in order[3:]]
+    assert repeats == list("111222333")
+
+
+def test_an_ablation_adds_its_precisions_and_measures_none_of_them_twice(fresh: Checkout) -> None:
+    fresh.write_study("tiny", precisions=["bfloat16"], ablation={"format": "rtn-3", "groups": ["vision", "projector"]})
+    jobs = fresh.run()
+    assert {"tabulate_ablation", "plot_ablation"} <= rules_of(jobs)
+    added = {"only-vision-rtn-3", "only-projector-rtn-3", "every-group-rtn-3"}
+    assert precisions_of(jobs) == {"bfloat16"} | added
+    measured = [wrote for rule, wrote in jobs if rule == "measure_efficiency"]
+    assert len(measured) == 3 + len(added)
 
 
 def test_another_precision_adds_its_own_jobs_only(run: Checkout) -> None:
@@ -239,11 +289,11 @@ def test_a_dry_run_beside_a_run_is_allowed(run: Checkout) -> None:
 
 
 def test_nothing_runs_beside_a_measurement(fresh: Checkout) -> None:
-    done = fresh.snakemake("--cores", "4", STUB_SLEEP="measure_efficiency=0.3,score=0.3,filter_paraphrases=0.3")
+    done = fresh.snakemake("--cores", "4", STUB_SLEEP="measure_efficiency=0.2,score=0.3,filter_paraphrases=0.3")
     assert done.returncode == 0, done.stderr
     jobs = fresh.jobs()
     measured = [job for job in jobs if job["rule"] == "measure_efficiency"]
-    assert len(measured) == 3
+    assert len(measured) == 9
     for one in measured:
         beside = [o for o in jobs if o != one and o["start"] < one["end"] and one["start"] < o["end"]]
         assert beside == []
@@ -274,7 +324,8 @@ def test_another_number_of_examples_adds_its_own_jobs_only(fresh: Checkout) -> N
     assert ("fetch_images", f"{examples}/image_sources.json") in jobs
     assert ("resize_images", f"{examples}/images") in jobs
     of_cells = [(rule, wrote) for rule, wrote in jobs if wrote.startswith(CELL)]
-    assert {rule for rule, _ in of_cells} == {"predict", "measure_efficiency", "score"}
+    measured = {"measure_efficiency", "combine_measurements", "count_flops"}
+    assert {rule for rule, _ in of_cells} == {"predict", "predict_again", "score", "score_again"} | measured
     assert all("/2-shot/" in wrote for _, wrote in of_cells)
 
 
@@ -287,6 +338,7 @@ def test_ratings_are_read_once_they_are_there_and_are_left_alone(fresh: Checkout
     first, second = fresh.folder / "ratings/tiny/tiny.anna.json", fresh.folder / "ratings/tiny/tiny.ben (1).json"
     first.parent.mkdir(parents=True)
     after = {"read_ratings", "summarize_study", "plot_figures", "plot_breakdown"}
+    after |= {"recommend_precision", "plot_comparison"}
     for path in (first, second):
         path.write_text("rated")
         assert rules_of(fresh.run()) == after
@@ -306,7 +358,7 @@ LANGUAGE = {
     "precisions": ["bfloat16", "bnb-int8", "gptq-4", "rtn-4"],
     "prompt": None,
 }
-OF_A_CELL = {"quantize_model", "audit_checkpoint", "predict_last_words", "measure_efficiency", "score"}
+OF_A_CELL = {"quantize_model", "audit_checkpoint", "predict_last_words", "score"}
 
 
 def test_what_a_language_study_makes_again(fresh: Checkout) -> None:
@@ -322,11 +374,11 @@ def test_what_a_language_study_makes_again(fresh: Checkout) -> None:
 
     everything = {"bfloat16", "bnb-int8", "gptq-4", "rtn-4"}
     rules, cells = run()
-    assert rules >= OF_A_CELL | {"select_calibration"} and cells == everything
+    assert rules >= OF_A_CELL | MEASURED | {"select_calibration", "predict_last_words_again"} and cells == everything
     assert not rules & {"predict", "fetch_images", "resize_images"}
-    show = {"resolve_study", "summarize_study", "plot_figures"}
-    assert run(last_word={"top_k": [1, 5]}) == ({"score", "score_blind"} | show, everything)
+    show = {"resolve_study", "summarize_study", "plot_figures"} | SHOWN
+    assert run(last_word={"top_k": [1, 5]}) == ({"score", "score_again", "score_blind"} | show, everything)
     rules, cells = run(last_word={"top_k": [1, 5]}, quantization={"calibration": {"items": 3}})
-    assert (rules, cells) == (OF_A_CELL | show | {"select_calibration"}, {"gptq-4"})
+    assert (rules, cells) == (OF_A_CELL | MEASURED | show | {"select_calibration"}, {"gptq-4"})
     rules, cells = run(last_word={"top_k": [1, 5]}, quantization={"calibration": {"items": 3}, "group_size": 32})
-    assert (rules, cells) == (OF_A_CELL | show, {"gptq-4", "rtn-4"})
+    assert (rules, cells) == (OF_A_CELL | MEASURED | show, {"gptq-4", "rtn-4"})

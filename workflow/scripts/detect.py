@@ -32,15 +32,18 @@ def main() -> None:
     spec = args.spec
     made = manifest(args.checkpoint)
     items = inputs.expected_items(args.items, args.images)
+    asked_items = prediction.asked_in(items, spec)
     pictures = answers.pictures(args.items, args.images)
     categories = answers.categories_of(args.subset)
     threads = threads_for(spec["detection"]["threads"])
+    if spec.get("again"):  # of the noise floor; the batch size, which changes elsewhere, is always 1 here
+        threads = 2 if threads == 1 else 1
     detector = Detector(args.checkpoint, threads)
     ids = classes.category_ids(detector.spec["classes"], categories)
     unused = classes.without_category(detector.spec["classes"], categories)
     if unused:
         log.info("labels that no category of the data set has, and whose boxes are left out: %s", ", ".join(unused))
-    given = {"checkpoint": made["checkpoint_hash"], "items": items, "categories": categories, "code": args.code}
+    given = {"checkpoint": made["checkpoint_hash"], "items": asked_items, "categories": categories, "code": args.code}
     given |= {
         name: files.sha256_of(path)
         for name, path in (("images", args.images), ("detector", args.checkpoint / SPECIFICATION))
@@ -57,7 +60,8 @@ def main() -> None:
         return [answers.answer(detector.detect(p.path, p.width, p.height, ids.keys()), ids) for p in shown]
 
     folder = args.shards / files.hash_of(given)[:16]
-    rows = prediction.predict(items, ask, batch_size=1, shard_size=spec["shard_size"], folder=folder)
+    rows = prediction.predict(asked_items, ask, batch_size=1, shard_size=spec["shard_size"], folder=folder)
+    rows = prediction.in_order_of(items, rows)
     files.write_jsonl(args.out, rows)
     identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
     how = {"threads": threads, "delegate": detector.delegates()}
@@ -67,6 +71,7 @@ def main() -> None:
         "prompt": None,
         "shots": [],
         "detection": how | {key: detector.spec[key] for key in ("score_threshold", "max_detections")},
+        "again": spec.get("again", False),
         "batch_size": 1,
         "device": "cpu",
         "threads": threads,

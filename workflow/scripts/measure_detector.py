@@ -1,4 +1,4 @@
-"""Measure the size, memory, latency, throughput and energy of one detector; nothing else may run beside it."""
+"""Measure the size, memory, latency, throughput and energy of one detector, once; nothing else may run beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import time
 from pathlib import Path
 
-from bitbudget import cli, files, records
+from bitbudget import cli, records
 
 log = logging.getLogger("bitbudget")
 
@@ -22,16 +22,17 @@ def main() -> None:
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, required=True, help="images.json")
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
-    parser.add_argument("--out", type=Path, required=True, help="measurements.json")
+    parser.add_argument("--out", type=Path, required=True, help="repeat-{k}.json")
     args = parser.parse_args()
 
     from bitbudget.detection import answers, classes
     from bitbudget.detection.interpreter import Detector, manifest, threads_for
-    from bitbudget.measuring import energy, footprint, machine
+    from bitbudget.measuring import energy, machine, quantities, repeat
     from bitbudget.measuring.detector import PHASES, DetectorSubject, measure
 
     spec = args.spec
     plan = spec["measure"]
+    began_at = repeat.now()
     threads = threads_for(spec["detection"]["threads"])
     circumstances = machine.circumstances("cpu") | {"device": "cpu", "threads": threads}
     made = manifest(args.checkpoint)
@@ -42,24 +43,18 @@ def main() -> None:
     circumstances["delegate"] = detector.delegates()
     ids = classes.category_ids(detector.spec["classes"], answers.categories_of(args.subset))
 
-    subject = DetectorSubject(detector, pictures, ids, plan)
+    subject = DetectorSubject(detector, pictures, ids, plan, spec["repeat"])
     cold = subject.cold()
     metrics = subject.memory()
-    subject.warm_up()
-    source, no_source = energy.choose_source("cpu", spec["carbon"]["country"])
+    circumstances["warm_up"] = subject.warm_up().record()
+    source, no_source = energy.choose_source("cpu")
     metrics |= measure(subject, cold, source, no_source)
-    metrics["load_time"] = records.metric(load_time, "s", higher_is_better=False, n=1)
-    metrics["carbon_per_item"] = footprint.carbon(metrics["energy_per_item"], **spec["carbon"])
+    circumstances |= machine.afterwards("cpu")
+    metrics["load_time"] = quantities.once([load_time], "s")
     size = made["size_on_disk_bytes"]
     metrics["size_on_disk"] = records.metric(size / 1e6, "MB", higher_is_better=False, n=1, bytes=size)
     metrics["weights_in_memory"] = records.absent(NO_WEIGHTS, "MB", higher_is_better=False)
-    identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
-    hashes = {
-        "checkpoint_hash": files.read_json(args.audit)["checkpoint_hash"],
-        "subset_hash": files.read_json(args.subset)["subset_hash"],
-    }
-    body = hashes | {"metrics": metrics, "circumstances": circumstances}
-    records.write(args.out, "measurements", identity, body)
+    repeat.write(args.out, spec, repeat.hashes(args.audit, args.subset), metrics, circumstances, began_at)
     shares = ", ".join(f"{phase} {1000 * metrics[f'latency_{phase}']['value']:.1f}" for phase in PHASES)
     log.info(
         "median latency %.1f ms an image (%s); %s", 1000 * metrics["latency"]["value"], shares, detector.runs_in_words()

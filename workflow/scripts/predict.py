@@ -39,12 +39,19 @@ def main() -> None:
     made = checkpoint.manifest(args.checkpoint)
     subset = files.read_json(args.subset)
     items = inputs.usable_items(args.items, args.images)
+    asked_items = prediction.asked_in(items, spec)
     shots = inputs.usable_shots(args.shots, args.shot_images, spec["shots"])
     asked = {key: spec[key] for key in ("condition", "prompt", "generation")}
     images = [files.sha256_of(path) for path in (args.images, args.shot_images) if path]
     sizes = {key: spec[key] for key in ("batch_size", "shard_size")}
     # the batch size and the device, too, change answers
-    given = {"checkpoint": made["checkpoint_hash"], "items": items, "shots": shots, "images": images, "device": device}
+    given = {
+        "checkpoint": made["checkpoint_hash"],
+        "items": asked_items,
+        "shots": shots,
+        "images": images,
+        "device": device,
+    }
     given |= {"code": args.code, "packages": records.packages()}
     key = files.hash_of(asked | given | sizes)
 
@@ -60,13 +67,15 @@ def main() -> None:
         generation.check_length(model, prompts, how)
         return generation.answer(model, processor, prompts, how)
 
-    rows = prediction.predict(items, ask, **sizes, folder=args.shards / key[:16])
+    rows = prediction.predict(asked_items, ask, **sizes, folder=args.shards / key[:16])
+    rows = prediction.in_order_of(items, rows)
     files.write_jsonl(args.out, rows)
     identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
     body = asked | {
         "checkpoint_hash": made["checkpoint_hash"],
         "subset_hash": subset["subset_hash"],
         "shots": [shot["id"] for shot in shots],
+        "again": spec.get("again", False),
         "batch_size": spec["batch_size"],
         "device": device,
         "threads": torch.get_num_threads(),

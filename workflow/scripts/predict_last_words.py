@@ -40,9 +40,10 @@ def main() -> None:
     device = choose_device(spec["device"])
     made = checkpoint.manifest(args.checkpoint)
     items = inputs.expected_items(args.items)
+    asked_items = prediction.asked_in(items, spec)
     sizes = {key: spec[key] for key in ("batch_size", "shard_size")}
     # the batch size and the device, too, change answers
-    given = {"checkpoint": made["checkpoint_hash"], "items": items, "bos": spec["bos"], "device": device}
+    given = {"checkpoint": made["checkpoint_hash"], "items": asked_items, "bos": spec["bos"], "device": device}
     given |= {"code": args.code, "packages": records.packages()}
     folder = args.shards / files.hash_of(given | sizes)[:16]
 
@@ -62,8 +63,9 @@ def main() -> None:
                 logits[passage.id] = first
         return [row for row, _ in found]
 
-    rows = prediction.predict(items, ask, **sizes, folder=folder)
-    for batch in prediction.first_batches(items, len(wanted), **sizes):
+    rows = prediction.predict(asked_items, ask, **sizes, folder=folder)
+    rows = prediction.in_order_of(items, rows)
+    for batch in prediction.batches(asked_items, **sizes):
         if not all(item["id"] in logits for item in batch if item["id"] in wanted):
             ask(batch)  # its shard is of an earlier run
     with files.written_whole(args.out_logits) as temporary:
@@ -83,6 +85,7 @@ def main() -> None:
         "prompt": None,
         "shots": [],
         "last_word": how,
+        "again": spec.get("again", False),
         "batch_size": spec["batch_size"],
         "device": device,
         "threads": torch.get_num_threads(),

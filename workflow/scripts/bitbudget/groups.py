@@ -17,6 +17,7 @@ from typing import Any
 from bitbudget.errors import UserError
 
 ALL = "all"  # in a precision: every group of the model
+EVERY = "every-group"  # in an ablation: all of the groups that it quantizes one at a time
 
 Groups = Mapping[str, tuple[str, ...]]
 

@@ -7,6 +7,7 @@ become its line, the track decides.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -54,9 +55,21 @@ def predict(
     return rows
 
 
-def first_batches(items: Sequence[Item], count: int, *, batch_size: int, shard_size: int) -> Iterator[Sequence[Item]]:
-    """The batches in which `predict` asks the first `count` items, so that they can be asked in just these again."""
-    for start, part in shards(items, shard_size):
-        for first, batch in shards(part, batch_size):
-            if start + first < count:
-                yield batch
+def batches(items: Sequence[Item], *, batch_size: int, shard_size: int) -> Iterator[Sequence[Item]]:
+    """The batches in which `predict` asks these items, so that they can be asked in just these again."""
+    for _, part in shards(items, shard_size):
+        for _, batch in shards(part, batch_size):
+            yield batch
+
+
+def asked_in(items: Sequence[Item], spec: dict[str, Any]) -> list[Item]:
+    """The items in the order in which they are asked: their own, or for the noise floor (`again`) one by the seed."""
+    if not spec.get("again"):
+        return list(items)
+    return random.Random(f"noise-floor-{spec['seed']}").sample(list(items), len(items))
+
+
+def in_order_of(items: Sequence[Item], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of these items in the items' order."""
+    by_id = {row["id"]: row for row in rows}
+    return [by_id[item["id"]] for item in items]

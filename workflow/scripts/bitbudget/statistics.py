@@ -7,13 +7,98 @@ so two precisions scored on the same items with the same seed are resampled alik
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 RESAMPLES = 10_000
 LEVEL = 0.95
 _CHUNK = 2_000_000  # draws held at once: 16 MB of indices
+
+Values = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Metrics of scored items as they follow from how often each unit of them is drawn.
+
+    A unit is what is drawn as one: an item or, where answers about one image are not independent, all items about it.
+    """
+
+    units: tuple[str, ...]  # of each item, by name
+    made_of: Mapping[str, str]  # of each metric, the key of an item's row that it is computed from
+    # The metrics, [resamples] each, from how often each unit was drawn, [resamples, units]; the units stand there in
+    # the order in which `units` names them first.
+    values: Callable[[np.ndarray], Values]
+    resamples: int = RESAMPLES
+    telling: int | None = None  # how many units say something of the metrics; None where all do
+    moved: bool = False  # whether draws are moved so that their mean is the value of all units
+
+    @property
+    def count(self) -> int:
+        """How many units there are."""
+        return len(set(self.units))
+
+    def whole(self) -> dict[str, float]:
+        """The metrics of every unit once: those of the record."""
+        return {name: float(value[0]) for name, value in self.values(np.ones((1, self.count), dtype=int)).items()}
+
+
+def of_sums(
+    columns: np.ndarray,
+    units: Sequence[str],
+    made_of: Mapping[str, str],
+    values: Callable[[np.ndarray, np.ndarray], Values],
+) -> Resampled:
+    """Metrics that are computed from column sums over the items drawn, as means and ratios of sums are.
+
+    `columns` has the shape [items, k]; `values` computes the metrics from the sums, [resamples, k], and the number of
+    items drawn, [resamples]. Units are drawn with replacement, as many as there are, so where they differ in size, the
+    number of items varies and a mean is a ratio of sums (Davison & Hinkley 1997, section 3.8, the first of the two
+    strategies for clustered data); were items of one unit drawn one by one, they would pass for independent ones, and
+    the interval would be too narrow. Raises `ValueError` where there are no items or a value is not finite.
+    """
+    columns = _checked(columns)
+    number = {name: i for i, name in enumerate(dict.fromkeys(units))}
+    sums = np.zeros((len(number), columns.shape[1] + 1))
+    np.add.at(sums, [number[name] for name in units], np.column_stack([columns, np.ones(len(columns))]))
+
+    def drawn(times: np.ndarray) -> Values:
+        found = times @ sums
+        return values(found[:, :-1], found[:, -1])
+
+    return Resampled(tuple(units), made_of, drawn)
+
+
+def draws(sets: Sequence[Resampled], seed: int, resamples: int | None = None) -> list[Values]:
+    """Each set's metrics in every resample, [resamples] each; all sets share their draws, so they can be compared.
+
+    `resamples` is that of the sets where it is None. Raises `ValueError` where the sets are not of the same units.
+    """
+    if len({one.units for one in sets}) != 1:
+        raise ValueError("only sets of the same units can share their draws")
+    times = times_drawn(sets[0].count, resamples or sets[0].resamples, seed)
+    parts = [[one.values(part) for one in sets] for part in times]
+    return [
+        {name: np.concatenate([part[which][name] for part in parts]) for name in sets[which].made_of}
+        for which in range(len(sets))
+    ]
+
+
+def times_drawn(units: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
+    """How often each unit is drawn into each resample, [resamples, units], some resamples at a time.
+
+    Units are drawn with replacement, as many as there are. Their number and the seed alone decide: neither how many are
+    held at once nor the number of resamples changes the first of them.
+    """
+    generator = np.random.default_rng(seed)
+    chunk = max(1, _CHUNK // units)
+    for start in range(0, resamples, chunk):
+        rows = min(chunk, resamples - start)
+        drawn = generator.integers(0, units, size=(rows, units))
+        flat = drawn + np.arange(rows)[:, None] * units
+        yield np.bincount(flat.ravel(), minlength=rows * units).reshape(rows, units)
 
 
 def bootstrap_sums(columns: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
@@ -22,42 +107,17 @@ def bootstrap_sums(columns: np.ndarray, resamples: int = RESAMPLES, seed: int = 
     `columns` has the shape [items, k]; returned are the sums, [resamples, k]. All columns share their draws. Raises
     `ValueError` where there are no items or a value is not finite.
     """
+    columns = _checked(columns)
+    return np.concatenate([times @ columns for times in times_drawn(len(columns), resamples, seed)])
+
+
+def _checked(columns: np.ndarray) -> np.ndarray:
     columns = np.asarray(columns, dtype=np.float64)
     if columns.ndim != 2 or len(columns) == 0:
         raise ValueError(f"the bootstrap needs an array [items, columns] with at least one item, not {columns.shape}")
     if not np.isfinite(columns).all():
         raise ValueError("the bootstrap needs finite values")
-    items = len(columns)
-    generator = np.random.default_rng(seed)
-    sums = np.empty((resamples, columns.shape[1]))
-    chunk = max(1, _CHUNK // items)
-    for start in range(0, resamples, chunk):
-        rows = min(chunk, resamples - start)
-        drawn = generator.integers(0, items, size=(rows, items))
-        # How often each item was drawn, [rows, items]: the sums of all columns are then one matrix product.
-        flat = drawn + np.arange(rows)[:, None] * items
-        times = np.bincount(flat.ravel(), minlength=rows * items).reshape(rows, items)
-        sums[start : start + rows] = times @ columns
-    return sums
-
-
-def bootstrap_means(
-    columns: np.ndarray, clusters: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
-) -> np.ndarray:
-    """Column means over items of which those of one cluster are drawn together, as several questions about one image.
-
-    Clusters are drawn with replacement, as many as there are, and each mean is the ratio of the summed values to the
-    number of items drawn (Davison & Hinkley 1997, section 3.8, the first of the two strategies for clustered data);
-    were items drawn one by one, answers about the same image would pass for independent ones, and the interval would
-    be too narrow. `columns` has the shape [items, k], `clusters` names each item's; returned are the means,
-    [resamples, k]. Where every item is its own cluster, these are the means of `bootstrap_sums`' draws.
-    """
-    columns = np.asarray(columns, dtype=np.float64)
-    number = {name: i for i, name in enumerate(dict.fromkeys(clusters))}
-    sums = np.zeros((len(number), columns.shape[1] + 1))
-    np.add.at(sums, [number[name] for name in clusters], np.column_stack([columns, np.ones(len(columns))]))
-    drawn = bootstrap_sums(sums, resamples, seed)
-    return drawn[:, :-1] / drawn[:, -1:]
+    return columns
 
 
 def interval(draws: np.ndarray, level: float = LEVEL) -> tuple[float, float]:

@@ -43,7 +43,17 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "decode_tokens_per_s": ("decode_rate", "value", 1.0),
     "energy_per_item_J": ("energy_per_item", "value", 1.0),
     "energy_net_per_item_J": ("energy_per_item", "net", 1.0),
-    "carbon_per_1000_items_g": ("carbon_per_item", "value", 1000.0),
+    "energy_preprocessing_J": ("energy_preprocessing", "value", 1.0),
+    "energy_prefill_J": ("energy_prefill", "value", 1.0),
+    "energy_decode_J": ("energy_decode", "value", 1.0),
+    "energy_invoke_J": ("energy_invoke", "value", 1.0),
+    "energy_postprocessing_J": ("energy_postprocessing", "value", 1.0),
+    "idle_power_W": ("idle_power", "value", 1.0),
+    # joules are the measured machine's own; kWh and CO2e hold what the building adds (PUE)
+    "kwh_per_1000_items": ("electricity_per_item", "value", 1e3),
+    "carbon_per_1000_items_g": ("carbon_per_item", "value", 1e3),
+    "kwh_per_million_requests": ("electricity_per_item", "value", 1e6),
+    "carbon_per_million_requests_kg": ("carbon_per_item", "value", 1e6 / 1e3),
 }
 # Columns that only a track with this phase has.
 OF_PHASE = {
@@ -53,6 +63,11 @@ OF_PHASE = {
     "latency_decode_s": "decode",
     "latency_invoke_s": "invoke",
     "latency_postprocessing_s": "postprocessing",
+    "energy_preprocessing_J": "preprocessing",
+    "energy_prefill_J": "prefill",
+    "energy_decode_J": "decode",
+    "energy_invoke_J": "invoke",
+    "energy_postprocessing_J": "postprocessing",
     "load_time_s": "invoke",  # of a file that LiteRT invokes; it is not measured of other models
     "decode_per_token_s": "decode",
     "prefill_tokens_per_s": "prefill",
@@ -62,7 +77,7 @@ OF_PHASE = {
 KINDS = {
     "peak_memory_kind": ("peak_memory", "kind"),
     "energy_source": ("energy_per_item", "source"),
-    "energy_how": ("energy_per_item", "how"),  # counter or estimated
+    "energy_how": ("energy_per_item", "how"),  # counter, sampled or estimated
 }
 # Columns of which there is one for each batch size: what the names of the metrics begin with, and the column.
 BY_BATCH = {"throughput_": "throughput_batch_{}_items_per_s", "token_rate_": "tokens_per_s_batch_{}"}
@@ -173,7 +188,9 @@ def circumstances(measured: Record) -> dict[str, Any]:
     if not any("value" in metric for metric in measured["metrics"].values()):
         return {"device": None, "threads": None, "hardware": None}
     about = measured.get("circumstances", {})
-    machine = measured.get("provenance", {}).get("hardware", {})
+    # the record itself was put together elsewhere than where its repeats were measured
+    made = next(iter(measured.get("repeats", [])), measured)
+    machine = made.get("provenance", {}).get("hardware", {})
     names = [machine.get("cpu"), *(gpu.get("name") for gpu in machine.get("gpus") or [])]
     hardware = " + ".join(dict.fromkeys(name for name in names if name))
     return {"device": about.get("device"), "threads": about.get("threads"), "hardware": hardware or None}

@@ -6,6 +6,7 @@ re-quantize, and its figures' note does not re-predict.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,8 @@ def detector_measurement(study: dict[str, Any], model: str, precision: str, cond
     """For measure_detector."""
     return {
         **_identity(study, model=model, precision=precision, condition=condition),
-        **{key: study[key] for key in ("measure", "carbon", "detection")},
+        **_measuring(study),
+        "detection": study["detection"],
     }
 
 
@@ -231,6 +233,35 @@ def prediction(study: dict[str, Any], model: str, precision: str, condition: str
     }
 
 
+def again(part: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """For the noise floor: the part of a rule that predicts, with another batch size and the items in another order.
+
+    Where the batch size is fixed, as a detector's is, the script changes the number of threads.
+    """
+
+    def other(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
+        found = part(study, model, precision, condition)
+        size = found.get("batch_size")
+        return found | {"again": True} | ({"batch_size": size // 2 if size > 1 else 2} if size else {})
+
+    return other
+
+
+def repeats(study: dict[str, Any], model: str, precision: str) -> range:
+    """The numbers of the processes that measure a precision; of a simulated one there is nothing to repeat."""
+    return range(1, 2 if simulated(study, model, precision) else study["measure"]["repeats"] + 1)
+
+
+def _measuring(study: dict[str, Any]) -> dict[str, Any]:
+    """How one process measures; one more of them makes no other's numbers old."""
+    return {"measure": {key: value for key, value in study["measure"].items() if key != "repeats"}}
+
+
+def combination(study: dict[str, Any], **cell: str) -> dict[str, Any]:
+    """For combine_measurements: where the energy comes from."""
+    return {"carbon": {key: study["carbon"][key] for key in ("country", "pue", "intensity")}}
+
+
 def measurement(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
     """For measure_efficiency."""
     return {
@@ -239,9 +270,22 @@ def measurement(study: dict[str, Any], model: str, precision: str, condition: st
         "simulated": simulated(study, model, precision),
         "num_beams": study["generation"]["num_beams"],
         "shots": number_of(condition),
-        **{key: study[key] for key in ("prompt", "measure", "carbon", "device")},
+        **_measuring(study),
+        **{key: study[key] for key in ("prompt", "device")},
         **({} if has_images(study) else {"bos": study["last_word"]["bos"]}),
     }
+
+
+def counting(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
+    """For count_flops: what is measured, but not how."""
+    found = measurement(study, model, precision, condition)
+    counted = {key: found["measure"][key] for key in ("items", "new_tokens")}
+    return {key: value for key, value in found.items() if key != "simulated"} | {"measure": counted}
+
+
+def detector_counting(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
+    """For count_detector_flops."""
+    return _identity(study, model=model, precision=precision, condition=condition)
 
 
 def scoring(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
@@ -274,6 +318,38 @@ def spot_check(study: dict[str, Any]) -> dict[str, Any]:
     return {**_identity(study), **asked, "primary": study["primary"], "primary_range": about.get("range")}
 
 
+def ablates(study: dict[str, Any]) -> bool:
+    """Whether the study quantizes one module group at a time."""
+    return "ablation" in study
+
+
+def comparison(study: dict[str, Any]) -> dict[str, Any]:
+    """For compare_precisions."""
+    return {**_identity(study), **_cells(study), "track": study["track"], "primary": study["primary"]}
+
+
+def recommendation(study: dict[str, Any]) -> dict[str, Any]:
+    """For recommend_precision and plot_comparison."""
+    return comparison(study) | {"accept": study["accept"], "demo": study["demo"], "note": note(study)}
+
+
+def reproduction(study: dict[str, Any]) -> dict[str, Any]:
+    """For reproduce_study."""
+    return {"seed": study["seed"], **_cells(study), "noise_floor": study["noise_floor"]}
+
+
+def carbon(study: dict[str, Any]) -> dict[str, Any]:
+    """For tabulate_carbon."""
+    return {"study": study["study"], **_cells(study), "carbon": study["carbon"]}
+
+
+def ablation(study: dict[str, Any]) -> dict[str, Any]:
+    """For tabulate_ablation and plot_ablation: the format, and the group that each of its precisions quantizes."""
+    asked = study["ablation"]
+    wanted = {"format": asked["format"], "groups": asked["precisions"]}
+    return comparison(study) | {"ablation": wanted, "demo": study["demo"], "note": note(study)}
+
+
 def track_figures(study: dict[str, Any]) -> tuple[str, ...]:
     """Figures that the study's track has beside `FIGURES`."""
     return registry.module_of("track", study["track"]).FIGURES
@@ -285,12 +361,20 @@ def overview(study: dict[str, Any]) -> dict[str, Any]:
         "track": study["track"],
         "primary": study["primary"],
         "spot_check": study["spot_check"],
-        "models": list(study["models"]),
-        "precisions": study["precisions"],
-        "conditions": study["conditions"],
-        "baseline": study["baseline"],
-        "note": f"demo study: {study['description']}" if study["demo"] else study["description"],
+        **_cells(study),
+        "note": note(study),
     }
+
+
+def _cells(study: dict[str, Any]) -> dict[str, Any]:
+    """What there is, in the study's order."""
+    kept = ("precisions", "conditions", "baseline")
+    return {"models": list(study["models"]), **{key: study[key] for key in kept}}
+
+
+def note(study: dict[str, Any]) -> str:
+    """What stands under a study's figures."""
+    return f"demo study: {study['description']}" if study["demo"] else study["description"]
 
 
 def modules(study: dict[str, Any], model: str, precision: str) -> list[str]:

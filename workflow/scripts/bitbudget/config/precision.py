@@ -14,14 +14,15 @@ FormatSpec = dict[str, Any]
 
 
 def resolve_precision(
-    name: str, precisions: dict[str, Any], study: dict[str, Any], family: ModuleType
+    name: str, precisions: dict[str, Any], study: dict[str, Any], family: ModuleType, where: str = ""
 ) -> dict[str, FormatSpec]:
     """The format of each of the family's module groups under the precision `name` of this study.
 
     A group that the precision does not name keeps the baseline's format. Raises `UserError` where a format is unknown,
-    an option is wrong, or the formats cannot stand together.
+    an option is wrong, or the formats cannot stand together; it begins with `where`, or with the precision's place in
+    config/precisions.yaml.
     """
-    where = f"config/precisions.yaml, {name}"
+    where = where or f"config/precisions.yaml, {name}"
     baseline = _baseline_format(study, precisions)
     assignment = {g: _specify(value, study, f"{where}.{g}") for g, value in precisions[name].items()}
     try:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import IO, Any
 
+from bitbudget import verdict_text
 from bitbudget.config import plan
 from bitbudget.errors import UserError
 
@@ -69,8 +70,18 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
                 lines.append(
                     f"  warning: no precision has a better {primary} than an answer without looking or reading"
                 )
+        lines += _verdicts(Path("results") / name)
         lines.append(f"  table: results/{name}/summary.csv   figures: results/{name}/figures/")
     return lines
+
+
+def _verdicts(folder: Path) -> list[str]:
+    """What the study's verdicts say; nothing where there are none yet, or none that can be read."""
+    try:
+        lines = verdict_text.in_short(json.loads((folder / "verdicts.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):  # the end of a run must not fail over its own summary
+        return []
+    return [*lines, f"  in full: {folder}/verdicts.txt"]
 
 
 def _speed(study: dict[str, Any]) -> dict[str, tuple[str, float]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import shots
+from bitbudget.config.ablation import expand
 from bitbudget.config.calibration import resolve_calibration
 from bitbudget.config.dataset import refuse_two_readings, resolve_dataset
 from bitbudget.config.precision import resolve_precision
@@ -76,6 +77,10 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
     study["baseline"] = study.get("baseline", study["precisions"][0])
     if study["baseline"] not in study["precisions"]:
         raise UserError(f"{path}: the baseline {study['baseline']!r} is not among the study's precisions; add it.")
+    families = [module_of("family", entry["family"]) for entry in study["models"].values()]
+    ablated = expand(study, families, str(path))
+    precisions = precisions | ablated
+    study["precisions"] += [precision for precision in ablated if precision not in study["precisions"]]
     for precision in study["precisions"]:
         if precision not in precisions:
             raise UserError(f"{path}: there is no precision {precision!r}; {suggest(precision, list(precisions))}")
@@ -83,7 +88,13 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
             raise UserError(f"config/precisions.yaml: {precision!r} is a reserved name; choose another.")
     study["assignments"] = {
         model: {
-            precision: resolve_precision(precision, precisions, study, module_of("family", entry["family"]))
+            precision: resolve_precision(
+                precision,
+                precisions,
+                study,
+                module_of("family", entry["family"]),
+                f"{path}: `ablation`, {precision}" if precision in ablated else "",
+            )
             for precision in study["precisions"]
         }
         for model, entry in study["models"].items()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,19 +146,6 @@ class _Category:
     ignored: np.ndarray
 
 
-def draws(images: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """How often each image is drawn into each resample, [images, resamples].
-
-    Images are drawn with replacement, as many as there are. Their number, the seed and the number of resamples alone
-    decide, so that two precisions with the same images can be compared resample by resample.
-    """
-    generator = np.random.default_rng(seed)
-    times = np.empty((images, resamples), dtype=np.int32)
-    for resample in range(resamples):
-        times[:, resample] = np.bincount(generator.integers(0, images, size=images), minlength=images)
-    return times
-
-
 def averages(rows: Sequence[Mapping[str, Any]], times: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """AP, AP50, AP75 and AR_100 of each resample, [resamples]; NaN where a resample has nothing to find.
 
@@ -166,23 +153,31 @@ def averages(rows: Sequence[Mapping[str, Any]], times: np.ndarray | None = None)
     says how often each resample has each image, these being in the order of `in_order`; None means all of them once,
     whose values are those of `evaluate`.
     """
+    times = np.ones((len(rows), 1), dtype=np.int32) if times is None else times
+    return averager(rows)(times)
+
+
+def averager(rows: Sequence[Mapping[str, Any]]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """`averages` of these rows as a function of `times`, for which their detections are sorted once."""
     by_image = {row["id"]: row["matches"] for row in rows}
     categories = _by_category([by_image[key] for key in in_order(by_image)])
-    if times is None:
-        times = np.ones((len(by_image), 1), dtype=np.int32)
-    resamples = times.shape[1]
-    # Of each threshold the summed precision and recall of the categories that a resample has, and their number.
-    precision, recall = np.zeros((THRESHOLDS, resamples)), np.zeros((THRESHOLDS, resamples))
-    present = np.zeros(resamples)
-    for category in categories:
-        step = max(1, _CHUNK // max(1, len(category.detections)))
-        for start in range(0, resamples, step):
-            part = slice(start, start + step)
-            _add(category, times[:, part], precision[:, part], recall[:, part], present[part])
-    with np.errstate(invalid="ignore"):
-        precision, recall = precision / present, recall / present
-    values = (precision.mean(axis=0), precision[0], precision[5], recall.mean(axis=0))
-    return dict(zip(RESAMPLED, values, strict=True))
+
+    def averages_of(times: np.ndarray) -> dict[str, np.ndarray]:
+        resamples = times.shape[1]
+        # Of each threshold the summed precision and recall of the categories that a resample has, and their number.
+        precision, recall = np.zeros((THRESHOLDS, resamples)), np.zeros((THRESHOLDS, resamples))
+        present = np.zeros(resamples)
+        for category in categories:
+            step = max(1, _CHUNK // max(1, len(category.detections)))
+            for start in range(0, resamples, step):
+                part = slice(start, start + step)
+                _add(category, times[:, part], precision[:, part], recall[:, part], present[part])
+        with np.errstate(invalid="ignore"):
+            precision, recall = precision / present, recall / present
+        values = (precision.mean(axis=0), precision[0], precision[5], recall.mean(axis=0))
+        return dict(zip(RESAMPLED, values, strict=True))
+
+    return averages_of
 
 
 def interval(value: float, drawn: np.ndarray) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from bitbudget.figures import rows, style
 from bitbudget.figures.study import PHASES, Quantity, Row, Study, span
+from bitbudget.wording import number, unit_for
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def panel(
     narrow = columns > 1
     slots = [slot for block in made for slot in block.slots]
     largest = max((_reach(slot.row, cost) for slot in slots), default=0.0)
-    factor, unit = style.unit_for(cost.unit, largest)
+    factor, unit = unit_for(cost.unit, largest)
     rows.prepare(axes, made, labels=labels)
     rows.reference_lines(axes, made, lambda row: _scaled(row.costs[cost.metric].value, factor))
     for block in made:
@@ -176,7 +177,7 @@ def panel(
                 _bar(axes, slot, quantity.value * factor, study.colours[slot.row.precision])
             axes.barh(slot.y, _inside(slot.row, cost) * factor, height=0.16, color=style.INK)
             _interval(axes, slot.y, quantity, factor)
-            label = style.number(quantity.value * factor) + (f" {unit}" if not narrow else "")
+            label = number(quantity.value * factor) + (f" {unit}" if not narrow else "")
             if base and not slot.row.baseline and not (cost.by_machine and slot.row.incomparable):
                 label += f"{'  ' if narrow else '   '}{quantity.value / base:.2f}{style.TIMES}"
             axes.annotate(
@@ -218,8 +219,8 @@ def _beside(axes: Axes, cost: Cost, slots: Sequence[rows.Slot]) -> None:
     """A further metric as a column of numbers at the right edge."""
     shown = [(slot.y, slot.row.costs[cost.beside].value) for slot in slots]
     shown = [(y, value) for y, value in shown if value is not None]
-    factor, unit = style.unit_for(cost.unit, max((value for _, value in shown), default=0.0))
-    texts = [(y, f"{style.number(value * factor)} {unit}") for y, value in shown]
+    factor, unit = unit_for(cost.unit, max((value for _, value in shown), default=0.0))
+    texts = [(y, f"{number(value * factor)} {unit}") for y, value in shown]
     for y, text in ([(-0.8, cost.beside_heading)] if texts else []) + texts:
         axes.annotate(
             text, (1, y), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=7, color=style.MUTED,

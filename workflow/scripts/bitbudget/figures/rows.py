@@ -94,10 +94,12 @@ def reference_lines(axes: Axes, made: Sequence[Block], value_of: Callable[[Row],
             axes.plot([value, value], ends, color=style.BASELINE, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1.5)
 
 
-def not_measured(axes: Axes, y: float, quantity: Quantity, footnotes: style.Footnotes) -> None:
+def not_measured(
+    axes: Axes, y: float, quantity: Quantity, footnotes: style.Footnotes, words: str = "not measured"
+) -> None:
     """An explicit mark in place of a value that is absent, with the number of its reason."""
     axes.annotate(
-        f"not measured {footnotes.mark(quantity.reason)}",
+        f"{words} {footnotes.mark(quantity.reason)}",
         (0, y),
         xycoords=("axes fraction", "data"),
         xytext=(4, 0),

@@ -94,26 +94,6 @@ def colours_of(precisions: Sequence[str], baseline: str) -> dict[str, str]:
     return {baseline: BASELINE} | {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(others)}
 
 
-def unit_for(unit: str, largest: float) -> tuple[float, str]:
-    """Factor and name of the unit in which values up to `largest` (in `unit`) are easy to read."""
-    if unit == "s" and 0 < largest < 1:
-        return 1e3, "ms"
-    if unit == "J" and 0 < largest < 0.5:
-        return 1e3, "mJ"
-    if unit == "MB" and largest >= 10_000:
-        return 1e-3, "GB"
-    return 1.0, unit
-
-
-def number(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    if value == 0:
-        return "0"
-    if abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:#.3g}" if abs(value) >= 1e-4 else f"{value:.1e}"
-
-
 def score(value: float) -> str:
     """A quality value with as many decimals as its neighbours."""
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

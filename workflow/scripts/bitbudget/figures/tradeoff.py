@@ -13,11 +13,12 @@ from matplotlib.transforms import Bbox
 
 from bitbudget.figures import labels, style
 from bitbudget.figures.costs import Cost, cost_of, warnings
-from bitbudget.figures.pareto import pareto_front
 from bitbudget.figures.study import Row, Study
+from bitbudget.pareto import pareto_front
+from bitbudget.wording import unit_for
 
 KEY = (
-    "Filled, and the black line: the Pareto front. Open: another is as good in both and better in one. "
+    "Filled, and the black line: the Pareto front of these two. Open: another is as good in both and better in one. "
     "Diamond: the baseline (dashed)."
 )
 BARS = (
@@ -95,7 +96,7 @@ def _shown(study: Study, cost: Cost, rows: Sequence[Row]) -> list[Row]:
 def _scale(study: Study, cost: Cost) -> tuple[float, str]:
     """One unit for all panels of the figure."""
     values = [row.costs[cost.metric].value for row in study.rows]
-    return style.unit_for(cost.unit, max((value for value in values if value is not None), default=0.0))
+    return unit_for(cost.unit, max((value for value in values if value is not None), default=0.0))
 
 
 def _points(axes: Axes, study: Study, cost: Cost, rows: list[Row], footnotes: style.Footnotes) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from bitbudget.detection.answers import Picture, answer
 from bitbudget.detection.interpreter import Detector
-from bitbudget.measuring import rounds
+from bitbudget.measuring import quantities, rounds
 from bitbudget.measuring.energy import Source
-from bitbudget.measuring.rounds import Metrics, Subject
-from bitbudget.records import metric
+from bitbudget.measuring.rounds import Metrics, Subject, Work
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,17 @@ PHASES = tuple(field.name for field in fields(Phases))
 class DetectorSubject(Subject):
     """Measures one detector on these pictures; `categories` gives the category id of each label."""
 
+    DIFFERENCES: ClassVar = {"energy_postprocessing": ("energy_per_item", "energy_preprocessing", "energy_invoke")}
+
     def __init__(
-        self, detector: Detector, pictures: Sequence[Picture], categories: dict[int, int], plan: dict[str, Any]
+        self,
+        detector: Detector,
+        pictures: Sequence[Picture],
+        categories: dict[int, int],
+        plan: dict[str, Any],
+        repeat: int = 1,
     ):
-        super().__init__(len(pictures), plan, "cpu")
+        super().__init__(len(pictures), plan, "cpu", repeat)
         self.detector, self.pictures, self.categories = detector, pictures, categories
 
     def timed(self, numbers: list[int]) -> Phases:
@@ -63,12 +69,24 @@ class DetectorSubject(Subject):
     def synchronise(self) -> None:
         """A processor is never behind."""
 
+    def parts(self) -> dict[str, Work]:
+        """Preparing pictures, and running the model: on one prepared picture, since all inputs have the same size."""
+        given, _ = self.detector.prepare(self.pictures[0].path)
+
+        def prepare(numbers: list[int]) -> None:
+            for number in numbers:
+                self.detector.prepare(self.pictures[number].path)
+
+        def invoke(numbers: list[int]) -> None:
+            for _ in numbers:
+                self.detector.invoke(given)
+
+        return {"energy_preprocessing": prepare, "energy_invoke": invoke}
+
 
 def measure(subject: DetectorSubject, cold: float, source: Source | None, no_source: str) -> Metrics:
     """All rounds; returns latency by phase, throughput and energy per item, with the raw values."""
     done = rounds.run(subject, source, no_source)
-    found = {"latency": rounds.seconds([a.total for a in done.answers])}
-    for phase in PHASES:
-        found[f"latency_{phase}"] = rounds.seconds([getattr(a, phase) for a in done.answers])
-    found["latency_cold"] = metric(cold, "s", higher_is_better=False, n=1)
+    found = {"latency": done.latency()} | {f"latency_{phase}": done.seconds(phase) for phase in PHASES}
+    found["latency_cold"] = quantities.once([cold], "s")
     return found | done.metrics()

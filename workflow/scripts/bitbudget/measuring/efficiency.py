@@ -5,19 +5,15 @@ Every answer has exactly `new_tokens` tokens.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
-from bitbudget.measuring import rounds
+from bitbudget.measuring import quantities, rounds
 from bitbudget.measuring.energy import Source
 from bitbudget.measuring.phases import Phases, PhaseTimer
-from bitbudget.measuring.rounds import Metrics, Subject
-from bitbudget.records import metric
-from bitbudget.statistics import median_ci
+from bitbudget.measuring.rounds import Metrics, Subject, Work
 
 TIMES = {
-    "latency": "total",
     "latency_preprocessing": "preprocessing",
     "latency_vision": "vision",
     "latency_prefill": "prefill",
@@ -28,19 +24,30 @@ RATES = ("prefill_rate", "decode_rate")
 
 
 class Efficiency(Subject):
-    """Measures one model. `prepare(numbers)` makes model inputs of the items with these numbers; `generate` answers."""
+    """Measures one model. `prepare(numbers)` makes model inputs of the items with these numbers; `generate` answers.
+
+    `generate_first` answers with one token, which is preprocessing, vision encoding and prefill: the first token is the
+    prefill's own. What decoding takes is then the difference to a whole answer.
+    """
+
+    DIFFERENCES: ClassVar = {
+        "energy_prefill": ("energy_first_token", "energy_preprocessing"),
+        "energy_decode": ("energy_per_item", "energy_first_token"),
+    }
 
     def __init__(
         self,
         timer: PhaseTimer,
         prepare: Callable[[list[int]], Any],
         generate: Callable[[Any], Any],
+        generate_first: Callable[[Any], Any],
         items: int,
         plan: dict[str, Any],
         device: str,
+        repeat: int = 1,
     ):
-        super().__init__(items, plan, device)
-        self.timer, self.prepare, self.generate = timer, prepare, generate
+        super().__init__(items, plan, device, repeat)
+        self.timer, self.prepare, self.generate, self.generate_first = timer, prepare, generate, generate_first
 
     def timed(self, numbers: list[int]) -> Phases:
         return self.timer.time(lambda: self.prepare(numbers), self.generate)
@@ -51,33 +58,27 @@ class Efficiency(Subject):
     def synchronise(self) -> None:
         self.timer.marks.synchronise()
 
+    def parts(self) -> dict[str, Work]:
+        return {
+            "energy_preprocessing": self.prepare,
+            "energy_first_token": lambda numbers: self.generate_first(self.prepare(numbers)),
+        }
+
 
 def measure(subject: Efficiency, cold: float, source: Source | None, no_source: str) -> Metrics:
     """All rounds; returns latency by phase, tokens a second, throughput and energy per item, with the raw values.
 
     `prefill_rate` and `decode_rate` are those of one answer at batch 1; `token_rate_{size}` counts the new tokens of
-    whole batches over all that an answer takes, preprocessing and prefill included.
+    whole batches over all that an answer takes, preprocessing and prefill included. A model that does not see has no
+    vision encoding.
     """
     done = rounds.run(subject, source, no_source)
-    found = _latency(done.answers, sees=bool(subject.timer.vision)) | _rates(done.answers)
-    found["latency_cold"] = metric(cold, "s", higher_is_better=False, n=1)
+    names = {name: phase for name, phase in TIMES.items() if subject.timer.vision or phase != "vision"}
+    found = {"latency": done.latency()} | {name: done.seconds(phase) for name, phase in names.items()}
+    for name in RATES:
+        found[name] = quantities.rate([getattr(a, name) for answers in done.answers for a in answers], "tokens/s")
+    found["latency_cold"] = quantities.once([cold], "s")
     for size, raw in done.rates.items():
         tokens = [rate * subject.plan["new_tokens"] for rate in raw]
-        found[f"token_rate_{size}"] = rounds.throughput(tokens, "tokens/s")
+        found[f"token_rate_{size}"] = quantities.throughput(tokens, "tokens/s")
     return found | done.metrics()
-
-
-def _latency(answers: list[Phases], sees: bool) -> Metrics:
-    """Seconds by phase; a model that does not see has no vision encoding."""
-    names = {name: phase for name, phase in TIMES.items() if sees or phase != "vision"}
-    return {name: rounds.seconds([getattr(a, phase) for a in answers]) for name, phase in names.items()}
-
-
-def _rates(answers: list[Phases]) -> Metrics:
-    found = {}
-    for name in RATES:
-        raw = [getattr(a, name) for a in answers]
-        found[name] = metric(
-            statistics.median(raw), "tokens/s", higher_is_better=True, n=len(raw), raw=raw, ci=median_ci(raw)
-        )
-    return found

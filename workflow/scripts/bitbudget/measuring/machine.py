@@ -1,4 +1,4 @@
-"""The machine while it measures: what else may have slowed it down."""
+"""The machine while it measures: what else may have slowed it down, and the guard against a GPU that is not free."""
 
 from __future__ import annotations
 
@@ -6,17 +6,54 @@ import logging
 import os
 from typing import Any
 
-from bitbudget.measuring.nvml import other_gpu_processes
+from bitbudget.errors import UserError
+from bitbudget.measuring.load import loaded
+from bitbudget.measuring.nvml import GpuProcess, other_gpu_processes, uuid_of_current_gpu
 
 log = logging.getLogger("bitbudget")
 
 
-def circumstances(device: str) -> dict[str, Any]:
-    """What else may have slowed the machine down: the load of the last minute, and other processes on the GPU."""
+def circumstances(device: str, busy_gpu: str = "refuse") -> dict[str, Any]:
+    """What else may slow the machine down, before anything is measured: load of the last minute, processes on the GPU.
+
+    Raises `UserError` where another process computes on the GPU, unless `busy_gpu` is `warn`.
+    """
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load > cores + 0.5:
+    if loaded(load, cores):
         log.warning("warning: the machine is loaded (%.1f jobs on %d cores): timings will be slow.", load, cores)
     others = other_gpu_processes() if device == "cuda" else []
+    if others and busy_gpu == "refuse":
+        verb = "computes" if len(others) == 1 else "compute"
+        raise UserError(
+            f"{_named(others)} {verb} on {_gpu()}, so that timings, memory and energy would not be the model's own: "
+            "stop it, or set `measure.busy_gpu: warn` in the study to measure all the same."
+        )
     if others:
-        log.warning("warning: %d other processes use the GPU: timings, memory and energy are not its own.", len(others))
-    return {"load_before": load, "cores": cores, "other_gpu_processes": others}
+        log.warning("warning: %s on %s: timings, memory and energy are not the model's own.", _named(others), _gpu())
+    return {"load_before": load, "cores": cores, "other_gpu_processes": _ids(others)}
+
+
+def afterwards(device: str) -> dict[str, Any]:
+    """The same after everything was measured; processes that have come to the GPU meanwhile are warned of."""
+    others = other_gpu_processes(computing=True) if device == "cuda" else []
+    if others:
+        log.warning(
+            "warning: %s on %s when the measuring ended: what was measured may not be the model's own.",
+            _named(others), _gpu(),
+        )  # fmt: skip
+    return {"load_after": os.getloadavg()[0], "other_gpu_processes_after": _ids(others)}
+
+
+def _ids(processes: list[GpuProcess] | None) -> list[int] | None:
+    return None if processes is None else [process.pid for process in processes]
+
+
+def _named(processes: list[GpuProcess]) -> str:
+    return " and ".join(map(str, processes))
+
+
+def _gpu() -> str:
+    """The GPU in words: its name and UUID."""
+    import torch
+
+    return f"the GPU {torch.cuda.get_device_name()} ({uuid_of_current_gpu()})"

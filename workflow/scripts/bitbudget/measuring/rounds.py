@@ -1,37 +1,50 @@
 """The passes in which any model is measured, and what is made of their raw values.
 
-Passes come one after the other in a fresh process: the cold call, apart; peak memory; the warm-up; then rounds of
-latency at batch 1 and of throughput at every batch size, so that a slow minute of the machine falls on all of them;
-energy is read around the throughput windows. Nothing here imports torch: a process that measures another runtime would
-count it into its memory.
+Passes come one after the other in a fresh process: the cold call, apart; peak memory; the warm-up, until the timings
+have settled; the idle power; then rounds of latency at batch 1 and of throughput at every batch size, so that a slow
+minute of the machine falls on all of them; one window for each part of an answer whose energy can be told by repeating
+it; and the idle power again. Energy is read around the throughput windows and those of the parts. Nothing here imports
+torch: a process that measures another runtime would count it into its memory.
 """
 
 from __future__ import annotations
 
-import statistics
+import logging
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tqdm import tqdm
 
+from bitbudget.measuring import quantities, settling
 from bitbudget.measuring.energy import Source
-from bitbudget.measuring.footprint import Windows, idle_power
 from bitbudget.measuring.memory import peak_memory
-from bitbudget.measuring.spread import mean_interval, percentile
+from bitbudget.measuring.windows import Windows
 from bitbudget.records import metric
-from bitbudget.statistics import median_ci
+
+log = logging.getLogger("bitbudget")
 
 Metrics = dict[str, dict[str, Any]]
+Work = Callable[[list[int]], Any]
+# Which share of the items lies between the first ones of two repeats: the golden section's, so that however many there
+# are, they begin far from each other.
+STRIDE = 0.382
 
 
 class Subject(ABC):
-    """A model that answers `items` items, and how to measure it: `plan` is the study's `measure`."""
+    """A model that answers `items` items, and how to measure it: `plan` is the study's `measure`.
 
-    def __init__(self, items: int, plan: dict[str, Any], device: str):
+    `repeat` is the number of this process (1, 2 …); each begins at other items. `DIFFERENCES` are energy metrics that
+    are had by taking others off one.
+    """
+
+    DIFFERENCES: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    def __init__(self, items: int, plan: dict[str, Any], device: str, repeat: int = 1):
         self.items, self.plan, self.device = items, plan, device
-        self._next = 0
+        self._next = (repeat - 1) * max(1, round(STRIDE * items)) % items
 
     @abstractmethod
     def timed(self, numbers: list[int]) -> Any:
@@ -44,6 +57,10 @@ class Subject(ABC):
     @abstractmethod
     def synchronise(self) -> None:
         """Wait until the device has done what it was given."""
+
+    @abstractmethod
+    def parts(self) -> dict[str, Work]:
+        """Parts of an answer that can be repeated alone, by the names of their energy metrics."""
 
     def _numbers(self, count: int) -> list[int]:
         """The next items in turn, from the first again after the last."""
@@ -61,12 +78,31 @@ class Subject(ABC):
         """Seconds of the first timed answer of the process."""
         return self.timed(self._numbers(1)).total
 
-    def warm_up(self) -> None:
-        """Answers that do not count, at every batch size."""
-        for _ in range(self.plan["warmup"]):
-            self.timed(self._numbers(1))
+    def warm_up(self) -> settling.WarmUp:
+        """Answers that do not count: of some items, of one until its timings have settled, and at every batch size.
+
+        One item, so that the items' own differences do not pass for the machine's. A warning where they do not settle
+        within `settling.MOST_CALLS` and `settling.MOST_SECONDS`.
+        """
+        began = time.perf_counter()
+        raw = [self.timed(self._numbers(1)).total for _ in range(self.plan["warmup"])]
+        same, numbers = [], self._numbers(1)
+        while not (over := settling.settled(same)) and not self._too_long(len(raw) + len(same), began):
+            same.append(self.timed(numbers).total)
         for size in self.plan["batch_sizes"]:
             self.answer(self._numbers(size))
+        self.synchronise()
+        found = settling.WarmUp(len(raw) + len(same), time.perf_counter() - began, over, raw + same)
+        if not over:
+            log.warning(
+                "warning: after %d calls in %.1f s of warm-up the timings have not settled (the last: %s ms): they "
+                "will scatter.", found.calls, found.seconds, ", ".join(f"{1000 * one:.0f}" for one in found.raw[-6:]),
+            )  # fmt: skip
+        return found
+
+    @staticmethod
+    def _too_long(calls: int, began: float) -> bool:
+        return calls >= settling.MOST_CALLS or time.perf_counter() - began >= settling.MOST_SECONDS
 
     def latency_round(self) -> list[Any]:
         """Answers at batch 1 until both the least number and the least seconds are reached."""
@@ -76,13 +112,13 @@ class Subject(ABC):
             found.append(self.timed(self._numbers(1)))
         return found
 
-    def throughput_round(self, size: int) -> tuple[int, float]:
-        """Answers in batches of `size`, preprocessing included: how many items in how many seconds."""
-        done = 0
+    def throughput_round(self, size: int, work: Work | None = None) -> tuple[int, float]:
+        """Answers (or other `work`) in batches of `size`, from the files: how many items in how many seconds."""
+        work, done = work or self.answer, 0
         self.synchronise()
         began = time.perf_counter()
         while done < size * 2 or time.perf_counter() - began < self.plan["min_seconds"]:
-            self.answer(self._numbers(size))
+            work(self._numbers(size))
             done += size
         self.synchronise()
         return done, time.perf_counter() - began
@@ -90,45 +126,54 @@ class Subject(ABC):
 
 @dataclass(frozen=True)
 class Rounds:
-    """What the rounds gave: the phases of every answer, items a second by batch size, and the energy of the windows."""
+    """What the rounds gave: the phases of every answer by round, items a second by batch size, the energy metrics."""
 
-    energy: Windows
-    answers: list[Any]
+    answers: list[list[Any]]
     rates: dict[int, list[float]]
+    energy: Metrics
+
+    def seconds(self, phase: str) -> dict[str, Any]:
+        """The metric of this phase's seconds over the answers of all rounds."""
+        return quantities.seconds([getattr(a, phase) for answers in self.answers for a in answers])
+
+    def latency(self) -> dict[str, Any]:
+        """The metric of whole answers' seconds, with the `drift` of every round."""
+        drifts = [settling.drift([a.total for a in answers]) for answers in self.answers if len(answers) > 1]
+        return self.seconds("total") | {"drift": drifts}
 
     def metrics(self) -> Metrics:
-        """Throughput and energy per item at every batch size."""
-        found = {f"throughput_{size}": throughput(raw, "items/s") for size, raw in self.rates.items()}
-        return found | self.energy.metrics()
+        """Throughput and energy per item at every batch size, and energy of the parts of an answer."""
+        found = {f"throughput_{size}": quantities.throughput(raw, "items/s") for size, raw in self.rates.items()}
+        return found | self.energy
 
 
 def run(subject: Subject, source: Source | None, no_source: str) -> Rounds:
     """All rounds. `no_source` is the sentence that says why there is no `source` of energy figures."""
-    sizes, repeats = subject.plan["batch_sizes"], subject.plan["repeats"]
-    # where the windows are too short for the source there will be no figure to take the idle power off
-    idle_watts = idle_power(source) if source and subject.plan["min_seconds"] >= source.least_seconds else 0.0
-    found = Rounds(Windows(source, no_source, idle_watts, sizes), [], {size: [] for size in sizes})
-    with tqdm(total=repeats * (1 + len(sizes)), desc="measure", unit="window") as bar:
-        for _ in range(repeats):
-            found.answers.extend(subject.latency_round())
+    sizes, rounds, parts = subject.plan["batch_sizes"], subject.plan["rounds"], subject.parts()
+    named = {f"energy_per_item_{size}": size for size in sizes}
+    windows = Windows(source, no_source, named | dict.fromkeys(parts, sizes[0]), subject.plan["min_seconds"])
+    parts = parts if windows.source else {}
+    answers: list[list[Any]] = []
+    rates: dict[int, list[float]] = {size: [] for size in sizes}
+    with tqdm(total=rounds * (1 + len(sizes)) + len(parts), desc="measure", unit="window") as bar:
+        windows.wait()
+        for _ in range(rounds):
+            answers.append(subject.latency_round())
             bar.update()
-            for size in sizes:
-                found.energy.start()
+            for name, size in named.items():
+                windows.start()
                 done, seconds = subject.throughput_round(size)
-                found.energy.stop(size, done)
-                found.rates[size].append(done / seconds)
+                windows.stop(name, done)
+                rates[size].append(done / seconds)
                 bar.update()
-    return found
-
-
-def seconds(raw: list[float]) -> dict[str, Any]:
-    """The metric of repeated timings in seconds: their median, with its interval, and mean and 95th percentile."""
-    return metric(
-        statistics.median(raw), "s", higher_is_better=False, n=len(raw), raw=raw, ci=median_ci(raw),
-        mean=statistics.fmean(raw), mean_ci=mean_interval(raw), p95=percentile(raw, 0.95),
-    )  # fmt: skip
-
-
-def throughput(raw: list[float], unit: str) -> dict[str, Any]:
-    """The metric of the rates of some windows: their mean, with its interval."""
-    return metric(statistics.fmean(raw), unit, higher_is_better=True, n=len(raw), raw=raw, ci=mean_interval(raw))
+        for name, work in parts.items():
+            windows.start()
+            done, _ = subject.throughput_round(sizes[0], work)
+            windows.stop(name, done)
+            bar.update()
+        windows.wait()
+    energy = windows.metrics()
+    energy["energy_per_item"] = energy[f"energy_per_item_{sizes[0]}"]
+    for name, names in subject.DIFFERENCES.items():
+        energy[name] = quantities.difference(energy, list(names))
+    return Rounds(answers, rates, energy)

@@ -18,5 +18,9 @@
 `PHASES`    the parts of an answer whose latency is measured, by the names of the metrics `latency_{phase}`; not there
             where they are a generated text's
 `score`     the metrics of the record, and one dict an item; `breakdown`, where there is one, the same by kinds of item
+`resampled` how the metrics follow from the items drawn into a resample, from rows of item_scores.jsonl, in which
+            `score` therefore keeps what each metric is made of (a `statistics.Resampled`); the order of the rows is
+            that of the units
+`worth`     what one row is worth by itself in a metric, more being better; not there where it is the row's value
 `blind_answers` answers given without looking, or reading, whose score is the floor
 """

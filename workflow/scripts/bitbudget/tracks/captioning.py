@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bitbudget import statistics
 
 PRIMARY = "CIDEr"
 PROMPT = "Describe the image in one sentence."  # of a study that names none
@@ -97,36 +102,45 @@ def blind_answers(
     return best, {item["id"]: best for item in items}
 
 
-def _metrics(corpus: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, dict[str, Any]]:
-    """The record's metrics: values with their intervals, or the reason why one is absent."""
+def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
+    """How the metrics that these rows have follow from the items drawn.
+
+    CIDEr, ROUGE-L and SPICE are means of items' values, of which CIDEr's IDF stays that of all items; BLEU and METEOR
+    are computed from summed counts.
+    """
     import numpy as np
 
-    from bitbudget import caption_metrics, records, statistics
+    from bitbudget import caption_metrics, statistics
 
-    measured = [name for name in METRICS if not isinstance(corpus[name], str)]
-    values = np.array([[row[name] for name in measured] for row in rows])
+    means = [name for name in ("CIDEr", "ROUGE-L", "SPICE") if name in rows[0]]
+    values = np.array([[row[name] for name in means] for row in rows])
     counts = caption_metrics.bleu_counts_array([row["bleu"] for row in rows])
     columns = [values, counts]
-    if "METEOR" in measured:
+    made_of = dict.fromkeys(caption_metrics.BLEU_NAMES, "bleu") | {name: name for name in means}
+    if "METEOR" in rows[0]:
+        made_of["METEOR"] = "meteor"
         columns.append(np.array([row["meteor"] for row in rows]))
-    # One set of draws for everything: means from the first columns, BLEU and METEOR from the summed counts after them.
-    sums = statistics.bootstrap_sums(np.hstack(columns), seed=seed)
-    of_values, of_bleu, of_meteor = np.split(sums, [len(measured), len(measured) + counts.shape[1]], axis=1)
-    means = of_values / len(rows)
-    bleu = caption_metrics.bleu_from_counts(of_bleu)
+
+    def of(sums: np.ndarray, items: np.ndarray) -> statistics.Values:
+        of_means, of_bleu, of_meteor = np.split(sums, [len(means), len(means) + counts.shape[1]], axis=1)
+        found = dict(zip(means, of_means.T / items, strict=True))
+        found |= zip(caption_metrics.BLEU_NAMES, caption_metrics.bleu_from_counts(of_bleu).T, strict=True)
+        return found | ({"METEOR": caption_metrics.meteor_from_statistics(of_meteor)} if "METEOR" in made_of else {})
+
+    return statistics.of_sums(np.hstack(columns), [row["id"] for row in rows], made_of, of)
+
+
+def _metrics(corpus: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, dict[str, Any]]:
+    """The record's metrics: values with their intervals, or the reason why one is absent."""
+    from bitbudget import records, statistics
+
+    (drawn,) = statistics.draws([resampled(rows)], seed)
     found = {}
     for name, about in METRICS.items():
-        unit, better = about["unit"], about["higher_is_better"]
-        if name not in measured:
-            found[name] = records.absent(corpus[name], unit, higher_is_better=better)
-            continue
-        column = measured.index(name)
-        if name in caption_metrics.BLEU_NAMES:
-            draws = bleu[:, caption_metrics.BLEU_NAMES.index(name)]
-        elif name == "METEOR":
-            draws = caption_metrics.meteor_from_statistics(of_meteor)
+        unit, better, value = about["unit"], about["higher_is_better"], corpus[name]
+        if isinstance(value, str):
+            found[name] = records.absent(value, unit, higher_is_better=better)
         else:
-            draws = means[:, column]
-        interval = statistics.interval(draws)
-        found[name] = records.metric(corpus[name], unit, higher_is_better=better, n=len(rows), ci=interval)
+            ci = statistics.interval(drawn[name])
+            found[name] = records.metric(value, unit, higher_is_better=better, n=len(rows), ci=ci)
     return found

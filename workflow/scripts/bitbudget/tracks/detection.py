@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bitbudget import statistics
 
 PRIMARY = "AP"
 PROMPT = None  # a detector is asked nothing
@@ -126,16 +131,51 @@ def _counts(matches: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {"objects": objects, "found": found, "wrong": wrong}
 
 
+def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
+    """How AP, AP50, AP75 and AR_100 follow from the images drawn; the other numbers are not computed anew.
+
+    There are fewer resamples than of other metrics, and draws are moved (`average_precision.interval`).
+    """
+    import numpy as np
+
+    from bitbudget import statistics
+    from bitbudget.detection import average_precision
+
+    place = {row["id"]: number for number, row in enumerate(rows)}
+    order = [place[key] for key in average_precision.in_order(place)]
+    averages = average_precision.averager(rows)
+
+    def of(times: np.ndarray) -> statistics.Values:
+        return averages(np.ascontiguousarray(times[:, order].T, dtype=np.int32))
+
+    return statistics.Resampled(
+        tuple(row["id"] for row in rows),
+        dict.fromkeys(average_precision.RESAMPLED, "matches"),
+        of,
+        resamples=average_precision.RESAMPLES,
+        telling=sum(row["objects"] > 0 for row in rows),
+        moved=True,
+    )
+
+
+def worth(row: Mapping[str, Any], metric: str) -> int:
+    """What the detections of an image are worth by themselves, whichever the metric: objects found - wrong boxes.
+
+    No number of COCO's is defined for a single image; more is better, as a user sees it.
+    """
+    return row["found"] - row["wrong"]
+
+
 def _metrics(
     numbers: Mapping[str, float | None], rows: Sequence[Mapping[str, Any]], seed: int
 ) -> dict[str, dict[str, Any]]:
     """The record's metrics: values with their intervals, or the reason why one is absent."""
-    from bitbudget import records
+    from bitbudget import records, statistics
     from bitbudget.detection import average_precision
 
-    drawn = {}
-    if sum(row["objects"] > 0 for row in rows) >= FEWEST_IMAGES:
-        drawn = average_precision.averages(rows, average_precision.draws(len(rows), seed=seed))
+    by_image = {row["id"]: row for row in rows}
+    resample = resampled([by_image[key] for key in average_precision.in_order(by_image)])
+    drawn = statistics.draws([resample], seed)[0] if resample.telling >= FEWEST_IMAGES else {}
     found = {}
     for name, about in METRICS.items():
         unit, better, value = about["unit"], about["higher_is_better"], numbers[name]

@@ -11,7 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bitbudget import statistics
 
 PRIMARY = "top_1"
 PROMPT = None  # the model reads on; it is asked nothing
@@ -165,6 +170,32 @@ def _scored(item: Item, row: Row, ranks: Sequence[int]) -> dict[str, Any]:
     return {"id": item["id"], **values, "rank": rank, **more}
 
 
+def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
+    """How the metrics that these rows have follow from the passages drawn: means, and exp of the mean loss.
+
+    `relative_logit_error` is none of them: it is of few passages, whose values the rows do not have.
+    """
+    import numpy as np
+
+    from bitbudget import statistics
+
+    names = [name for name in METRICS if name in rows[0]]
+    values = np.array([[row[name] for name in names] for row in rows], dtype=float)
+
+    def of(sums: np.ndarray, items: np.ndarray) -> statistics.Values:
+        means = dict(zip(names, sums.T / items, strict=True))
+        with np.errstate(over="ignore"):  # of a loss beyond LARGEST_LOSS, whose perplexity is absent
+            return means | {"perplexity": np.exp(means["loss"])}
+
+    made_of = {name: name for name in names} | {"perplexity": "loss"}
+    return statistics.of_sums(values, [row["id"] for row in rows], made_of, of)
+
+
+def worth(row: Mapping[str, Any], metric: str) -> float:
+    """What an answer is worth by itself in a metric; more is better."""
+    return -row["loss"] if metric in ("loss", "perplexity") else row[metric]
+
+
 def _metrics(rows: Sequence[Mapping[str, Any]], names: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
     """These metrics of these rows, with an interval where they are enough to have one."""
     import numpy as np
@@ -172,13 +203,12 @@ def _metrics(rows: Sequence[Mapping[str, Any]], names: Sequence[str], seed: int)
     from bitbudget import statistics
 
     # The perplexity has no values of single passages: it is the exponential of the mean loss, and so is its interval.
-    columns = ["loss" if name == "perplexity" else name for name in names]
-    values = np.array([[row[name] for name in columns] for row in rows], dtype=float)
-    means = values.mean(axis=0)
-    draws = statistics.bootstrap_sums(values, seed=seed) / len(rows) if len(rows) >= FEWEST_PASSAGES else None
+    columns = {name: "loss" if name == "perplexity" else name for name in names}
+    means = {name: np.array([row[column] for row in rows]).mean() for name, column in columns.items()}
+    drawn = statistics.draws([resampled(rows)], seed)[0] if len(rows) >= FEWEST_PASSAGES else None
     return {
-        name: _metric(name, means[i], None if draws is None else statistics.interval(draws[:, i]), len(rows))
-        for i, name in enumerate(names)
+        name: _metric(name, means[name], None if drawn is None else statistics.interval(drawn[column]), len(rows))
+        for name, column in columns.items()
     }
 
 

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bitbudget import statistics
 
 PRIMARY = "vqa_accuracy"  # of a data set that names no other of METRICS
 # The prompt that LLaVA-1.5 was trained and evaluated with on short answers (Liu et al. 2023, arXiv 2310.03744).
@@ -163,20 +168,33 @@ def _measures(primary: str) -> tuple[Callable[[str], str], dict[str, Measure]]:
     }
 
 
+def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
+    """How the metrics that these rows have, all means, follow from the images drawn, each with all its questions."""
+    import numpy as np
+
+    from bitbudget import statistics
+
+    names = [name for name in METRICS if name in rows[0]]
+    values = np.array([[row[name] for name in names] for row in rows], dtype=float)
+
+    def of(sums: np.ndarray, items: np.ndarray) -> statistics.Values:
+        return dict(zip(names, sums.T / items, strict=True))
+
+    return statistics.of_sums(values, [row["image"] for row in rows], {name: name for name in names}, of)
+
+
 def _metrics(rows: Sequence[Mapping[str, Any]], names: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
     """The means of these values over the rows, with an interval where they are of enough images to have one."""
     import numpy as np
 
     from bitbudget import records, statistics
 
-    values = np.array([[row[name] for name in names] for row in rows], dtype=float)
-    images = [row["image"] for row in rows]
-    enough = len(set(images)) >= FEWEST_IMAGES
-    draws = statistics.bootstrap_means(values, images, seed=seed) if enough else None
+    enough = len({row["image"] for row in rows}) >= FEWEST_IMAGES
+    drawn = statistics.draws([resampled(rows)], seed)[0] if enough else None
     found = {}
-    for column, name in enumerate(names):
+    for name in names:
         about = METRICS[name]
-        ci = statistics.interval(draws[:, column]) if draws is not None else None
-        mean, better = float(values[:, column].mean()), about["higher_is_better"]
+        ci = statistics.interval(drawn[name]) if drawn is not None else None
+        mean, better = float(np.array([row[name] for row in rows]).mean()), about["higher_is_better"]
         found[name] = records.metric(mean, about["unit"], higher_is_better=better, n=len(rows), ci=ci)
     return found

@@ -1,0 +1,402 @@
+"""Comparing precisions: what the draws of a metric are, which records belong together, and the files of the scripts."""
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_cells import BASELINE, answered, captioned, cell, scores, spec
+from test_average_precision import made_up
+
+from bitbudget import caption_metrics, comparison, records, statistics
+from bitbudget.detection import average_precision
+from bitbudget.errors import UserError
+from bitbudget.tracks import captioning, detection, lambada, vqa
+
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+
+
+def compare(track, primary, *rows, noise=(), **more):
+    """The comparisons of these rows with the first of them, as p1, p2 …"""
+    names = [f"p{number}" for number in range(1, len(rows))]
+    cells = [cell(track, one, name) for one, name in zip(rows, [BASELINE, *names], strict=True)]
+    return comparison.compare(spec(track, primary, names), cells, [cell(track, one) for one in noise], **more)
+
+
+def draws_of(count, resamples):
+    """The items of each resample of the comparison, by their places among the sorted ids."""
+    times = np.concatenate(list(statistics.times_drawn(count, resamples, seed=3)))
+    return [np.repeat(np.arange(count), one) for one in times]
+
+
+# ---- what a resample's metrics are
+
+
+def bleu_of(rows):
+    return caption_metrics.bleu_from_counts(
+        caption_metrics.bleu_counts_array([row["bleu"] for row in rows]).sum(axis=0)
+    )
+
+
+def meteor_of(rows):
+    return float(caption_metrics.meteor_from_statistics(np.array([row["meteor"] for row in rows]).sum(axis=0)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CIDEr", lambda rows: np.mean([row["CIDEr"] for row in rows])),
+        ("ROUGE-L", lambda rows: np.mean([row["ROUGE-L"] for row in rows])),
+        ("BLEU-4", lambda rows: bleu_of(rows)[3]),
+        ("BLEU-1", lambda rows: bleu_of(rows)[0]),
+        ("METEOR", meteor_of),
+    ],
+)
+def test_captions_of_a_resample_are_scored_as_all_are(name, value):
+    before, after = captioned(80, seed=1), captioned(80, seed=1, loss=0.4)
+    metric = compare("captioning", "CIDEr", before, after, resamples=60)["comparisons"][0]["metrics"][name]
+    one, other = (sorted(rows, key=lambda row: row["id"]) for rows in (before, after))
+    expected = [value([other[i] for i in drawn]) - value([one[i] for i in drawn]) for drawn in draws_of(80, 60)]
+    assert metric["value"] == pytest.approx(value(after) - value(before))
+    assert metric["ci"] == pytest.approx(np.quantile(expected, [0.025, 0.975]))
+    assert metric["standard_error"] == pytest.approx(np.std(expected, ddof=1))
+    assert metric["baseline"] == pytest.approx(value(before)) and metric["compared"] == pytest.approx(value(after))
+    assert metric["value"] < 0 and metric["test"] == "paired bootstrap"
+
+
+def passages(count, seed, shift=0.0):
+    rng = np.random.default_rng(seed)
+    losses = rng.gamma(2, 0.5, count) + shift * rng.random(count)
+    return [
+        {"id": str(i), "top_1": float(v < 1), "last_word_accuracy": float(v < 0.8), "loss": v}
+        for i, v in enumerate(losses)
+    ]
+
+
+def test_the_perplexity_of_a_resample_is_exp_of_its_mean_loss():
+    before, after = passages(120, 2), passages(120, 2, shift=0.2)
+    found = compare("lambada", "top_1", before, after, resamples=80)["comparisons"][0]
+    ids = sorted(row["id"] for row in before)
+    one, other = ({row["id"]: row["loss"] for row in rows} for rows in (before, after))
+    a, b = (np.array([losses[key] for key in ids]) for losses in (one, other))
+    expected = [np.exp(b[drawn].mean()) - np.exp(a[drawn].mean()) for drawn in draws_of(120, 80)]
+    metric = found["metrics"]["perplexity"]
+    assert metric["ci"] == pytest.approx(np.quantile(expected, [0.025, 0.975]))
+    assert metric["value"] > 0 and metric["higher_is_better"] is False
+    assert "relative_logit_error" not in found["metrics"]
+    assert found["metrics"]["top_1"]["test"] == "exact McNemar"
+
+
+def detected(seed, worse=0.0, images=30):
+    objects, detections = made_up(images=images, seed=5)
+    rng = np.random.default_rng(seed)
+    kept = {key: [one for one in found if rng.random() >= worse] for key, found in detections.items()}
+    items = [{"id": key, "images": [{"id": key}], "extra": {"objects": found}} for key, found in objects.items()]
+    return objects, kept, detection.score(items, kept, 3)[1]
+
+
+def test_the_ap_of_a_resample_is_what_the_library_says_of_the_images_drawn():
+    objects, first, before = detected(0)
+    _, second, after = detected(1, worse=0.3)
+    found = compare("detection", "AP", before, after, resamples=12)["comparisons"][0]
+    ids = sorted(objects)
+    for name in average_precision.RESAMPLED:
+        expected = []
+        for drawn in draws_of(30, 12):
+            copies = {str(copy): ids[i] for copy, i in enumerate(drawn)}
+            numbers = [
+                average_precision.evaluate(
+                    {copy: objects[key] for copy, key in copies.items()},
+                    {copy: detections[key] for copy, key in copies.items()},
+                )[0][name]
+                for detections in (first, second)
+            ]
+            expected.append(numbers[1] - numbers[0])
+        metric = found["metrics"][name]
+        moved = np.array(expected) + metric["value"] - np.mean(expected)
+        assert metric["standard_error"] == pytest.approx(np.std(expected, ddof=1))
+        low, high = np.quantile(moved, [0.025, 0.975])
+        assert metric["ci"] == pytest.approx([low, high] if metric["p_value"] < 0.05 else [min(low, 0), max(high, 0)])
+    assert found["metrics"]["AP"]["value"] < 0
+
+
+def test_what_is_not_computed_of_resamples_is_absent_with_both_values():
+    before, after = detected(0)[2], detected(1, worse=0.3)[2]
+    cells = [cell("detection", before), cell("detection", after, "p1")]
+    for one, value in zip(cells, (0.5, 0.4), strict=True):
+        one.scores["metrics"]["AP_small"] = {"value": value, "unit": "score", "higher_is_better": True, "n": 30}
+    body = comparison.compare(spec("detection", "AP", ["p1"]), cells, resamples=20)
+    small = body["comparisons"][0]["metrics"]["AP_small"]
+    assert (small["baseline"], small["compared"]) == (0.5, 0.4) and "value" not in small
+    assert "AP, AP50, AP75, AR_100 are" in small["absent"]
+    assert body["resamples"] == dict.fromkeys(average_precision.RESAMPLED, 20)
+
+
+def test_each_track_has_its_number_of_resamples():
+    assert compare("vqa", "vqa_accuracy", answered([1, 0] * 10), answered([1, 1] * 10))["resamples"] == {
+        "vqa_accuracy": 10_000
+    }
+    rows = detected(0)[2]
+    assert compare("detection", "AP", rows, rows)["resamples"]["AP"] == 1000
+
+
+# ---- the record
+
+
+def test_what_an_answer_is_worth_by_itself():
+    assert detection.worth({"found": 3, "wrong": 5}, "AP") == -2
+    assert lambada.worth({"loss": 2.0, "top_1": 1.0}, "top_1") == 1
+    assert lambada.worth({"loss": 2.0}, "perplexity") == lambada.worth({"loss": 2.0}, "loss") == -2
+    assert not hasattr(captioning, "worth") and not hasattr(vqa, "worth")
+
+
+def test_answers_are_counted_by_text_and_by_worth():
+    before, after = answered([1, 1, 0, 0.3, 0.6] * 4), answered([1, 0, 1, 0.3, 0.6 + 1e-12] * 4)
+    texts = {row["id"]: "same" for row in before}
+    changed = texts | {"0": "other", "1": "other"}
+    cells = [cell("vqa", before, answers=texts), cell("vqa", after, "p1", answers=changed)]
+    (found,) = comparison.compare(spec("vqa", "vqa_accuracy", ["p1"]), cells, resamples=50)["comparisons"]
+    assert found["answers"] == {"changed": 2, "better": 4, "worse": 4, "same": 12}
+
+
+def test_precisions_in_the_studys_order_and_the_noise_floor_after_them():
+    rng = np.random.default_rng(1)
+    rows = [answered(rng.random(40)) for _ in range(4)]
+    body = compare("vqa", "vqa_accuracy", *rows[:3], noise=[rows[3]], resamples=200)
+    assert [(one["precision"], one["kind"]) for one in body["comparisons"]] == [
+        ("p1", "precision"),
+        ("p2", "precision"),
+        (BASELINE, "noise_floor"),
+    ]
+    metrics = [one["metrics"]["vqa_accuracy"] for one in body["comparisons"]]
+    p_values = [metric["p_value"] for metric in metrics[:2]]
+    low, high = min(p_values), max(p_values)
+    corrected = {low: min(1, 2 * low), high: min(1, max(2 * low, high))}
+    assert [metric["p_holm"] for metric in metrics] == [*(corrected[p] for p in p_values), None]
+    assert {one["n"] for one in body["comparisons"]} == {one["units"] for one in body["comparisons"]} == {40}
+
+
+def test_the_order_of_items_does_not_matter():
+    rng = np.random.default_rng(2)
+    before, after = answered(rng.random(90), a_image=2), answered(rng.random(90), a_image=2)
+    plain = compare("vqa", "vqa_accuracy", before, after, resamples=300)
+    assert compare("vqa", "vqa_accuracy", rng.permutation(before).tolist(), after[::-1], resamples=300) == plain
+    one, other = detected(0)[2], detected(1, worse=0.3)[2]
+    assert compare("detection", "AP", one[::-1], other, resamples=20) == compare(
+        "detection", "AP", one, other, resamples=20
+    )
+
+
+def test_all_of_one_model_and_condition_share_their_draws():
+    rng = np.random.default_rng(3)
+    before, after, other = (answered(rng.random(50)) for _ in range(3))
+    alone = compare("vqa", "vqa_accuracy", before, after, resamples=100)["comparisons"][0]
+    together = compare("vqa", "vqa_accuracy", before, other, after, noise=[other], resamples=100)["comparisons"]
+    assert {**alone["metrics"]["vqa_accuracy"], "p_holm": 0} == {**together[1]["metrics"]["vqa_accuracy"], "p_holm": 0}
+    assert together[0]["metrics"]["vqa_accuracy"]["ci"] == together[2]["metrics"]["vqa_accuracy"]["ci"]
+
+
+def test_an_absent_metric_is_absent_with_its_reason():
+    rows = captioned(30, seed=1)
+    cells = [cell("captioning", rows), cell("captioning", captioned(30, 1, loss=0.5), "p1")]
+    reason = {"absent": "SPICE needs two jars.", "unit": "score", "higher_is_better": True}
+    for one in cells:
+        one.scores["metrics"]["SPICE"] = reason
+    cells[1].scores["metrics"]["METEOR"] = {**reason, "absent": "METEOR failed here."}
+    (found,) = comparison.compare(spec("captioning", "CIDEr", ["p1"]), cells, resamples=20)["comparisons"]
+    assert found["metrics"]["SPICE"] == reason
+    assert found["metrics"]["METEOR"]["absent"] == "METEOR failed here."
+    assert found["metrics"]["METEOR"]["baseline"] == cells[0].scores["metrics"]["METEOR"]["value"]
+
+
+def test_few_images_have_no_difference():
+    body = compare("vqa", "vqa_accuracy", answered([1] * 36, a_image=4), answered([0] * 36, a_image=4))
+    metric = body["comparisons"][0]["metrics"]["vqa_accuracy"]
+    assert "9 images are too few to tell a difference from chance" in metric["absent"]
+    assert (metric["baseline"], metric["compared"]) == (1, 0) and body["resamples"] == {}
+    assert body["comparisons"][0]["answers"]["worse"] == 36
+
+
+def changed(made, **more):
+    return dataclasses.replace(made, scores={**made.scores, **more})
+
+
+@pytest.mark.parametrize(
+    ("cells", "noise", "sentence"),
+    [
+        (lambda a, b: [a], None, "there are no scores of m / p1 / zero-shot"),
+        (lambda a, b: [a, b, b], None, "p1/scores.json and p1/scores.json are both of m / p1 / zero-shot"),
+        (lambda a, b: [a, changed(b, subset_hash="d" * 64)], None, "are of different subsets or items"),
+        (lambda a, b: [a, cell("vqa", answered([0.5] * 19), "p1")], None, "are of different subsets or items"),
+        (lambda a, b: [a, cell("vqa", answered([0.5] * 20, a_image=2), "p1")], None, "not of the same images"),
+        (lambda a, b: [a, dataclasses.replace(b, rows=a.rows)], None, "has vqa_accuracy 0.5, and the item scores"),
+        (lambda a, b: [a, b], lambda a: changed(a, checkpoint_hash="e" * 64), "are of different checkpoints"),
+    ],
+)
+def test_what_does_not_belong_together_is_one_sentence(cells, noise, sentence):
+    base, other = cell("vqa", answered([1, 0, 0] * 6 + [1, 1])), cell("vqa", answered([0.5] * 20), "p1")
+    with pytest.raises(UserError, match=sentence) as fault:
+        comparison.compare(spec("vqa", "vqa_accuracy", ["p1"]), cells(base, other), [noise(base)] if noise else [])
+    assert "\n" not in str(fault.value)
+
+
+# ---- the scripts
+
+
+def lines(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def store(folder, precision, rows, subset_hash="c" * 64):
+    lines(folder / "item_scores.jsonl", rows)
+    lines(folder / "predictions.jsonl", [{"id": row["id"], "text": str(row["vqa_accuracy"])} for row in reversed(rows)])
+    made = scores("vqa", rows, precision, subset_hash=subset_hash)
+    (folder / "scores.json").write_text(json.dumps({"record": "scores", "primary": "vqa_accuracy", **made}))
+
+
+@pytest.fixture
+def study(tmp_path):
+    rng = np.random.default_rng(4)
+    before = (rng.random(200) < 0.7).astype(float)
+    store(tmp_path / BASELINE, BASELINE, answered(before))
+    store(tmp_path / BASELINE / "noise_floor", BASELINE, answered(before))
+    store(tmp_path / "int8", "int8", answered(before * (rng.random(200) > 0.2)))
+    return tmp_path
+
+
+def run(folder, *more, cells=(BASELINE, "int8"), script="compare_precisions"):
+    files = {"scores": "scores.json", "item-scores": "item_scores.jsonl", "predictions": "predictions.jsonl"}
+    command = [sys.executable, SCRIPTS / f"{script}.py"]
+    if script == "compare_precisions":
+        command += ["--spec", json.dumps(spec("vqa", "vqa_accuracy", ["int8"]))]
+        command += ["--out", "comparison.json", "--out-table", "comparison.csv"]
+        for name, file in files.items():
+            command += [f"--{name}", *(f"{one}/{file}" for one in cells)]
+    command += list(more)
+    return subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
+
+
+NOISE = [
+    part
+    for name, file in (
+        ("scores", "scores.json"),
+        ("item-scores", "item_scores.jsonl"),
+        ("predictions", "predictions.jsonl"),
+    )
+    for part in (f"--noise-{name}", f"{BASELINE}/noise_floor/{file}")
+]
+
+
+def test_the_record_and_the_table(study):
+    done = run(study, *NOISE)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((study / "comparison.json").read_text())
+    assert record["record"] == "comparison" and record["subset_hash"] == "c" * 64
+    loss, same = (one["metrics"]["vqa_accuracy"] for one in record["comparisons"])
+    assert loss["test"] == "exact McNemar" and loss["p_value"] < 0.05
+    with (study / "comparison.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == list(comparison.COLUMNS)
+    assert [(row["kind"], row["precision"], row["study"]) for row in rows] == [
+        ("precision", "int8", "s"),
+        ("noise_floor", BASELINE, "s"),
+    ]
+    assert float(rows[0]["difference"]) == loss["value"] and float(rows[0]["ci_high"]) == loss["ci"][1]
+    assert rows[0]["changed"] == rows[0]["worse"] != "0" and rows[0]["note"] == ""
+    assert rows[1]["smallest_detectable"] == rows[1]["p_holm"] == ""
+    assert rows[1]["note"] == same["smallest_detectable_absent"]
+    assert "m, zero-shot: vqa_accuracy against bfloat16, n = 200" in done.stderr
+    assert "bfloat16 again  +0.0000 [+0.0000, +0.0000]" in done.stderr
+
+
+def test_a_study_without_a_noise_floor(study):
+    done = run(study)
+    assert done.returncode == 0, done.stderr
+    assert [one["kind"] for one in json.loads((study / "comparison.json").read_text())["comparisons"]] == ["precision"]
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (
+            ["--scores", f"{BASELINE}/scores.json"],
+            "1 scores.json, 2 item_scores.jsonl and 2 predictions.jsonl were given",
+        ),
+        (["--item-scores", "int8/item_scores.jsonl", f"{BASELINE}/item_scores.jsonl"], "has vqa_accuracy"),
+        (["--predictions", f"{BASELINE}/predictions.jsonl", "few.jsonl"], "few.jsonl are not of the same items"),
+        (NOISE[:2], "1 scores.json, 0 item_scores.jsonl and 0 predictions.jsonl were given"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_one_sentence(study, more, sentence):
+    lines(study / "few.jsonl", [{"id": "1", "text": "x"}])
+    done = run(study, *more)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr and not (study / "comparison.json").exists()
+
+
+def test_a_difference_without_its_test_is_no_record(study, tmp_path):
+    import jsonschema
+
+    body = compare("vqa", "vqa_accuracy", answered([1, 0] * 10), answered([1, 1] * 10))
+    identity = {"study": "s", "seed": 3, "subset_hash": "c" * 64}
+    records.write(tmp_path / "out.json", "comparison", identity, body)
+    metric = body["comparisons"][0]["metrics"]["vqa_accuracy"]
+    for key in ("test", "p_holm", "smallest_detectable"):
+        value = metric.pop(key)
+        with pytest.raises(jsonschema.ValidationError):
+            records.write(tmp_path / "out.json", "comparison", identity, body)
+        metric[key] = value
+    metric["p_vlaue"] = 0.5
+    with pytest.raises(jsonschema.ValidationError):
+        records.write(tmp_path / "out.json", "comparison", identity, body)
+
+
+def test_the_planner_says_how_many_items_a_drop_needs(study):
+    assert run(study, *NOISE).returncode == 0
+    metric = json.loads((study / "comparison.json").read_text())["comparisons"][0]["metrics"]["vqa_accuracy"]
+    done = run(study, "comparison.json", "--drop", "0.01", script="plan_subset")
+    assert done.returncode == 0, done.stderr
+    needed = int(done.stdout.splitlines()[2].split()[-2])
+    assert needed == pytest.approx(200 * (metric["smallest_detectable"] / 0.01) ** 2, abs=1)
+    assert "cannot be told: none of the 200 images differs" in done.stdout.splitlines()[3]
+    done = run(study, "comparison.json", "--items", "800", script="plan_subset")
+    assert float(done.stdout.splitlines()[2].split()[-1]) == pytest.approx(metric["smallest_detectable"] / 2, rel=0.01)
+    assert "--drop" in run(study, "--help", script="plan_subset").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["comparison.json"], "say either --drop"),
+        (["comparison.json", "--drop", "0.1", "--items", "3"], "say either --drop"),
+        (["comparison.json", "--drop", "0"], "--drop is 0; give a number greater than 0."),
+        (["comparison.json", "--items", "-5"], "--items is -5; give a number"),
+        (["comparison.json", "--drop", "0.1", "--metric", "CIDEr"], "no metric 'CIDEr'; choose one of vqa_accuracy."),
+        (["nowhere.json", "--drop", "0.1"], "nowhere.json does not exist"),
+        (["int8/scores.json", "--drop", "0.1"], "is not the record of a comparison"),
+        (["empty.json", "--drop", "0.1"], "compares nothing with the baseline"),
+    ],
+)
+def test_what_the_planner_cannot_use_is_one_sentence(study, arguments, sentence):
+    assert run(study).returncode == 0
+    (study / "empty.json").write_text('{"record": "comparison", "comparisons": []}')
+    done = run(study, *arguments, script="plan_subset")
+    assert done.returncode == 1 and done.stdout == ""
+    assert sentence in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_units_of_several_items_are_planned_as_units(study):
+    rng = np.random.default_rng(6)
+    body = compare("vqa", "vqa_accuracy", answered(rng.random(120), a_image=3), answered(rng.random(120), a_image=3))
+    identity = {"study": "s", "seed": 3, "subset_hash": "c" * 64}
+    records.write(study / "comparison.json", "comparison", identity, body)
+    done = run(study, "comparison.json", "--drop", "0.02", script="plan_subset")
+    words = done.stdout.splitlines()[2].split()
+    items, units = int(words[-8]), int(words[-6].removeprefix("("))
+    assert items == 3 * units and "independent units of 3 items" in done.stdout

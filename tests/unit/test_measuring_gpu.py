@@ -1,0 +1,208 @@
+"""What NVML tells, and the guard before and after measuring: held against a fake NVML and a fake torch.cuda."""
+
+import os
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from bitbudget.errors import UserError
+from bitbudget.measuring import energy, machine, memory, nvml
+
+OWN = os.getpid()
+
+
+class FakeNvml:
+    """Two GPUs whose order is not torch's; energy in millijoules, power in milliwatts, processes by GPU."""
+
+    def __init__(self):
+        self.millijoules = {"GPU-aaa": 0, "GPU-bbb": 5_000}
+        self.milliwatts = {"GPU-aaa": 900_000, "GPU-bbb": 200_000}
+        self.running = {"GPU-aaa": {77: 1}, "GPU-bbb": {}}  # bytes by process id
+        self.names = {}
+
+    def nvmlInit(self):
+        pass
+
+    def nvmlDeviceGetHandleByUUID(self, uuid):
+        return uuid
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+        return self._of(self.millijoules, handle)
+
+    def nvmlDeviceGetPowerUsage(self, handle):
+        return self._of(self.milliwatts, handle)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        found = self._of(self.running, handle)
+        return [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in found.items()]
+
+    def nvmlSystemGetProcessName(self, pid):
+        return self._of(self.names, pid)
+
+    @staticmethod
+    def _of(table, key):
+        if key not in table:
+            raise RuntimeError("Not Supported")
+        return table[key]
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    fake = FakeNvml()
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="bbb"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Abacus H9")
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))  # a loaded machine is warned of, too
+    return fake
+
+
+# --- energy ---
+
+
+def test_nvml_counts_the_gpu_that_torch_uses_in_joules(gpu):
+    source, reason = energy.choose_source("cuda")
+    assert (type(source), source.how, reason) == (energy.NvmlCounter, "counter", "")
+    source.start()
+    gpu.millijoules = {"GPU-aaa": 10**9, "GPU-bbb": 8_250}
+    assert source.stop().joules == pytest.approx(3.25)
+
+
+def test_a_gpu_without_a_counter_has_its_power_sampled(gpu):
+    gpu.millijoules = {}
+    source, reason = energy.choose_source("cuda")
+    assert (type(source), source.how, reason) == (energy.NvmlPower, "sampled", "")
+    source.interval = 0.002
+    for watts in (200.0, 50.0):  # a source is used again and again
+        gpu.milliwatts["GPU-bbb"] = 1000 * watts
+        source.start()
+        time.sleep(0.03)
+        found = source.stop()
+        assert found.joules == pytest.approx(watts * found.seconds)
+        assert 0.03 <= found.seconds < 0.5
+    assert not source._thread.is_alive()
+
+
+def test_sampled_power_that_changes_is_summed_up(gpu):
+    """600 W for the second half, 200 W before it."""
+    gpu.millijoules = {}
+    source = energy.NvmlPower()
+    source.interval = 0.001
+    source.start()
+    time.sleep(0.1)
+    gpu.milliwatts["GPU-bbb"] = 600_000
+    time.sleep(0.1)
+    found = source.stop()
+    assert found.joules == pytest.approx(400 * found.seconds, rel=0.2)
+
+
+def test_trapezoids_are_exact_for_power_that_runs_straight():
+    assert energy.trapezoids([(10.0, 0.0), (11.0, 100.0), (13.0, 300.0), (13.5, 0.0)]) == 50 + 400 + 75
+    assert energy.trapezoids([(10.0, 5.0)]) == 0
+
+
+def test_a_window_in_which_a_reading_fails_has_no_energy(gpu):
+    gpu.millijoules = {}
+    source, _ = energy.choose_source("cuda")
+    source.interval = 0.001
+    source.start()
+    gpu.milliwatts = {}
+    time.sleep(0.01)
+    assert source.stop().joules == 0
+
+
+def test_a_gpu_that_tells_nothing_gets_no_figure_and_no_estimate(gpu):
+    gpu.millijoules, gpu.milliwatts = {}, {}
+    source, reason = energy.choose_source("cuda")
+    assert source is None
+    assert reason.startswith("the GPU tells neither its energy nor its power (Not Supported)")
+    assert reason.endswith(".")
+
+
+# --- the guard ---
+
+
+def test_measuring_beside_another_process_is_refused_with_its_name_and_the_remedy(gpu):
+    gpu.running["GPU-bbb"] = {4_000_001: 10, OWN: 20}
+    gpu.names = {4_000_001: b"/usr/bin/python3.11"}
+    with pytest.raises(UserError) as refused:
+        machine.circumstances("cuda")
+    said = str(refused.value)
+    assert said.startswith("process 4000001 (python3.11) computes on the GPU Abacus H9 (GPU-bbb), so that")
+    assert "stop it, or set `measure.busy_gpu: warn` in the study" in said
+    gpu.names = {}
+    with pytest.raises(UserError, match=r"process 4000001 \(whose name cannot be read\) computes"):
+        machine.circumstances("cuda", "refuse")
+    gpu.running["GPU-bbb"] |= {os.getppid(): 1}
+    with pytest.raises(UserError, match=r"process 4000001 .* and process \d+ \(.+\) compute on the GPU"):
+        machine.circumstances("cuda", "refuse")
+
+
+def test_with_warn_it_is_measured_all_the_same(gpu, caplog):
+    gpu.running["GPU-bbb"] = {4_000_001: 10}
+    assert machine.circumstances("cuda", "warn")["other_gpu_processes"] == [4_000_001]
+    assert "process 4000001 (whose name cannot be read) on the GPU Abacus H9" in caplog.text
+
+
+def test_what_runs_elsewhere_does_not_matter(gpu, caplog):
+    gpu.running["GPU-bbb"] = {OWN: 20}
+    assert machine.circumstances("cuda")["other_gpu_processes"] == []  # process 77 is on the other GPU
+    gpu.running["GPU-bbb"] = {4_000_001: 10}
+    assert machine.circumstances("cpu")["other_gpu_processes"] == []
+    assert machine.afterwards("cpu")["other_gpu_processes_after"] == []
+    assert "GPU" not in caplog.text
+
+
+def test_unknown_is_not_taken_for_nobody(gpu, caplog):
+    gpu.running = {}
+    assert machine.circumstances("cuda")["other_gpu_processes"] is None
+    assert machine.afterwards("cuda")["other_gpu_processes_after"] is None
+    assert "GPU" not in caplog.text
+
+
+def test_a_process_that_comes_meanwhile_is_recorded_and_warned_of(gpu, caplog):
+    gpu.running["GPU-bbb"] = {OWN: 20}
+    machine.circumstances("cuda")
+    assert machine.afterwards("cuda")["other_gpu_processes_after"] == [] and not caplog.text
+    gpu.running["GPU-bbb"][4_000_002] = 10
+    found = machine.afterwards("cuda")
+    assert found["other_gpu_processes_after"] == [4_000_002]
+    assert found["load_after"] >= 0
+    assert "process 4000002" in caplog.text and "when the measuring ended" in caplog.text
+
+
+def test_in_a_container_ones_own_process_under_another_number_is_not_another(gpu):
+    gpu.running["GPU-bbb"] = {4_000_003: 20}
+    assert nvml.other_gpu_processes(computing=True) == []
+    assert [p.pid for p in nvml.other_gpu_processes()] == [4_000_003]
+    gpu.running["GPU-bbb"][4_000_004] = 1
+    assert len(nvml.other_gpu_processes(computing=True)) == 2
+
+
+def test_a_loaded_machine_is_recorded_and_warned_of(monkeypatch, caplog):
+    monkeypatch.setattr("os.getloadavg", lambda: (99.0, 0, 0))
+    found = machine.circumstances("cpu")
+    assert found["load_before"] == 99.0
+    assert found["cores"] >= 1
+    assert "timings will be slow" in caplog.text
+
+
+# --- memory ---
+
+
+def test_memory_of_this_process_on_its_own_gpu(gpu, monkeypatch):
+    for name, value in (("max_memory_allocated", 3e6), ("max_memory_reserved", 5e6)):
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    gpu.running = {"GPU-aaa": {OWN: 99e6}, "GPU-bbb": {OWN: 8e6, 12: 1e9}}
+    done = []
+    found = memory.peak_memory(lambda: done.append(1), "cuda")
+    assert (found["value"], found["kind"], found["reserved_MB"]) == (3.0, "CUDA allocated", 5.0)
+    assert found["nvml_process_MB"] == 8.0
+    del gpu.running["GPU-bbb"][OWN]
+    assert "nvml_process_MB" not in memory.peak_memory(lambda: done.append(1), "cuda")
+    assert done == [1, 1]

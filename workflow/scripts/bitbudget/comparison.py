@@ -1,0 +1,312 @@
+"""Every precision against the baseline on the same items, metric by metric, and the baseline against itself.
+
+What a metric of a resample is made of, the track says (`resampled`); the statistics are those of `paired`. Here stand
+which records belong together, and how the differences become a record and a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import gt
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from bitbudget import files, paired, records, registry, statistics
+from bitbudget.errors import UserError
+
+Record = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+PRECISION, NOISE_FLOOR = "precision", "noise_floor"  # kinds of comparison
+COLUMNS = (
+    "study", "model", "condition", "kind", "precision", "metric", "unit", "baseline", "compared", "difference",
+    "ci_low", "ci_high", "standard_error", "test", "p_value", "p_holm", "smallest_detectable", "n", "units", "changed",
+    "better", "worse", "note",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one precision of one model gave under one condition: its scores, and of each item its row and its answer."""
+
+    path: Path  # of its scores.json
+    scores: Record
+    rows: Mapping[str, Row]
+    answers: Mapping[str, Any]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.scores["model"], self.scores["precision"], self.scores["condition"]
+
+
+def read_cells(
+    scores: Sequence[Path], item_scores: Sequence[Path], predictions: Sequence[Path], answer: str
+) -> list[Cell]:
+    """The cells of these files, of which each list has one a cell, in the same order.
+
+    `answer` is the key of a prediction that holds the answer. Raises `UserError` where the lists differ in length, or
+    files of a cell in their items.
+    """
+    if not len(scores) == len(item_scores) == len(predictions):
+        raise UserError(
+            f"{len(scores)} scores.json, {len(item_scores)} item_scores.jsonl and {len(predictions)} predictions.jsonl "
+            "were given; give one of each for every precision, in the same order."
+        )
+    cells = []
+    for path, of_items, of_answers in zip(scores, item_scores, predictions, strict=True):
+        rows = {row["id"]: row for row in files.read_jsonl(of_items)}
+        answers = {row["id"]: row[answer] for row in files.read_jsonl(of_answers)}
+        if rows.keys() != answers.keys() or not rows:
+            raise UserError(f"{of_items} and {of_answers} are not of the same items; predict and score again.")
+        cells.append(Cell(path, files.read_json(path), rows, answers))
+    return cells
+
+
+def compare(
+    spec: Mapping[str, Any], cells: Sequence[Cell], noise: Sequence[Cell] = (), resamples: int | None = None
+) -> dict[str, Any]:
+    """The body of the record: all comparisons with the baseline, in the study's order, and after them the noise floors.
+
+    `spec` has the study's `track`, `primary`, `seed`, `models`, `precisions`, `conditions` and `baseline`; `noise` are
+    the baseline's cells when it was asked a second time. `resamples` is for tests: None takes the track's.
+
+    All of one model and condition share their draws. Items are taken in the order of their ids, so that of the files
+    does not matter. Raises `UserError` where a cell is missing or comes twice, or cells do not belong together.
+    """
+    track = registry.module_of("track", spec["track"])
+    by_key, floors = _by_key(cells), _by_key(noise)
+    _belong_together([*cells, *noise])
+    compared, repeated, resampled = [], [], {}
+    for model in spec["models"]:
+        for condition in spec["conditions"]:
+            base = _found(by_key, (model, spec["baseline"], condition))
+            others = [
+                _found(by_key, (model, name, condition)) for name in spec["precisions"] if name != spec["baseline"]
+            ]
+            floor = [floors[base.key]] if base.key in floors else []
+            _same_checkpoint(base, floor)
+            group = _Group(track, base, [*others, *floor], spec["seed"], resamples)
+            resampled |= group.resamples
+            found = [
+                {
+                    "model": model,
+                    "condition": condition,
+                    "precision": cell.key[1],
+                    "kind": PRECISION if number < len(others) else NOISE_FLOOR,
+                    "n": len(group.ids),
+                    "units": group.units,
+                    "metrics": group.metrics(number),
+                    "answers": group.answers(cell, spec["primary"]),
+                }
+                for number, cell in enumerate(group.others)
+            ]
+            _correct(found[: len(others)])
+            compared += found[: len(others)]
+            repeated += found[len(others) :]
+    return {
+        "primary": spec["primary"],
+        "baseline": spec["baseline"],
+        "level": paired.LEVEL,
+        "power": paired.POWER,
+        "resamples": resampled,
+        "comparisons": compared + repeated,
+    }
+
+
+def _by_key(cells: Sequence[Cell]) -> dict[tuple[str, str, str], Cell]:
+    found: dict[tuple[str, str, str], Cell] = {}
+    for cell in cells:
+        if cell.key in found:
+            raise UserError(
+                f"{found[cell.key].path} and {cell.path} are both of {' / '.join(cell.key)}; give one of them."
+            )
+        found[cell.key] = cell
+    return found
+
+
+def _found(by_key: Mapping[tuple[str, str, str], Cell], key: tuple[str, str, str]) -> Cell:
+    if key not in by_key:
+        raise UserError(f"there are no scores of {' / '.join(key)}; score it before the comparison.")
+    return by_key[key]
+
+
+def _belong_together(cells: Sequence[Cell]) -> None:
+    """Raise `UserError` unless all cells are of one subset, and of the same of its items."""
+    for cell in cells:
+        first = cells[0]
+        if cell.scores["subset_hash"] != first.scores["subset_hash"] or cell.rows.keys() != first.rows.keys():
+            raise UserError(
+                f"{first.path} and {cell.path} are of different subsets or items, so they cannot be compared; predict "
+                "and score again on the subset that is there now."
+            )
+
+
+def _same_checkpoint(base: Cell, floor: Sequence[Cell]) -> None:
+    for cell in floor:
+        if cell.scores["checkpoint_hash"] != base.scores["checkpoint_hash"]:
+            raise UserError(
+                f"{cell.path} and {base.path} are of different checkpoints, so they do not show noise; predict and "
+                "score the baseline again, both times."
+            )
+
+
+class _Group:
+    """A baseline and what is compared with it: the cells of one model and condition, resampled together."""
+
+    def __init__(self, track: ModuleType, base: Cell, others: Sequence[Cell], seed: int, resamples: int | None) -> None:
+        self.track, self.base, self.others = track, base, others
+        self.ids = sorted(base.rows)
+        self.rows = [[cell.rows[key] for key in self.ids] for cell in (base, *others)]
+        sets = [track.resampled(rows) for rows in self.rows]
+        for cell, one in zip((base, *others), sets, strict=True):
+            _same_units(base, sets[0], cell, one)
+            _of_these_rows(cell, one)
+        self.sets = sets
+        self.units = sets[0].count
+        self.telling = self.units if sets[0].telling is None else sets[0].telling
+        self.enough = self.telling >= paired.FEWEST_UNITS
+        self.resamples = dict.fromkeys(sets[0].made_of, resamples or sets[0].resamples) if self.enough else {}
+        self.drawn = statistics.draws(sets, seed, resamples) if self.enough else []
+
+    def metrics(self, number: int) -> dict[str, dict[str, Any]]:
+        """The differences of the compared cell of this number, by metric."""
+        cell = self.others[number]
+        return {
+            name: self._metric(name, about, cell, number + 1)
+            for name, about in self.track.METRICS.items()
+            if (name in self.base.scores["metrics"] or name in cell.scores["metrics"])
+            and not about.get("against_baseline")
+        }
+
+    def _metric(self, name: str, about: Mapping[str, Any], cell: Cell, number: int) -> dict[str, Any]:
+        unit, better = about["unit"], about["higher_is_better"]
+        both = {"baseline": self.base.scores["metrics"].get(name, {}), "compared": cell.scores["metrics"].get(name, {})}
+        values = {side: metric["value"] for side, metric in both.items() if "value" in metric}
+        reason = self._absent(name, both, cell, number)
+        if reason:
+            return records.absent(reason, unit, higher_is_better=better) | values
+        value = values["compared"] - values["baseline"]
+        drawn = self.drawn[number][name] - self.drawn[0][name]
+        drawn = drawn[np.isfinite(drawn)]
+        if self.sets[0].moved:
+            # As a single precision's interval is: resamples raise the AP of both, but not by the same, and what of
+            # that is left in the difference is no difference of the precisions.
+            drawn = drawn + (value - drawn.mean())
+        key = self.sets[0].made_of[name]
+        before, after = ([row[key] for row in self.rows[which]] for which in (0, number))
+        changed = {unit for unit, b, c in zip(self.sets[0].units, before, after, strict=True) if b != c}
+        binary = key == name and {*before, *after} <= {0, 1}
+        single = self.units == len(self.ids)
+        flips = None
+        if binary and single:
+            flips = sum(map(gt, after, before)), sum(map(gt, before, after))
+        noun = self.track.RESAMPLED
+        found = paired.difference(value, drawn, units=self.units, changed=len(changed), noun=noun, flips=flips)
+        more: dict[str, Any] = {"standard_error": found.standard_error, "test": found.test, "p_value": found.p_value}
+        more["p_holm"] = None
+        if found.smallest is None:
+            more["smallest_detectable_absent"] = found.smallest_absent
+        else:
+            more["smallest_detectable"] = found.smallest
+        if binary and not single:
+            more["note"] = f"McNemar's test is for independent items, so the bootstrap over {noun} takes its place."
+        return records.metric(
+            found.value, unit, higher_is_better=better, n=len(self.ids), ci=found.ci, **values, **more
+        )
+
+    def _absent(self, name: str, both: Mapping[str, Record], cell: Cell, number: int) -> str | None:
+        """Why there is no difference in this metric; None where there is one."""
+        for path, metric in zip((self.base.path, cell.path), both.values(), strict=True):
+            if "value" not in metric:
+                return metric.get("absent", f"{path} does not have it; score this precision again.")
+        made_of = self.sets[0].made_of
+        if name not in made_of or name not in self.sets[number].made_of:
+            return f"it is not computed of resamples, so a difference could be chance; {', '.join(made_of)} are."
+        if not self.enough:
+            return (
+                f"{self.telling} {self.track.RESAMPLED} are too few to tell a difference from chance; choose a subset "
+                f"of at least {paired.FEWEST_UNITS}."
+            )
+        return None
+
+    def answers(self, cell: Cell, primary: str) -> dict[str, int]:
+        """How many answers changed at all, and how many items rose or fell by themselves in the primary metric."""
+        worth = getattr(self.track, "worth", lambda row, metric: row[metric])
+        pairs = [[worth(one.rows[key], primary) for one in (self.base, cell)] for key in self.ids]
+        gains = [after - before for before, after in pairs if abs(after - before) > 1e-9 * max(1, abs(before))]
+        better = sum(gain > 0 for gain in gains)
+        return {
+            "changed": sum(self.base.answers[key] != cell.answers[key] for key in self.ids),
+            "better": better,
+            "worse": len(gains) - better,
+            "same": len(self.ids) - len(gains),
+        }
+
+
+def _same_units(base: Cell, of_base: statistics.Resampled, cell: Cell, found: statistics.Resampled) -> None:
+    if found.units != of_base.units:
+        raise UserError(f"{base.path} and {cell.path} are not of the same images; score both again.")
+
+
+def _of_these_rows(cell: Cell, found: statistics.Resampled) -> None:
+    """Raise `UserError` where the item scores give other values than scores.json has."""
+    for name, value in found.whole().items():
+        recorded = cell.scores["metrics"].get(name, {}).get("value")
+        if recorded is not None and abs(recorded - value) > 1e-6 * max(1, abs(value)):
+            raise UserError(
+                f"{cell.path} has {name} {recorded:.6g}, and the item scores given with it {value:.6g}; give the files "
+                "of each precision in the same order, or score it again."
+            )
+
+
+def _correct(comparisons: Sequence[dict[str, Any]]) -> None:
+    """Fill in each metric's p value after Holm, over the precisions of a model and condition."""
+    for name in {name: None for one in comparisons for name in one["metrics"]}:
+        metrics = [one["metrics"][name] for one in comparisons if "p_value" in one["metrics"].get(name, {})]
+        for metric, p_value in zip(metrics, paired.holm([metric["p_value"] for metric in metrics]), strict=True):
+            metric["p_holm"] = p_value
+
+
+def table(record: Record) -> Iterator[dict[str, Any]]:
+    """The rows of comparison.csv: one a comparison and metric; what is absent is None, and `note` says why."""
+    for one in record["comparisons"]:
+        for name, metric in one["metrics"].items():
+            low, high = metric.get("ci", (None, None))
+            found = {"study": record["study"], "metric": name, "difference": metric.get("value")}
+            found |= {"ci_low": low, "ci_high": high}
+            found |= {key: one[key] for key in ("model", "condition", "kind", "precision", "n", "units")}
+            found |= {key: one["answers"][key] for key in ("changed", "better", "worse")}
+            reasons = (metric.get(key) for key in ("absent", "smallest_detectable_absent", "note"))
+            found["note"] = " | ".join(filter(None, reasons))
+            yield {column: found.get(column, metric.get(column)) for column in COLUMNS}
+
+
+def in_words(record: Record) -> Iterator[str]:
+    """The primary metric of every comparison in a line: difference, interval, p value, what could have been seen."""
+    primary = record["primary"]
+    names = [
+        one["precision"] if one["kind"] == PRECISION else f"{one['precision']} again" for one in record["comparisons"]
+    ]
+    width = max(map(len, names), default=0)
+    where = None
+    for name, one in zip(names, record["comparisons"], strict=True):
+        if where != (where := (one["model"], one["condition"])):
+            yield f"{one['model']}, {one['condition']}: {primary} against {record['baseline']}, n = {one['n']}"
+        yield f"  {name:<{width}}  {_line(one['metrics'][primary], one['answers'])}"
+
+
+def _line(metric: Mapping[str, Any], answers: Mapping[str, int]) -> str:
+    if "absent" in metric:
+        return f"absent: {metric['absent']}"
+    low, high = metric["ci"]
+    p_value = metric["p_value"] if metric["p_holm"] is None else metric["p_holm"]
+    seen = metric.get("smallest_detectable")
+    return (
+        f"{metric['value']:+.4f} [{low:+.4f}, {high:+.4f}]  p {p_value:.4f}  "
+        f"could have seen {'-' if seen is None else f'{seen:.4f}'}  "
+        f"{answers['changed']} changed, {answers['better']} better, {answers['worse']} worse"
+    )

@@ -1,0 +1,31 @@
+"""Pool what several processes measured of one precision into one record."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from bitbudget import cli, files, records
+
+log = logging.getLogger("bitbudget")
+
+
+def main() -> None:
+    """Pool the repeats and write the record; what may have disturbed them is logged and recorded."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--repeats", type=Path, nargs="+", required=True, help="all repeat-{k}.json")
+    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="measurements.json")
+    args = parser.parse_args()
+
+    from bitbudget.measuring import pooling
+
+    identity, body = pooling.pooled([files.read_json(path) for path in args.repeats], args.spec["carbon"])
+    records.write(args.out, "measurements", identity, body)
+    for remark in body["remarks"]:
+        log.info("remark: %s", remark)
+    log.info("pooled %d repeat%s", len(args.repeats), "s" * (len(args.repeats) != 1))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,77 @@
+"""Count the floating-point operations of an answer of the baseline; its precisions do the same multiplications."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from bitbudget import cli, files, inputs, records, registry
+
+log = logging.getLogger("bitbudget")
+
+ITEMS = 8  # of those that are measured; answers differ by the lengths of their prompts alone
+
+
+def main() -> None:
+    """Answer the first measured items one by one, as measure_efficiency does, and write what was counted."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the baseline's checkpoint")
+    parser.add_argument("--audit", type=Path, required=True, help="audit.json")
+    parser.add_argument("--subset", type=Path, required=True, help="subset.json")
+    parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
+    parser.add_argument("--images", type=Path, help="images.json, for a track with images")
+    inputs.add_shots_arguments(parser)
+    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="flops.json")
+    args = parser.parse_args()
+
+    import torch
+    from tqdm import tqdm
+
+    from bitbudget import checkpoint, flops, generation, prompts
+    from bitbudget.devices import choose_device
+    from bitbudget.quiet import quiet_libraries
+
+    quiet_libraries()
+    spec = args.spec
+    device = choose_device(spec["device"])
+    family = registry.module_of("family", spec["family"])
+    made = checkpoint.manifest(args.checkpoint)
+    plan = spec["measure"]
+    items = inputs.usable_items(args.items, args.images)[: plan["items"]][:ITEMS]
+    model = checkpoint.load(args.checkpoint, family, device)
+    if "bos" in spec:  # a model that only reads
+        processor, prepare, _ = prompts.of_texts(args.checkpoint, spec, model, items, device)
+    else:
+        shots = inputs.usable_shots(args.shots, args.shot_images, spec["shots"])
+        dtype = getattr(torch, made["dtype"])
+        processor, prepare = prompts.of_images(args.checkpoint, family, spec, shots, device, dtype)
+    how = generation.decoding(model, processor, plan["new_tokens"], plan["new_tokens"], spec["num_beams"])
+    answers = []
+    for item in tqdm(items, desc="count", unit="item"):
+        given = prepare([item])
+        generation.check_length(model, given, how)
+        answers.append(
+            flops.count(
+                model, family.VISION_MODULES, lambda given=given: model.generate(**given, generation_config=how)
+            )
+        )
+
+    identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
+    body = {
+        "checkpoint_hash": files.read_json(args.audit)["checkpoint_hash"],
+        "subset_hash": files.read_json(args.subset)["subset_hash"],
+        "new_tokens": plan["new_tokens"],
+        "convention": flops.CONVENTION,
+        "operators": flops.by_operator(answers),
+        "not_counted": {},
+        "metrics": flops.metrics(answers, sees=bool(family.VISION_MODULES)),
+    }
+    records.write(args.out, "flops", identity, body)
+    found = {name: metric["value"] for name, metric in body["metrics"].items()}
+    parts = ", ".join(f"{name.removeprefix('flops_')} {found[name] / 1e9:.3g}" for name in found if "_per_" not in name)
+    log.info("%.4g GFLOPs an answer of %d tokens (%s)", found["flops_per_item"] / 1e9, plan["new_tokens"], parts)
+
+
+if __name__ == "__main__":
+    cli.run(main)

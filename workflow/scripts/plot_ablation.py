@@ -1,0 +1,24 @@
+"""Draw what each module group of a study's models loses when it alone is quantized."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitbudget import ablation, cli
+from bitbudget.figures import ablated, style
+
+
+def main() -> None:
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--ablation", type=Path, required=True, help="ablation.csv of the study")
+    arguments.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    arguments.add_argument("--out-dir", type=Path, required=True, help="folder for ablation.svg and .png")
+    args = arguments.parse_args()
+
+    with style.applied():
+        style.save(ablated.draw(args.spec, ablation.read(args.ablation)), args.out_dir, "ablation")
+    cli.log.info("the figure is in %s", args.out_dir)
+
+
+if __name__ == "__main__":
+    cli.run(main)
