@@ -267,6 +267,18 @@ def shots_options(wildcards, input):
     return "--shots {} --shot-images {}".format(*input.shots) if input.shots else ""
 
 
+def rerunning(wildcards, threads):
+    """The commands that rerun every study picked, one after the other."""
+    by_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+    option = " --snakemake-options='--software-deployment-method conda'" if by_conda else ""
+    return " && ".join(
+        f"{sys.executable} workflow/scripts/reproduce_study.py --study {name}"
+        f" --spec {shlex.quote(json.dumps(plan.reproduction(study)))} --cores {threads}{option}"
+        f" --scratch resources/.partial/reproduction/{name} --out results/{name}/reproduction.json"
+        for name, study in STUDIES.items()
+    )
+
+
 def model_code(script):
     """The params function of a rule's code: its script, and its job's family and formats, with all they import."""
 

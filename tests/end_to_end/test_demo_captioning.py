@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import outcome
 import pytest
 import yaml
 
@@ -28,7 +29,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     study = yaml.safe_load((ROOT / "config/studies/demo-captioning.yaml").read_text())
     study |= {"study": "reduced", "precisions": [*PRECISIONS, SIMULATED], "shard_size": 16, "batch_size": 16}
     study["dataset"]["subset"] = 48
-    study["measure"] |= {"min_seconds": 0.5, "items": 4, "batch_sizes": [1, 4]}
+    study["measure"] |= {"min_seconds": 0.5, "items": 4, "batch_sizes": [1, 4], "repeats": 1}
     write_study(checkout, study)
     run = snakemake(checkout, "--cores", "2", "--config", "study=reduced")
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
@@ -109,7 +110,16 @@ def test_records_of_one_precision_name_the_same_checkpoint_and_items(finished):
     for name in ("zero-shot/measurements.json", "zero-shot/predictions.json", "zero-shot/scores.json"):
         found = record(checkout, "nf4-language", name)
         assert (found["checkpoint_hash"], found["subset_hash"]) == (made, subset)
-        assert found["provenance"]["packages"]["torch"]
+    repeat = record(checkout, "nf4-language", "zero-shot/measurements/repeat-1.json")
+    assert repeat["provenance"]["packages"]["torch"]
+
+
+def test_the_run_ends_with_its_verdicts(finished):
+    checkout, printed = finished
+    outcome.check(checkout / "results/reduced")
+    assert "CIDEr against bfloat16, with 95 % intervals:" in printed
+    assert f"{SIMULATED}  loses " in printed
+    assert "in full: results/reduced/verdicts.txt" in printed
 
 
 def test_phases_of_the_latency_add_up(finished):

@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import outcome
 import pytest
 import yaml
 from PIL import Image
@@ -45,6 +46,18 @@ def table(checkout: Path) -> dict[str, dict[str, str]]:
     """summary.csv by precision."""
     with (checkout / STUDY / "summary.csv").open(newline="") as file:
         return {row["precision"]: row for row in csv.DictReader(file)}
+
+
+def test_the_run_ends_with_its_verdicts_and_measures_in_turn(checkout: Path) -> None:
+    outcome.check(checkout / STUDY, repeats=2)
+
+
+def test_answers_and_scores_are_reproduced_to_the_last_digit(checkout: Path) -> None:
+    run = snakemake(checkout, "--cores", "2", "reproduce", "--config", "study=reduced")
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
+    found = record(checkout, "reproduction.json")
+    assert found["identical"] and len(found["cells"]) == len(PRECISIONS) + 1  # and the noise floor
+    assert not (checkout / "resources/.partial/reproduction/reduced").exists()
 
 
 def test_the_demo_detector_finds_shapes_in_every_format(checkout: Path) -> None:

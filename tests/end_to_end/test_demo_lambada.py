@@ -7,6 +7,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import outcome
 import pytest
 import yaml
 
@@ -27,7 +28,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = yaml.safe_load((ROOT / "config/studies/demo-lambada.yaml").read_text())
     study |= {"study": "reduced", "precisions": PRECISIONS}
     study["dataset"]["subset"] = 200
-    study["measure"] |= {"min_seconds": 0.2, "items": 4, "batch_sizes": [1, 4]}
+    study["measure"] |= {"min_seconds": 0.2, "items": 4, "batch_sizes": [1, 4], "repeats": 1}
     write_study(made, study)
     run = snakemake(made, *RUN)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
@@ -46,6 +47,10 @@ def table(checkout: Path) -> dict[str, dict[str, str]]:
     """summary.csv by precision."""
     with (checkout / STUDY / "summary.csv").open(newline="") as file:
         return {row["precision"]: row for row in csv.DictReader(file)}
+
+
+def test_the_run_ends_with_its_verdicts(checkout: Path) -> None:
+    outcome.check(checkout / STUDY)
 
 
 def test_the_demo_model_reads_and_fewer_bits_cost_it_something(checkout: Path) -> None:

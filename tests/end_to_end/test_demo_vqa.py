@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import outcome
 import pytest
 import yaml
 
@@ -24,7 +25,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = yaml.safe_load((ROOT / "config/studies/demo-vqa.yaml").read_text())
     study |= {"study": "reduced", "precisions": PRECISIONS, "spot_check": 6}
     study["dataset"]["subset"] = 96
-    study["measure"] |= {"min_seconds": 0.2, "items": 4, "batch_sizes": [1, 4]}
+    study["measure"] |= {"min_seconds": 0.2, "items": 4, "batch_sizes": [1, 4], "repeats": 1}
     write_study(made, study)
     run = snakemake(made, *RUN)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
@@ -43,6 +44,10 @@ def table(checkout: Path) -> dict[tuple[str, str], dict[str, str]]:
     """summary.csv by precision and condition."""
     with (checkout / STUDY / "summary.csv").open(newline="") as file:
         return {(row["precision"], row["condition"]): row for row in csv.DictReader(file)}
+
+
+def test_the_run_ends_with_its_verdicts(checkout: Path) -> None:
+    outcome.check(checkout / STUDY)
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)

@@ -48,7 +48,12 @@ def test_measuring_reads_the_gpu(finished, precision):
     assert metrics["energy_per_item"]["how"] == "counter"
     parts = [metrics[f"latency_{phase}"]["mean"] for phase in ("preprocessing", "vision", "prefill", "decode")]
     assert sum(parts) == pytest.approx(metrics["latency"]["mean"], rel=0.05)
-    assert record["provenance"]["hardware"]["gpus"]
+    assert len(record["repeats"]) == 2
+    for one in record["repeats"]:
+        assert one["provenance"]["hardware"]["gpus"]
+        assert one["circumstances"]["other_gpu_processes"] in ([], None)
+    for part in ("preprocessing", "prefill", "decode"):
+        assert "value" in metrics[f"energy_{part}"] or "difference" in metrics[f"energy_{part}"]
 
 
 def test_questions_with_examples_are_answered_on_the_gpu(tmp_path: Path) -> None:

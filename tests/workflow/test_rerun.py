@@ -14,6 +14,7 @@ import pytest
 from checkout_copy import Checkout
 
 CELL = "results/tiny/demo-vlm"
+NOISE_FLOOR = f"{CELL}/float16/zero-shot/noise_floor"
 SHOWN = {"compare_precisions", "recommend_precision", "plot_comparison"}
 AFTER_PREDICT = {"predict", "score", "summarize_study", "plot_figures"} | SHOWN
 MEASURED = {"measure_efficiency", "combine_measurements", "tabulate_carbon"}
@@ -70,11 +71,18 @@ def test_a_deleted_intermediate_file_and_final_file_are_rebuilt(run: Checkout) -
     assert rules_of(run.run()) == {"summarize_study", "plot_figures", "recommend_precision", "plot_comparison"}
 
 
-@pytest.mark.parametrize("name", ["figures/tradeoff.py", "figures/__init__.py"])
-def test_changed_figures_code_reruns_only_the_figures(name: str, run: Checkout) -> None:
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("figures/tradeoff.py", {"plot_figures"}),
+        ("figures/delta.py", {"plot_comparison"}),
+        ("figures/__init__.py", {"plot_figures", "plot_comparison"}),
+    ],
+)
+def test_changed_figures_code_reruns_only_the_figures(name: str, drawn: set[str], run: Checkout) -> None:
     path = run.folder / "workflow/scripts/bitbudget" / name
     path.write_text(path.read_text() + "# changed\n")
-    assert run.run() == [("plot_figures", "results/tiny/figures")]
+    assert set(run.run()) == {(rule, "results/tiny/figures") for rule in drawn}
     assert run.run() == []
 
 
@@ -95,8 +103,8 @@ def test_a_changed_registry_or_readme_reruns_nothing(run: Checkout) -> None:
 def test_another_prompt_predicts_again_and_does_not_quantize(run: Checkout) -> None:
     run.edit("config/studies/tiny.yaml", "What is it?", "What is that?")
     jobs = run.run()
-    again = {"predict_again", "score_again"}
-    assert rules_of(jobs) == AFTER_PREDICT | MEASURED | again | {"count_flops", "resolve_study"}
+    assert rules_of(jobs) == AFTER_PREDICT | MEASURED | {"count_flops", "resolve_study"}
+    assert ("predict", f"{NOISE_FLOOR}/predictions.jsonl") in jobs
     assert precisions_of(jobs) == {"float16", "int8-language", "nf4-language"}
 
 
@@ -125,14 +133,14 @@ def test_another_country_or_another_limit_measures_nothing(run: Checkout) -> Non
 
 def test_the_noise_floor_is_the_baselines_and_can_be_switched_off(fresh: Checkout) -> None:
     fresh.write_study("tiny", noise_floor=False)
-    assert not rules_of(fresh.run()) & {"predict_again", "score_again"}
+    assert not any("noise_floor" in wrote for _, wrote in fresh.run())
     fresh.write_study("tiny")
     jobs = fresh.run()
-    floor = f"{CELL}/float16/zero-shot/noise_floor"
-    assert [("predict_again", f"{floor}/predictions.jsonl"), ("score_again", f"{floor}/scores.json")] == [
-        job for job in jobs if job[1].startswith(CELL)
+    assert [job for job in jobs if job[1].startswith(CELL)] == [
+        ("predict", f"{NOISE_FLOOR}/predictions.jsonl"),
+        ("score", f"{NOISE_FLOOR}/scores.json"),
     ]
-    assert rules_of(jobs) >= SHOWN and "predict" not in rules_of(jobs)
+    assert rules_of(jobs) >= SHOWN
 
 
 @pytest.mark.parametrize("cores", ["1", "4"])
@@ -140,8 +148,8 @@ def test_precisions_are_measured_in_turn_after_all_else_is_answered(cores: str, 
     done = fresh.snakemake("--cores", cores)
     assert done.returncode == 0, done.stderr
     order = [(job["rule"], job["wrote"]) for job in fresh.jobs() if job["rule"] in ("predict", "measure_efficiency")]
-    assert [rule for rule, _ in order[:3]] == ["predict"] * 3
-    repeats = [re.search(r"repeat-(\d)", wrote)[1] for _, wrote in order[3:]]
+    assert [rule for rule, _ in order[:4]] == ["predict"] * 4  # three precisions, and the noise floor
+    repeats = [re.search(r"repeat-(\d)", wrote)[1] for _, wrote in order[4:]]
     assert repeats == list("111222333")
 
 
@@ -235,7 +243,7 @@ def test_a_script_ends_by_itself_after_a_killed_snakemake(run: Checkout) -> None
     script.write_text(text + "    time.sleep(60)\n\n\ncli.run(main)\n")
     forget_the_answers(run)
     pid = run.folder / "predict.pid"
-    process = run.start("--cores", "1")
+    process = run.start("--cores", "1", f"{CELL}/nf4-language/zero-shot/scores.json")
     wait_until(lambda: pid.exists() and pid.read_text() != "")
     job = psutil.Process(int(pid.read_text()))
     process.send_signal(signal.SIGKILL)
@@ -325,7 +333,8 @@ def test_another_number_of_examples_adds_its_own_jobs_only(fresh: Checkout) -> N
     assert ("resize_images", f"{examples}/images") in jobs
     of_cells = [(rule, wrote) for rule, wrote in jobs if wrote.startswith(CELL)]
     measured = {"measure_efficiency", "combine_measurements", "count_flops"}
-    assert {rule for rule, _ in of_cells} == {"predict", "predict_again", "score", "score_again"} | measured
+    assert {rule for rule, _ in of_cells} == {"predict", "score"} | measured
+    assert ("predict", f"{CELL}/float16/2-shot/noise_floor/predictions.jsonl") in jobs
     assert all("/2-shot/" in wrote for _, wrote in of_cells)
 
 
@@ -374,10 +383,10 @@ def test_what_a_language_study_makes_again(fresh: Checkout) -> None:
 
     everything = {"bfloat16", "bnb-int8", "gptq-4", "rtn-4"}
     rules, cells = run()
-    assert rules >= OF_A_CELL | MEASURED | {"select_calibration", "predict_last_words_again"} and cells == everything
+    assert rules >= OF_A_CELL | MEASURED | {"select_calibration"} and cells == everything
     assert not rules & {"predict", "fetch_images", "resize_images"}
     show = {"resolve_study", "summarize_study", "plot_figures"} | SHOWN
-    assert run(last_word={"top_k": [1, 5]}) == ({"score", "score_again", "score_blind"} | show, everything)
+    assert run(last_word={"top_k": [1, 5]}) == ({"score", "score_blind"} | show, everything)
     rules, cells = run(last_word={"top_k": [1, 5]}, quantization={"calibration": {"items": 3}})
     assert (rules, cells) == (OF_A_CELL | MEASURED | show | {"select_calibration"}, {"gptq-4"})
     rules, cells = run(last_word={"top_k": [1, 5]}, quantization={"calibration": {"items": 3}, "group_size": 32})

@@ -42,6 +42,8 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "prefill_tokens_per_s": ("prefill_rate", "value", 1.0),
     "decode_tokens_per_s": ("decode_rate", "value", 1.0),
     "energy_per_item_J": ("energy_per_item", "value", 1.0),
+    "energy_per_item_ci_low_J": ("energy_per_item", "ci_low", 1.0),
+    "energy_per_item_ci_high_J": ("energy_per_item", "ci_high", 1.0),
     "energy_net_per_item_J": ("energy_per_item", "net", 1.0),
     "energy_preprocessing_J": ("energy_preprocessing", "value", 1.0),
     "energy_prefill_J": ("energy_prefill", "value", 1.0),

@@ -1,0 +1,64 @@
+"""What every whole run ends with: comparisons, noise floor, verdicts, repeats in turn, and the carbon."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+
+def check(study: Path, repeats: int = 1) -> None:
+    """Hold a finished study's folder to it."""
+    verdicts = json.loads((study / "verdicts.json").read_text())
+    comparison = json.loads((study / "comparison.json").read_text())
+    _verdicts(study, verdicts, comparison)
+    _noise_floor(comparison)
+    _repeats(study, repeats)
+    _carbon(study)
+    for form in ("svg", "png"):
+        assert (study / f"figures/quality_delta.{form}").stat().st_size > 1000
+
+
+def _verdicts(study: Path, verdicts: dict[str, Any], comparison: dict[str, Any]) -> None:
+    cells = {(one["precision"], one["condition"]) for one in comparison["comparisons"] if one["kind"] == "precision"}
+    assert {(one["precision"], one["condition"]) for one in verdicts["verdicts"]} == cells
+    text = (study / "verdicts.txt").read_text()
+    assert text.startswith("demo study ")
+    assert all(one["precision"] in text for one in verdicts["verdicts"])
+    assert len(verdicts["recommendations"]) == len({condition for _, condition in cells})
+    assert "recommended: " in text
+    for one in comparison["comparisons"]:
+        found = one["metrics"][comparison["primary"]]
+        assert found["ci"][0] <= found["value"] <= found["ci"][1]
+
+
+def _noise_floor(comparison: dict[str, Any]) -> None:
+    """The baseline differs from itself by little, and no precision's difference is its."""
+    floors = [one for one in comparison["comparisons"] if one["kind"] == "noise_floor"]
+    assert floors and all(one["precision"] == comparison["baseline"] for one in floors)
+    for one in floors:
+        assert one["answers"]["changed"] <= 0.2 * one["n"]
+
+
+def _repeats(study: Path, repeats: int) -> None:
+    """Every repeat of a precision began before the next of any; simulated precisions have but one, without numbers."""
+    began: dict[int, list[str]] = {}
+    for path in study.glob("*/*/*/measurements/repeat-*.json"):
+        one = json.loads(path.read_text())
+        if "value" in one["metrics"]["latency"]:
+            began.setdefault(one["repeat"], []).append(one["started"])
+    assert sorted(began) == list(range(1, repeats + 1))
+    for number in range(1, repeats):
+        assert max(began[number]) <= min(began[number + 1])
+
+
+def _carbon(study: Path) -> None:
+    with (study / "carbon.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    own = [row for row in rows if row["what_if"] == "False"]
+    assert len(rows) > len(own) > 0
+    for row in own:
+        assert (row["g_co2e_per_1000_items"] == "") == (row["energy_per_item_J"] == "")
+        assert row["energy_per_item_J"] != "" or row["note"]
+        assert float(row["flops_per_item"]) > 1e6
