@@ -57,7 +57,7 @@ shell.prefix("set -euo pipefail; export PYTHONNOUSERSITE=1 HF_HUB_OFFLINE=1 BITB
 
 
 def final_output():
-    """What the workflow delivers: the resolved study, the table and the figures of every study picked."""
+    """What the workflow delivers of every study picked: its tables, verdicts and figures, and the study as resolved."""
     return [
         path
         for study in STUDIES
@@ -268,15 +268,12 @@ def shots_options(wildcards, input):
 
 
 def rerunning(wildcards, threads):
-    """The commands that rerun every study picked, one after the other."""
+    """The command that reruns every study picked."""
     by_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-    option = " --snakemake-options='--software-deployment-method conda'" if by_conda else ""
-    return " && ".join(
-        f"{sys.executable} workflow/scripts/reproduce_study.py --study {name}"
-        f" --spec {shlex.quote(json.dumps(plan.reproduction(study)))} --cores {threads}{option}"
-        f" --scratch resources/.partial/reproduction/{name} --out results/{name}/reproduction.json"
-        for name, study in STUDIES.items()
-    )
+    options = ["--snakemake-options=--software-deployment-method conda"] if by_conda else []
+    for name, study in STUDIES.items():
+        options += ["--study", name, "--spec", json.dumps(plan.reproduction(study))]
+    return shlex.join([sys.executable, "workflow/scripts/reproduce_study.py", "--cores", str(threads), *options])
 
 
 def model_code(script):

@@ -110,7 +110,7 @@ rule plot_comparison:
         "../envs/figures.yaml"
     params:
         code=lambda w: code_of("plot_comparison", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.recommendation),
+        spec=part(plan.comparison_figure),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_comparison.py --comparison {input.comparison} --verdicts {input.verdicts}"
@@ -128,7 +128,7 @@ rule plot_ablation:
         "../envs/figures.yaml"
     params:
         code=lambda w: code_of("plot_ablation", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.ablation),
+        spec=part(plan.ablation_figure),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_ablation.py --ablation {input} --spec {params.spec:q}"

@@ -1,14 +1,14 @@
 # The answers and scores of a finished study once more, in a folder of their own: are they the same?
 
 
-# It has no output, so that asking for it always reruns; and no environment, because it calls Snakemake.
+# It has no output, so that asking for it always reruns; no input, because making a study's results anew before they are
+# compared would compare them with themselves; and no environment, because it hands over to Snakemake.
 rule reproduce:
-    input:
-        expand("results/{study}/comparison.json", study=STUDIES),
     log:
         "logs/reproduce.log",
+    handover: True
     threads: ALL_CORES
     params:
-        commands=rerunning,
-    run:
-        shell("({params.commands}) 2>&1 | tee {log}")
+        command=rerunning,
+    shell:
+        "{params.command} 2>&1 | tee {log}"

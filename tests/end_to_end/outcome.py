@@ -59,6 +59,6 @@ def _carbon(study: Path) -> None:
     own = [row for row in rows if row["what_if"] == "False"]
     assert len(rows) > len(own) > 0
     for row in own:
-        assert (row["g_co2e_per_1000_items"] == "") == (row["energy_per_item_J"] == "")
+        assert (row["carbon_per_1000_items_g"] == "") == (row["energy_per_item_J"] == "")
         assert row["energy_per_item_J"] != "" or row["note"]
         assert float(row["flops_per_item"]) > 1e6

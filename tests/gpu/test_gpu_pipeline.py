@@ -52,7 +52,7 @@ def test_measuring_reads_the_gpu(finished, precision):
     for one in record["repeats"]:
         assert one["provenance"]["hardware"]["gpus"]
         assert one["circumstances"]["other_gpu_processes"] in ([], None)
-    for part in ("preprocessing", "prefill", "decode"):
+    for part in ("preprocessing", "vision_prefill", "decode"):
         assert "value" in metrics[f"energy_{part}"] or "difference" in metrics[f"energy_{part}"]
 
 

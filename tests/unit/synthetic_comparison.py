@@ -19,8 +19,13 @@ def metric(
     higher_is_better: bool = True,
     detectable: float | None = None,
     n: int = 160,
+    family: int = 7,
+    differ: int | None = None,
 ) -> dict[str, Any]:
-    """A difference with an interval of this half width; what could have been seen is 2.8 standard errors."""
+    """A difference with an interval of this half width; what could have been seen is 2.8 standard errors.
+
+    `differ` counts the units that differ; half of all do where the interval has a width.
+    """
     error = half / 1.96
     p = p if p is not None else 1.0 if half == 0 else 0.001 if abs(difference) > half else 0.5
     return {
@@ -32,9 +37,11 @@ def metric(
         "baseline": baseline,
         "compared": baseline + difference,
         "standard_error": error,
+        "units_changed": (n // 2 if half else 0) if differ is None else differ,
         "test": "paired bootstrap",
         "p_value": p / 3,
         "p_holm": p,
+        "family": family,
         "smallest_detectable": 2.8 * error if detectable is None else detectable,
     }
 
@@ -68,6 +75,7 @@ def one(
 def floor(baseline: str, found: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """The baseline against itself; it does not change where nothing is given."""
     found = dict(found or metric(0.0, 0.0)) | {"p_holm": None}
+    del found["family"]
     return one(baseline, found, **{"kind": "noise_floor", "answers": (0, 0, 0)} | more)
 
 
@@ -75,7 +83,7 @@ def record(
     comparisons: Sequence[Mapping[str, Any]], baseline: str = "float16", primary: str = "CIDEr"
 ) -> dict[str, Any]:
     about = {"study": "synthetic", "seed": 53, "subset_hash": HASH, "primary": primary, "baseline": baseline}
-    settings = {"level": 0.95, "power": 0.8, "resamples": {primary: 10_000}}
+    settings = {"level": 0.95, "power": 0.8, "worth": "the item's own value in it", "resamples": {primary: 10_000}}
     return {"record": "comparison", **about, **settings, "comparisons": list(comparisons), "provenance": {}}
 
 

@@ -54,7 +54,7 @@ def test_rows_stand_with_their_parts_behind_them_and_count_what_became_the_forma
     assert language["share_of_loss"] == pytest.approx(2.1 / 3.4)
     assert language["loss_per_million_parameters"] == pytest.approx(2.1 / 1.7)
     assert (language["difference_ci_low"], language["difference_ci_high"]) == pytest.approx((-2.6, -1.6))
-    assert rows["group", "projector"]["share_of_loss"] == pytest.approx(-0.1 / 3.4)
+    assert ablation.BARE_SHARE in language["notes"]
     assert language["verdict"] == "loss" and attention["verdict"] == "no-loss-detected"
 
 
@@ -63,8 +63,21 @@ def test_an_interaction_is_the_whole_less_its_outermost_parts_and_has_no_interva
     whole, language = rows["interaction", "every-group"], rows["interaction", "language"]
     assert whole["difference"] == pytest.approx(-3.4 - (-0.9 + 0.1 - 2.1))
     assert language["difference"] == pytest.approx(-2.1 - (-0.4 - 1.2))
-    assert whole["share_of_loss"] == pytest.approx(0.5 / 3.4)
+    assert whole["share_of_loss"] is None
     assert whole["difference_ci_low"] is None and "has no interval" in whole["notes"][0]
+
+
+def test_only_a_clear_loss_is_a_share_of_the_loss():
+    rows = table()
+    for group in ("projector", "language.attention"):  # +0.1 and -0.4, each +-0.5
+        assert rows["group", group]["share_of_loss"] is None
+        assert f"share_of_loss: the loss of {group} itself is not clear of noise" in rows["group", group]["notes"]
+
+
+def test_a_whole_that_loses_nothing_has_an_interaction_all_the_same():
+    rows = table({**CHANGES, "language": 0.0, "language.attention": 0.3})
+    assert rows["interaction", "language"]["difference"] == pytest.approx(0.9)
+    assert rows["interaction", "language"]["share_of_loss"] is None
 
 
 def test_a_part_whose_whole_was_not_quantized_alone_is_an_outermost_one():
@@ -154,6 +167,8 @@ def test_the_figure_sets_parts_below_their_whole_and_tells_their_shares(tmp_path
     assert len(lefts) == 1  # an indent is seen only where names begin at the same place
     texts = texts_of(figure)
     assert any("26 % of the loss" in text and "31 % of the weights" in text for text in texts)
+    assert sum("of the loss" in text and "[" in text for text in texts) == 3  # vision, language and its MLPs
+    assert "Shares of the loss have no interval" in " ".join(" ".join(texts).split())
     assert sum("[" in text for text in texts) == 6  # interactions have no interval
     left, right = figure.axes[0].get_xlim()
     assert left < -3.9 and right > 0.6  # nothing lies beyond the axis
@@ -162,7 +177,7 @@ def test_the_figure_sets_parts_below_their_whole_and_tells_their_shares(tmp_path
 def test_the_figure_of_a_loss_within_noise_says_that_it_cannot_be_divided(tmp_path):
     texts = texts_of(drawn(tmp_path, models=("one", "two"), half=4.0, p=0.6))
     assert "one, two: the loss of every-group is not clear of noise" in " ".join(" ".join(texts).split())
-    assert not any("% of the loss" in text for text in texts)
+    assert not any("of the loss" in text for text in texts if "every-group" not in text)
     assert "one" in texts and "two" in texts
 
 

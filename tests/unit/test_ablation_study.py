@@ -84,14 +84,24 @@ def test_the_part_of_the_rules_names_the_group_of_each_precision(config: ConfigF
     [
         ({"format": "rtn-5"}, "`ablation.format`: there is no format 'rtn-5'; did you mean rtn-"),
         ({"format": "float16"}, "`ablation.format` is float16, which takes no bits away"),
-        ({"format": "rtn-3", "groups": ["visoin"]}, "there is no module group 'visoin'; did you mean vision?"),
-        ({"format": "rtn-3", "groups": ["embeddings"]}, "only-embeddings-rtn-3: embeddings are looked up"),
+        (
+            {"format": "rtn-3", "groups": ["visoin", "projector"]},
+            "there is no module group 'visoin'; did you mean vision?",
+        ),
+        ({"format": "rtn-3", "groups": ["embeddings", "vision"]}, "only-embeddings-rtn-3: embeddings are looked up"),
+        ({"format": "rtn-3", "groups": ["vision"]}, "`ablation.groups` names only vision, which is then"),
         ({"format": {"group_size": 3}}, "the key `format` is missing in `ablation.format`; add it."),
     ],
 )
 def test_what_cannot_be_ablated_is_refused(ablation: dict, sentence: str, config: ConfigFolder) -> None:
     refusal = config.refusal(precisions=["bfloat16"], ablation=ablation)
     assert refusal.startswith("config/studies/mine.yaml: ") and sentence in refusal
+
+
+def test_a_precision_of_the_same_name_is_not_replaced(config: ConfigFolder) -> None:
+    config.add("precisions", **{"only-vision-rtn-3": {"vision": "rtn-2"}})
+    refusal = config.refusal(precisions=["bfloat16"], ablation={"format": "rtn-3"})
+    assert "`ablation` adds a precision 'only-vision-rtn-3', which config/precisions.yaml has" in refusal
 
 
 def test_a_detector_has_no_parts_to_ablate(config: ConfigFolder) -> None:

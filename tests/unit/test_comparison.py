@@ -12,7 +12,8 @@ import pytest
 from made_up_cells import BASELINE, answered, captioned, cell, scores, spec
 from test_average_precision import made_up
 
-from bitbudget import caption_metrics, comparison, records, statistics
+import plan_subset
+from bitbudget import caption_metrics, comparison, paired, records, statistics
 from bitbudget.detection import average_precision
 from bitbudget.errors import UserError
 from bitbudget.tracks import captioning, detection, lambada, vqa
@@ -124,6 +125,56 @@ def test_the_ap_of_a_resample_is_what_the_library_says_of_the_images_drawn():
     assert found["metrics"]["AP"]["value"] < 0
 
 
+def with_other_scores(rows):
+    """The same detections with scores that are rounded otherwise, which changes all rows and finds nothing else."""
+    return [
+        row | {"matches": [one | {"scores": [s * (1 - 1e-7) for s in one["scores"]]} for one in row["matches"]]}
+        for row in rows
+    ]
+
+
+def test_a_difference_that_lies_in_one_image_is_not_significant():
+    """Every score differs by its rounding, and one object is found in one image of 60 by one detector alone."""
+    objects, detections = made_up(images=60, seed=5)
+    before = detected(0, images=60)[2]
+    key = next(key for key, found in detections.items() if objects[key] and found)
+    lost = {**detections, key: []}
+    items = [{"id": key, "images": [{"id": key}], "extra": {"objects": found}} for key, found in objects.items()]
+    after = with_other_scores(detection.score(items, lost, 3)[1])
+    assert before != after
+    metrics = compare("detection", "AP", before, after)["comparisons"][0]["metrics"]
+    for name in average_precision.RESAMPLED:
+        metric = metrics[name]
+        assert metric["value"] != 0 and metric["units_changed"] == 1
+        assert metric["p_value"] == 1 and metric["ci"][0] <= 0 <= metric["ci"][1]
+        assert "only 1 of 60 images differs" in metric["smallest_detectable_absent"]
+
+
+def test_other_scores_alone_make_no_image_differ():
+    before = detected(0)[2]
+    metric = compare("detection", "AP", before, with_other_scores(before))["comparisons"][0]["metrics"]["AP"]
+    assert (metric["value"], metric["p_value"], metric["units_changed"]) == (0, 1, 0)
+    # AP is no mean over images, so nothing follows of the share of images that would differ.
+    assert metric["smallest_detectable_absent"].startswith("its value is the same in every resample")
+    assert "%" not in metric["smallest_detectable_absent"]
+
+
+def test_each_number_of_an_image_has_what_makes_it_differ():
+    def matches(right, ignored=(0, 0)):
+        return [{"category_id": 1, "objects": 2, "scores": [0.9, 0.2], "right": list(right), "ignored": list(ignored)}]
+
+    def differ(one, other):
+        outcome = average_precision.outcome
+        return {name for name in average_precision.RESAMPLED if outcome(one, name) != outcome(other, name)}
+
+    assert differ(matches((1, 0)), matches((1, 0))) == set()
+    assert differ(matches((1, 0)), matches((3, 0))) == {"AP", "AR_100"}  # at .55
+    assert differ(matches((1, 0)), matches((1, 1))) == {"AP", "AP50", "AR_100"}
+    assert differ(matches((1, 0)), matches((33, 0))) == {"AP", "AP75", "AR_100"}
+    assert differ(matches((1, 0)), matches((0, 1))) == {"AP", "AP50"}  # the other detection found it: the same recall
+    assert differ(matches((1, 0)), matches((1, 0), (0, 1))) == {"AP", "AP50"}
+
+
 def test_what_is_not_computed_of_resamples_is_absent_with_both_values():
     before, after = detected(0)[2], detected(1, worse=0.3)[2]
     cells = [cell("detection", before), cell("detection", after, "p1")]
@@ -154,6 +205,13 @@ def test_what_an_answer_is_worth_by_itself():
     assert not hasattr(captioning, "worth") and not hasattr(vqa, "worth")
 
 
+def test_what_an_answer_is_worth_is_said_in_words():
+    rows = detected(0)[2]
+    assert compare("detection", "AP", rows, rows, resamples=20)["worth"] == detection.WORTH
+    assert f"{detection.CONFIDENT:g}"[1:] in detection.WORTH
+    assert "own value" in compare("vqa", "vqa_accuracy", answered([1, 0] * 10), answered([1, 1] * 10))["worth"]
+
+
 def test_answers_are_counted_by_text_and_by_worth():
     before, after = answered([1, 1, 0, 0.3, 0.6] * 4), answered([1, 0, 1, 0.3, 0.6 + 1e-12] * 4)
     texts = {row["id"]: "same" for row in before}
@@ -175,9 +233,46 @@ def test_precisions_in_the_studys_order_and_the_noise_floor_after_them():
     metrics = [one["metrics"]["vqa_accuracy"] for one in body["comparisons"]]
     p_values = [metric["p_value"] for metric in metrics[:2]]
     low, high = min(p_values), max(p_values)
+    assert metrics[0]["family"] == metrics[1]["family"] == 2
     corrected = {low: min(1, 2 * low), high: min(1, max(2 * low, high))}
     assert [metric["p_holm"] for metric in metrics] == [*(corrected[p] for p in p_values), None]
     assert {one["n"] for one in body["comparisons"]} == {one["units"] for one in body["comparisons"]} == {40}
+
+
+def test_holms_family_is_the_whole_study():
+    """Two models under two conditions with two precisions: eight comparisons, of which one is absent."""
+    rng = np.random.default_rng(7)
+    names = {"models": ["m", "n"], "conditions": ["zero-shot", "4-shot"]}
+    cells = []
+    for model in names["models"]:
+        for condition in names["conditions"]:
+            for name in (BASELINE, "p1", "p2"):
+                made = cell("vqa", answered(rng.random(40)), name)
+                cells.append(changed(made, model=model, condition=condition))
+    cells[2].scores["metrics"]["vqa_accuracy"] = {"absent": "It failed.", "unit": "score", "higher_is_better": True}
+    body = comparison.compare(spec("vqa", "vqa_accuracy", ["p1", "p2"]) | names, cells, [cells[0]], resamples=500)
+    *precisions, noise = (one["metrics"]["vqa_accuracy"] for one in body["comparisons"])
+    tested = [metric for metric in precisions if "p_value" in metric]
+    assert [metric["family"] for metric in tested] == [7] * 7 and "family" not in noise
+    least = min(tested, key=lambda metric: metric["p_value"])
+    assert least["p_holm"] == pytest.approx(min(1, 7 * least["p_value"]))
+    for metric in tested:
+        seen = paired.standard_errors(7) * metric["standard_error"]
+        assert metric["smallest_detectable"] == pytest.approx(seen)
+
+
+@pytest.mark.parametrize(("number", "few"), [(25, False), (26, True)])
+def test_among_too_many_comparisons_a_thousand_resamples_say_nothing(number, few):
+    """2 / 1001 x 25 is .04995, and x 26 .0519."""
+    before, after = answered([1.0] * 20), answered([0.9] * 9 + [0.8] * 11)
+    body = compare("vqa", "vqa_accuracy", before, *[after] * number, resamples=1000)
+    for one in body["comparisons"]:
+        metric = one["metrics"]["vqa_accuracy"]
+        assert (metric["p_holm"] >= 0.05) is few
+        assert ("1000 resamples give no p value below 0.002" in metric.get("note", "")) is few
+        assert ("no difference can be called" in metric.get("smallest_detectable_absent", "")) is few
+    flips = compare("vqa", "vqa_accuracy", answered([1] * 40), *[answered([1, 0] * 20)] * number, resamples=1000)
+    assert flips["comparisons"][0]["metrics"]["vqa_accuracy"]["p_holm"] < 0.05  # McNemar's needs no draws
 
 
 def test_the_order_of_items_does_not_matter():
@@ -196,7 +291,9 @@ def test_all_of_one_model_and_condition_share_their_draws():
     before, after, other = (answered(rng.random(50)) for _ in range(3))
     alone = compare("vqa", "vqa_accuracy", before, after, resamples=100)["comparisons"][0]
     together = compare("vqa", "vqa_accuracy", before, other, after, noise=[other], resamples=100)["comparisons"]
-    assert {**alone["metrics"]["vqa_accuracy"], "p_holm": 0} == {**together[1]["metrics"]["vqa_accuracy"], "p_holm": 0}
+    one, other = (found["metrics"]["vqa_accuracy"] for found in (alone, together[1]))
+    of_all = dict.fromkeys(("p_holm", "family", "smallest_detectable"))  # in which the others have a part
+    assert one | of_all == other | of_all
     assert together[0]["metrics"]["vqa_accuracy"]["ci"] == together[2]["metrics"]["vqa_accuracy"]["ci"]
 
 
@@ -347,7 +444,7 @@ def test_a_difference_without_its_test_is_no_record(study, tmp_path):
     identity = {"study": "s", "seed": 3, "subset_hash": "c" * 64}
     records.write(tmp_path / "out.json", "comparison", identity, body)
     metric = body["comparisons"][0]["metrics"]["vqa_accuracy"]
-    for key in ("test", "p_holm", "smallest_detectable"):
+    for key in ("test", "p_holm", "units_changed", "smallest_detectable"):
         value = metric.pop(key)
         with pytest.raises(jsonschema.ValidationError):
             records.write(tmp_path / "out.json", "comparison", identity, body)
@@ -362,11 +459,11 @@ def test_the_planner_says_how_many_items_a_drop_needs(study):
     metric = json.loads((study / "comparison.json").read_text())["comparisons"][0]["metrics"]["vqa_accuracy"]
     done = run(study, "comparison.json", "--drop", "0.01", script="plan_subset")
     assert done.returncode == 0, done.stderr
-    needed = int(done.stdout.splitlines()[2].split()[-2])
+    needed = int(done.stdout.splitlines()[3].split()[-2])
     assert needed == pytest.approx(200 * (metric["smallest_detectable"] / 0.01) ** 2, abs=1)
-    assert "cannot be told: none of the 200 images differs" in done.stdout.splitlines()[3]
+    assert "cannot be told: none of the 200 images differs" in done.stdout.splitlines()[4]
     done = run(study, "comparison.json", "--items", "800", script="plan_subset")
-    assert float(done.stdout.splitlines()[2].split()[-1]) == pytest.approx(metric["smallest_detectable"] / 2, rel=0.01)
+    assert float(done.stdout.splitlines()[3].split()[-1]) == pytest.approx(metric["smallest_detectable"] / 2, rel=0.01)
     assert "--drop" in run(study, "--help", script="plan_subset").stdout
 
 
@@ -378,6 +475,11 @@ def test_the_planner_says_how_many_items_a_drop_needs(study):
         (["comparison.json", "--drop", "0"], "--drop is 0; give a number greater than 0."),
         (["comparison.json", "--items", "-5"], "--items is -5; give a number"),
         (["comparison.json", "--drop", "0.1", "--metric", "CIDEr"], "no metric 'CIDEr'; choose one of vqa_accuracy."),
+        (["comparison.json", "--drop", "2"], "--drop is 2, but vqa_accuracy is 0."),
+        (
+            ["comparison.json", "--items", "9"],
+            "--items is 9, too few to tell a difference in vqa_accuracy from chance;",
+        ),
         (["nowhere.json", "--drop", "0.1"], "nowhere.json does not exist"),
         (["int8/scores.json", "--drop", "0.1"], "is not the record of a comparison"),
         (["empty.json", "--drop", "0.1"], "compares nothing with the baseline"),
@@ -397,6 +499,39 @@ def test_units_of_several_items_are_planned_as_units(study):
     identity = {"study": "s", "seed": 3, "subset_hash": "c" * 64}
     records.write(study / "comparison.json", "comparison", identity, body)
     done = run(study, "comparison.json", "--drop", "0.02", script="plan_subset")
-    words = done.stdout.splitlines()[2].split()
+    words = done.stdout.splitlines()[3].split()
     items, units = int(words[-8]), int(words[-6].removeprefix("("))
     assert items == 3 * units and "independent units of 3 items" in done.stdout
+    refused = run(study, "comparison.json", "--items", "29", script="plan_subset")
+    assert "give 30 or more" in refused.stderr and refused.returncode == 1
+
+
+def plan(metrics, **asked):
+    """The last words of the planner about each of these metrics, each of another precision."""
+    about = {"model": "m", "condition": "zero-shot", "kind": "precision", "n": 200, "units": 200}
+    comparisons = [about | {"precision": f"p{i}", "metrics": {"AP": one}} for i, one in enumerate(metrics)]
+    record = {"record": "comparison", "baseline": BASELINE, "primary": "AP", "comparisons": comparisons}
+    plan_subset.check(comparisons, "AP", asked.get("drop"), asked.get("items"))
+    return list(plan_subset.lines(record, "AP", asked.get("drop"), asked.get("items")))
+
+
+def planned(**more):
+    metric = {"value": 0.0, "unit": "score", "higher_is_better": True, "baseline": 0.4, "standard_error": 0.001}
+    return metric | {"test": "paired bootstrap", "family": 6, "smallest_detectable": 0.0035} | more
+
+
+def test_a_plan_has_as_many_items_as_are_compared_at_least():
+    assert plan([planned()], drop=0.1)[3].endswith("  10 items")
+    assert "divided by 6, the number of comparisons" in plan([planned()], drop=0.1)[0]
+    assert "hardly differs from the baseline has a small one" in plan([planned()], drop=0.1)[1]
+    assert plan([planned(family=100)], drop=0.1)[3].endswith("  12 items")
+
+
+def test_a_plan_has_no_drop_that_cannot_be():
+    one, other = plan([planned(baseline=0.2), planned()], drop=0.3)[3:]
+    assert one.endswith("cannot be: the baseline has 0.2") and other.endswith(" items")
+    with pytest.raises(UserError, match=r"--drop is 2, but AP is 0\.4 for the baseline"):
+        plan([planned(baseline=0.2), planned()], drop=2)
+    assert plan([planned(higher_is_better=False)], drop=2)[3].endswith(" items")  # a perplexity may rise by so much
+    assert "show a rise of 2 with" in plan([planned(higher_is_better=False)], drop=2)[0]
+    assert plan([planned(standard_error=0.05)], items=20)[3].endswith("is more than the baseline has")

@@ -32,12 +32,13 @@ LONG = (*FINE, *(f"only-language-attention-gptq-{i}" for i in range(6)))
 
 def verdicts_of(spec, comparison):
     words = wording.words_of(spec)
-    family = {(m, c): verdicts.family_of(comparison, m, c) for m in spec["models"] for c in spec["conditions"]}
+    floors = {(m, c): verdicts.floor_of(comparison, m, c) for m in spec["models"] for c in spec["conditions"]}
     cells = [one for one in comparison["comparisons"] if one["kind"] == "precision"]
     return {
         "verdicts": [
             {name: one[name] for name in ("model", "condition", "precision")}
-            | {"kind": verdicts.kind_of(one, spec["primary"], words, family[one["model"], one["condition"]])}
+            | {"kind": verdicts.kind_of(one, spec["primary"], words, floors[one["model"], one["condition"]])}
+            | {"accepted": verdicts.acceptance(one, spec["primary"], words, spec["accept"]["quality"]).accepted}
             for one in cells
         ]
     }
@@ -192,7 +193,26 @@ def test_the_script_writes_the_same_bytes_twice(tmp_path):
 def test_a_row_on_which_nothing_can_be_said_to_be_too_small_is_explained():
     spec, comparison = study(names=("small",))
     texts = " ".join(" ".join(texts_of(drawn(spec, comparison))).split())
-    assert "Rows without grey: too few items differ" in texts  # the precision that is the same
+    assert "Rows without grey: it cannot be told" in texts  # the precision that is the same
     comparison["comparisons"] = comparison["comparisons"][:1]
     spec["precisions"] = ["float16", "small"]
     assert "without grey" not in " ".join(texts_of(drawn(spec, comparison)))
+
+
+def test_a_row_whose_interval_and_verdict_do_not_agree_tells_its_p_value():
+    spec, comparison = study(names=("small",))
+    texts = texts_of(drawn(spec, comparison))
+    assert not any("p =" in text or "Holm" in text for text in texts)
+    comparison["comparisons"][0]["metrics"]["CIDEr"] = made.metric(-1.9, 1.7, p=0.08)
+    texts = texts_of(drawn(spec, comparison))
+    assert any(text.endswith("no loss detected (p = .08)") for text in texts)
+    assert "Verdicts are after Holm over 7 comparisons, intervals are not" in " ".join(" ".join(texts).split())
+
+
+def test_a_precision_that_is_not_accepted_in_spite_of_its_interval_is_named():
+    spec = made.spec(["float16", "same"], quality=0.99)
+    found = made.one("same", **SAME, n=12)
+    texts = " ".join(" ".join(texts_of(drawn(spec, made.record([found])))).split())
+    assert "On the accepted side of the dashed line, but not accepted: same (too few items differ" in texts
+    texts = " ".join(texts_of(drawn(*study(names=("small",)))))
+    assert "not accepted:" not in texts

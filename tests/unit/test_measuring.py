@@ -181,8 +181,8 @@ def test_peak_memory_without_proc_comes_from_the_system(monkeypatch):
 @pytest.mark.parametrize(
     ("values", "half"),
     [
-        ([1.0, 3.0], 12.706 * math.sqrt(2) / math.sqrt(2)),
         ([1.0, 2.0, 3.0], 4.303 / math.sqrt(3)),
+        ([1.0, 2.0, 2.0, 3.0], 3.182 * math.sqrt(2 / 3) / math.sqrt(4)),
         ([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0], 2.365 * math.sqrt(32 / 7) / math.sqrt(8)),
     ],
 )
@@ -192,11 +192,14 @@ def test_mean_interval_is_students(values, half):
     assert high == pytest.approx(np.mean(values) + half)
 
 
-def test_mean_interval_of_many_is_normal_and_of_one_is_none():
+def test_mean_interval_of_many_is_normal_and_of_fewer_than_three_is_none():
     values = list(np.random.default_rng(0).normal(size=400))
     low, high = spread.mean_interval(values)
     assert high - low == pytest.approx(2 * 1.96 * np.std(values, ddof=1) / 20)
-    assert spread.mean_interval([1.0]) is None
+    assert spread.mean_interval([1.0]) is None and spread.mean_interval([1.0, 3.0]) is None
+    thirty_one = list(range(31))
+    low, high = spread.mean_interval(thirty_one)
+    assert high - low == pytest.approx(2 * 2.042 * np.std(thirty_one, ddof=1) / math.sqrt(31)), "the table's last point"
     assert spread.mean_interval([2.0, 2.0, 2.0]) == (2.0, 2.0)
 
 

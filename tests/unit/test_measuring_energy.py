@@ -1,20 +1,17 @@
-"""Energy and carbon against a meter whose truth is known, and the sources that a processor has."""
-
-import time
-from types import SimpleNamespace
+"""Energy against a meter whose truth is known: by item and by part, gross and net, and where there is none."""
 
 import measuring_fakes as fakes
 import pytest
 from measuring_fakes import DECODE, FIRST, IDLE, PREPARE
 
-from bitbudget.electricity import Electricity, electricity_of
-from bitbudget.measuring import efficiency, energy, footprint
+from bitbudget.measuring import efficiency, energy, footprint, quantities
 
+# What a part took, by window; a difference has no window of its own.
 SECONDS = {"preprocessing": PREPARE[0], "first_token": PREPARE[0] + FIRST[0]}
 SECONDS["per_item"] = SECONDS["first_token"] + DECODE[0]
 JOULES = {"preprocessing": PREPARE[1], "first_token": PREPARE[1] + FIRST[1]}
 JOULES["per_item"] = JOULES["first_token"] + DECODE[1]
-DIFFERENCES = {"prefill": ("first_token", "preprocessing"), "decode": ("per_item", "first_token")}
+DIFFERENCES = {"vision_prefill": ("first_token", "preprocessing"), "decode": ("per_item", "first_token")}
 
 
 @pytest.fixture
@@ -32,17 +29,19 @@ def test_energy_is_the_truth_gross_and_net_by_item_and_by_part(world):
         assert metric["value"] == pytest.approx(JOULES[name] + IDLE * SECONDS[name])
         assert (metric["batch_size"], metric["source"], metric["how"]) == (1, "fake meter", "counter")
         assert metric["scope"] == "the fake"
-        assert metric["n"] == len(metric["raw"]) == len(metric["net_raw"]) == (2 if name == "per_item" else 1)
+        assert metric["n"] == len(metric["raw"]) == len(metric["net_raw"]) == 2, "one window a round"
         assert min(metric["window_seconds"]) >= fakes.PLAN["min_seconds"]
     for name, (whole, part) in DIFFERENCES.items():
         metric = found[f"energy_{name}"]
         assert metric["net"] == pytest.approx(JOULES[whole] - JOULES[part])
         assert metric["value"] == pytest.approx(metric["net"] + IDLE * (SECONDS[whole] - SECONDS[part]))
-        assert metric["how"] == "counter, by difference"
+        assert (metric["how"], metric["batch_size"]) == ("counter, by difference", 1)
         assert metric["difference"] == [f"energy_{whole}", f"energy_{part}"]
+        assert metric["n"] == len(metric["raw"]) == len(metric["net_raw"]) == 2
     assert found["energy_per_item"] == found["energy_per_item_1"]
     assert found["energy_per_item_4"]["batch_size"] == 4
-    parts = sum(found[f"energy_{name}"]["value"] for name in ("preprocessing", "prefill", "decode"))
+    parts = sum(found[f"energy_{name}"]["value"] for name in ("preprocessing", "vision_prefill", "decode"))
+    assert "energy_prefill" not in found
     assert parts == pytest.approx(found["energy_per_item"]["value"])
 
 
@@ -52,7 +51,7 @@ def test_net_takes_off_the_mean_of_the_idle_power_before_and_after(world):
 
         def start(self):
             super().start()
-            world.idle = 11.0 if len(self.windows) == 7 else IDLE
+            world.idle = 11.0 if len(self.windows) == 9 else IDLE
 
     found = efficiency.measure(fakes.subject(world), 1.0, Warming(world), "")
     assert found["idle_power"]["raw"] == pytest.approx([7.0, 11.0])
@@ -91,7 +90,7 @@ def test_a_window_without_energy_takes_its_own_metric_alone(world):
 def test_energy_that_means_nothing_is_absent_with_the_reason(world, source, reason):
     meter = source(world) if source else None
     found = efficiency.measure(fakes.subject(world), 1.0, meter, "" if source else reason)
-    parts = ("preprocessing", "first_token", "prefill", "decode")
+    parts = ("preprocessing", "first_token", "vision_prefill", "decode")
     for name in ("per_item", "per_item_1", "per_item_4", *parts):
         assert "value" not in found[f"energy_{name}"]
         assert found[f"energy_{name}"]["absent"].startswith(reason)
@@ -106,125 +105,134 @@ def test_energy_that_means_nothing_is_absent_with_the_reason(world, source, reas
         assert world.clock < 130, "no window was opened, and nobody waited"
 
 
-def test_a_difference_at_or_below_zero_is_absent_with_its_reason(world):
+def test_a_model_that_only_reads_has_a_prefill_of_its_own(world):
     subject = fakes.subject(world)
-    subject.generate_first = lambda numbers: world.spend(0.5, 9.0)  # a first token dearer than the whole answer
+    subject.timer.vision = []
+    found = efficiency.measure(subject, 1.0, fakes.Meter(world), "")
+    assert found["energy_prefill"]["net"] == pytest.approx(FIRST[1])
+    assert "energy_vision_prefill" not in found
+
+
+@pytest.mark.parametrize(("sizes", "size"), [([4, 1], 1), ([4, 2], 4), ([8], 8)])
+def test_energy_is_that_of_batch_size_one_where_it_is_measured(world, sizes, size):
+    asked = []
+    subject = fakes.subject(world, batch_sizes=sizes)
+    first = subject.generate_first
+    subject.generate_first = lambda numbers: (asked.append(len(numbers)), first(numbers))
+    found = efficiency.measure(subject, 1.0, fakes.Meter(world), "")
+    for name in ("per_item", "preprocessing", "first_token", "decode"):
+        assert found[f"energy_{name}"]["batch_size"] == size
+    assert found["energy_per_item"] == found[f"energy_per_item_{size}"]
+    assert set(asked) == {size}
+
+
+def test_parts_are_measured_in_every_round_so_that_a_slow_minute_falls_on_all(world):
+    class Warming(fakes.Meter):
+        """From its sixth window on (the second round's first) the machine draws 3 W more, busy or not."""
+
+        def start(self):
+            super().start()
+            world.idle = IDLE + 3.0 * (len(self.windows) >= 5)
+
+    found = efficiency.measure(fakes.subject(world), 1.0, Warming(world), "")
+    for name, (whole, part) in DIFFERENCES.items():
+        seconds, joules = SECONDS[whole] - SECONDS[part], JOULES[whole] - JOULES[part]
+        assert found[f"energy_{name}"]["raw"] == pytest.approx([joules + w * seconds for w in (IDLE, IDLE + 3.0)])
+
+
+# --- differences ---
+
+NAMES = ["energy_per_item", "energy_invoke"]
+
+
+def remainder(raw, net_raw=None):
+    about = {"difference": NAMES, "how": "estimated, by difference", "batch_size": 1}
+    return quantities.remainder(raw, raw if net_raw is None else net_raw, about)
+
+
+@pytest.mark.parametrize("raw", [[0.2], [0.2, 0.001], [0.2, 0.21, 0.19], [0.02, 0.21, 0.19, 0.2, 0.22, 0.2, -0.001]])
+def test_a_difference_clearly_above_zero_has_a_value(raw):
+    found = remainder(raw)
+    assert (found["value"], found["n"], found["raw"]) == (pytest.approx(sum(raw) / len(raw)), len(raw), raw)
+    assert ("ci" in found) == (len(raw) > 2)
+    assert found["net"] == found["value"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ([-0.02], "is -0.02 J, and"),
+        ([0.0266, -0.0177], "is 0.0266 J and -0.0177 J, and"),
+        ([0.0, 0.3], "is 0 J and 0.3 J, and"),
+        ([0.1, 0.01, 0.02], "is 0.0433 J with a 95 % interval of -0.0792 to 0.166 J, and"),
+    ],
+)
+def test_a_difference_that_may_be_nothing_is_absent_and_keeps_its_values(raw, said):
+    found = remainder(raw)
+    assert "value" not in found and "net" not in found
+    assert found["absent"].startswith(f"energy_per_item less energy_invoke {said} no part of an answer takes less than")
+    assert (found["raw"], found["net_raw"], found["batch_size"]) == (raw, raw, 1)
+
+
+def test_a_net_difference_that_may_be_nothing_is_not_told():
+    found = remainder([0.2, 0.21, 0.19], [-0.01, 0.02, 0.01])
+    assert found["value"] == pytest.approx(0.2)
+    assert "net" not in found and found["net_raw"] == [-0.01, 0.02, 0.01]
+    assert found["net_absent"].startswith(
+        "above the idle machine, energy_per_item less energy_invoke is 0.00667 J with"
+    )
+
+
+def test_a_first_token_dearer_than_the_whole_answer_leaves_nothing_for_decoding(world):
+    subject = fakes.subject(world)
+    subject.generate_first = lambda numbers: world.spend(0.5, 9.0)
     found = efficiency.measure(subject, 1.0, fakes.Meter(world), "")
     absent = found["energy_decode"]
-    assert "value" not in absent
+    assert "value" not in absent and max(absent["raw"]) < 0
     assert absent["absent"].startswith("energy_per_item less energy_first_token is -")
-    assert found["energy_prefill"]["value"] > 0
+    assert found["energy_vision_prefill"]["value"] > 0
 
 
-# --- carbon ---
+# --- windows in which the source fails ---
 
 
-def test_carbon_is_that_of_patterson_et_al(monkeypatch):
-    """kWh = hours x processors x mean power x PUE; tCO2e = MWh x intensity: 3 h of 2 at 250 W, 1000 items."""
-    monkeypatch.setattr(footprint, "electricity_of", lambda country: Electricity("Austria", 110.0, 2023, "a table"))
-    hours, processors, kilowatts, pue, items = 3, 2, 0.250, 1.2, 1000
-    tonnes = hours * processors * kilowatts * pue / 1000 * (110.0 / 1000)  # MWh x tCO2e a MWh
-    joules = hours * 3600 * processors * kilowatts * 1000 / items
-    metric = {"value": joules, "n": 3, "how": "counter", "ci": [0.9 * joules, 1.1 * joules]}
-    found = footprint.carbon(metric, "AUT", pue)
-    assert found["value"] == pytest.approx(tonnes * 1e6 / items)
-    assert found["ci"] == pytest.approx([0.9 * found["value"], 1.1 * found["value"]])
-    assert found["unit"] == "g CO2e"
-    assert (found["grams_per_kwh"], found["pue"], found["country"], found["source"]) == (110.0, 1.2, "AUT", "a table")
-    assert (found["year"], found["how"]) == (2023, "counter")
-    kwh = footprint.electricity(metric, pue)
-    assert kwh["value"] == pytest.approx(hours * processors * kilowatts * pue / items)
-    assert (kwh["unit"], kwh["pue"]) == ("kWh", pue)
+class Flaky(fakes.Meter):
+    """Fails in the window of this number, from 0 on, in one of three ways."""
+
+    def __init__(self, world, number, way):
+        super().__init__(world)
+        self.number, self.way, self.begun = number, way, -1
+
+    def start(self):
+        self.begun += 1
+        if self.begun == self.number and self.way == "start":
+            raise RuntimeError("Unknown\nError")
+        super().start()
+
+    def stop(self):
+        used = super().stop()
+        if self.begun == self.number and self.way == "stop":
+            raise RuntimeError("Unknown Error")
+        if self.begun == self.number and self.way == "fault":
+            return energy.Energy(0.0, used.seconds, "the fake slept; wake it.")
+        return used
 
 
-def test_an_intensity_of_the_study_stands_over_the_countrys():
-    metric = {"value": 3.6e6, "n": 1, "how": "counter"}
-    found = footprint.carbon(metric, country="XXX", pue=1.5, intensity=20)
-    assert found["value"] == pytest.approx(30.0)
-    assert (found["source"], found["country"]) == ("given in the study", "XXX")
-    assert "year" not in found
+FAILED = "the fake meter failed in a window (Unknown Error); measure again."
 
 
-def test_an_unknown_country_has_no_carbon_figure():
-    found = footprint.carbon({"value": 1.0, "n": 1, "how": "counter"}, "XXX", 1.0)
-    assert found["absent"].startswith("no carbon intensity is known for XXX")
+@pytest.mark.parametrize(
+    ("way", "reason"), [("start", FAILED), ("stop", FAILED), ("fault", "the fake slept; wake it.")]
+)
+def test_a_source_that_fails_once_loses_one_metric_with_its_own_reason(world, caplog, way, reason):
+    found = efficiency.measure(fakes.subject(world), 1.0, Flaky(world, 2, way), "")
+    assert found["energy_per_item_4"]["absent"] == reason
+    assert found["energy_per_item_1"]["n"] == found["energy_first_token"]["n"] == 2
+    assert reason in caplog.text
 
 
-def test_carbon_intensities_are_plausible_and_of_a_year():
-    pytest.importorskip("codecarbon")
-    low, high = electricity_of("SWE"), electricity_of("POL")
-    assert 5 < low.grams_per_kwh < 100 < high.grams_per_kwh < 1500
-    assert low.source == f"codecarbon's energy mix data of {low.year}"
-    assert 2015 < low.year < 2040
-
-
-# --- sources of a processor ---
-
-
-def zone(root, name, label, microjoules, largest=10**9):
-    folder = root / name
-    folder.mkdir(parents=True)
-    (folder / "name").write_text(f"{label}\n")
-    (folder / "energy_uj").write_text(f"{microjoules}\n")
-    (folder / "max_energy_range_uj").write_text(f"{largest}\n")
-
-
-def test_rapl_sums_its_packages_and_nothing_twice(tmp_path):
-    zone(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
-    zone(tmp_path, "intel-rapl:0:0", "core", 1_000_000)
-    zone(tmp_path, "intel-rapl:1", "package-1", 5_000_000)
-    zone(tmp_path, "intel-rapl:2", "psys", 7_000_000)
-    source = energy.RaplCounter(tmp_path)
-    source.start()
-    for name, microjoules in (("0", 3_500_000), ("0:0", 9_000_000), ("1", 5_250_000), ("2", 90_000_000)):
-        (tmp_path / f"intel-rapl:{name}" / "energy_uj").write_text(str(microjoules))
-    time.sleep(0.01)
-    found = source.stop()
-    assert found.joules == pytest.approx(2.5 + 0.25)
-    assert 0.01 <= found.seconds < 0.5
-
-
-def test_rapl_counters_that_wrap_around(tmp_path):
-    zone(tmp_path, "intel-rapl:0", "package-0", 900_000, largest=1_000_000)
-    source = energy.RaplCounter(tmp_path)
-    source.start()
-    (tmp_path / "intel-rapl:0" / "energy_uj").write_text("50000")
-    assert source.stop().joules == pytest.approx(0.15)
-
-
-def test_without_rapl_zones_there_is_no_rapl(tmp_path):
-    with pytest.raises(OSError, match="no RAPL package zones"):
-        energy.RaplCounter(tmp_path)
-
-
-def test_a_cpu_takes_the_counter_before_the_estimate(tmp_path, monkeypatch):
-    zone(tmp_path, "intel-rapl:0", "package-0", 1)
-    real = energy.RaplCounter
-    monkeypatch.setattr(energy, "RaplCounter", lambda: real(tmp_path))
-    assert energy.choose_source("cpu")[0].how == "counter"
-    monkeypatch.setattr(energy, "RaplCounter", lambda: real(tmp_path / "nowhere"))
-    monkeypatch.setattr(energy, "CodecarbonEstimate", lambda: SimpleNamespace(how="estimated"))
-    assert energy.choose_source("cpu")[0].how == "estimated"
-
-    def absent():
-        raise ImportError("codecarbon")
-
-    monkeypatch.setattr(energy, "CodecarbonEstimate", absent)
-    source, reason = energy.choose_source("cpu")
-    assert source is None
-    assert "codecarbon is not installed" in reason
-
-
-def test_the_processors_name_is_looked_up_only_for_the_estimate(tmp_path, monkeypatch):
-    pytest.importorskip("codecarbon")
-    from codecarbon.core import util
-
-    asked = []
-    monkeypatch.setattr(util, "detect_cpu_model", lambda: asked.append(1))
-    real = energy.RaplCounter
-    zone(tmp_path, "intel-rapl:0", "package-0", 1)
-    monkeypatch.setattr(energy, "RaplCounter", lambda: real(tmp_path))
-    assert energy.look_up_processor() is None
-    monkeypatch.setattr(energy, "RaplCounter", lambda: real(tmp_path / "nowhere"))
-    energy.look_up_processor().join()
-    assert asked == [1]
+@pytest.mark.parametrize("number", [0, 9])
+def test_one_window_of_idle_power_is_enough(world, number):
+    found = efficiency.measure(fakes.subject(world), 1.0, Flaky(world, number, "stop"), "")
+    assert found["idle_power"]["raw"] == pytest.approx([IDLE])
+    assert found["energy_per_item"]["net"] == pytest.approx(JOULES["per_item"])

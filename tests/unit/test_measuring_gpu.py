@@ -26,6 +26,15 @@ class FakeNvml:
     def nvmlInit(self):
         pass
 
+    def nvmlDeviceGetCount(self):
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return ["GPU-bbb", "GPU-aaa"][index]
+
+    def nvmlDeviceGetUUID(self, handle):
+        return handle
+
     def nvmlDeviceGetHandleByUUID(self, uuid):
         return uuid
 
@@ -105,14 +114,35 @@ def test_trapezoids_are_exact_for_power_that_runs_straight():
     assert energy.trapezoids([(10.0, 5.0)]) == 0
 
 
-def test_a_window_in_which_a_reading_fails_has_no_energy(gpu):
+def test_a_reading_that_fails_now_and_then_does_not_matter(gpu):
     gpu.millijoules = {}
     source, _ = energy.choose_source("cuda")
     source.interval = 0.001
+    works, gpu.milliwatts = gpu.milliwatts, {}
+    source.start()  # the first reading fails
+    for watts in (works, {}, works):
+        time.sleep(0.02)
+        gpu.milliwatts = watts
+    time.sleep(0.02)
+    gpu.milliwatts = {}  # and so does the last
+    found = source.stop()
+    assert found.fault == ""
+    assert found.joules == pytest.approx(200 * found.seconds)
+
+
+def test_a_window_in_which_readings_fail_for_long_has_no_energy_and_says_so(gpu):
+    gpu.millijoules = {}
+    source, _ = energy.choose_source("cuda")
+    source.interval, source.longest_gap = 0.001, 0.15
     source.start()
+    time.sleep(0.02)
     gpu.milliwatts = {}
-    time.sleep(0.01)
-    assert source.stop().joules == 0
+    time.sleep(0.2)
+    found = source.stop()
+    assert found.joules == 0
+    assert found.fault.startswith("the GPU's power was not read for 0.2 s of a window of 0.2 s (Not Supported); ")
+    source.start()  # no reading at all
+    assert source.stop().fault.startswith("the GPU's power was not read for 0.0 s")
 
 
 def test_a_gpu_that_tells_nothing_gets_no_figure_and_no_estimate(gpu):
@@ -130,21 +160,22 @@ def test_measuring_beside_another_process_is_refused_with_its_name_and_the_remed
     gpu.running["GPU-bbb"] = {4_000_001: 10, OWN: 20}
     gpu.names = {4_000_001: b"/usr/bin/python3.11"}
     with pytest.raises(UserError) as refused:
-        machine.circumstances("cuda")
+        machine.circumstances("cuda", earlier=nvml.processes_by_gpu())
     said = str(refused.value)
     assert said.startswith("process 4000001 (python3.11) computes on the GPU Abacus H9 (GPU-bbb), so that")
     assert "stop it, or set `measure.busy_gpu: warn` in the study" in said
     gpu.names = {}
     with pytest.raises(UserError, match=r"process 4000001 \(whose name cannot be read\) computes"):
         machine.circumstances("cuda", "refuse")
-    gpu.running["GPU-bbb"] |= {os.getppid(): 1}
-    with pytest.raises(UserError, match=r"process 4000001 .* and process \d+ \(.+\) compute on the GPU"):
+    gpu.running["GPU-bbb"] |= {os.getppid(): 1}  # it came after `earlier`, but this process is known by its own id
+    with pytest.raises(UserError, match=r"process \d+ \(.+\) and process 4000001 .* compute on the GPU"):
         machine.circumstances("cuda", "refuse")
 
 
 def test_with_warn_it_is_measured_all_the_same(gpu, caplog):
     gpu.running["GPU-bbb"] = {4_000_001: 10}
-    assert machine.circumstances("cuda", "warn")["other_gpu_processes"] == [4_000_001]
+    earlier = nvml.processes_by_gpu()
+    assert machine.circumstances("cuda", "warn", earlier)["other_gpu_processes"] == [4_000_001]
     assert "process 4000001 (whose name cannot be read) on the GPU Abacus H9" in caplog.text
 
 
@@ -159,9 +190,25 @@ def test_what_runs_elsewhere_does_not_matter(gpu, caplog):
 
 def test_unknown_is_not_taken_for_nobody(gpu, caplog):
     gpu.running = {}
-    assert machine.circumstances("cuda")["other_gpu_processes"] is None
-    assert machine.afterwards("cuda")["other_gpu_processes_after"] is None
+    earlier = nvml.processes_by_gpu()
+    assert earlier is None
+    assert machine.circumstances("cuda", earlier=earlier)["other_gpu_processes"] is None
+    assert machine.afterwards("cuda", earlier)["other_gpu_processes_after"] is None
+    gpu.running = {"GPU-aaa": {}, "GPU-bbb": {4_000_003: 1}}  # NVML works again, but nobody knows who was there
+    assert machine.circumstances("cuda", earlier=earlier)["other_gpu_processes"] is None
     assert "GPU" not in caplog.text
+
+
+def test_a_list_that_does_not_hold_the_process_that_computes_tells_nothing(gpu):
+    earlier = nvml.processes_by_gpu()
+    assert machine.circumstances("cuda", earlier=earlier)["other_gpu_processes"] == []
+    assert machine.afterwards("cuda", earlier)["other_gpu_processes_after"] is None
+
+
+def test_the_gpu_that_torch_uses_is_named(gpu):
+    found = machine.circumstances("cuda", earlier=nvml.processes_by_gpu())
+    assert found["gpu"] == {"name": "Abacus H9", "uuid": "GPU-bbb"}
+    assert "gpu" not in machine.circumstances("cpu")
 
 
 def test_a_process_that_comes_meanwhile_is_recorded_and_warned_of(gpu, caplog):
@@ -175,12 +222,38 @@ def test_a_process_that_comes_meanwhile_is_recorded_and_warned_of(gpu, caplog):
     assert "process 4000002" in caplog.text and "when the measuring ended" in caplog.text
 
 
-def test_in_a_container_ones_own_process_under_another_number_is_not_another(gpu):
+def ids(earlier, computing=False):
+    return [process.pid for process in nvml.other_gpu_processes(earlier, computing)]
+
+
+@pytest.mark.parametrize("computing", [False, True])
+def test_in_a_container_ones_own_process_under_another_number_is_not_another(gpu, computing):
+    """torch has made a context between the two looks, and NVML lists it under the host's number."""
+    earlier = nvml.processes_by_gpu()
     gpu.running["GPU-bbb"] = {4_000_003: 20}
-    assert nvml.other_gpu_processes(computing=True) == []
-    assert [p.pid for p in nvml.other_gpu_processes()] == [4_000_003]
-    gpu.running["GPU-bbb"][4_000_004] = 1
-    assert len(nvml.other_gpu_processes(computing=True)) == 2
+    assert ids(earlier, computing) == []
+    if not computing:
+        assert machine.circumstances("cuda", "refuse", earlier)["other_gpu_processes"] == []
+
+
+@pytest.mark.parametrize("computing", [False, True])
+def test_in_a_container_another_process_is_still_seen(gpu, computing):
+    gpu.running["GPU-bbb"] = {4_000_001: 10}
+    earlier = nvml.processes_by_gpu()
+    gpu.running["GPU-bbb"][4_000_003] = 20
+    assert ids(earlier, computing) == [4_000_001]
+    gpu.running["GPU-bbb"][4_000_004] = 1  # one of the two newer ones is another, too
+    assert ids(earlier, computing) == [4_000_001, 4_000_003, 4_000_004]
+    del gpu.running["GPU-bbb"][4_000_001], gpu.running["GPU-bbb"][4_000_003]
+    assert ids(earlier, computing) == []
+
+
+def test_who_was_on_another_gpu_is_known_by_uuid_and_not_by_number(gpu):
+    """Process 77 was on the other GPU, which is NVML's second and torch's first here; then it comes to this one."""
+    earlier = nvml.processes_by_gpu()
+    assert earlier == {"GPU-aaa": {77}, "GPU-bbb": set()}
+    gpu.running["GPU-bbb"] = {77: 1, 4_000_003: 20}
+    assert ids(earlier) == [77, 4_000_003]
 
 
 def test_a_loaded_machine_is_recorded_and_warned_of(monkeypatch, caplog):

@@ -79,9 +79,12 @@ def test_energy_and_what_is_made_of_it(three):
     assert len(energy["window_seconds"]) == 6
     assert (energy["source"], energy["how"], energy["scope"]) == ("fake meter", "counter", "the fake")
     assert found["idle_power"]["raw"] == pytest.approx([7.0] * 6)
-    assert found["energy_decode"]["value"] == pytest.approx(energy["value"] - found["energy_first_token"]["value"])
-    assert found["energy_decode"]["how"] == "counter, by difference"
-    assert found["energy_decode"]["by_repeat"] == [one["metrics"]["energy_decode"]["value"] for one in three]
+    decode = found["energy_decode"]
+    assert decode["value"] == pytest.approx(energy["value"] - found["energy_first_token"]["value"])
+    assert (decode["how"], decode["n"], decode["batch_size"]) == ("counter, by difference", 6, 1)
+    assert decode["raw"] == [value for one in three for value in one["metrics"]["energy_decode"]["raw"]]
+    assert decode["ci"][0] < decode["value"] < decode["ci"][1]
+    assert decode["by_repeat"] == pytest.approx([one["metrics"]["energy_decode"]["value"] for one in three])
     assert found["electricity_per_item"]["value"] == pytest.approx(energy["value"] / 3.6e6 * 1.2)
     assert found["carbon_per_item"]["value"] == pytest.approx(energy["value"] / 3.6e6 * 1.2 * 100)
     assert found["carbon_per_item"]["source"] == "given in the study"
@@ -91,10 +94,77 @@ def test_a_difference_that_one_repeat_lost_is_made_of_all_windows(monkeypatch, t
     """Were the repeats without a difference above zero left out, the rest would tell too much."""
     lost = measured(monkeypatch, 4, first=(0.12, 3.0))
     assert "absent" in lost["energy_decode"]
-    found = pooling.metrics([*(one["metrics"] for one in three), lost])
     firsts = [one["metrics"]["energy_first_token"]["value"] for one in three] + [lost["energy_first_token"]["value"]]
-    assert found["energy_decode"]["value"] == pytest.approx(found["energy_per_item"]["value"] - np.mean(firsts))
-    assert len(found["energy_decode"]["by_repeat"]) == 3
+    some = three[0]["metrics"], lost
+    for all_ in ([*(one["metrics"] for one in three), lost], [lost, *(one["metrics"] for one in three)]):
+        found = pooling.metrics(all_)
+        decode = found["energy_decode"]
+        assert (len(decode["raw"]), len(decode["by_repeat"])) == (8, 4)
+        assert min(decode["by_repeat"]) == np.mean(lost["energy_decode"]["raw"]) < 0
+        assert decode["value"] == pytest.approx(found["energy_per_item"]["value"] - np.mean(firsts))
+        assert decode["ci"][0] > 0, "clear all the same"
+    decode = pooling.metrics(some)["energy_decode"]
+    assert "value" not in decode and len(decode["raw"]) == 4, "two repeats that do not agree tell nothing"
+    assert len(decode["by_repeat"]) == 2
+
+
+def test_energy_that_the_first_repeat_lost_is_that_of_the_others(monkeypatch, three):
+    reason = "the fake slept; wake it."
+    names = [name for name in three[0]["metrics"] if name.startswith("energy_") or name == "idle_power"]
+    whole = pooling.pooled(three[1:], CARBON)[1]["metrics"]
+    for name in names:
+        unit = three[0]["metrics"][name]["unit"]
+        gone = records.absent(reason, unit, higher_is_better=False)
+        made_of = three[0]["metrics"][name].get("difference")
+        three[0]["metrics"][name] = gone | ({"difference": made_of} if made_of else {})
+    found = pooling.pooled(three, CARBON)[1]["metrics"]
+    for name in names:
+        assert found[name] == whole[name] | {"absent_in_repeats": 1}, name
+    assert found["energy_per_item"]["batch_size"] == 1
+    assert found["carbon_per_item"]["value"] == whole["carbon_per_item"]["value"]
+
+
+def test_energy_that_every_repeat_lost_says_why(three):
+    for one in three:
+        for name in one["metrics"]:
+            if name.startswith("energy_") or name == "idle_power":
+                one["metrics"][name] = records.absent("the fake slept; wake it.", "J", higher_is_better=False)
+    found = pooling.pooled(three, CARBON)[1]["metrics"]
+    assert found["energy_per_item"]["absent"] == found["idle_power"]["absent"] == "the fake slept; wake it."
+
+
+def test_intervals_of_times_and_rates_hold_what_each_repeat_found_alone():
+    """Three processes of 20 calls each, of which one ran slower as a whole: an interval over 60 calls is too narrow."""
+    paces = (1.0, 1.01, 1.5)
+    calls = [[pace + 0.001 * k for k in range(20)] for pace in paces]
+    found = pooling.metrics(
+        [
+            {
+                "latency": quantities.seconds(raw, drift=[0.0]),
+                "decode_rate": quantities.rate([1 / one for one in raw], "tokens/s"),
+                "throughput_1": quantities.throughput([1 / raw[0]] * 5, "items/s"),
+            }
+            for raw in calls
+        ]
+    )
+    alone = quantities.seconds([one for raw in calls for one in raw])
+    medians = [np.median(raw) for raw in calls]
+    assert alone["ci"][1] < medians[2], "as it was"
+    assert found["latency"]["value"] == alone["value"]
+    assert found["latency"]["ci"] == pytest.approx([min(medians[0], alone["ci"][0]), medians[2]])
+    low, high = found["latency"]["mean_ci"]
+    assert low <= np.mean(calls[0]) and high == pytest.approx(np.mean(calls[2]))
+    for name in ("decode_rate", "throughput_1"):
+        low, high = found[name]["ci"]
+        assert low <= min(found[name]["by_repeat"]) and max(found[name]["by_repeat"]) <= high
+    assert found["throughput_1"]["ci"][0] == pytest.approx(1 / 1.5)
+
+
+def test_one_repeat_is_pooled_to_itself(three):
+    metrics = three[0]["metrics"]
+    found = json.loads(json.dumps(pooling.pooled(three[:1], CARBON)[1]["metrics"]))
+    for name, one in json.loads(json.dumps(metrics)).items():
+        assert {key: found[name].get(key) for key in one} == one, name
 
 
 def test_a_metric_that_one_repeat_lacks_says_so(three):
@@ -120,6 +190,7 @@ def test_each_repeat_keeps_when_and_under_what_it_measured(three):
 def test_what_may_have_disturbed_a_repeat_is_said(three):
     three[0]["circumstances"] |= {"load_before": 3.2, "other_gpu_processes": [12, 13]}
     three[1]["circumstances"] |= {"other_gpu_processes_after": [14], "warm_up": {"settled": False}}
+    three[2]["circumstances"]["other_gpu_processes_after"] = None
     three[2]["metrics"]["latency"]["drift"] = [0.02, -0.25]
     three[2]["provenance"]["commit"] = "c0ffee+"
     assert pooling.pooled(three, CARBON)[1]["remarks"][:-2] == [
@@ -127,6 +198,7 @@ def test_what_may_have_disturbed_a_repeat_is_said(three):
         "repeat 1: other processes computed on the GPU before it measured (12, 13).",
         "repeat 2: other processes computed on the GPU after it measured (14).",
         "repeat 2: the timings had not settled when the warm-up ended.",
+        "repeat 3: NVML did not tell which processes computed on the GPU after it measured.",
         "repeat 3: the second half of a round was slower or faster than the first (-25 %).",
     ]
 
@@ -140,10 +212,16 @@ def test_what_may_have_disturbed_a_repeat_is_said(three):
         ({"provenance": {"hardware": {"cpu": "Slate"}}}, "with different hardware (cpu: Abacus 9 and Slate), so they"),
         ({"circumstances": {"threads": 2}}, "with different numbers of threads (1 and 2), so they"),
         ({"circumstances": {"device": "cuda"}}, "with different devices (cpu and cuda), so they"),
+        (
+            {"circumstances": {"gpu": {"name": "H9", "uuid": "GPU-b"}}},
+            "with different GPUs (uuid: GPU-a and GPU-b), so they",
+        ),
         ({"plan": {"items": 9}}, "with different plans (`measure` in the study) (items: None and 9), so they"),
     ],
 )
 def test_repeats_that_were_not_measured_alike_are_refused(three, change, said):
+    for one in three:
+        one["circumstances"]["gpu"] = {"name": "H9", "uuid": "GPU-a"}
     other = copy.deepcopy(three[1])
     for name, value in change.items():
         if name == "provenance":
@@ -158,6 +236,23 @@ def test_repeats_that_were_not_measured_alike_are_refused(three, change, said):
     assert str(refused.value) == (
         f"repeats 1 and 2 in results/s/m/p/zero-shot/measurements were measured {said} cannot be pooled: delete that "
         "folder and measure again."
+    )
+
+
+def test_repeats_whose_energy_is_of_other_things_are_refused(three):
+    """One repeat without any does not hide that: what it lacks is counted as absent."""
+    for name, one in three[0]["metrics"].items():
+        if "source" in one:
+            three[0]["metrics"][name] = records.absent("the fake slept; wake it.", one["unit"], higher_is_better=False)
+    for one in three[2]["metrics"].values():
+        if "source" in one:
+            one |= {"source": "codecarbon", "how": "estimated"}
+    with pytest.raises(UserError) as refused:
+        pooling.pooled(three, CARBON)
+    assert str(refused.value) == (
+        "repeats 2 and 3 in results/s/m/p/zero-shot/measurements were measured with different energy sources "
+        "(source: fake meter and codecarbon, how: counter and estimated), so they cannot be pooled: delete that folder "
+        "and measure again."
     )
 
 

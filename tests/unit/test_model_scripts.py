@@ -157,7 +157,7 @@ def test_measurements_are_complete_or_say_why_not(study, quantized, audited):
     for name in ("throughput_1", "throughput_2"):
         assert (found[name]["unit"], found[name]["n"]) == ("items/s", 2)
     names = {"energy_per_item", "energy_per_item_2", "idle_power"}
-    for name in names | {f"energy_{part}" for part in ("preprocessing", "first_token", "prefill", "decode")}:
+    for name in names | {f"energy_{part}" for part in ("preprocessing", "first_token", "vision_prefill", "decode")}:
         assert found[name].get("value", 1) > 0
         assert "value" in found[name] or len(found[name]["absent"]) > 20
     assert found["energy_per_item"].get("batch_size", 1) == 1

@@ -23,12 +23,13 @@ def test_holm_as_worked_by_hand():
     assert paired.holm([0.02]) == [0.02] and paired.holm([]) == []
 
 
-def compared(before, after, resamples=None, **about):
-    """The comparison of one precision with the baseline, of values in vqa_accuracy."""
-    cells = [cell("vqa", answered(before, **about)), cell("vqa", answered(after, **about), "int8")]
-    name = about.get("name", "vqa_accuracy")
-    (found,) = comparison.compare(spec("vqa", name, ["int8"]), cells, resamples=resamples)["comparisons"]
-    return found["metrics"][name]
+def compared(before, *after, resamples=None, **about):
+    """The comparison of a precision with the baseline, of values in vqa_accuracy; of others beside it as well."""
+    names = [f"p{number}" for number in range(len(after))]
+    cells = [cell("vqa", answered(before, **about))]
+    cells += [cell("vqa", answered(one, **about), name) for one, name in zip(after, names, strict=True)]
+    found = comparison.compare(spec("vqa", "vqa_accuracy", names), cells, resamples=resamples)["comparisons"]
+    return found[0]["metrics"]["vqa_accuracy"]
 
 
 def test_the_interval_of_a_mean_is_scipys():
@@ -116,35 +117,67 @@ def test_nothing_changed():
     assert "fewer than 0.99 % of all would" in metric["smallest_detectable_absent"]  # 1 - 0.05^(1/300)
 
 
-def test_what_could_have_been_seen_is_seen_four_times_of_five():
-    """True drops of just the smallest detectable size, in new samples of the same kind."""
+@pytest.mark.parametrize(("others", "quantile"), [(0, 1.959964), (3, 2.497705)])
+def test_what_could_have_been_seen_has_its_verdict_four_times_of_five(others, quantile):
+    """True drops of just the smallest detectable size, in new samples, alone and among four precisions."""
     rng = np.random.default_rng(8)
-    metric = compared(rng.normal(0, 1, 300), rng.normal(0, 1, 300))
+
+    def sample(drop, resamples=None):
+        beside = [rng.normal(0, 1, 300) for _ in range(others)]
+        return compared(rng.normal(0, 1, 300), rng.normal(-drop, 1, 300), *beside, resamples=resamples)
+
+    metric = sample(0)
     drop = metric["smallest_detectable"]
-    assert drop == pytest.approx((1.959964 + 0.841621) * metric["standard_error"])
-    hits = sum(
-        compared(rng.normal(0, 1, 300), rng.normal(-drop, 1, 300), resamples=500)["p_value"] < 0.05 for _ in range(400)
-    )
-    assert hits / 400 == pytest.approx(0.8, abs=0.06)
+    assert drop == pytest.approx((quantile + 0.841621) * metric["standard_error"])
+    assert metric["family"] == others + 1
+    hits = sum(sample(drop, resamples=999)["p_holm"] < 0.05 for _ in range(300))
+    assert hits / 300 == pytest.approx(0.8, abs=0.07)
 
 
-def test_few_flips_do_not_promise_more_than_mcnemar_can_keep():
-    """Where one of 500 answers changed, a drop by eight is what four of five such studies would find."""
+@pytest.mark.parametrize("family", [1, 2, 6, 24])
+def test_few_flips_do_not_promise_more_than_mcnemar_can_keep(family):
+    """Where one of 500 answers changed, what can be seen is what four of five such studies would find."""
     after = np.ones(500)
     after[0] = 0
-    metric = compared(np.ones(500), after)
-    assert metric["smallest_detectable"] == 8 / 500
-    lost = np.random.default_rng(9).poisson(8, 20_000)
-    assert np.mean([paired.mcnemar(0, n) < 0.05 for n in lost]) == pytest.approx(0.81, abs=0.01)
-    assert paired.smallest_of(metric["standard_error"], 500, 2000, paired.MCNEMAR) == 8 / 2000
-    assert paired.units_for(8 / 500, metric["standard_error"], 500, paired.MCNEMAR) == 500
+    metric = compared(np.ones(500), *[after] * family)
+    expected = 500 * metric["smallest_detectable"]
+    lost = np.random.default_rng(9).poisson(expected, 20_000)
+    assert np.mean([family * paired.mcnemar(0, n) < 0.05 for n in lost]) == pytest.approx(0.8, abs=0.01)
+    assert paired.smallest_of(metric["standard_error"], 500, 2000, paired.MCNEMAR, family) == expected / 2000
+    needed = paired.units_for(expected / 500, metric["standard_error"], 500, paired.MCNEMAR, family)
+    assert needed in (500, 501)
 
 
-def test_the_planner_is_the_inverse_of_what_could_be_seen():
+@pytest.mark.parametrize("family", [1, 2, 3, 6, 26, 100])
+def test_the_fewest_changes_are_those_that_holms_first_step_lets_pass(family):
+    fewest = paired.fewest_changes(family)
+    assert family * paired.mcnemar(0, fewest) < 0.05 < family * paired.mcnemar(0, fewest - 1)
+
+
+@pytest.mark.parametrize("family", [1, 7])
+def test_the_planner_is_the_inverse_of_what_could_be_seen(family):
     for test in (paired.BOOTSTRAP, paired.MCNEMAR):
-        seen = paired.smallest_of(0.02, 500, 4000, test)
-        assert paired.units_for(seen, 0.02, 500, test) in (4000, 4001)
-    assert paired.smallest_of(0.02, 500, 2000, paired.BOOTSTRAP) == pytest.approx(0.01 * paired.STANDARD_ERRORS)
+        seen = paired.smallest_of(0.02, 500, 4000, test, family)
+        assert paired.units_for(seen, 0.02, 500, test, family) in (4000, 4001)
+    quarter = paired.smallest_of(0.02, 500, 2000, paired.BOOTSTRAP, family)
+    assert quarter == pytest.approx(0.01 * paired.standard_errors(family))
+
+
+def test_no_plan_is_of_fewer_units_than_are_compared():
+    assert paired.units_for(0.5, 1e-6, 500, paired.BOOTSTRAP, 1) == statistics.FEWEST_UNITS == 10
+    # Twelve are the fewest that can all fall to one side with less than 5 % / 100.
+    assert paired.units_for(0.5, 1e-6, 500, paired.BOOTSTRAP, 100) == paired.fewest_changes(100) == 12
+
+
+def test_moving_the_draws_makes_no_difference_of_one_that_most_resamples_do_not_show():
+    """Of one unit in many: a resample in three has it not at all, and moved by the mean all lie on one side of 0."""
+    drawn = np.random.default_rng(2).poisson(1, 1000) * 0.01
+    value = drawn.mean() + 0.001
+    found = paired.difference(value, drawn, changed=50, moved=True)
+    assert (drawn == 0).mean() > 0.3 and (drawn + value - drawn.mean()).min() > 0
+    assert found.p_value > 0.5 and found.ci[0] == 0
+    plain = paired.difference(drawn.mean() + 1, drawn + 1, changed=50, moved=True)
+    assert plain.p_value == paired.least_p(1000) and plain.ci[0] > 0
 
 
 @pytest.mark.parametrize("seed", range(5))

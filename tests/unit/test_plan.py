@@ -38,6 +38,7 @@ def parts(study: dict[str, Any]) -> dict[str, str]:
         "score": plan.scoring(study, *CELL),
         "compare_precisions": plan.comparison(study),
         "recommend_precision": plan.recommendation(study),
+        "plot_comparison": plan.comparison_figure(study),
         "tabulate_carbon": plan.carbon(study),
         "plot_figures": plan.overview(study),
     }
@@ -53,11 +54,11 @@ def parts(study: dict[str, Any]) -> dict[str, str]:
         ({"shard_size": 3}, {"predict"}),
         ({"measure": {"repeats": 1}}, set()),
         ({"measure": {"rounds": 2}}, {"measure_efficiency"}),
-        ({"accept": {"quality": 0.9}}, {"recommend_precision"}),
+        ({"accept": {"quality": 0.9}}, {"recommend_precision", "plot_comparison"}),
         ({"noise_floor": False}, set()),
         ({"carbon": {"what_if": {"countries": ["NOR"]}}}, {"tabulate_carbon"}),
         ({"carbon": {"country": "NOR"}}, {"combine_measurements", "tabulate_carbon"}),
-        ({"description": "why"}, {"plot_figures", "recommend_precision"}),
+        ({"description": "why"}, {"plot_figures", "plot_comparison"}),
         ({"images": {"max_side": 99}}, {"resize_images"}),
         ({"images": {"downloads": 2}}, {"fetch_images"}),
         ({"device": "cpu"}, {"quantize_model", "predict", "measure_efficiency"}),
@@ -65,7 +66,7 @@ def parts(study: dict[str, Any]) -> dict[str, str]:
         ({"dataset": {"name": "demo-scenes", "options": {"images": 9}}}, {"fetch_dataset", "select_subset"}),
         (
             {"precisions": ["float16", "nf4-language"]},
-            {"plot_figures", "compare_precisions", "recommend_precision", "tabulate_carbon"},
+            {"plot_figures", "compare_precisions", "recommend_precision", "plot_comparison", "tabulate_carbon"},
         ),
     ],
 )

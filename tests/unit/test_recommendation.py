@@ -64,10 +64,10 @@ def test_ties_and_overlapping_intervals_are_told():
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
-        ({"simulated": "rtn-3"}, "rtn-3 only simulates its bits by rounding"),
-        ({"audit_passed": False}, "its audit failed"),
-        ({"audit_passed": None}, "its audit failed"),
-        ({"threads": 1}, "another machine, device or number of threads"),
+        ({"simulated": "rtn-3"}, "only simulated by rounding"),
+        ({"audit_passed": False}, "audit failed"),
+        ({"audit_passed": None}, "not audited"),
+        ({"threads": 1}, "measured on another machine, device or number of threads"),
     ],
     ids=["simulated", "failed audit", "no audit", "other threads"],
 )
@@ -102,9 +102,35 @@ def test_a_cost_that_nobody_measured_recommends_nothing_and_says_why():
     best = recommendation.recommend(rows, ["a"], "energy", "CIDEr", WORDS, {})
     assert best.precision is None
     assert best.sentence == (
-        "nothing is recommended: energy per item was measured of no accepted precision (no counter may be read; run as "
-        "root)"
+        "nothing is recommended: energy per item was measured for no accepted precision (no counter may be read; run "
+        "as root)"
     )
+
+
+def test_a_baseline_that_is_not_what_it_is_called_is_not_recommended():
+    failed = BASE | {"audit_passed": False}
+    rows = [failed, made.row("a", peak_memory_MB=300.0)]
+    best = recommendation.recommend(rows, ["a"], "memory", "CIDEr", WORDS, {"a": "it loses 1"})
+    assert best.precision == "a"
+    assert "not considered: base (audit failed: the checkpoint is not what the precision asks for)" in best.sentence
+    best = recommendation.recommend(rows, [], "memory", "CIDEr", WORDS, {})
+    assert best.precision is None
+    assert best.sentence.startswith("nothing is recommended: no accepted precision can be compared; not considered")
+
+
+def test_what_only_one_of_the_two_has_measured_is_named_with_it():
+    best = chosen([made.row("a", peak_memory_MB=50.0, weights_in_memory_MB=None)])
+    assert "weights in memory not measured for a;" in best.sentence
+
+
+def test_energy_whose_intervals_overlap_may_be_ordered_by_chance():
+    def ends(low, high):
+        return {"energy_per_item_ci_low_J": low, "energy_per_item_ci_high_J": high}
+
+    rows = [BASE | ends(3.5, 4.5), made.row("a", energy_per_item_J=3.8, **ends(3.4, 4.2))]
+    best = recommendation.recommend(rows, ["a"], "energy", "CIDEr", WORDS, {"a": "it loses 1"})
+    assert "intervals overlap)" in best.sentence
+    assert best.sentence.endswith("; its energy per item interval overlaps that of base, so their order may be chance")
 
 
 def test_a_cost_that_some_lack_is_compared_among_the_others():
@@ -150,7 +176,7 @@ def test_a_dimension_that_one_lacks_is_left_out_of_the_front_and_named():
     rows = [BASE, made.row("a", 49.0, energy_per_item_J=None), made.row("b", 40.0, energy_per_item_J=1.0)]
     front = recommendation.front(rows, "CIDEr", WORDS)
     assert front.on == {"base": True, "a": False, "b": False}
-    assert front.sentence().endswith(": base; without energy per item (not measured of a)")
+    assert front.sentence().endswith(": base; without energy per item (not measured for a)")
     lower = wording.words_of({"track": "lambada", "primary": "perplexity"})
     assert recommendation.front(rows, "CIDEr", lower).on == {"base": False, "a": False, "b": True}
 

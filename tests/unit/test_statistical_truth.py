@@ -1,6 +1,7 @@
 """Simulated studies whose truth is known: how often an interval holds it, and how often chance is called a difference.
 
-Each has a baseline and four precisions, and goes through the comparison as a real one does, but with fewer resamples.
+Each has a baseline and four precisions, or for detection one, and goes through the comparison as a real one does, but
+with fewer resamples.
 """
 
 import numpy as np
@@ -70,3 +71,41 @@ def test_intervals_hold_the_true_difference_as_often_as_they_say(kind):
         for metric in metrics
     ]
     assert 0.93 <= np.mean(held) <= 0.97
+
+
+DETECTORS = 250
+
+
+def seen(rng, score):
+    """An image as a row of the detection track: of two categories three objects each, and four detections around."""
+    matches = []
+    for category in (1, 2):
+        right = (rng.random(4) < 0.75).astype(int).tolist()  # at an IoU of .50, and of no more
+        scores = np.sort(rng.normal(score, 0.1, 4))[::-1].tolist()
+        matches.append({"category_id": category, "objects": 3, "scores": scores, "right": right, "ignored": [0] * 4})
+    return {"objects": 6, "found": 0, "wrong": 0, "matches": matches}
+
+
+def rounded(row):
+    """The same row with scores that another number format would give."""
+    return row | {"matches": [one | {"scores": [s * (1 - 1e-9) for s in one["scores"]]} for one in row["matches"]]}
+
+
+@pytest.mark.parametrize("differing", [3, 20])
+def test_detectors_that_differ_by_chance_in_few_images_are_seldom_called_different(differing):
+    """In so many of 100 images both are drawn anew from one distribution, so that neither is the better one.
+
+    At most 20 of 250: 12.5 are to be expected, and more than 20 occur by chance once in sixty times. The moved draws
+    alone would call 35 of 250 different where three images differ.
+    """
+    rng = np.random.default_rng(differing)
+    alarms = 0
+    for number in range(DETECTORS):
+        scores = rng.normal(0.5, 0.1, 100)
+        before = [{"id": str(i), "image": str(i)} | seen(rng, score) for i, score in enumerate(scores)]
+        anew = [one | seen(rng, score) for one, score in zip(before[:differing], scores, strict=False)]
+        cells = [cell("detection", before), cell("detection", list(map(rounded, anew + before[differing:])), "p1")]
+        asked = spec("detection", "AP", ["p1"]) | {"seed": number}
+        (found,) = comparison.compare(asked, cells, resamples=199)["comparisons"]
+        alarms += found["metrics"]["AP"]["p_value"] < 0.05
+    assert alarms <= 20

@@ -27,6 +27,7 @@ def test_rows_are_in_the_studys_order_whatever_the_order_of_the_records(records)
 
 
 def test_values_carry_their_units(records):
+    records[1][0]["metrics"]["energy_per_item"]["scope"] = "the fake"
     row = summary.summarize(SPEC, *records).iloc[0]
     metrics = records[1][0]["metrics"]
     assert row["CIDEr"] == 0.931
@@ -45,6 +46,7 @@ def test_values_carry_their_units(records):
     assert row["throughput_batch_8_items_per_s"] == metrics["throughput_8"]["value"]
     assert row["peak_memory_kind"] == "resident set"
     assert (row["energy_source"], row["energy_how"]) == ("codecarbon", "estimated")
+    assert (row["energy_scope"], row["energy_batch_size"]) == ("the fake", 8)
     assert row.isna()["simulated"]
     assert row["bits_per_weight"] == 16
     assert row["checkpoint_hash"] == synthetic.HASH
@@ -53,13 +55,14 @@ def test_values_carry_their_units(records):
 def test_energy_by_part_and_electricity_have_their_units(records):
     metrics = records[1][0]["metrics"]
     for name, value, unit in (
-        ("energy_preprocessing", 0.5, "J"), ("energy_prefill", 2.5, "J"), ("energy_decode", 6.0, "J"),
+        ("energy_preprocessing", 0.5, "J"), ("energy_vision_prefill", 2.5, "J"), ("energy_decode", 6.0, "J"),
         ("idle_power", 21.5, "W"), ("electricity_per_item", 3e-6, "kWh"),
     ):  # fmt: skip
         metrics[name] = made.metric(value, unit, higher_is_better=False, n=3)
     table = summary.summarize(SPEC, *records)
     row = table.iloc[0]
-    assert (row["energy_preprocessing_J"], row["energy_prefill_J"], row["energy_decode_J"]) == (0.5, 2.5, 6.0)
+    assert (row["energy_preprocessing_J"], row["energy_vision_prefill_J"], row["energy_decode_J"]) == (0.5, 2.5, 6.0)
+    assert "energy_prefill_J" not in table.columns, "of a model that sees the two are one"
     assert row["idle_power_W"] == 21.5
     assert row["kwh_per_1000_items"] == pytest.approx(0.003)
     assert row["kwh_per_million_requests"] == pytest.approx(3.0)
@@ -76,6 +79,16 @@ def test_a_pooled_record_was_measured_where_its_repeats_were(records):
         one["repeats"] = [{"repeat": 1, "provenance": there}]
         one["provenance"] = {"hardware": {"cpu": "Slate", "gpus": []}}
     assert summary.summarize(SPEC, *records).iloc[0]["hardware"] == "Abacus 9 + H200"
+
+
+def test_of_several_gpus_the_one_that_was_used_is_named(records):
+    first, second = records[1][:2]
+    for one, name in ((first, "H200"), (second, "T4")):
+        one["provenance"] = {"hardware": {"cpu": "Abacus 9", "gpus": [{"name": "H200"}, {"name": "T4"}]}}
+        one["circumstances"] = {"device": "cuda", "threads": 2, "gpu": {"name": name, "uuid": "GPU-a"}}
+    table = summary.summarize(SPEC, *records)
+    assert table["hardware"].tolist()[:2] == ["Abacus 9 + H200", "Abacus 9 + T4"]
+    assert "measured on Abacus 9 + T4, cuda, 2 threads where" in table["notes"][1]
 
 
 def test_absent_values_are_empty_cells_with_their_reason_and_never_zero(records, tmp_path):
@@ -98,7 +111,7 @@ def test_values_that_older_records_lack_are_empty_cells(records):
     del first["circumstances"], first["provenance"], first["metrics"]["latency"]["mean_ci"]
     del first["metrics"]["energy_per_item"]["net"]
     table = summary.summarize(SPEC, *records)
-    columns = ["device", "threads", "hardware", "energy_net_per_item_J", "latency_mean_ci_low_s"]
+    columns = ["device", "threads", "hardware", "energy_net_per_item_J", "energy_scope", "latency_mean_ci_low_s"]
     assert table.iloc[0].isna()[columns].all()
     assert "not comparable" not in "".join(table["notes"])
 
@@ -130,7 +143,8 @@ def test_rates_of_tokens_and_kernels_have_columns():
     assert row["decode_tokens_per_s"] == metrics["decode_rate"]["value"]
     assert row["tokens_per_s_batch_8"] == metrics["token_rate_8"]["value"]
     assert row["throughput_batch_8_items_per_s"] == metrics["throughput_8"]["value"]
-    names = [name for name in table.columns if "batch" in name]
+    names = [name for name in table.columns if "_per_s" in name and "batch" in name]
+    assert "energy_prefill_J" in table and "energy_vision_prefill_J" not in table
     assert names == [
         "throughput_batch_1_items_per_s", "throughput_batch_8_items_per_s", "tokens_per_s_batch_1",
         "tokens_per_s_batch_8",

@@ -24,11 +24,11 @@ def plain(text):
     return text.replace(wording.MINUS, "-")
 
 
-def judged(found, words=CAPTIONS, primary="CIDEr", tests=7, floor=None, **more):
-    """Kind and sentence of a comparison that stands among so many."""
+def judged(found, words=CAPTIONS, primary="CIDEr", floor=None, **more):
+    """Kind and sentence of a comparison beside a noise floor."""
     one = made.one("p0", found, primary=primary, **more)
-    family = verdicts.Family(made.floor("float16", floor, primary=primary), tests)
-    return verdicts.kind_of(one, primary, words, family), plain(verdicts.sentence(one, primary, words, family))
+    own = made.floor("float16", floor, primary=primary)
+    return verdicts.kind_of(one, primary, words, own), plain(verdicts.sentence(one, primary, words, own))
 
 
 def with_ci(value, low, high, **more):
@@ -41,12 +41,12 @@ def with_ci(value, low, high, **more):
         (
             with_ci(-3.1, -4.4, -1.9, p=0.001),
             "loss",
-            "loses 3.1 CIDEr [1.9, 4.4] (p = .001 after Holm over 7 precisions)",
+            "loses 3.1 CIDEr [1.9, 4.4] (p = .001 after Holm over 7 comparisons)",
         ),
         (
             with_ci(3.1, 1.9, 4.4, p=0.0002),
             "gain",
-            "gains 3.1 CIDEr [1.9, 4.4] (p < .001 after Holm over 7 precisions)",
+            "gains 3.1 CIDEr [1.9, 4.4] (p < .001 after Holm over 7 comparisons)",
         ),
         (
             with_ci(-0.4, -2.1, 1.3, detectable=2.43),
@@ -63,13 +63,13 @@ def with_ci(value, low, high, **more):
             with_ci(-2.0, -3.9, -0.1, p=0.08, detectable=2.71),
             "no-loss-detected",
             "no loss detected: -2.0 CIDEr [-3.9, -0.1], could have seen 2.7; the interval excludes 0, but p = .08 "
-            "after Holm over 7 precisions",
+            "after Holm over 7 comparisons",
         ),
         (
             with_ci(2.0, 0.1, 3.9, p=0.08),
             "gain-within-noise",
             "gain within noise: +2.0 CIDEr [+0.1, +3.9]; the interval excludes 0, but p = .08 after Holm over 7 "
-            "precisions",
+            "comparisons",
         ),
     ],
     ids=["loss", "gain", "no loss", "noise", "zero", "not after Holm", "gain not after Holm"],
@@ -79,16 +79,29 @@ def test_every_kind_has_its_sentence(found, kind, sentence):
 
 
 def test_a_single_precision_is_corrected_for_nothing():
-    assert judged(with_ci(-3.1, -4.4, -1.9, p=0.012), tests=1)[1] == "loses 3.1 CIDEr [1.9, 4.4] (p = .01)"
+    assert judged(with_ci(-3.1, -4.4, -1.9, p=0.012, family=1))[1] == "loses 3.1 CIDEr [1.9, 4.4] (p = .01)"
 
 
-def test_what_differs_no_more_than_the_baseline_from_itself_is_no_loss():
-    found = with_ci(-3.1, -4.4, -1.9, p=0.001, detectable=2.0)
-    kind, sentence = judged(found, floor=made.metric(3.4, 4.0))
-    assert kind == "no-loss-detected"
-    assert sentence.endswith("; the baseline repeated with another batch size differs as much (+3.4)")
-    assert judged(found, floor=made.metric(-3.0, 4.0))[0] == "loss"
-    assert judged(with_ci(3.1, 1.9, 4.4, p=0.001), floor=made.metric(3.1, 4.0))[0] == "gain-within-noise"
+def floor_with(value, p_value):
+    return made.metric(value, 1.5) | {"p_value": p_value}
+
+
+def test_what_the_baseline_shows_against_itself_as_clearly_is_no_loss():
+    found = with_ci(-3.1, -4.4, -1.9, p=0.001)
+    assert judged(found, floor=floor_with(3.4, 0.02)) == (
+        "loss-within-noise",
+        "loss within noise: -3.1 CIDEr [-4.4, -1.9] (p = .001 after Holm over 7 comparisons), but the baseline "
+        "repeated with another batch size and order of items differs by as much from itself (+3.4, p = .02)",
+    )
+    kind, sentence = judged(with_ci(3.1, 1.9, 4.4, p=0.001), floor=floor_with(-3.1, 0.02))
+    assert (kind, sentence[:18]) == ("gain-within-noise", "gain within noise:")
+    assert "differs by as much from itself (-3.1, p = .02)" in sentence
+
+
+@pytest.mark.parametrize(("value", "p_value"), [(3.4, 0.06), (-3.0, 0.001), (0.0, 1.0)])
+def test_a_noise_floor_of_chance_or_of_less_is_only_shown(value, p_value):
+    found = with_ci(-3.1, -4.4, -1.9, p=0.001)
+    assert judged(found, floor=floor_with(value, p_value))[0] == "loss"
 
 
 def test_identical_answers_say_how_many_may_differ_elsewhere():
@@ -118,7 +131,7 @@ def test_where_lower_is_better_more_is_a_loss():
     about = {"higher_is_better": False, "baseline": 20.0}
     worse, better = with_ci(3.1, 1.9, 4.4, p=0.001, **about), with_ci(-3.1, -4.4, -1.9, p=0.001, **about)
     assert judged(worse, PERPLEXITY, "perplexity") == (
-        "loss", "raises perplexity by 3.1 [1.9, 4.4] (lower is better) (p = .001 after Holm over 7 precisions)",
+        "loss", "raises perplexity by 3.1 [1.9, 4.4] (lower is better) (p = .001 after Holm over 7 comparisons)",
     )  # fmt: skip
     assert judged(better, PERPLEXITY, "perplexity")[0] == "gain"
     kind, sentence = judged(with_ci(0.4, -1.3, 2.1, detectable=2.4, **about), PERPLEXITY, "perplexity")
@@ -148,13 +161,18 @@ def test_what_could_have_been_seen_may_be_unknown():
 def test_answers_and_the_noise_floor_are_counted():
     one = made.one("p", made.metric(-1.0, 2.0), answers=(12, 3, 7))
     assert verdicts.answers(one, CAPTIONS) == "12 of 160 answers changed; 3 better, 7 worse"
-    assert verdicts.answers(one, BOXES) == "boxes changed in 12 of 160 images; 3 better, 7 worse"
-    family = verdicts.Family(made.floor("float16", made.metric(0.0, 0.0, baseline=5.6)), 1)
-    assert verdicts.noise_floor("CIDEr", CAPTIONS, family) == (
-        "the baseline repeated with another batch size: +0.00 CIDEr [+0.00, +0.00], 0 of 160 answers changed"
+    assert verdicts.answers(one, BOXES) == "boxes or scores changed in 12 of 160 images; 3 images better, 7 worse"
+    again = "the baseline repeated with another batch size and order of items: "
+    floor = made.floor("float16", made.metric(0.0, 0.0, baseline=5.6))
+    assert verdicts.noise_floor("CIDEr", CAPTIONS, floor) == (
+        f"{again}0 of 160 answers changed, so this noise floor shows no noise"
     )
-    assert "number of threads" in BOXES.repeated
-    assert "was not repeated" in verdicts.noise_floor("CIDEr", CAPTIONS, verdicts.Family(None, 1))
+    floor = made.floor("float16", with_ci(0.02, -0.03, 0.05, baseline=5.6), answers=(2, 1, 1))
+    assert plain(verdicts.noise_floor("CIDEr", CAPTIONS, floor)) == (
+        f"{again}+0.020 CIDEr [-0.030, +0.050], 2 of 160 answers changed"
+    )
+    assert BOXES.repeated.endswith("another number of threads and order of images")
+    assert "was not repeated" in verdicts.noise_floor("CIDEr", CAPTIONS, None)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +225,27 @@ def test_decimals_follow_the_standard_error():
     ]  # fmt: skip
 
 
+def test_a_p_value_near_the_level_shows_on_which_side_it_is():
+    assert [wording.p_value(p) for p in (0.044, 0.0456, 0.0496, 0.05, 0.0504, 0.0544, 0.056)] == [
+        "p = .04", "p = .046", "p = .0496", "p = .050", "p = .0504", "p = .054", "p = .06",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ends", "interval"),
+    [
+        ((0.0004, 0.16), "[+0.0004, +0.16]"),
+        ((-0.16, -0.00002), "[-0.16, -0.00002]"),
+        ((1e-9, 0.16), "[+1e-09, +0.16]"),
+        ((-0.0004, 0.16), "[-0.00, +0.16]"),
+        ((0.0, 0.16), "[+0.00, +0.16]"),
+    ],
+)
+def test_an_end_of_an_interval_that_excludes_0_does_not_read_as_0(ends, interval):
+    form = wording.format_of(CAPTIONS, with_ci(0.07, *ends))
+    assert plain(form.interval(ends)) == interval
+
+
 def study():
     comparisons = [
         made.one("int8", with_ci(-0.4, -2.1, 1.3)),
@@ -233,7 +272,7 @@ def test_the_record_has_every_precision_in_the_studys_order():
         ("nf4", "loss", False, True),
         ("rtn-3", "loss", False, None),
     ]
-    assert "rtn-3 only simulates its bits" in entries[2]["pareto_absent"]
+    assert entries[2]["pareto_absent"].startswith("only simulated by rounding")
     assert body["recommendations"][0]["precision"] == "int8"
     assert body["recommendations"][0]["pareto_front"] == ["float16", "int8", "nf4"]
 
@@ -252,6 +291,19 @@ def test_a_study_without_another_precision_recommends_its_baseline():
     body = verdict_record.body(made.spec(["float16"]), made.record([]), [made.row("float16", baseline=True)])
     assert body["verdicts"] == []
     assert body["recommendations"][0]["precision"] == "float16"
+    assert body["recommendations"][0]["sentence"] == "float16, the baseline: it is the only precision"
+    assert verdict_text.in_short(body) == ["    recommended: float16, the baseline: it is the only precision"]
+
+
+def test_names_that_look_like_numbers_stay_names(tmp_path):
+    rows = [made.row("float16", baseline=True), made.row("007", 49.0)]
+    path = tmp_path / "summary.csv"
+    columns = list(rows[0])
+    lines = [",".join("" if row[c] is None else str(row[c]) for c in columns) for row in rows]
+    path.write_text("\n".join([",".join(columns), *lines]).replace("m,", "4.10,") + "\n")
+    read = verdict_record.read_summary(path)
+    assert [(row["model"], row["precision"]) for row in read] == [("4.10", "float16"), ("4.10", "007")]
+    assert read[1]["simulated"] is None and read[1]["CIDEr"] == 49.0
 
 
 @pytest.fixture
@@ -308,20 +360,56 @@ def test_a_run_ends_with_the_verdicts_or_without_them_where_they_cannot_be_read(
     assert list(map(plain, summary_lines({"s": study})[4:-1])) == [
         "  CIDEr against float16, with 95 % intervals:",
         "    int8   no loss detected: -0.4 CIDEr [-2.1, +1.3], could have seen 2.4",
-        "    nf4    loses 8.0 CIDEr [7.0, 9.0] (p = .001 after Holm over 3 precisions)",
-        "    rtn-3  loses 6.0 CIDEr [5.0, 7.0] (p = .001 after Holm over 3 precisions)",
+        "    nf4    loses 8.0 CIDEr [7.0, 9.0] (p = .001 after Holm over 7 comparisons)",
+        "    rtn-3  loses 6.0 CIDEr [5.0, 7.0] (p = .001 after Holm over 7 comparisons)",
         "    recommended: int8: of 2 candidates it has the lowest peak memory",
         "  in full: results/s/verdicts.txt",
     ]
 
 
-def test_a_bound_without_spread_says_what_it_does_not_know():
-    one = made.one("p", made.metric(0.0, 0.0, baseline=5.65), units=40, answers=(2, 0, 0))
-    beyond = (
-        "(no value differs on these items; with 95 % confidence fewer than 7.2 % of items would have one that differs)"
+def accepted(differ, n, ends, baseline=0.5, words=ANSWERS, share=0.95, **more):
+    """Acceptance of a precision that differs in so many of n items, and what it would cost to be wrong."""
+    found = with_ci(sum(ends) / 2, *ends, baseline=baseline, differ=differ, family=1, **more)
+    one = made.one("p", found, n=n)
+    return verdicts.acceptance(one, "CIDEr", words, share), verdicts.at_worst(one, "CIDEr", words)
+
+
+def test_an_interval_of_too_few_differing_units_vouches_for_nothing():
+    # the upper limits are those of statsmodels' proportion_confint(k, n, method="beta")
+    good, worst = accepted(1, 20, (0.0, 0.1), share=1.0)  # one of twenty is better
+    counted = (
+        "(only 1 of 20 images differs in VQA accuracy, too few for an interval; with 97.5 % confidence at most 25 % "
+        "would, and those not seen are counted as lost)"
     )
-    assert verdicts.acceptance(one, "CIDEr", CAPTIONS, 0.99).why.endswith(f"the baseline's 5.65 {beyond}")
-    assert verdicts.at_worst(one, "CIDEr", CAPTIONS) == f"at its 95 % bound it loses nothing {beyond}"
+    assert not good.accepted
+    assert good.why == (
+        "not accepted: the lower 95 % bound of its VQA accuracy, 35.1 %, is below 50.0 %, 100 % of the baseline's "
+        f"50.0 % {counted}"
+    )
+    assert worst == f"at its 95 % bound it loses 14.9 points of VQA accuracy, 30 % of the baseline's 50.0 % {counted}"
+    good, worst = accepted(0, 12, (0.0, 0.0), share=0.99)
+    assert (
+        not good.accepted
+        and "(none of 12 images differs in VQA accuracy; with 97.5 % confidence at most 26 % would" in good.why
+    )
+    assert accepted(0, 400, (0.0, 0.0), share=0.98)[0].accepted  # 0.92 points of 50 % are 1.8 % of it
+    assert not accepted(0, 400, (0.0, 0.0), share=0.99)[0].accepted
+
+
+def test_a_bound_is_the_worse_of_two_and_the_interval_is_trusted_where_enough_differ():
+    assert "counted" not in accepted(6, 400, (-0.03, -0.005))[0].why
+    # 2.9 % may differ where 1.25 % did: 1.65 points more than the difference of -0.5, and not -1
+    assert "counted" in accepted(5, 400, (-0.01, 0.0))[0].why
+    assert "counted" not in accepted(5, 400, (-0.05, 0.03))[0].why
+    boxes = accepted(1, 400, (-0.001, 0.0), words=BOXES)[0].why
+    assert "only 1 of 400 images differs in which boxes are right, too few" in boxes
+    # a metric without a range: what may be lost is the baseline's own value
+    assert accepted(0, 40, (0.0, 0.0), baseline=5.0, words=CAPTIONS)[1].startswith(
+        "at its 95 % bound it loses 0.44 CIDEr, 8.8 % of the baseline's 5.00 (none of 40 items differs in CIDEr;"
+    )
+    lower, worst = accepted(0, 40, (0.0, 0.0), baseline=20.0, words=PERPLEXITY, share=0.9, higher_is_better=False)
+    assert lower.accepted and "the upper 95 % bound of its perplexity, 21.76, is at most 22.22" in lower.why
+    assert worst.startswith("at its 95 % bound it is worse by 1.76 perplexity, 8.8 % of")
 
 
 def test_what_it_would_cost_to_be_wrong_is_told_at_the_worse_end():

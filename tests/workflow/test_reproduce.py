@@ -16,23 +16,19 @@ from checkout_copy import Checkout
 from checkouts import ROOT
 
 SCRATCH = "resources/.partial/reproduction/tiny"
-SPEC = {
-    "seed": 0,
-    "models": ["demo-vlm"],
-    "precisions": ["float16", "int8-language", "nf4-language"],
-    "conditions": ["zero-shot"],
-    "baseline": "float16",
-    "noise_floor": False,
-}
-# What item 1 is answered stands in a file of the working folder, so that a test can make a rerun differ.
+ANSWERS = "results/tiny/demo-vlm/float16/zero-shot/predictions.jsonl"
+# A library file that predicting uses: what item 1 is answered in each study.
+LIBRARY = "workflow/scripts/bitbudget/answering.py"
 PREDICT = """
 import json, pathlib, sys, time
+from bitbudget.answering import ANSWERS
 given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 time.sleep(float(pathlib.Path("seconds.txt").read_text()))
-answers = ["a cat", pathlib.Path("answer.txt").read_text(), "a dog"]
-rows = [json.dumps({"id": str(number), "text": text}) for number, text in enumerate(answers)]
-pathlib.Path(given["--out"]).write_text("".join(row + "\\n" for row in rows))
-pathlib.Path(given["--record"]).write_text(json.dumps({"n": 3, "provenance": {"finished": time.time()}}))
+out = pathlib.Path(given["--out"])
+rows = [{"id": str(number), "text": text} for number, text in enumerate(["a cat", ANSWERS[out.parts[1]], "a dog"])]
+out.write_text("".join(json.dumps(row) + "\\n" for row in rows))
+record = {"n": 3, "prompt": json.loads(given["--spec"])["prompt"], "provenance": {"finished": time.time()}}
+pathlib.Path(given["--record"]).write_text(json.dumps(record))
 """
 SCORE = """
 import json, pathlib, sys
@@ -43,35 +39,32 @@ pathlib.Path(given["--out-items"]).write_text("".join(json.dumps(item) + "\\n" f
 mean = sum(item["length"] for item in items) / 3
 pathlib.Path(given["--out"]).write_text(json.dumps({"metrics": {"length": {"value": mean}}, "provenance": {}}))
 """
-RULE = f"""
-
-rule reproduce_tiny:
-    threads: ALL_CORES
-    params:
-        spec=json.dumps({json.dumps(SPEC).replace("false", "False")}),
-    shell:
-        "{{sys.executable}} workflow/scripts/reproduce_study.py --study tiny --spec {{params.spec:q}}"
-        " --scratch {SCRATCH} --cores {{threads}} --out results/tiny/reproduction.json 2>&1 | tee logs/reproduce.log"
-"""
 
 
 @pytest.fixture
 def study(run: Checkout) -> Checkout:
-    """The finished study, answered and scored by the stand-ins above, and a rule that reruns it."""
+    """The study `tiny`, answered and scored to the end by the stand-ins above, with its noise floor."""
     scripts = run.folder / "workflow/scripts"
     (scripts / "predict.py").write_text(PREDICT)
     (scripts / "score.py").write_text(SCORE)
     (scripts / "reproduce_study.py").write_text((ROOT / "workflow/scripts/reproduce_study.py").read_text())
-    (run.folder / "answer.txt").write_text("a bird")
+    (run.folder / LIBRARY).write_text('ANSWERS = {\n    "tiny": "a bird",\n    "other": "a bird",\n}\n')
     (run.folder / "seconds.txt").write_text("0")
-    (run.folder / "Snakefile").write_text((run.folder / "Snakefile").read_text() + RULE)
-    done = run.snakemake("--cores", "1", "--until", "score")
-    assert done.returncode == 0, done.stderr
+    answered(run)
     return run
 
 
-def record(study: Checkout) -> dict:
-    return json.loads((study.folder / "results/tiny/reproduction.json").read_text())
+def answered(study: Checkout, *arguments: str) -> None:
+    done = study.snakemake("--cores", "1", "--until", "score", "score_again", *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def reproduced(study: Checkout, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return study.snakemake("--cores", "1", "reproduce", *arguments)
+
+
+def record(study: Checkout, name: str = "tiny") -> dict:
+    return json.loads((study.folder / f"results/{name}/reproduction.json").read_text())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -82,42 +75,69 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_a_study_that_gives_the_same_again_is_identical_and_leaves_nothing_behind(study):
     before = contents(study.folder / "results")
-    done = study.snakemake("--cores", "1", "reproduce_tiny")
+    done = reproduced(study)
     assert done.returncode == 0, done.stderr
-    assert "identical: 9 answers and all scores of 3 cells" in done.stdout + done.stderr
+    assert "tiny: identical: 12 answers and all scores of 4 cells" in done.stdout + done.stderr
     assert record(study)["identical"]
     assert not (study.folder / SCRATCH).exists()
     assert contents(study.folder / "results") == before
 
 
-def test_a_study_that_gives_something_else_names_the_item_and_keeps_the_rerun(study):
-    (study.folder / "answer.txt").write_text("a plane")
-    done = study.snakemake("--cores", "1", "reproduce_tiny")
+def test_code_that_has_changed_is_run_in_the_scratch_folder_alone_and_other_studies_are_rerun_too(study):
+    """A plain run would answer again with the new code: the old answers are what it must be compared with."""
+    study.write_study("other")
+    both = ("--config", "study=[tiny,other]")
+    answered(study, *both)
+    before = contents(study.folder / "results")
+    study.edit(LIBRARY, '"tiny": "a bird"', '"tiny": "a plane"')
+    would = study.snakemake("--cores", "1", "-n", "scores")
+    assert "predict" in would.stdout, "the digest of the code has not changed, so that this test shows nothing"
+    done = reproduced(study, *both)
     assert done.returncode == 1
-    assert "not identical: 3 of 9 answers or their scores differ, in 3 of 3 cells" in done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert "tiny: not identical: 4 of 12 answers or their scores differ, in 4 of 4 cells" in said
+    assert "other: identical: 12 answers" in said
+    assert contents(study.folder / "results") == before
+    assert "a bird" in (study.folder / ANSWERS).read_text()
+    assert "a plane" in (study.folder / SCRATCH / ANSWERS).read_text()
+    assert not (study.folder / SCRATCH).with_name("other").exists()
     cells = record(study)["cells"]
-    assert [cell["items_differing"] for cell in cells] == [["1"]] * 3
+    assert [cell["items_differing"] for cell in cells] == [["1"]] * 4
+    assert [cell["noise_floor"] for cell in cells] == [False, False, False, True]
     assert cells[0]["files"]["scores.json"] == "metrics.length.value"
-    rerun = study.folder / SCRATCH / "results/tiny/demo-vlm/float16/zero-shot/predictions.jsonl"
-    assert "a plane" in rerun.read_text()
-    assert "a bird" in (study.folder / "results/tiny/demo-vlm/float16/zero-shot/predictions.jsonl").read_text()
+    assert record(study, "other")["identical"]
 
 
-def test_a_study_that_is_not_finished_is_not_rerun(study):
-    """A lost answer is seen at once; a lost checkpoint would have to be made, which a rerun must not do."""
-    (study.folder / "results/tiny/demo-vlm/nf4-language/audit.json").unlink()
-    done = study.snakemake("--cores", "1", "reproduce_tiny")
+def test_a_study_that_asks_otherwise_by_now_says_so(study):
+    study.edit("config/studies/tiny.yaml", "What is it?", "What is this?")
+    done = reproduced(study)
     assert done.returncode == 1
-    assert "audit_checkpoint would have to run" in done.stdout + done.stderr
-    (study.folder / "results/tiny/demo-vlm/float16/zero-shot/scores.json").unlink()
-    done = study.snakemake("--cores", "1", "reproduce_tiny")
-    assert "float16/zero-shot/scores.json is missing" in done.stdout + done.stderr
+    assert "predictions.json: prompt" in done.stdout + done.stderr
+    assert "What is it?" in (study.folder / ANSWERS).with_suffix(".json").read_text()
+
+
+def test_a_study_that_is_not_finished_is_not_rerun_and_nothing_of_it_is_made(study):
+    """A lost answer is seen at once; a lost audit would have to be made, which a rerun must not do."""
+    (study.folder / "results/tiny/demo-vlm/nf4-language/audit.json").unlink()
+    before = contents(study.folder / "results")
+    done = reproduced(study)
+    assert done.returncode == 1
+    assert "study tiny is not finished: audit_checkpoint would have to run" in done.stdout + done.stderr
+    assert contents(study.folder / "results") == before
+    lost = study.folder / "results/tiny/demo-vlm/float16/zero-shot/noise_floor/scores.json"
+    lost.unlink()
+    done = reproduced(study)
+    assert done.returncode == 1
+    assert "study tiny is not finished" in done.stdout + done.stderr
+    assert "float16/zero-shot/noise_floor/scores.json is missing" in done.stdout + done.stderr
+    assert not lost.exists()
+    assert not (study.folder / "results/tiny/reproduction.json").exists()
 
 
 def test_a_killed_rerun_ends_with_all_its_jobs_and_the_next_one_finishes(study):
     (study.folder / "seconds.txt").write_text("60")
     process = subprocess.Popen(
-        study.command("--cores", "1", "reproduce_tiny"),
+        study.command("--cores", "1", "reproduce"),
         cwd=study.folder, env=study.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     seen: list[psutil.Process] = []
@@ -134,7 +154,7 @@ def test_a_killed_rerun_ends_with_all_its_jobs_and_the_next_one_finishes(study):
     for one in psutil.wait_procs(seen, timeout=1)[1]:  # the stand-ins sleep on: only real scripts watch their run
         one.kill()
     (study.folder / "seconds.txt").write_text("0")
-    done = study.snakemake("--cores", "1", "reproduce_tiny")
+    done = reproduced(study)
     assert done.returncode == 0, done.stderr
     assert record(study)["identical"]
 

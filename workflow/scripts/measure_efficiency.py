@@ -58,8 +58,9 @@ def main() -> None:
 
 def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, Spec]:
     """All metrics, and the circumstances under which they were measured."""
-    from bitbudget.measuring import energy
+    from bitbudget.measuring import energy, nvml
 
+    earlier = nvml.processes_by_gpu()  # before torch can make a context, which NVML would list
     looked_up = energy.look_up_processor()  # while torch is imported
     import torch
 
@@ -72,7 +73,7 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     quiet_libraries()
     device = choose_device(spec["device"])
     plan = spec["measure"]
-    circumstances = machine.circumstances(device, plan["busy_gpu"])
+    circumstances = machine.circumstances(device, plan["busy_gpu"], earlier)
     circumstances |= {"device": device, "threads": torch.get_num_threads()}
     family = registry.module_of("family", spec["family"])
     made = checkpoint.manifest(args.checkpoint)
@@ -108,7 +109,7 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     circumstances["warm_up"] = subject.warm_up().record()
     source, no_source = energy.choose_source(device)
     metrics |= efficiency.measure(subject, cold, source, no_source)
-    circumstances |= machine.afterwards(device)
+    circumstances |= machine.afterwards(device, earlier)
     for name, held in (
         ("size_on_disk", made["size_on_disk_bytes"]),
         ("weights_in_memory", audit["weights_bytes_in_memory"]),

@@ -24,7 +24,7 @@ def main() -> None:
         writer = csv.DictWriter(file, carbon.COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    places = {(row["country"], row["pue"]) for row in rows}
+    places = {(row["what_if"], row["country"], row["pue"]) for row in rows}
     cli.log.info("%s: %d rows, %d places", args.out, len(rows), len(places))
 
 

@@ -5,7 +5,8 @@ beyond the sum of what each loses alone. A group whose name has a dot lies in th
 (`language.attention`); where both were quantized, the parts are held against the whole in the same way.
 
 A loss is positive where the precision is worse. Differences are those of comparison.json, with its 95 % intervals; an
-interaction has none, because that file holds the intervals of single differences only.
+interaction has none, because that file holds the intervals of single differences only. A share of the whole loss has
+none either, and stands only where the group's own loss is clear of noise.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ Record = Mapping[str, Any]
 Row = dict[str, Any]
 
 INTERACTION = "interaction"
-NO_INTERVAL = "an interaction has no interval: the intervals are of single differences"
+NO_INTERVAL = "an interaction has no interval, so it has no share of the loss: intervals are of single differences"
+BARE_SHARE = "share_of_loss: it has no interval"
 KEPT = ("study", "model", "condition", "n_items", "metric", "unit")  # of a whole, in its interaction
 COLUMNS = (
     "study",
@@ -68,11 +70,11 @@ def _cell(
     spec: Record, words: Words, comparison: Record, audits: Sequence[Record], model: str, condition: str
 ) -> list[Row]:
     asked = spec["ablation"]["groups"]
-    family = verdicts.family_of(comparison, model, condition)
+    floor = verdicts.floor_of(comparison, model, condition)
     rows = {}
     for precision, group in asked.items():
         one = _comparison(comparison, model, condition, precision)
-        row = _row(spec, words, one, verdicts.kind_of(one, spec["primary"], words, family))
+        row = _row(spec, words, one, verdicts.kind_of(one, spec["primary"], words, floor))
         row |= {"group": group, "row": EVERY if group == EVERY else "group", "precision": precision}
         row["parameters"] = _parameters(_audit(audits, model, precision), spec["ablation"]["format"])
         rows[group] = row
@@ -116,8 +118,11 @@ def _shares(row: Row, every: Row, words: Words) -> None:
         row["share_of_parameters"] = row["parameters"] / every["parameters"]
     if every["verdict"] != verdicts.LOSS:
         row["notes"].append(f"share_of_loss: the loss of {EVERY} is not clear of noise, so it cannot be divided")
-    elif row["difference"] is not None:
+    elif row["verdict"] == verdicts.LOSS:
         row["share_of_loss"] = row["difference"] / every["difference"]
+        row["notes"] += [BARE_SHARE] if row is not every else []
+    elif row["difference"] is not None:
+        row["notes"].append(f"share_of_loss: the loss of {row['group']} itself is not clear of noise")
     if not row["parameters"]:
         row["notes"].append("loss_per_million_parameters: nothing of this group became the format")
     elif row["difference"] is not None:
@@ -133,8 +138,6 @@ def _interaction(whole: Row, parts: Sequence[Row]) -> Row:
     if None in differences:
         return row | {"notes": ["difference: one of the differences it is made of is absent"]}
     row["difference"] = differences[0] - sum(differences[1:])
-    if whole["share_of_loss"] is not None:
-        row["share_of_loss"] = row["difference"] * whole["share_of_loss"] / whole["difference"]
     outside = whole["parameters"] - sum(part["parameters"] for part in parts)
     if outside:
         row["notes"].append(f"{outside} quantized parameters of {whole['group']} lie in none of its parts")

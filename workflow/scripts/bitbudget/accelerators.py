@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Accelerator:
-    """A GPU: a pattern of its whole name as NVML and torch give it, peak in 10^12 FLOPS, board power in watts."""
+    """A GPU: a pattern of its whole name as torch gives it, peak in 10^12 FLOPS, board power in watts."""
 
     pattern: str
     name: str
@@ -52,5 +52,9 @@ TABLE = (
 
 
 def accelerator(name: str) -> Accelerator | None:
-    """The GPU of this name; None for one that is not in the table, as a slice of a GPU (MIG) or a variant."""
+    """The GPU of this name; None for one that is not in the table, as a variant or a slice of a GPU (MIG).
+
+    A slice bears a name of its own only where torch gives it ("NVIDIA A100-SXM4-40GB MIG 3g.20gb"). NVML lists the
+    whole GPU by its own name, and a name that was read there says nothing of slices.
+    """
     return next((one for one in TABLE if re.fullmatch(rf"(NVIDIA )?{one.pattern}", name)), None)

@@ -1,10 +1,10 @@
 """What answering costs the climate, here and elsewhere, and what its operations alone would have let one expect.
 
-Patterson et al. 2022 (arXiv 2204.05149): kWh = hours x processors x mean power x PUE, and tCO2e = MWh x tCO2e per MWh.
-Of the four practices that they name, a table over places shows two: "Map", to run where electricity is clean (the
-country's carbon intensity), and "Mechanization", to run where little is spent beside computing (the PUE, power usage
-effectiveness: all power of a site over that of its computers). The other two, "Model" and "Machine", are what a study
-compares by its precisions and devices.
+Of the four practices that Patterson et al. 2022 (arXiv 2204.05149) name, a table over places shows two: "Map", to run
+where electricity is clean (the country's carbon intensity), and "Mechanization", to run where little is spent beside
+computing (the PUE). The other two, "Model" and "Machine", are what a study compares by its precisions and devices.
+Joules are those of `energy_scope` alone, kWh and CO2e those of the whole site: they contain the PUE, as the columns of
+the same names in the summary do.
 
 Desislavov et al. 2021 (arXiv 2109.05472) estimate energy as the FLOPs of a forward pass over the FLOPs that the
 hardware computes with a joule at its peak. What is measured is more, because no model keeps hardware at its peak.
@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitbudget.accelerators import accelerator
-from bitbudget.electricity import electricity_of
+from bitbudget.electricity import Electricity, country_name, electricity_of, footprint, unknown
 from bitbudget.errors import UserError
 
 Record = Mapping[str, Any]
 Row = dict[str, Any]
 
-JOULES_PER_KWH = 3.6e6
 COLUMNS = (
     "study",
     "model",
@@ -39,9 +38,11 @@ COLUMNS = (
     "energy_per_item_J",
     "energy_how",
     "energy_source",
-    "facility_kwh_per_1000_items",
-    "g_co2e_per_1000_items",
-    "kg_co2e_per_million_requests",
+    "energy_scope",
+    "energy_batch_size",
+    "kwh_per_1000_items",
+    "carbon_per_1000_items_g",
+    "carbon_per_million_requests_kg",
     "flops_per_item",
     "flops_per_joule",
     "flops_per_joule_source",
@@ -53,17 +54,15 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Place:
-    """Where answers are given: the country of the electricity and its g CO2e per kWh, and the site's PUE.
+    """Where answers are given: the country, its name and its electricity (None where unknown), and the site's PUE.
 
-    `what_if` is False for the study's own place. What is not known is None.
+    `what_if` is False for the study's own place.
     """
 
     what_if: bool
     country: str
     country_name: str | None
-    intensity: float | None
-    year: int | None
-    source: str | None
+    electricity: Electricity | None
     pue: float
 
 
@@ -84,8 +83,7 @@ def table(spec: Mapping[str, Any], measurements: Sequence[Record], flops: Sequen
                 record = _found(measured, "measurements", model, precision, condition)
                 operations = _found(counted, "flops", model, condition)
                 cell = {"study": spec["study"], "model": model, "precision": precision, "condition": condition}
-                cell |= energy_cells(record)
-                cell |= estimate_cells(record, operations, spec["carbon"]["flops_per_joule"])
+                cell |= cost_cells(record, operations, spec["carbon"]["flops_per_joule"])
                 rows += [in_place(cell, place) for place in found]
     return rows
 
@@ -108,36 +106,37 @@ def places(carbon: Mapping[str, Any]) -> Iterator[Place]:
 
 
 def place(country: str, pue: float, *, what_if: bool, intensity: float | None = None) -> Place:
-    """A country (ISO 3166-1 alpha-3) with its carbon intensity, or with `intensity` (g CO2e per kWh) where given."""
-    known = electricity_of(country)
-    name = known.country_name if known else None
-    if intensity is not None:
-        return Place(what_if, country, name, float(intensity), None, "given in the study", pue)
-    if known is None:
-        return Place(what_if, country, None, None, None, None, pue)
-    return Place(what_if, country, name, known.grams_per_kwh, known.year, known.source, pue)
+    """A country (ISO 3166-1 alpha-3) with its electricity, or with one of `intensity` g CO2e per kWh where given."""
+    return Place(what_if, country, country_name(country), electricity_of(country, intensity), pue)
 
 
-def energy_cells(measured: Record) -> Row:
-    """Joules of an item (gross), and how they were obtained."""
-    found = measured["metrics"]["energy_per_item"]
-    if "absent" in found:
-        return {"note": f"no energy: {found['absent']}"}
-    return {
-        "energy_per_item_J": found["value"],
-        "energy_how": found["how"],
-        "energy_source": found["source"],
-        "note": "",
-    }
-
-
-def estimate_cells(measured: Record, operations: Record, given: float | None) -> Row:
-    """FLOPs of an item, what the hardware computes with a joule, the joules that follow, and measured over these.
+def cost_cells(measured: Record, operations: Record, given: float | None) -> Row:
+    """What an item took and what its operations would have let one expect; `note` says what is lacking, and why.
 
     `given` is the study's own figure of the hardware, FLOPs per joule.
     """
+    energy, no_energy = energy_cells(measured)
+    estimate, no_estimate = estimate_cells(measured, operations, given)
+    notes = [no_energy, no_estimate]
+    if "energy_per_item_J" in energy and "energy_estimated_from_flops_J" in estimate:
+        estimate["measured_over_estimated"] = energy["energy_per_item_J"] / estimate["energy_estimated_from_flops_J"]
+        if energy["energy_how"] == "estimated":
+            notes.append(f"measured_over_estimated: both are estimates, the energy is {energy['energy_source']}'s")
+    return energy | estimate | {"note": " | ".join(note for note in notes if note)}
+
+
+def energy_cells(measured: Record) -> tuple[Row, str]:
+    """Joules of an item (gross), how they were obtained and whose they are; or the reason why there are none."""
+    found = measured["metrics"]["energy_per_item"]
+    if "absent" in found:
+        return {}, f"no energy: {found['absent']}"
+    about = {f"energy_{key}": found[key] for key in ("how", "source", "scope", "batch_size")}
+    return {"energy_per_item_J": found["value"]} | about, ""
+
+
+def estimate_cells(measured: Record, operations: Record, given: float | None) -> tuple[Row, str]:
+    """FLOPs of an item, what the hardware computes with a joule, and the joules that follow; or why none do."""
     counted = operations["metrics"]["flops_per_item"]
-    cells = energy_cells(measured)
     per_joule, source, reason = flops_per_joule(measured, given)
     found: Row = {
         "flops_per_item": counted.get("value"),
@@ -145,30 +144,27 @@ def estimate_cells(measured: Record, operations: Record, given: float | None) ->
         "flops_per_joule_source": source,
     }
     if "absent" in counted:
-        reason = f"no estimate: {counted['absent']}"
-    elif per_joule is not None:
-        estimated = counted["value"] / per_joule
-        found["energy_estimated_from_flops_J"] = estimated
-        if "energy_per_item_J" in cells:
-            found["measured_over_estimated"] = cells["energy_per_item_J"] / estimated
-    found["note"] = " | ".join(part for part in (cells["note"], reason) if part)
-    return found
+        return found, f"no estimate: {counted['absent']}"
+    if per_joule is not None:
+        found["energy_estimated_from_flops_J"] = counted["value"] / per_joule
+    return found, reason
 
 
 def flops_per_joule(measured: Record, given: float | None) -> tuple[float | None, str | None, str]:
     """FLOPs per joule at the hardware's peak and where the number is from, or the sentence that says why there is none.
 
-    `measured` says on which device and machine; `given` is the study's own figure.
+    `measured` says on which device and machine; `given` is the study's own figure. There is none where nothing was
+    measured, as of a simulated precision, whatever the study says.
     """
-    if given is not None:
-        return float(given), "given in the study", ""
-    remedy = "give it as carbon.flops_per_joule in the study."
     about = measured["circumstances"]
     if "device" not in about:
         return None, None, "no estimate: nothing was measured, so there is no hardware to estimate for."
+    if given is not None:
+        return float(given), "given in the study", ""
+    remedy = "give it as carbon.flops_per_joule in the study."
     if about["device"] != "cuda":
         return None, None, f"no estimate: what a processor computes with a joule is in no data sheet; {remedy}"
-    names = sorted({gpu["name"] for gpu in _hardware(measured)["gpus"]})
+    names = gpus(measured)
     known = accelerator(names[0]) if len(names) == 1 else None
     if known is None:
         which = " or ".join(names) or "the GPU"
@@ -176,33 +172,40 @@ def flops_per_joule(measured: Record, given: float | None) -> tuple[float | None
     return known.flops_per_joule, known.source, ""
 
 
-def _hardware(measured: Record) -> Mapping[str, Any]:
-    """The machine that measured: that of the repeats, which the record that pools them may not be made on."""
-    repeats = measured.get("repeats") or [measured]
-    return repeats[0]["provenance"]["hardware"]
+def gpus(measured: Record) -> list[str]:
+    """The kinds of GPU that the repeats may have been measured on: the one that torch used, where they name it.
+
+    A record that does not name it has the GPUs of its machine, of which torch used one.
+    """
+    # the record that pools repeats may be made on another machine than they
+    made = measured.get("repeats") or [measured]
+    named = [one["circumstances"].get("gpu") for one in made]
+    machines = [one["provenance"]["hardware"]["gpus"] for one in made]
+    return sorted(
+        {gpu["name"] for own, there in zip(named, machines, strict=True) for gpu in ([own] if own else there)}
+    )
 
 
 def in_place(cell: Row, where: Place) -> Row:
     """A row: what answering takes by `cell`, at this place."""
+    there = where.electricity
     row: Row = dict.fromkeys(COLUMNS) | cell
     row |= {
         "what_if": where.what_if,
         "country": where.country,
         "country_name": where.country_name,
-        "intensity_g_per_kwh": where.intensity,
-        "intensity_year": where.year,
-        "intensity_source": where.source,
+        "intensity_g_per_kwh": there and there.grams_per_kwh,
+        "intensity_year": there and there.year,
+        "intensity_source": there and there.source,
         "pue": where.pue,
     }
-    notes = [cell["note"]] if cell["note"] else []
     joules = cell.get("energy_per_item_J")
     if joules is not None:
-        row["facility_kwh_per_1000_items"] = 1000 * joules / JOULES_PER_KWH * where.pue
-        if where.intensity is not None:
-            grams = row["facility_kwh_per_1000_items"] * where.intensity
-            # grams for a thousand are kilograms for a million
-            row |= {"g_co2e_per_1000_items": grams, "kg_co2e_per_million_requests": grams}
-    if where.intensity is None:
-        notes.append(f"no carbon: codecarbon has no carbon intensity of {where.country}; choose another country.")
-    row["note"] = " | ".join(notes)
+        thousand = footprint(1000 * joules, where.pue, there)
+        row["kwh_per_1000_items"] = thousand.kwh
+        # grams for a thousand are kilograms for a million
+        row |= dict.fromkeys(("carbon_per_1000_items_g", "carbon_per_million_requests_kg"), thousand.grams)
+    if there is None:
+        remedy = "choose another country" if where.what_if else "give it as carbon.intensity in the study"
+        row["note"] = " | ".join(filter(None, (cell["note"], f"no carbon: {unknown(where.country)}; {remedy}.")))
     return row

@@ -15,17 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from bitbudget import files, paired, records, registry, statistics
+from bitbudget import bounds, files, paired, records, registry, statistics
+from bitbudget.comparison_kinds import NOISE_FLOOR, PRECISION
 from bitbudget.errors import UserError
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]
 
-PRECISION, NOISE_FLOOR = "precision", "noise_floor"  # kinds of comparison
+OWN_VALUE = "the item's own value in the primary metric"  # what an item is worth where the track does not say
 COLUMNS = (
     "study", "model", "condition", "kind", "precision", "metric", "unit", "baseline", "compared", "difference",
-    "ci_low", "ci_high", "standard_error", "test", "p_value", "p_holm", "smallest_detectable", "n", "units", "changed",
-    "better", "worse", "note",
+    "ci_low", "ci_high", "standard_error", "test", "p_value", "p_holm", "family", "smallest_detectable", "n", "units",
+    "units_changed", "changed", "better", "worse", "note",
 )  # fmt: skip
 
 
@@ -104,16 +105,19 @@ def compare(
                 }
                 for number, cell in enumerate(group.others)
             ]
-            _correct(found[: len(others)])
             compared += found[: len(others)]
             repeated += found[len(others) :]
+    comparisons = compared + repeated
+    _correct(comparisons)
+    _say_what_could_be_seen(comparisons, resampled, track.RESAMPLED)
     return {
         "primary": spec["primary"],
         "baseline": spec["baseline"],
         "level": paired.LEVEL,
         "power": paired.POWER,
+        "worth": getattr(track, "WORTH", OWN_VALUE),
         "resamples": resampled,
-        "comparisons": compared + repeated,
+        "comparisons": comparisons,
     }
 
 
@@ -166,9 +170,10 @@ class _Group:
             _same_units(base, sets[0], cell, one)
             _of_these_rows(cell, one)
         self.sets = sets
+        self.outcomes = [_outcomes(rows, one) for rows, one in zip(self.rows, sets, strict=True)]
         self.units = sets[0].count
         self.telling = self.units if sets[0].telling is None else sets[0].telling
-        self.enough = self.telling >= paired.FEWEST_UNITS
+        self.enough = self.telling >= statistics.FEWEST_UNITS
         self.resamples = dict.fromkeys(sets[0].made_of, resamples or sets[0].resamples) if self.enough else {}
         self.drawn = statistics.draws(sets, seed, resamples) if self.enough else []
 
@@ -192,26 +197,20 @@ class _Group:
         value = values["compared"] - values["baseline"]
         drawn = self.drawn[number][name] - self.drawn[0][name]
         drawn = drawn[np.isfinite(drawn)]
-        if self.sets[0].moved:
-            # As a single precision's interval is: resamples raise the AP of both, but not by the same, and what of
-            # that is left in the difference is no difference of the precisions.
-            drawn = drawn + (value - drawn.mean())
-        key = self.sets[0].made_of[name]
-        before, after = ([row[key] for row in self.rows[which]] for which in (0, number))
-        changed = {unit for unit, b, c in zip(self.sets[0].units, before, after, strict=True) if b != c}
-        binary = key == name and {*before, *after} <= {0, 1}
+        made_of = self.sets[0].made_of[name]
+        before, after = ([row[made_of] for row in self.rows[which]] for which in (0, number))
+        pairs = zip(self.sets[0].units, self.outcomes[0][name], self.outcomes[number][name], strict=True)
+        changed = len({unit for unit, one, other in pairs if one != other})
+        binary = made_of == name and {*before, *after} <= {0, 1}
         single = self.units == len(self.ids)
-        flips = None
-        if binary and single:
-            flips = sum(map(gt, after, before)), sum(map(gt, before, after))
+        flips = (sum(map(gt, after, before)), sum(map(gt, before, after))) if binary and single else None
+        found = paired.difference(value, drawn, changed=changed, moved=self.sets[0].moved, flips=flips)
+        more: dict[str, Any] = {"standard_error": found.standard_error, "units_changed": changed, "test": found.test}
+        more |= {"p_value": found.p_value, "p_holm": None}
         noun = self.track.RESAMPLED
-        found = paired.difference(value, drawn, units=self.units, changed=len(changed), noun=noun, flips=flips)
-        more: dict[str, Any] = {"standard_error": found.standard_error, "test": found.test, "p_value": found.p_value}
-        more["p_holm"] = None
-        if found.smallest is None:
-            more["smallest_detectable_absent"] = found.smallest_absent
-        else:
-            more["smallest_detectable"] = found.smallest
+        if not found.value and not found.standard_error:
+            of_items = isinstance(before[0], int | float) and not changed
+            more["smallest_detectable_absent"] = _nothing_changed(self.units if of_items else None, noun)
         if binary and not single:
             more["note"] = f"McNemar's test is for independent items, so the bootstrap over {noun} takes its place."
         return records.metric(
@@ -229,7 +228,7 @@ class _Group:
         if not self.enough:
             return (
                 f"{self.telling} {self.track.RESAMPLED} are too few to tell a difference from chance; choose a subset "
-                f"of at least {paired.FEWEST_UNITS}."
+                f"of at least {statistics.FEWEST_UNITS}."
             )
         return None
 
@@ -263,12 +262,72 @@ def _of_these_rows(cell: Cell, found: statistics.Resampled) -> None:
             )
 
 
+def _outcomes(rows: Sequence[Row], resampled: statistics.Resampled) -> dict[str, list[Any]]:
+    """By metric, what of each row counts as a difference between two precisions."""
+    outcome = resampled.outcome
+    return {
+        name: [outcome(row, name) if outcome else row[key] for row in rows] for name, key in resampled.made_of.items()
+    }
+
+
+def _nothing_changed(units: int | None, noun: str) -> str:
+    """What can be said where no resample differs; `units` is None where a metric is not made of items' own values."""
+    if units is None:
+        return "its value is the same in every resample, so there is no spread to reckon with."
+    return (
+        f"none of the {units} {noun} differs in it, so there is no spread to reckon with; with 95 % confidence fewer "
+        f"than {100 * bounds.none_of(units):.2g} % of all would."
+    )
+
+
 def _correct(comparisons: Sequence[dict[str, Any]]) -> None:
-    """Fill in each metric's p value after Holm, over the precisions of a model and condition."""
-    for name in {name: None for one in comparisons for name in one["metrics"]}:
-        metrics = [one["metrics"][name] for one in comparisons if "p_value" in one["metrics"].get(name, {})]
-        for metric, p_value in zip(metrics, paired.holm([metric["p_value"] for metric in metrics]), strict=True):
-            metric["p_holm"] = p_value
+    """Fill in each metric's p value after Holm, and over how many: all precisions of every model and condition."""
+    tested = [one["metrics"] for one in comparisons if one["kind"] == PRECISION]
+    for name in {name: None for metrics in tested for name in metrics}:
+        family = [metrics[name] for metrics in tested if "p_value" in metrics.get(name, {})]
+        for metric, p_value in zip(family, paired.holm([metric["p_value"] for metric in family]), strict=True):
+            metric |= {"p_holm": p_value, "family": len(family)}
+
+
+def _say_what_could_be_seen(comparisons: Sequence[dict[str, Any]], resamples: Mapping[str, int], noun: str) -> None:
+    """Fill in each metric's smallest detectable difference, or why there is none; the noise floor is tested alone."""
+    for one in comparisons:
+        for name, metric in one["metrics"].items():
+            if "p_value" not in metric or "smallest_detectable_absent" in metric:
+                continue
+            family, units, test = metric.get("family", 1), one["units"], metric["test"]
+            reason = None
+            if test == paired.BOOTSTRAP:
+                reason = _too_few_draws(resamples[name], family)
+                if reason:
+                    metric["note"] = " ".join(filter(None, (metric.get("note"), reason)))
+                reason = reason or _too_few_changes(metric["units_changed"], units, noun, family)
+            if reason:
+                metric["smallest_detectable_absent"] = reason
+            else:
+                smallest = paired.smallest_of(metric["standard_error"], units, units, test, family)
+                metric["smallest_detectable"] = smallest
+
+
+def _too_few_draws(resamples: int, family: int) -> str | None:
+    """Why no bootstrap can give a verdict among so many comparisons; None where it can."""
+    least = paired.least_p(resamples)
+    if family * least < 1 - paired.LEVEL:
+        return None
+    return (
+        f"{resamples} resamples give no p value below {least:.2g}, nor after Holm over {family} comparisons one below "
+        f"{min(1.0, family * least):.2g}, so no difference can be called significant; compare fewer precisions."
+    )
+
+
+def _too_few_changes(changed: int, units: int, noun: str, family: int) -> str | None:
+    """Why it cannot be told what could have been seen; None where it can."""
+    if changed >= paired.fewest_changes(family):
+        return None
+    if not changed:
+        return f"none of the {units} {noun} differs by itself, so it cannot be told what could have been seen."
+    verb = "differs" if changed == 1 else "differ"
+    return f"only {changed} of {units} {noun} {verb}, too few to tell what could have been seen."
 
 
 def table(record: Record) -> Iterator[dict[str, Any]]:
@@ -295,7 +354,9 @@ def in_words(record: Record) -> Iterator[str]:
     where = None
     for name, one in zip(names, record["comparisons"], strict=True):
         if where != (where := (one["model"], one["condition"])):
-            yield f"{one['model']}, {one['condition']}: {primary} against {record['baseline']}, n = {one['n']}"
+            family = one["metrics"][primary].get("family", 1)
+            holm = f", p after Holm over {family} comparisons" if family > 1 else ""
+            yield f"{one['model']}, {one['condition']}: {primary} against {record['baseline']}, n = {one['n']}{holm}"
         yield f"  {name:<{width}}  {_line(one['metrics'][primary], one['answers'])}"
 
 

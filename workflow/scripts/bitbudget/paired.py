@@ -8,6 +8,9 @@ worse by a coin's throw, and all m fall to one side with the probability 2 x 0.5
 5 %. The bootstrap, which has seen no change to the other side, does not know of one and would call four losses a loss;
 so its p value is never less than this, and an interval holds 0 wherever its p value is 5 % or more. The two can
 therefore not contradict each other.
+
+A verdict is on the p value after Holm's correction over all N comparisons of a study. Its first and strictest step asks
+the smallest p value for 5 % / N, and what a subset could have shown is reckoned for this step.
 """
 
 from __future__ import annotations
@@ -24,72 +27,43 @@ from bitbudget import statistics
 
 LEVEL = statistics.LEVEL
 POWER = 0.8
-# With fewer units, a bootstrap interval says little and pretends much.
-FEWEST_UNITS = 10
-FEWEST_CHANGES = 6  # 2 x 0.5^6 is .031: fewer changes cannot be called a loss or a gain
-# If a precision turns just right answers into wrong ones, so many must be expected for six to occur with 80 %:
-# of a Poisson distribution with mean 8, 81 % lies at six or more.
-EXPECTED_CHANGES = 8
 BOOTSTRAP, MCNEMAR = "paired bootstrap", "exact McNemar"
-# How many standard errors a difference must be to be seen with 80 % probability at a two-sided 5 % level.
-STANDARD_ERRORS = NormalDist().inv_cdf((1 + LEVEL) / 2) + NormalDist().inv_cdf(POWER)
 _ROUNDING = 1e-12  # of a sum of values about 1
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference compared - baseline, in the metric's unit.
-
-    `smallest` is the smallest difference that these items would have shown with 80 % probability at a two-sided 5 %
-    level; None where this cannot be told, and `smallest_absent` then says why.
-    """
+    """A difference compared - baseline, in the metric's unit, before any correction for how many are tested."""
 
     value: float
     ci: tuple[float, float]
     standard_error: float
     test: str
     p_value: float
-    smallest: float | None
-    smallest_absent: str | None = None
 
 
 def difference(
-    value: float,
-    drawn: np.ndarray,
-    *,
-    units: int,
-    changed: int,
-    noun: str,
-    flips: tuple[int, int] | None = None,
+    value: float, drawn: np.ndarray, *, changed: int, moved: bool = False, flips: tuple[int, int] | None = None
 ) -> Difference:
     """The difference of two precisions from its bootstrap draws, [resamples].
 
-    `units` are drawn, of which `changed` differ between the two in what the metric is made of; `noun` is their plural.
-    `flips` counts the items that only the compared precision, and those that only the baseline has right, where each
-    unit is one item that is right or wrong; then McNemar's test takes the place of the bootstrap's.
+    `changed` units of those drawn differ between the two in what the metric is made of. `moved` moves the draws so that
+    their mean is the value, for a metric whose resamples are all too high; its p value is the greater one of moved and
+    unmoved draws, because moving makes a difference of draws that show none, such as all those without the one image
+    that differs. `flips` counts the items that only the compared precision, and those that only the baseline has right,
+    where each unit is one item that is right or wrong; then McNemar's test takes the place of the bootstrap's.
     """
     test = MCNEMAR if flips else BOOTSTRAP
     if max(abs(value), np.abs(drawn).max()) <= _ROUNDING:
-        return Difference(0.0, (0.0, 0.0), 0.0, test, 1.0, None, _nothing_changed(units, noun))
+        return Difference(0.0, (0.0, 0.0), 0.0, test, 1.0)
     p_value = mcnemar(*flips) if flips else max(bootstrap_p(drawn), by_signs_alone(changed))
+    if moved:
+        drawn = drawn + (value - drawn.mean())
+        p_value = max(p_value, bootstrap_p(drawn))
     low, high = statistics.interval(drawn)
     if p_value >= 1 - LEVEL:
         low, high = min(low, 0.0), max(high, 0.0)
-    error = float(drawn.std(ddof=1))
-    smallest, reason = smallest_of(error, units, units, test), None
-    if not flips and changed < FEWEST_CHANGES:
-        verb = "differs" if changed == 1 else "differ"
-        smallest, reason = None, f"only {changed} of {units} {noun} {verb}, too few to tell what could have been seen."
-    return Difference(value, (low, high), error, test, p_value, smallest, reason)
-
-
-def _nothing_changed(units: int, noun: str) -> str:
-    """What can be said where no unit differs: of a share q of all, n units would show none with (1 - q)^n."""
-    bound = 1 - (1 - LEVEL) ** (1 / units)
-    return (
-        f"none of the {units} {noun} differs in it, so there is no spread to reckon with; with 95 % confidence fewer "
-        f"than {100 * bound:.2g} % of all would."
-    )
+    return Difference(value, (low, high), float(drawn.std(ddof=1)), test, p_value)
 
 
 def bootstrap_p(drawn: np.ndarray) -> float:
@@ -127,13 +101,57 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def smallest_of(error: float, units: int, asked: float, test: str) -> float:
-    """The smallest difference that `asked` units would show, where `units` have this standard error."""
-    smallest = STANDARD_ERRORS * error * math.sqrt(units / asked)
-    return max(smallest, EXPECTED_CHANGES / asked) if test == MCNEMAR else smallest
+def least_p(resamples: int) -> float:
+    """The least p value that so many bootstrap draws can give (`bootstrap_p`)."""
+    return 2 / (resamples + 1)
 
 
-def units_for(drop: float, error: float, units: int, test: str) -> int:
-    """How many units would show a difference of `drop`, where `units` have this standard error."""
-    wanted = units * (STANDARD_ERRORS * error / drop) ** 2
-    return math.ceil(max(wanted, EXPECTED_CHANGES / drop) if test == MCNEMAR else wanted)
+def standard_errors(family: int) -> float:
+    """How many standard errors a difference must be for a verdict with 80 % probability, among `family` comparisons."""
+    return NormalDist().inv_cdf(1 - _strictest(family) / 2) + NormalDist().inv_cdf(POWER)
+
+
+def fewest_changes(family: int) -> int:
+    """How many units must differ for a verdict at all, among `family` comparisons: 2 x 0.5^m may be 5 % / family."""
+    return math.ceil(math.log2(2 / _strictest(family)))
+
+
+def expected_changes(family: int) -> float:
+    """How many changes to one side must be expected for `fewest_changes` to occur with 80 % probability.
+
+    The mean of the Poisson distribution that has so much at this number or above, found by halving.
+    """
+    fewest = fewest_changes(family)
+    low, high = 0.0, 4.0 * fewest
+    for _ in range(60):
+        mean = (low + high) / 2
+        fewer = math.fsum(math.exp(i * math.log(mean) - mean - math.lgamma(i + 1)) for i in range(fewest))
+        low, high = (mean, high) if 1 - fewer < POWER else (low, mean)
+    return high
+
+
+def fewest_units(family: int) -> int:
+    """How many units a comparison among `family` must have to say anything."""
+    return max(statistics.FEWEST_UNITS, fewest_changes(family))
+
+
+def smallest_of(error: float, units: int, asked: float, test: str, family: int) -> float:
+    """The smallest difference that `asked` units would show, where `units` have this standard error.
+
+    Shown is what has a verdict with 80 % probability where it is tested among `family` comparisons.
+    """
+    smallest = standard_errors(family) * error * math.sqrt(units / asked)
+    return max(smallest, expected_changes(family) / asked) if test == MCNEMAR else smallest
+
+
+def units_for(drop: float, error: float, units: int, test: str, family: int) -> int:
+    """How many units would show a difference of `drop`, where `units` have this standard error; as `smallest_of`."""
+    wanted = units * (standard_errors(family) * error / drop) ** 2
+    if test == MCNEMAR:
+        wanted = max(wanted, expected_changes(family) / drop)
+    return max(math.ceil(wanted), fewest_units(family))
+
+
+def _strictest(family: int) -> float:
+    """The level of Holm's first step among `family` comparisons."""
+    return (1 - LEVEL) / family

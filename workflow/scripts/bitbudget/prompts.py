@@ -1,5 +1,4 @@
-"""Model inputs of a study's items as they are when speed is measured and operations are counted: same prompts, same
-length of the answer."""
+"""Model inputs of a study's items, with the same prompts when speed is measured as when operations are counted."""
 
 from __future__ import annotations
 

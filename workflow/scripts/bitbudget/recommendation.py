@@ -68,11 +68,13 @@ def preferred(prefer: str, rows: Sequence[Row]) -> Cost:
 def unusable(row: Row, baseline: Row) -> str | None:
     """Why a precision's costs cannot be held against the baseline's; None where they can."""
     if row["simulated"] is not None:
-        return f"{row['simulated']} only simulates its bits by rounding, so no cost of it was measured"
-    if row["audit_passed"] is not True:
-        return "its audit failed: the checkpoint is not what the precision asks for"
+        return "only simulated by rounding, so no cost was measured"
+    if row["audit_passed"] is None:
+        return "not audited, so the checkpoint may not be what the precision asks for"
+    if not row["audit_passed"]:
+        return "audit failed: the checkpoint is not what the precision asks for"
     if not all(row[name] == baseline[name] or None in (row[name], baseline[name]) for name in SAME):
-        return "it was measured on another machine, device or number of threads than the baseline"
+        return "measured on another machine, device or number of threads than the baseline"
     return None
 
 
@@ -111,7 +113,7 @@ def front(rows: Sequence[Row], primary: str, words: Words) -> Front:
     costs = [LATENCY, memory(compared), SIZE, ENERGY]
     missing = {cost: [row["precision"] for row in compared if row[cost.column] is None] for cost in costs}
     left_out = {
-        cost.name: "not measured" if len(names) == len(compared) else f"not measured of {', '.join(names)}"
+        cost.name: "not measured" if len(names) == len(compared) else f"not measured for {', '.join(names)}"
         for cost, names in missing.items()
         if names
     }
@@ -141,21 +143,25 @@ def recommend(
 ) -> Choice:
     """The precision with the least of the preferred cost, among the accepted ones of a model and condition.
 
-    The baseline is always a candidate. `at_worst` says of each precision what it would cost to be wrong. Of several
-    with the very same cost the baseline is taken, else the one of the best quality, else the first.
+    The baseline is accepted as it is, and a candidate as every other. `at_worst` says of each precision what it would
+    cost to be wrong. Of several with the very same cost the baseline is taken, else the one of the best quality, else
+    the first.
     """
     base = _baseline(rows)
     cost = preferred(prefer, rows)
-    left = {row["precision"]: unusable(row, base) for row in rows if row["precision"] in accepted}
-    candidates = [base, *(row for row in rows if row["precision"] in left and left[row["precision"]] is None)]
+    left = {row["precision"]: unusable(row, base) for row in rows if row is base or row["precision"] in accepted}
+    candidates = [row for row in rows if row["precision"] in left and left[row["precision"]] is None]
     valued = [row for row in candidates if row[cost.column] is not None]
     if not valued:
-        reason = f"{cost.name} was measured of no accepted precision{_why(base, cost)}"
-        return Choice(None, f"nothing is recommended: {reason}")
+        reason = "no accepted precision can be compared"
+        if candidates:
+            reason = f"{cost.name} was measured for no accepted precision{_why(base, cost)}"
+        return Choice(None, f"nothing is recommended: {reason}{_not_considered(left, [], cost)}")
     best = min(valued, key=lambda row: _order(row, cost, primary, words))
     doubts = _doubts(best, valued, cost) + _not_considered(left, candidates, cost)
     if best is base:
-        return Choice(base["precision"], f"{base['precision']}, the baseline: {_nothing_better(valued, cost)}{doubts}")
+        reason = _nothing_better(valued, cost) if len(rows) > 1 else "it is the only precision"
+        return Choice(base["precision"], f"{base['precision']}, the baseline: {reason}{doubts}")
     among = f"of {len(valued)} candidates it has {cost.least}" if len(valued) > 1 else f"only its {cost.name} is known"
     won = f"against {base['precision']}: {_won(best, base, cost)}"
     wrong = f"if that is wrong, {at_worst[best['precision']]}"
@@ -186,17 +192,17 @@ def _nothing_better(valued: Sequence[Row], cost: Cost) -> str:
 
 def _won(best: Row, base: Row, first: Cost) -> str:
     """Every cost of the two, the preferred one first."""
-    parts, unknown = [], []
+    parts, gone = [], []
     for cost in (first, *(one for one in COSTS if one is not first)):
         new, old = best[cost.column], base[cost.column]
         if new is None or old is None:
-            unknown.append(cost.name)
+            whose = "" if new is old else f" for {best['precision'] if new is None else base['precision']}"
+            gone.append(f"{cost.name} not measured{whose}")
             continue
         factor = f"{new / old:.2f}\N{MULTIPLICATION SIGN}" if old else ""
         overlap = ", intervals overlap" if _overlap(best, base, cost) else ""
         parts.append(f"{cost.name} {cost.written(new, old)} instead of {cost.written(old, new)} ({factor}{overlap})")
-    missing = [f"{' and '.join(unknown)} not measured of both"] if unknown else []
-    return ", ".join(parts + missing)
+    return ", ".join(parts + gone)
 
 
 def _overlap(one: Row, other: Row, cost: Cost) -> bool:

@@ -141,8 +141,15 @@ def in_one_sentence(compared: Mapping[Cell, Mapping[str, Any]], answers: int) ->
 
 
 def _what(found: Mapping[str, Any]) -> str:
-    """The differing items of a cell, or, where there are none, its differing files."""
-    if found["number_differing"]:
-        ids = ", ".join(found["items_differing"][:5])
-        return f"items {ids}{', …' if found['number_differing'] > 5 else ''}"
-    return ", ".join(f"{name}: {said}" for name, said in found["files"].items() if said != IDENTICAL)
+    """The differing items of a cell, and what else its answers' record tells; without items, its differing files."""
+    differing = {name: said for name, said in found["files"].items() if said != IDENTICAL}
+    if not found["number_differing"]:
+        return _listed(differing)
+    ids = ", ".join(found["items_differing"][:5])
+    # how the items were asked may have changed, and would be the reason
+    asked = {name: said for name, said in differing.items() if name == "predictions.json"}
+    return "; ".join(filter(None, (f"items {ids}{', …' if found['number_differing'] > 5 else ''}", _listed(asked))))
+
+
+def _listed(differing: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {said}" for name, said in differing.items())

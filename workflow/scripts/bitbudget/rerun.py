@@ -26,6 +26,7 @@ RULES = frozenset(
     {"predict", "predict_last_words", "detect", "score"}
     | {"predict_again", "predict_last_words_again", "detect_again", "score_again"}
 )
+SCRATCH = Path("resources/.partial/reproduction")  # where every study has a scratch folder of its own
 OWN = ("results", "resources", "logs", ".snakemake", ".git")  # what a run writes, and what is no part of one
 # What is made from scores; a run ends by printing some of it, which a rerun must not.
 FOLLOWS = ("*.csv", "comparison.*", "verdicts.*", "spot_check.*", "human.json", "reproduction.json", "figures")

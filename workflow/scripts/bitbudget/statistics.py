@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+# With fewer units, a bootstrap interval says little and pretends much (that of 3 right of 3 has no width).
+FEWEST_UNITS = 10
 _CHUNK = 2_000_000  # draws held at once: 16 MB of indices
 
 Values = dict[str, np.ndarray]
@@ -34,6 +37,9 @@ class Resampled:
     resamples: int = RESAMPLES
     telling: int | None = None  # how many units say something of the metrics; None where all do
     moved: bool = False  # whether draws are moved so that their mean is the value of all units
+    # What of an item's row counts, in this metric, as a difference between two precisions; None where it is all that
+    # the metric is computed from.
+    outcome: Callable[[Mapping[str, Any], str], Any] | None = None
 
     @property
     def count(self) -> int:

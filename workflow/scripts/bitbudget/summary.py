@@ -46,6 +46,7 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "energy_per_item_ci_high_J": ("energy_per_item", "ci_high", 1.0),
     "energy_net_per_item_J": ("energy_per_item", "net", 1.0),
     "energy_preprocessing_J": ("energy_preprocessing", "value", 1.0),
+    "energy_vision_prefill_J": ("energy_vision_prefill", "value", 1.0),
     "energy_prefill_J": ("energy_prefill", "value", 1.0),
     "energy_decode_J": ("energy_decode", "value", 1.0),
     "energy_invoke_J": ("energy_invoke", "value", 1.0),
@@ -66,6 +67,7 @@ OF_PHASE = {
     "latency_invoke_s": "invoke",
     "latency_postprocessing_s": "postprocessing",
     "energy_preprocessing_J": "preprocessing",
+    "energy_vision_prefill_J": "vision",
     "energy_prefill_J": "prefill",
     "energy_decode_J": "decode",
     "energy_invoke_J": "invoke",
@@ -75,14 +77,20 @@ OF_PHASE = {
     "prefill_tokens_per_s": "prefill",
     "decode_tokens_per_s": "decode",
 }
-# Words that qualify a cost: column, metric, key.
+# Columns that a track with this phase has not: the phase's energy is in one with another's, in another column.
+NOT_OF_PHASE = {"energy_prefill_J": "vision"}
+# What qualifies a cost: column, metric, key.
 KINDS = {
     "peak_memory_kind": ("peak_memory", "kind"),
     "energy_source": ("energy_per_item", "source"),
     "energy_how": ("energy_per_item", "how"),  # counter, sampled or estimated
+    "energy_scope": ("energy_per_item", "scope"),  # whose energy it is
+    "energy_batch_size": ("energy_per_item", "batch_size"),
 }
 # Columns of which there is one for each batch size: what the names of the metrics begin with, and the column.
 BY_BATCH = {"throughput_": "throughput_batch_{}_items_per_s", "token_rate_": "tokens_per_s_batch_{}"}
+# Columns of whole numbers, also where cells are empty.
+WHOLE = ("n_items", "human_n", "threads", "energy_batch_size")
 # What people who rated a sample of the answers found.
 HUMAN = ("human_accuracy", "human_agreement")
 
@@ -138,8 +146,10 @@ def summarize(
                 row["notes"] = " | ".join(reason for reason in reasons if reason)
                 rows.append(row)
     table = pandas.DataFrame(rows)
-    table = table.drop(columns=[column for column, phase in OF_PHASE.items() if phase not in phases])
-    return table.astype({name: "Int64" for name in ("n_items", "human_n", "threads") if name in table})
+    others = [column for column, phase in OF_PHASE.items() if phase not in phases]
+    others += [column for column, phase in NOT_OF_PHASE.items() if phase in phases]
+    table = table.drop(columns=others)
+    return table.astype({name: "Int64" for name in WHOLE if name in table})
 
 
 def phases_of(track: ModuleType) -> tuple[str, ...]:
@@ -193,7 +203,8 @@ def circumstances(measured: Record) -> dict[str, Any]:
     # the record itself was put together elsewhere than where its repeats were measured
     made = next(iter(measured.get("repeats", [])), measured)
     machine = made.get("provenance", {}).get("hardware", {})
-    names = [machine.get("cpu"), *(gpu.get("name") for gpu in machine.get("gpus") or [])]
+    gpus = [about["gpu"]] if "gpu" in about else machine.get("gpus") or []  # the one that was used, where it is named
+    names = [machine.get("cpu"), *(gpu.get("name") for gpu in gpus)]
     hardware = " + ".join(dict.fromkeys(name for name in names if name))
     return {"device": about.get("device"), "threads": about.get("threads"), "hardware": hardware or None}
 

@@ -17,8 +17,9 @@ def read_summary(path: Path) -> list[dict[str, Any]]:
     """The rows of summary.csv; an empty cell is None. Raises `UserError` where the file is not there or is no table."""
     import pandas
 
+    names = dict.fromkeys(("model", "precision", "condition"), str)  # 4.10 is a name, and no number
     try:
-        table = pandas.read_csv(path, keep_default_na=False, na_values=[""])
+        table = pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make the study's summary first.") from None
     except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as fault:
@@ -41,17 +42,18 @@ def body(spec: Record, comparison: Record, rows: Sequence[Record]) -> dict[str, 
             cell = {"model": model, "condition": condition}
             compared = _compared(spec, comparison, model, condition)
             measured = _measured(spec, rows, model, condition)
-            judged, chosen = _cell(spec, words, comparison, compared, measured)
-            family = verdicts.family_of(comparison, model, condition)
+            floor = verdicts.floor_of(comparison, model, condition)
+            judged, chosen = _cell(spec, words, compared, floor, measured)
             found["verdicts"] += [cell | one for one in judged]
-            found["noise_floors"].append(cell | {"sentence": verdicts.noise_floor(spec["primary"], words, family)})
+            found["noise_floors"].append(cell | {"sentence": verdicts.noise_floor(spec["primary"], words, floor)})
             found["recommendations"].append(cell | chosen)
-    about = {"label": words.label, "higher_is_better": words.higher_is_better, "demo": spec["demo"]}
+    about = {"label": words.label, "higher_is_better": words.higher_is_better, "worth": comparison["worth"]}
+    about["demo"] = spec["demo"]
     return {key: spec[key] for key in ("primary", "baseline", "accept")} | about | found
 
 
 def _cell(
-    spec: Record, words: Words, comparison: Record, compared: Sequence[Record], rows: Sequence[Record]
+    spec: Record, words: Words, compared: Sequence[Record], floor: Record | None, rows: Sequence[Record]
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The verdicts of one model and condition, and the recommendation."""
     primary, accept = spec["primary"], spec["accept"]
@@ -59,12 +61,11 @@ def _cell(
     judged, worst = [], {}
     for one in compared:
         precision = one["precision"]
-        family = verdicts.family_of(comparison, one["model"], one["condition"])
         good = verdicts.acceptance(one, primary, words, accept["quality"])
         entry = {
             "precision": precision,
-            "kind": verdicts.kind_of(one, primary, words, family),
-            "sentence": verdicts.sentence(one, primary, words, family),
+            "kind": verdicts.kind_of(one, primary, words, floor),
+            "sentence": verdicts.sentence(one, primary, words, floor),
             "accepted": good.accepted,
             "accepted_why": good.why,
             "pareto": front.on.get(precision),
@@ -102,12 +103,7 @@ def _compared(spec: Record, comparison: Record, model: str, condition: str) -> l
 
 
 def _measured(spec: Record, rows: Sequence[Record], model: str, condition: str) -> list[Record]:
-    # a name such as 2024 is read from the table as a number
-    by_name = {
-        str(row["precision"]): {**row, "precision": str(row["precision"])}
-        for row in rows
-        if (str(row["model"]), str(row["condition"])) == (model, condition)
-    }
+    by_name = {row["precision"]: row for row in rows if (row["model"], row["condition"]) == (model, condition)}
     return [_found("summary.csv", by_name, name, model, condition) for name in spec["precisions"]]
 
 

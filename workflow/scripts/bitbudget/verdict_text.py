@@ -17,9 +17,17 @@ def in_full(record: Record) -> str:
     better = "higher" if record["higher_is_better"] else "lower"
     head = f"{demo} {record['study']}: {record['label']} of every precision against {record['baseline']}"
     accept = record["accept"]
-    rule = f"Accepted: {100 * accept['quality']:g} % of the baseline's quality is left at the 95 % bound. "
-    rule += f"Preferred: the least {accept['prefer']}. Brackets are 95 % intervals."
-    lines = _wrapped(f"{head}, on the same items ({better} is better)", "") + _wrapped(rule, "")
+    rules = (
+        f"Accepted: {100 * accept['quality']:g} % of the baseline's quality is left at the 95 % bound. Preferred: the "
+        f"least {accept['prefer']}.",
+        "Brackets: 95 % intervals, each by itself; a loss or gain must also hold after Holm's correction for all "
+        "comparisons.",
+        "Could have seen: a difference of this size would have been called a loss or gain with a probability of 80 %.",
+        f"Better, worse: by {record['worth']}.",
+    )
+    lines = [
+        line for text in (f"{head}, on the same items ({better} is better)", *rules) for line in _wrapped(text, "")
+    ]
     for chosen in record["recommendations"]:
         lines += ["", f"{chosen['model']}, {chosen['condition']}"]
         lines += [line for note in _of(record["noise_floors"], chosen) for line in _wrapped(note["sentence"], "  ")]
@@ -37,7 +45,9 @@ def in_full(record: Record) -> str:
 def in_short(record: Record) -> list[str]:
     """A line for each precision, and what is recommended without all the numbers, for the end of a run."""
     many = len(record["recommendations"]) > 1
-    lines = [f"  {record['label']} against {record['baseline']}, with 95 % intervals:"]
+    lines = []
+    if record["verdicts"]:
+        lines.append(f"  {record['label']} against {record['baseline']}, with 95 % intervals:")
     width = max((len(entry["precision"]) for entry in record["verdicts"]), default=0)
     for chosen in record["recommendations"]:
         lines += [f"  {chosen['model']}, {chosen['condition']}"] if many else []
@@ -58,7 +68,7 @@ def _said(entry: Record) -> Iterator[str]:
         yield entry["answers"]
     yield entry["accepted_why"]
     if entry["pareto"] is None:
-        yield f"neither on nor off the Pareto front: {entry['pareto_absent']}"
+        yield f"left out of the Pareto front: {entry['pareto_absent']}"
     elif entry["pareto"]:
         yield "on the Pareto front"
     else:
@@ -71,7 +81,9 @@ def _recommended(chosen: Record) -> str:
 
 
 def _wrapped(text: str, start: str) -> list[str]:
-    """A text in lines that begin below its first letter; a name with a hyphen stays whole."""
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
-    ) or [start.rstrip()]
+    """A text in lines that begin below its first letter; a name with a hyphen and a percentage stay whole."""
+    whole = text.replace(" %", "\N{NO-BREAK SPACE}%")
+    lines = textwrap.wrap(
+        whole, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
+    )
+    return [line.replace("\N{NO-BREAK SPACE}%", " %") for line in lines] or [start.rstrip()]

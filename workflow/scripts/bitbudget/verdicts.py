@@ -1,13 +1,14 @@
 """Verdicts: what a comparison with the baseline says of a precision, in one sentence made only from its numbers.
 
 Everything is read from comparison.json: differences are compared minus baseline, on the same items, with 95 %
-intervals. The kinds of verdict:
+intervals. A difference is clear where its interval lies on one side of 0 and Holm's p value is below .05. The kinds of
+verdict:
 
-`loss`, `gain`       the interval lies on that side of 0, Holm's p value is below .05, and the difference is larger than
-                     that of the baseline repeated
+`loss`, `gain`       clear, and the baseline repeated does not differ from itself as clearly and as much
+`loss-within-noise`  clear and for the worse, but the baseline repeated does
+`gain-within-noise`  the same for the better, or a difference for the better that is not clear
 `identical`          no item's answer or value differs
-`no-loss-detected`   none of these, and the difference is 0 or for the worse
-`gain-within-noise`  none of these, and the difference is for the better
+`no-loss-detected`   none of these: the difference is 0, or not clear and for the worse
 `not-compared`       there is no difference, or no interval of it
 """
 
@@ -17,39 +18,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bitbudget import wording
+from bitbudget import bounds, wording
+from bitbudget.comparison_kinds import NOISE_FLOOR
 from bitbudget.wording import Format, Words
 
 Record = Mapping[str, Any]
 
 ALPHA = 0.05
 LOSS, GAIN, IDENTICAL = "loss", "gain", "identical"
-NO_LOSS, WITHIN_NOISE, NOT_COMPARED = "no-loss-detected", "gain-within-noise", "not-compared"
-KINDS = (LOSS, GAIN, NO_LOSS, WITHIN_NOISE, IDENTICAL, NOT_COMPARED)
-NOISE_FLOOR = "noise_floor"  # the kind of a comparison of the baseline with itself
+NO_LOSS, NOT_COMPARED = "no-loss-detected", "not-compared"
+LOSS_WITHIN_NOISE, GAIN_WITHIN_NOISE = "loss-within-noise", "gain-within-noise"
 
 
-@dataclass(frozen=True)
-class Family:
-    """What a comparison is judged beside: the baseline repeated, and the precisions that Holm's correction ran over.
-
-    `floor` is the noise floor's comparison of the same model and condition; None where the baseline was not repeated.
-    """
-
-    floor: Record | None
-    tests: int
+def of_cell(comparison: Record, model: str, condition: str) -> Sequence[Record]:
+    """The comparisons of a model's precisions with its baseline under a condition, in the study's order."""
+    return [one for one in _all_of(comparison, model, condition) if one["kind"] != NOISE_FLOOR]
 
 
-def family_of(comparison: Record, model: str, condition: str) -> Family:
-    """The family of the comparisons of one model and condition."""
-    primary = comparison["primary"]
-    mine = [one for one in comparison["comparisons"] if (one["model"], one["condition"]) == (model, condition)]
-    tested = [one for one in mine if one["kind"] != NOISE_FLOOR and _holm(one["metrics"].get(primary, {})) is not None]
-    return Family(next((one for one in mine if one["kind"] == NOISE_FLOOR), None), len(tested))
+def floor_of(comparison: Record, model: str, condition: str) -> Record | None:
+    """The comparison of a model's baseline with itself under a condition; None where it was not repeated."""
+    return next((one for one in _all_of(comparison, model, condition) if one["kind"] == NOISE_FLOOR), None)
 
 
-def _holm(metric: Record) -> float | None:
-    return metric.get("p_holm")
+def _all_of(comparison: Record, model: str, condition: str) -> list[Record]:
+    return [one for one in comparison["comparisons"] if (one["model"], one["condition"]) == (model, condition)]
 
 
 def metric_of(one: Record, primary: str) -> Record | None:
@@ -58,19 +50,19 @@ def metric_of(one: Record, primary: str) -> Record | None:
     return metric if "value" in metric and metric.get("ci") else None
 
 
-def kind_of(one: Record, primary: str, words: Words, family: Family) -> str:
-    """The kind of a comparison's verdict."""
+def kind_of(one: Record, primary: str, words: Words, floor: Record | None) -> str:
+    """The kind of a comparison's verdict, beside the noise floor of its model and condition."""
     metric = metric_of(one, primary)
     if metric is None:
         return NOT_COMPARED
-    if _significant(metric) and not _as_small_as_noise(metric, primary, family):
-        if _side(metric, words) == -1:
-            return LOSS
-        if _side(metric, words) == 1:
-            return GAIN
+    side = _side(metric, words) if _significant(metric) else 0
+    if side and _as_much_noise(metric, primary, floor):
+        return LOSS_WITHIN_NOISE if side < 0 else GAIN_WITHIN_NOISE
+    if side:
+        return LOSS if side < 0 else GAIN
     if _same(one, metric):
         return IDENTICAL
-    return NO_LOSS if words.sign * metric["value"] <= 0 else WITHIN_NOISE
+    return NO_LOSS if words.sign * metric["value"] <= 0 else GAIN_WITHIN_NOISE
 
 
 def _same(one: Record, metric: Record) -> bool:
@@ -79,14 +71,7 @@ def _same(one: Record, metric: Record) -> bool:
 
 
 def _significant(metric: Record) -> bool:
-    p = _holm(metric)
-    return p is not None and p < ALPHA
-
-
-def _as_small_as_noise(metric: Record, primary: str, family: Family) -> bool:
-    """Whether the baseline differs from itself by as much; not where it does not differ from itself at all."""
-    floor = metric_of(family.floor, primary) if family.floor else None
-    return floor is not None and floor["value"] != 0 and abs(metric["value"]) <= abs(floor["value"])
+    return metric["p_holm"] < ALPHA
 
 
 def _side(metric: Record, words: Words) -> int:
@@ -95,21 +80,31 @@ def _side(metric: Record, words: Words) -> int:
     return -1 if high < 0 else 1 if low > 0 else 0
 
 
-def sentence(one: Record, primary: str, words: Words, family: Family) -> str:
+def _as_much_noise(metric: Record, primary: str, floor: Record | None) -> bool:
+    """Whether the baseline differs from itself by as much, and by more than chance among the items explains."""
+    own = metric_of(floor, primary) if floor else None
+    return own is not None and own["p_value"] < ALPHA and abs(own["value"]) >= abs(metric["value"])
+
+
+def sentence(one: Record, primary: str, words: Words, floor: Record | None) -> str:
     """The verdict on a comparison, without a full stop."""
-    metric, kind = metric_of(one, primary), kind_of(one, primary, words, family)
+    metric, kind = metric_of(one, primary), kind_of(one, primary, words, floor)
     if metric is None:
         return _not_compared(one["metrics"].get(primary, {}), words)
     form = wording.format_of(words, metric)
     if kind in (LOSS, GAIN):
-        return _clear(metric, kind, form, family)
+        return _changed(metric, kind, form)
     if kind == IDENTICAL:
         return _identical(one, words)
     difference = f"{form.signed(metric['value'])} {words.noun} {form.interval(metric['ci'])}{words.direction}"
-    doubts = "".join(f"; {doubt}" for doubt in _doubts(metric, primary, form, family))
-    if kind == WITHIN_NOISE:
-        return f"gain within noise: {difference}{doubts}"
-    return f"no loss detected: {difference}, {_could_have_seen(metric, form)}{doubts}"
+    doubt = _doubt(metric, words)
+    if kind == NO_LOSS:
+        return f"no loss detected: {difference}, {_could_have_seen(metric, form)}{doubt}"
+    if floor and _significant(metric) and _side(metric, words):
+        own = floor["metrics"][primary]
+        much = f"{form.signed(own['value'])}, {wording.p_value(own['p_value'])}"
+        doubt = f" ({tested(metric)}), but {words.repeated} differs by as much from itself ({much})"
+    return f"{'loss' if kind == LOSS_WITHIN_NOISE else 'gain'} within noise: {difference}{doubt}"
 
 
 def _not_compared(metric: Record, words: Words) -> str:
@@ -120,37 +115,30 @@ def _not_compared(metric: Record, words: Words) -> str:
     return f"not compared: {reason.rstrip('.')}"
 
 
-def _clear(metric: Record, kind: str, form: Format, family: Family) -> str:
+def _changed(metric: Record, kind: str, form: Format) -> str:
     words = form.words
-    value = form.size(metric["value"])
-    ends = ", ".join(form.size(end) for end in sorted(metric["ci"], key=abs))
-    p = f"({wording.p_value(metric['p_holm'])}{_after_holm(family)})"
+    value, ends, p = form.size(metric["value"]), form.sizes(metric["ci"]), f"({tested(metric)})"
     if words.higher_is_better:
-        return f"{'loses' if kind == LOSS else 'gains'} {value} {words.noun} [{ends}] {p}"
-    verb = "raises" if kind == LOSS else "lowers"
-    return f"{verb} {words.label} by {value} [{ends}]{words.direction} {p}"
+        return f"{'loses' if kind == LOSS else 'gains'} {value} {words.noun} {ends} {p}"
+    return f"{'raises' if kind == LOSS else 'lowers'} {words.label} by {value} {ends}{words.direction} {p}"
 
 
-def _after_holm(family: Family) -> str:
-    return f" after Holm over {family.tests} precisions" if family.tests > 1 else ""
+def tested(metric: Record) -> str:
+    """The p value that decides a verdict: "p = .03 after Holm over 7 comparisons"."""
+    family = metric["family"]
+    return wording.p_value(metric["p_holm"]) + (f" after Holm over {family} comparisons" if family > 1 else "")
 
 
 def _identical(one: Record, words: Words) -> str:
     n, units = one["n"], one["units"]
-    about = "" if units == n else f" about {units} {words.clusters}"
+    share = wording.percent(bounds.none_of(units))
+    if units == n:
+        about, unseen = "", f"fewer than {share} would differ"
+    else:
+        about = f" about {units} {words.clusters}"
+        unseen = f"fewer than {share} of {words.clusters} would have one that differs"
     same = f"the same boxes in all {n} images" if words.detections else f"the same answers on all {n} items"
-    return f"{same}{about}; {_unseen(one, words)}"
-
-
-def _unseen(one: Record, words: Words) -> str:
-    """How many answers may differ although none did.
-
-    With no difference among n independent units, the exact upper bound of their share is 1 - .05^(1/n) (Clopper &
-    Pearson 1934, one-sided).
-    """
-    fewer = f"with 95 % confidence fewer than {wording.percent(1 - ALPHA ** (1 / one['units']))}"
-    alone = one["units"] == one["n"]
-    return f"{fewer} would differ" if alone else f"{fewer} of {words.clusters} would have one that differs"
+    return f"{same}{about}; with 95 % confidence {unseen}"
 
 
 def _could_have_seen(metric: Record, form: Format) -> str:
@@ -161,38 +149,39 @@ def _could_have_seen(metric: Record, form: Format) -> str:
     return f"what could have been seen is unknown ({reason})"
 
 
-def _doubts(metric: Record, primary: str, form: Format, family: Family) -> list[str]:
-    """What a reader of an undecided difference should know: where interval, test and noise floor do not agree."""
-    doubts, p = [], _holm(metric)
-    tested = None if p is None else f"{wording.p_value(p)}{_after_holm(family)}"
-    excludes = _side(metric, form.words) != 0
-    if excludes and not _significant(metric):
-        doubts.append(f"the interval excludes 0, but {tested or 'there is no p value'}")
-    elif _significant(metric) and not excludes:
-        doubts.append(f"the interval contains 0, though {tested}")
-    if (excludes or _significant(metric)) and _as_small_as_noise(metric, primary, family):
-        own = form.signed(family.floor["metrics"][primary]["value"])
-        doubts.append(f"{form.words.repeated} differs as much ({own})")
-    return doubts
+def undecided(metric: Record, words: Words) -> bool:
+    """Whether interval and test do not agree on a difference."""
+    return bool(_side(metric, words)) != _significant(metric)
+
+
+def _doubt(metric: Record, words: Words) -> str:
+    """What a reader of an undecided difference should know."""
+    if not undecided(metric, words):
+        return ""
+    if _side(metric, words):
+        return f"; the interval excludes 0, but {tested(metric)}"
+    return f"; the interval contains 0, though {tested(metric)}"
 
 
 def answers(one: Record, words: Words) -> str:
-    """How many answers changed, and how many items became better or worse by the primary metric."""
+    """How many answers changed, and how many items became better or worse by what the comparison names in `worth`."""
     counts = one["answers"]
-    return f"{words.changed(counts, one['n'])}; {counts['better']} better, {counts['worse']} worse"
+    items = " images" if words.detections else ""
+    return f"{words.changed(counts, one['n'])}; {counts['better']}{items} better, {counts['worse']} worse"
 
 
-def noise_floor(primary: str, words: Words, family: Family) -> str:
+def noise_floor(primary: str, words: Words, floor: Record | None) -> str:
     """What the baseline does when it is asked again."""
-    floor = family.floor
     if floor is None:
         return "the baseline was not repeated, so how much it differs from itself is unknown"
     metric = metric_of(floor, primary)
     if metric is None:
         return f"{words.repeated}: {_not_compared(floor['metrics'].get(primary, {}), words)}"
+    changed = words.changed(floor["answers"], floor["n"])
+    if _same(floor, metric):
+        return f"{words.repeated}: {changed}, so this noise floor shows no noise"
     form = wording.format_of(words, metric)
-    difference = f"{form.signed(metric['value'])} {words.noun} {form.interval(metric['ci'])}"
-    return f"{words.repeated}: {difference}, {words.changed(floor['answers'], floor['n'])}"
+    return f"{words.repeated}: {form.signed(metric['value'])} {words.noun} {form.interval(metric['ci'])}, {changed}"
 
 
 @dataclass(frozen=True)
@@ -204,10 +193,9 @@ class Acceptance:
 
 
 def acceptance(one: Record, primary: str, words: Words, share: float) -> Acceptance:
-    """Whether at least this share of the baseline's quality is left, at the lower 95 % bound.
+    """Whether at least this share of the baseline's quality is left, at the bound (see `worst`).
 
-    The bound is the baseline's value plus the interval's worse end, both on the same items; where lower is better it
-    must be at most the baseline's value divided by the share.
+    Where lower is better, the bound must be at most the baseline's value divided by the share.
     """
     metric = metric_of(one, primary)
     if metric is None:
@@ -215,11 +203,11 @@ def acceptance(one: Record, primary: str, words: Words, share: float) -> Accepta
     baseline, form = metric["baseline"], wording.format_of(words, metric)
     if baseline <= 0:
         return Acceptance(False, f"not accepted: the baseline's own {words.label} is {form.level(baseline)}")
-    bound = worst(metric, words)
+    bound = worst(one, metric, words)
     limit = baseline * share if words.higher_is_better else baseline / share
-    accepted = words.sign * (bound - limit) >= 0
+    accepted = words.sign * (bound.value - limit) >= 0
     end, relation = ("lower", ("below", "at least")) if words.higher_is_better else ("upper", ("above", "at most"))
-    shown, limit_shown = form.apart(bound, limit)
+    shown, limit_shown = form.apart(bound.value, limit)
     own = form.level(baseline)
     part = f"{100 * share:g} % of the baseline's {own}"
     if not words.higher_is_better:
@@ -227,19 +215,41 @@ def acceptance(one: Record, primary: str, words: Words, share: float) -> Accepta
     return Acceptance(
         accepted,
         f"{'' if accepted else 'not '}accepted: the {end} 95 % bound of its {words.label}, {shown}, is "
-        f"{relation[accepted]} {limit_shown}, {part}{_no_spread(one, metric, words)}",
+        f"{relation[accepted]} {limit_shown}, {part}{bound.why}",
     )
 
 
-def _no_spread(one: Record, metric: Record, words: Words) -> str:
-    """Said of an interval without width, which is as wide for ten items as for ten thousand."""
-    flat = metric["ci"][0] == metric["ci"][1]
-    return f" (no value differs on these {words.items}; {_unseen(one, words)})" if flat else ""
+@dataclass(frozen=True)
+class Bound:
+    """The value that a precision has at worst, and in brackets why this is not its interval's end; else nothing."""
+
+    value: float
+    why: str = ""
 
 
-def worst(metric: Record, words: Words) -> float:
-    """The value that a precision has at the worse end of its interval."""
-    return metric["baseline"] + metric["ci"][0 if words.higher_is_better else 1]
+def worst(one: Record, metric: Record, words: Words) -> Bound:
+    """The worse 95 % bound of a precision's value: the baseline's plus the interval's worse end, on the same items.
+
+    Where fewer units differ than a test could call a loss (uncorrected, as the interval is), the interval knows too
+    little of them, and knows nothing where none does. Of all there could be, a greater share may differ than of those
+    seen, up to its upper 97.5 % limit (Clopper & Pearson 1934): were all lost in this excess that there is to lose, the
+    loss would grow by it times the width of the metric's range, for which the baseline's value stands where there is
+    none. The bound is then the worse of the two.
+    """
+    baseline, units = metric["baseline"], one["units"]
+    end = Bound(baseline + metric["ci"][0 if words.higher_is_better else 1])
+    differ = metric["units_changed"]
+    if 2 * 0.5**differ <= ALPHA:  # what the test of signs gives where all are to one side
+        return end
+    share = bounds.clopper_pearson_upper(differ, units)
+    value = metric["compared"] - words.sign * (share - differ / units) * (words.width or baseline)
+    if words.sign * (value - end.value) >= 0:
+        return end
+    what = "which boxes are right" if words.detections else words.label
+    of = f"of {units} {words.clusters} differ{'s' if differ < 2 else ''} in {what}"
+    seen = f"only {differ} {of}, too few for an interval" if differ else f"none {of}"
+    would = f"with 97.5 % confidence at most {wording.percent(share)} would, and those not seen are counted as lost"
+    return Bound(value, f" ({seen}; {would})")
 
 
 def at_worst(one: Record, primary: str, words: Words) -> str:
@@ -247,20 +257,11 @@ def at_worst(one: Record, primary: str, words: Words) -> str:
     metric = metric_of(one, primary)
     if metric is None:
         return "how much it loses is not known"
-    form = wording.format_of(words, metric)
-    lost = words.sign * (metric["baseline"] - worst(metric, words))
+    form, bound = wording.format_of(words, metric), worst(one, metric, words)
+    lost = words.sign * (metric["baseline"] - bound.value)
     if lost <= 0:
-        return f"at its 95 % bound it loses nothing{_no_spread(one, metric, words)}"
+        return "at its 95 % bound it loses nothing"
     share = f", {wording.percent(lost / metric['baseline'])} of the baseline's {form.level(metric['baseline'])}"
     more = f"{form.size(lost)} {words.noun}"
     verb = "loses" if words.higher_is_better else "is worse by"
-    return f"at its 95 % bound it {verb} {more}{share if metric['baseline'] > 0 else ''}"
-
-
-def of_cell(comparison: Record, model: str, condition: str) -> Sequence[Record]:
-    """The comparisons of a model's precisions with its baseline under a condition, in the study's order."""
-    return [
-        one
-        for one in comparison["comparisons"]
-        if (one["model"], one["condition"]) == (model, condition) and one["kind"] != NOISE_FLOOR
-    ]
+    return f"at its 95 % bound it {verb} {more}{share if metric['baseline'] > 0 else ''}{bound.why}"

@@ -26,6 +26,7 @@ class Words:
     label: str  # "CIDEr", "VQA accuracy", "perplexity"
     higher_is_better: bool
     share: bool
+    width: float | None  # how far apart the metric's least and largest value for one item are, in its unit
     detections: bool  # an item's answer is boxes, not a text
     clusters: str  # what is drawn together where several items are: "images"
     repeated: str  # how the baseline was repeated for the noise floor
@@ -57,7 +58,7 @@ class Words:
     def changed(self, answers: Mapping[str, int], n: int) -> str:
         """How many answers changed."""
         count = f"{answers['changed']} of {n}"
-        return f"boxes changed in {count} images" if self.detections else f"{count} answers changed"
+        return f"boxes or scores changed in {count} images" if self.detections else f"{count} answers changed"
 
 
 def words_of(spec: Mapping[str, Any]) -> Words:
@@ -65,14 +66,16 @@ def words_of(spec: Mapping[str, Any]) -> Words:
     track = registry.module_of("track", spec["track"])
     about = track.METRICS[spec["primary"]]
     detections = getattr(track, "ANSWER", "text") == "detections"
+    ends = about.get("range")
+    other = "number of threads and order of images" if track.RUNTIME == "litert" else "batch size and order of items"
     return Words(
         label=_within_a_sentence(about["label"]),
         higher_is_better=about["higher_is_better"],
-        share=tuple(about.get("range", ())) == (0, 1),
+        share=ends is not None and tuple(ends) == (0, 1),
+        width=None if ends is None else ends[1] - ends[0],
         detections=detections,
         clusters=track.RESAMPLED,
-        repeated="the baseline repeated with another "
-        + ("number of threads" if track.RUNTIME == "litert" else "batch size"),
+        repeated=f"the baseline repeated with another {other}",
     )
 
 
@@ -109,9 +112,21 @@ class Format:
         """The size of a difference, without its sign."""
         return _digits(abs(value) * self.words.factor, self.decimals)
 
-    def interval(self, ci: Sequence[float]) -> str:
-        """A signed interval: "[-2.1, +1.3]"."""
-        return f"[{self.signed(ci[0])}, {self.signed(ci[1])}]"
+    def interval(self, ci: Sequence[float], sign: str = "+") -> str:
+        """A signed interval: "[-2.1, +1.3]"; one that does not hold 0 has no end that reads as 0."""
+        excludes = not ci[0] <= 0 <= ci[1]
+        return f"[{', '.join(self._end(end * self.words.factor, excludes, sign) for end in ci)}]"
+
+    def sizes(self, ci: Sequence[float]) -> str:
+        """An interval that does not hold 0, as the sizes of its ends, the smaller first: "[1.9, 4.4]"."""
+        return self.interval(sorted(map(abs, ci)), sign="")
+
+    def _end(self, end: float, excludes: bool, sign: str) -> str:
+        if excludes and round(end, self.decimals) == 0:
+            needed = -math.floor(math.log10(abs(end)))
+            text = f"{end:{sign}.{needed}f}" if needed <= MOST_DECIMALS else f"{end:{sign}.0e}"
+            return text.replace("-", MINUS)
+        return _digits(end, self.decimals, sign)
 
     def level(self, value: float) -> str:
         """A value of the metric itself: "5.54", "61.2 %"."""
@@ -143,11 +158,13 @@ def _digits(value: float, decimals: int, sign: str = "") -> str:
 
 
 def p_value(p: float) -> str:
-    """A p value as it is printed: "p = .03", "p < .001"."""
+    """A p value as it is printed: "p = .03", "p < .001"; one near .05 with so many digits that its side is seen."""
     if p < 0.001:
         return "p < .001"
-    text = f"{p:.3f}" if p < 0.0095 else f"{p:.2f}"
-    return f"p = {text.removeprefix('0')}"
+    decimals = 3 if p < 0.0095 or 0.045 <= p < 0.055 else 2
+    while round(p, decimals) == 0.05 != p and decimals < MOST_DECIMALS:
+        decimals += 1
+    return f"p = {f'{p:.{decimals}f}'.removeprefix('0')}"
 
 
 def percent(share: float) -> str:

@@ -41,6 +41,10 @@ def expand(study: dict[str, Any], families: Iterable[ModuleType], where: str) ->
     unknown = next((group for group in groups if group not in known), None)
     if unknown is not None:
         raise UserError(f"{where}: `ablation.groups`: there is no module group {unknown!r}; {suggest(unknown, known)}")
+    if len(groups) < 2:
+        raise UserError(
+            f"{where}: `ablation.groups` names only {groups[0]}, which is then every group as well; name at least two."
+        )
     added = {f"only-{group.replace('.', '-')}-{name}": group for group in groups} | {f"{EVERY}-{name}": EVERY}
     ablation["precisions"] = added
     return {

@@ -329,8 +329,13 @@ def comparison(study: dict[str, Any]) -> dict[str, Any]:
 
 
 def recommendation(study: dict[str, Any]) -> dict[str, Any]:
-    """For recommend_precision and plot_comparison."""
-    return comparison(study) | {"accept": study["accept"], "demo": study["demo"], "note": note(study)}
+    """For recommend_precision."""
+    return comparison(study) | {"accept": study["accept"], "demo": study["demo"]}
+
+
+def comparison_figure(study: dict[str, Any]) -> dict[str, Any]:
+    """For plot_comparison."""
+    return recommendation(study) | {"note": note(study)}
 
 
 def reproduction(study: dict[str, Any]) -> dict[str, Any]:
@@ -344,10 +349,14 @@ def carbon(study: dict[str, Any]) -> dict[str, Any]:
 
 
 def ablation(study: dict[str, Any]) -> dict[str, Any]:
-    """For tabulate_ablation and plot_ablation: the format, and the group that each of its precisions quantizes."""
+    """For tabulate_ablation: the format, and the group that each of its precisions quantizes."""
     asked = study["ablation"]
-    wanted = {"format": asked["format"], "groups": asked["precisions"]}
-    return comparison(study) | {"ablation": wanted, "demo": study["demo"], "note": note(study)}
+    return comparison(study) | {"ablation": {"format": asked["format"], "groups": asked["precisions"]}}
+
+
+def ablation_figure(study: dict[str, Any]) -> dict[str, Any]:
+    """For plot_ablation."""
+    return ablation(study) | {"demo": study["demo"], "note": note(study)}
 
 
 def track_figures(study: dict[str, Any]) -> tuple[str, ...]:

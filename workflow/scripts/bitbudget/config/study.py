@@ -15,7 +15,7 @@ from bitbudget.errors import UserError
 from bitbudget.registry import FAMILIES, TRACKS, module_of
 
 # Names that would collide with the study's own files (DESIGN, path grammar).
-RESERVED = {"images", "figures", "shots", "checkpoint"}
+RESERVED = {"images", "figures", "shots", "checkpoint", "calibration"}
 
 Resolved = dict[str, Any]
 
@@ -79,8 +79,13 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
         raise UserError(f"{path}: the baseline {study['baseline']!r} is not among the study's precisions; add it.")
     families = [module_of("family", entry["family"]) for entry in study["models"].values()]
     ablated = expand(study, families, str(path))
+    taken = next((precision for precision in ablated if precision in precisions), None)
+    if taken is not None:
+        raise UserError(
+            f"{path}: `ablation` adds a precision {taken!r}, which config/precisions.yaml has; rename that one."
+        )
     precisions = precisions | ablated
-    study["precisions"] += [precision for precision in ablated if precision not in study["precisions"]]
+    study["precisions"] += ablated
     for precision in study["precisions"]:
         if precision not in precisions:
             raise UserError(f"{path}: there is no precision {precision!r}; {suggest(precision, list(precisions))}")

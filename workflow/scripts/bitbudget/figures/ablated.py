@@ -24,9 +24,10 @@ def draw(spec: Mapping[str, Any], table: Sequence[Mapping[str, Any]]) -> Figure:
     marks = {(*_cell(row), _name(row)): _mark(row, wholes[*_cell(row), row["group"]], words) for row in ordered}
     made = [Row(row["model"], _name(row), row["condition"], False, int(row["n_items"]), {}, {}) for row in ordered]
     study = Study(
-        made, spec["models"], [], spec["conditions"], spec["baseline"], spec["primary"], {}, note=spec.get("note", ""),
+        made, spec["models"], [], spec["conditions"], spec["baseline"], spec["primary"], {}, note=spec["note"],
         item=words.items.removesuffix("s"),
     )  # fmt: skip
+    shares = any(_share(row) is not None for row in ordered)
     blocks = rows.blocks(study, study.models, study.conditions)
     figure, axes = forest.with_legend(blocks, marks)
     footnotes = style.Footnotes()
@@ -38,6 +39,7 @@ def draw(spec: Mapping[str, Any], table: Sequence[Mapping[str, Any]]) -> Figure:
         forest.notes(axes, marks, words.clusters),
         "Interaction: the difference of a whole less the sum of those of its parts, each quantized alone; it has no "
         "interval. Weights: those that are quantized.",
+        "Shares of the loss have no interval; they stand where a group's own loss is clear of noise." if shares else "",
         *_notes(table),
         *footnotes.lines(),
         study.provenance(),
@@ -101,12 +103,18 @@ def _mark(row: Mapping[str, Any], whole: Mapping[str, Any], words: Words) -> for
     ends = whole["difference_ci_low"], whole["difference_ci_high"]
     form = wording.format_of(words, {"ci": None if None in ends else ends, "baseline": row["difference"]})
     said = [f"{form.signed(row['difference'])}{f' {form.interval(ci)}' if ci else ''}"]
-    if row["share_of_loss"] is not None and row["row"] != ablation.EVERY:
-        said.append(f"{100 * row['share_of_loss']:.0f} % of the loss".replace("-", wording.MINUS))
+    share = _share(row)
+    if share is not None:
+        said.append(f"{100 * share:.0f} % of the loss")
     if row["share_of_parameters"] is not None and row["row"] == "group":
         said.append(f"{100 * row['share_of_parameters']:.0f} % of the weights")
     ends = (None, None) if ci is None else (words.factor * low, words.factor * high)
     return forest.Mark(kind, words.factor * row["difference"], *ends, text=",  ".join(said))
+
+
+def _share(row: Mapping[str, Any]) -> float | None:
+    """A group's share of the loss of every group; that of the whole need not be told."""
+    return None if row["row"] == ablation.EVERY else row["share_of_loss"]
 
 
 def _align_names(figure: Figure, axes: Axes) -> None:

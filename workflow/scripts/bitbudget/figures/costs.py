@@ -44,6 +44,8 @@ COSTS = {
     "memory": Cost("peak_memory", "Peak memory", "peak memory allocated on the GPU", "MB", inside="weights_in_memory"),
     "energy": Cost("energy_per_item", "Energy", "energy per {item}", "J", inside="net"),
 }
+# Said of times and rates that several processes measured.
+WIDENED = "Intervals are widened to hold what every repeat found alone."
 RESIDENT = "resident set"
 # Of one of several panels side by side: the share of its width that the numbers take, for each of them; and the letters
 # of the lines below all of them.
@@ -123,14 +125,17 @@ def warnings(study: Study, cost: Cost) -> list[str]:
 def _note(study: Study, cost: Cost) -> str:
     if all(row.costs[cost.metric].value is None for row in study.rows):
         return ""
-    kinds = sorted({row.costs[cost.metric].kind for row in study.rows if row.costs[cost.metric].kind})
+    shown = [row.costs[cost.metric] for row in study.rows]
+    kinds = sorted({one.kind + (f" ({one.scope})" if one.scope else "") for one in shown if one.kind})
     parts = [f"Dashed: the baseline; {style.TIMES} is against it.", cost.note]
     if any(_inside(row, cost) for row in study.rows):
         parts.append(f"Dark: {_idle(study, cost)}." if cost.inside == "net" else "Dark: the weights in memory.")
     if kinds:
         parts.append(f"{'Source' if cost.unit == 'J' else 'Kind'}: {', '.join(kinds)}.")
-    if any(row.costs[cost.metric].low is not None for row in study.rows) and cost.metric != "latency":
+    if any(one.low is not None for one in shown) and cost.metric != "latency":
         parts.append("Thin lines: 95 % interval.")
+    if cost.metric == "latency" and any(one.repeats > 1 and one.low is not None for one in shown):
+        parts.append(WIDENED)
     return " ".join(part for part in parts if part)
 
 

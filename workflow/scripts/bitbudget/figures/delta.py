@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from bitbudget import verdicts, wording
+from bitbudget.comparison_kinds import NOISE_FLOOR
 from bitbudget.errors import UserError
 from bitbudget.figures import forest, rows, style
 from bitbudget.figures.study import Quantity, Row, Study
@@ -26,6 +27,9 @@ class Differences:
     marks: forest.Marks
     limits: Mapping[tuple[str, str], float]  # by model and condition, in the written unit
     quality: float  # the share of the baseline's that is asked for
+    family: int  # over so many comparisons the verdicts' p values are corrected
+    undecided: bool  # whether there is a row whose interval and verdict do not agree
+    untrusted: Sequence[str]  # precisions that are not accepted, although their intervals are on the accepted side
 
 
 def load(spec: Record, comparison: Record, judged: Record) -> Differences:
@@ -34,31 +38,46 @@ def load(spec: Record, comparison: Record, judged: Record) -> Differences:
     Raises `UserError` where a comparison has no verdict.
     """
     words = wording.words_of(spec)
-    kinds = {(one["model"], one["condition"], one["precision"]): one["kind"] for one in judged["verdicts"]}
-    marks, made, limits = {}, [], {}
+    found = {(one["model"], one["condition"], one["precision"]): one for one in judged["verdicts"]}
+    marks, made, limits, untrusted = {}, [], {}, []
     for one, name in _in_order(spec, comparison):
         cell = (one["model"], one["condition"])
-        if one["kind"] != verdicts.NOISE_FLOOR and (*cell, name) not in kinds:
+        of_floor = one["kind"] == NOISE_FLOOR
+        if not of_floor and (*cell, name) not in found:
             raise UserError(f"verdicts.json has nothing of {' / '.join((*cell, name))}; make the verdicts again.")
-        kind = forest.FLOOR if one["kind"] == verdicts.NOISE_FLOOR else kinds[*cell, name]
-        marks[*cell, name] = _mark(one, spec["primary"], words, kind)
-        made.append(_row(one, name, marks[*cell, name]))
+        verdict = {"kind": forest.FLOOR} if of_floor else found[*cell, name]
+        mark = marks[*cell, name] = _mark(one, spec["primary"], words, verdict["kind"])
+        made.append(_row(one, name, mark))
         baseline = one["metrics"].get(spec["primary"], {}).get("baseline")
         if baseline is not None and baseline > 0:
             share = spec["accept"]["quality"]
             limits[cell] = words.factor * baseline * (share - 1 if words.higher_is_better else 1 / share - 1)
+            end = mark.low if words.higher_is_better else mark.high
+            if not of_floor and not verdict["accepted"] and end is not None:
+                untrusted += [name] if words.sign * (end - limits[cell]) >= 0 else []
+    metrics = [metric for one in comparison["comparisons"] if (metric := _tested(one, spec["primary"]))]
     study = Study(
         made, spec["models"], spec["precisions"], spec["conditions"], spec["baseline"], spec["primary"], {},
-        note=spec.get("note", ""), resampled=words.clusters, item=words.items.removesuffix("s"),
+        note=spec["note"], resampled=words.clusters, item=words.items.removesuffix("s"),
     )  # fmt: skip
-    return Differences(study, words, marks, limits, spec["accept"]["quality"])
+    return Differences(
+        study, words, marks, limits, spec["accept"]["quality"],
+        family=max((metric["family"] for metric in metrics), default=0),
+        undecided=any(verdicts.undecided(metric, words) for metric in metrics),
+        untrusted=list(dict.fromkeys(untrusted)),
+    )  # fmt: skip
+
+
+def _tested(one: Record, primary: str) -> Record | None:
+    """The metric that a precision's verdict is on; None of the noise floor and of what is not compared."""
+    return None if one["kind"] == NOISE_FLOOR else verdicts.metric_of(one, primary)
 
 
 def _in_order(spec: Record, comparison: Record) -> Iterator[tuple[Record, str]]:
     """The comparisons with the names of their rows: of each model and condition the noise floor, then precisions."""
     for model in spec["models"]:
         for condition in spec["conditions"]:
-            floor = verdicts.family_of(comparison, model, condition).floor
+            floor = verdicts.floor_of(comparison, model, condition)
             if floor is not None:
                 yield floor, f"{spec['baseline']} repeated"
             for one in verdicts.of_cell(comparison, model, condition):
@@ -73,6 +92,8 @@ def _mark(one: Record, primary: str, words: Words, kind: str) -> forest.Mark:
         return forest.Mark(kind, None, reason=reason)
     form, seen = wording.format_of(words, metric), metric.get("smallest_detectable")
     said = "" if kind == forest.FLOOR else f"   {forest.LOOKS[kind][0]}"
+    if kind != forest.FLOOR and verdicts.undecided(metric, words):
+        said += f" ({wording.p_value(metric['p_holm'])})"
     return forest.Mark(
         kind,
         *(words.factor * value for value in (metric["value"], *metric["ci"])),
@@ -109,11 +130,22 @@ def draw(shown: Differences) -> Figure:
     blank = any(mark.kind != forest.FLOOR and mark.value is not None and not mark.seen for mark in shown.marks.values())
     lines = [
         forest.notes(axes, shown.marks, study.resampled),
-        f"Rows without grey: too few {words.items} differ to say what could have been seen." if blank else "",
+        "Rows without grey: it cannot be told what could have been seen." if blank else "",
         floor,
+        *_disagreements(shown),
         *footnotes.lines(),
         study.provenance(),
         study.note,
     ]
     style.notes(figure, [line for line in lines if line])
     return figure
+
+
+def _disagreements(shown: Differences) -> Iterator[str]:
+    """Notes on rows whose interval says another thing than what was decided."""
+    if shown.undecided:
+        holm = f"are after Holm over {shown.family} comparisons, " if shown.family > 1 else "are by p values, "
+        yield f"Verdicts {holm}intervals are not: where the two do not agree, p stands beside the verdict."
+    if shown.untrusted:
+        few = f"too few {shown.words.clusters} differ for the interval to be trusted; verdicts.txt has the bound"
+        yield f"On the accepted side of the dashed line, but not accepted: {wording.listed(shown.untrusted)} ({few})."

@@ -24,6 +24,8 @@ class Quantity:
     net: float | None = None  # of an energy: what is above the idle machine
     idle_watts: float | None = None
     batch_size: int | None = None
+    scope: str | None = None  # of an energy: whose it is
+    repeats: int = 1  # processes that it was measured in
     n: int | None = None  # items, where that is not the row's number
 
 
@@ -243,5 +245,6 @@ def _cost(name: str, metrics: Mapping[str, Mapping[str, Any]]) -> Quantity:
     # A phase is a part of a stacked bar, where an interval would be read as that of the whole.
     low, high = (None, None) if name in PHASES else metric.get("ci") or (None, None)
     kind = metric.get("kind") or ", ".join(metric[key] for key in ("how", "source") if key in metric)
-    more = {key: metric.get(key) for key in ("net", "idle_watts", "batch_size")}
+    more = {key: metric.get(key) for key in ("net", "idle_watts", "batch_size", "scope")}
+    more["repeats"] = len(metric["by_repeat"]) if "by_repeat" in metric else 1
     return Quantity(metric["value"], low, high, kind=kind or None, **more)

@@ -7,7 +7,7 @@ import re
 from matplotlib.figure import Figure
 
 from bitbudget.figures import costs, rows, style
-from bitbudget.figures.costs import Cost
+from bitbudget.figures.costs import WIDENED, Cost
 from bitbudget.figures.study import Study
 
 MOST = 4  # panels side by side
@@ -65,6 +65,8 @@ def _notes(study: Study, shown: list[Cost]) -> list[str]:
     lines = f"Longer is faster. Dashed: the baseline; {style.TIMES} is against it."
     if any(quantity.low is not None for quantity in quantities):
         lines += " Thin lines: 95 % interval."
+    if any(quantity.repeats > 1 and quantity.low is not None for quantity in quantities):
+        lines += f" {WIDENED}"
     if any(cost.metric.startswith("token_rate_") for cost in shown):
         lines += " New tokens: of whole answers, prefill included."
     return [lines]

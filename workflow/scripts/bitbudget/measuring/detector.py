@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any
 
 from bitbudget.detection.answers import Picture, answer
 from bitbudget.detection.interpreter import Detector
@@ -33,8 +33,6 @@ PHASES = tuple(field.name for field in fields(Phases))
 
 class DetectorSubject(Subject):
     """Measures one detector on these pictures; `categories` gives the category id of each label."""
-
-    DIFFERENCES: ClassVar = {"energy_postprocessing": ("energy_per_item", "energy_preprocessing", "energy_invoke")}
 
     def __init__(
         self,
@@ -82,6 +80,9 @@ class DetectorSubject(Subject):
                 self.detector.invoke(given)
 
         return {"energy_preprocessing": prepare, "energy_invoke": invoke}
+
+    def differences(self) -> dict[str, tuple[str, ...]]:
+        return {"energy_postprocessing": ("energy_per_item", "energy_preprocessing", "energy_invoke")}
 
 
 def measure(subject: DetectorSubject, cold: float, source: Source | None, no_source: str) -> Metrics:

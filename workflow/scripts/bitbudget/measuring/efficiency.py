@@ -6,7 +6,7 @@ Every answer has exactly `new_tokens` tokens.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from bitbudget.measuring import quantities, rounds
 from bitbudget.measuring.energy import Source
@@ -27,13 +27,9 @@ class Efficiency(Subject):
     """Measures one model. `prepare(numbers)` makes model inputs of the items with these numbers; `generate` answers.
 
     `generate_first` answers with one token, which is preprocessing, vision encoding and prefill: the first token is the
-    prefill's own. What decoding takes is then the difference to a whole answer.
+    prefill's own. What decoding takes is then the difference to a whole answer, and what a model that sees takes for
+    its vision encoding is in one with its prefill.
     """
-
-    DIFFERENCES: ClassVar = {
-        "energy_prefill": ("energy_first_token", "energy_preprocessing"),
-        "energy_decode": ("energy_per_item", "energy_first_token"),
-    }
 
     def __init__(
         self,
@@ -62,6 +58,13 @@ class Efficiency(Subject):
         return {
             "energy_preprocessing": self.prepare,
             "energy_first_token": lambda numbers: self.generate_first(self.prepare(numbers)),
+        }
+
+    def differences(self) -> dict[str, tuple[str, ...]]:
+        prefill = "energy_vision_prefill" if self.timer.vision else "energy_prefill"
+        return {
+            prefill: ("energy_first_token", "energy_preprocessing"),
+            "energy_decode": ("energy_per_item", "energy_first_token"),
         }
 
 

@@ -15,14 +15,18 @@ POWERCAP = Path("/sys/class/powercap")
 
 @dataclass(frozen=True)
 class Energy:
-    """Energy of a window in joules, and the window's length in seconds."""
+    """Energy of a window in joules, and the window's length in seconds.
+
+    `fault` is the sentence that says why there is no energy, where the source failed in this window.
+    """
 
     joules: float
     seconds: float
+    fault: str = ""
 
 
 class Source(Protocol):
-    """Something that tells the energy between `start` and `stop`.
+    """Something that tells the energy between `start` and `stop`; both may raise whatever their libraries do.
 
     `how` is `counter`, `sampled` or `estimated`; `scope` says whose energy it is; windows shorter than `least_seconds`
     mean nothing and give no figure.
@@ -71,11 +75,12 @@ class NvmlPower:
     """The GPU's power, read about every 50 ms in a thread and summed up by trapezoids, for GPUs without a counter.
 
     The driver itself averages the reading over up to a second (NVML's documentation of nvmlDeviceGetPowerUsage), so
-    that short windows mean nothing. A window in which a reading fails has no energy.
+    that short windows mean nothing, and readings that fail now and then do not matter: a window has no energy where
+    there was none for more than `longest_gap` seconds.
     """
 
     name, how, scope, least_seconds = "NVML power readings", "sampled", "the GPU alone", 5.0
-    interval = 0.05
+    interval, longest_gap = 0.05, 1.0
 
     def __init__(self) -> None:
         from bitbudget.measuring.nvml import handle_of_current_gpu
@@ -93,7 +98,7 @@ class NvmlPower:
 
         torch.cuda.synchronize()
         self._samples: list[tuple[float, float]] = []
-        self._failed, self._over = False, threading.Event()
+        self._failed, self._over, self._began = "", threading.Event(), time.perf_counter()
         self._sample()
         self._thread = threading.Thread(target=self._sample_on, daemon=True)
         self._thread.start()
@@ -101,8 +106,8 @@ class NvmlPower:
     def _sample(self) -> None:
         try:
             self._samples.append((time.perf_counter(), self._watts()))
-        except Exception:  # NVML's own exceptions have no common base that can be imported without it
-            self._failed = True
+        except Exception as fault:  # NVML's own exceptions have no common base that can be imported without it
+            self._failed = in_words(fault)
 
     def _sample_on(self) -> None:
         while not self._over.wait(self.interval):
@@ -115,9 +120,16 @@ class NvmlPower:
         self._over.set()
         self._thread.join()
         self._sample()
-        if self._failed:
-            return Energy(0.0, self._samples[-1][0] - self._samples[0][0] if self._samples else 0.0)
-        return Energy(trapezoids(self._samples), self._samples[-1][0] - self._samples[0][0])
+        ended = time.perf_counter()
+        seconds = ended - self._began
+        moments = [self._began, *(moment for moment, _ in self._samples), ended]
+        gap = max(later - earlier for earlier, later in pairwise(moments))
+        if not self._samples or gap > self.longest_gap:
+            why = f" ({self._failed})" if self._failed else ""
+            fault = f"the GPU's power was not read for {gap:.1f} s of a window of {seconds:.1f} s{why}; measure again."
+            return Energy(0.0, seconds, fault)
+        ends = (self._began, self._samples[0][1]), (ended, self._samples[-1][1])
+        return Energy(trapezoids([ends[0], *self._samples, ends[1]]), seconds)
 
 
 def trapezoids(samples: list[tuple[float, float]]) -> float:
@@ -153,7 +165,14 @@ class RaplCounter:
 
 
 class CodecarbonEstimate:
-    """codecarbon's estimate from the processor's rated power and its load: an order of magnitude, no measurement."""
+    """codecarbon's estimate from the processor's rated power and its load: an order of magnitude, no measurement.
+
+    The load is the whole machine's, averaged between readings at both ends of a window and every second in it; it is
+    told from the kernel's counters of processor time, which are in hundredths of a second, so that shorter windows than
+    a second would be coarse.
+
+    Raises whatever codecarbon raises where it cannot estimate anything here.
+    """
 
     name, how, least_seconds = "codecarbon", "estimated", 1.0
     scope = "processor and memory, from the rated power and the load"
@@ -162,14 +181,22 @@ class CodecarbonEstimate:
         from codecarbon import OfflineEmissionsTracker
 
         logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
+        # What is left out here is taken from the user's files and environment (CODECARBON_PUE=2 doubles all energy).
         self._tracker = OfflineEmissionsTracker(
             country_iso_code="USA",  # it insists on one; only its figures of carbon, which are not used, depend on it
-            save_to_file=False,
+            output_methods=[],
             log_level="critical",
             measure_power_secs=1,
             allow_multiple_runs=True,
+            tracking_mode="machine",
+            pue=1.0,
+            force_cpu_power=None,
+            force_ram_power=None,
         )
         self._windows = 0
+        self.start()  # the first window looks for the hardware; and what fails in codecarbon shows only here
+        if fault := self.stop().fault:
+            raise OSError(fault)
 
     def start(self) -> None:
         self._windows += 1
@@ -179,8 +206,15 @@ class CodecarbonEstimate:
     def stop(self) -> Energy:
         seconds = time.perf_counter() - self._began
         used = self._tracker.stop_task()
+        if used is None:  # of a task that could not be started codecarbon says nothing else
+            return Energy(0.0, seconds, f"codecarbon gave no figure for a window of {seconds:.1f} s; measure again.")
         # its sum would add every GPU of the machine, which the measured model does not use
         return Energy((used.cpu_energy + used.ram_energy) * 3.6e6, seconds)
+
+
+def in_words(fault: Exception) -> str:
+    """What an exception says in one line, or its kind where it says nothing."""
+    return " ".join(str(fault).split()) or type(fault).__name__
 
 
 def look_up_processor() -> threading.Thread | None:
@@ -216,7 +250,7 @@ def choose_source(device: str) -> tuple[Source | None, str]:
             try:
                 return kind(), ""
             except Exception as fault:  # NVML's own exceptions have no common base that can be imported without it
-                faults.append(str(fault))
+                faults.append(in_words(fault))
         return None, (
             f"the GPU tells neither its energy nor its power ({', '.join(dict.fromkeys(faults))}); install "
             "nvidia-ml-py, and use a GPU whose power NVML can read."
@@ -229,3 +263,8 @@ def choose_source(device: str) -> tuple[Source | None, str]:
         return CodecarbonEstimate(), ""
     except ImportError:
         return None, "there is no readable RAPL counter and codecarbon is not installed; install it."
+    except Exception as fault:  # whatever it raises, a missing figure of energy is no reason to measure nothing
+        return None, (
+            f"there is no readable RAPL counter, and codecarbon does not work here ({in_words(fault)}); measure on a "
+            "machine whose counters can be read."
+        )

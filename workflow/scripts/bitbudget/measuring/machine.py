@@ -8,20 +8,24 @@ from typing import Any
 
 from bitbudget.errors import UserError
 from bitbudget.measuring.load import loaded
-from bitbudget.measuring.nvml import GpuProcess, other_gpu_processes, uuid_of_current_gpu
+from bitbudget.measuring.nvml import GpuProcess, current_gpu, other_gpu_processes
 
 log = logging.getLogger("bitbudget")
 
 
-def circumstances(device: str, busy_gpu: str = "refuse") -> dict[str, Any]:
+Earlier = dict[str, set[int]] | None
+
+
+def circumstances(device: str, busy_gpu: str = "refuse", earlier: Earlier = None) -> dict[str, Any]:
     """What else may slow the machine down, before anything is measured: load of the last minute, processes on the GPU.
 
+    On a GPU also which one it is; `earlier` is then `nvml.processes_by_gpu` from before this process touched CUDA.
     Raises `UserError` where another process computes on the GPU, unless `busy_gpu` is `warn`.
     """
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if loaded(load, cores):
         log.warning("warning: the machine is loaded (%.1f jobs on %d cores): timings will be slow.", load, cores)
-    others = other_gpu_processes() if device == "cuda" else []
+    others = other_gpu_processes(earlier) if device == "cuda" else []
     if others and busy_gpu == "refuse":
         verb = "computes" if len(others) == 1 else "compute"
         raise UserError(
@@ -30,12 +34,13 @@ def circumstances(device: str, busy_gpu: str = "refuse") -> dict[str, Any]:
         )
     if others:
         log.warning("warning: %s on %s: timings, memory and energy are not the model's own.", _named(others), _gpu())
-    return {"load_before": load, "cores": cores, "other_gpu_processes": _ids(others)}
+    found = {"load_before": load, "cores": cores, "other_gpu_processes": _ids(others)}
+    return found | ({"gpu": current_gpu()} if device == "cuda" else {})
 
 
-def afterwards(device: str) -> dict[str, Any]:
+def afterwards(device: str, earlier: Earlier = None) -> dict[str, Any]:
     """The same after everything was measured; processes that have come to the GPU meanwhile are warned of."""
-    others = other_gpu_processes(computing=True) if device == "cuda" else []
+    others = other_gpu_processes(earlier, computing=True) if device == "cuda" else []
     if others:
         log.warning(
             "warning: %s on %s when the measuring ended: what was measured may not be the model's own.",
@@ -54,6 +59,4 @@ def _named(processes: list[GpuProcess]) -> str:
 
 def _gpu() -> str:
     """The GPU in words: its name and UUID."""
-    import torch
-
-    return f"the GPU {torch.cuda.get_device_name()} ({uuid_of_current_gpu()})"
+    return "the GPU {name} ({uuid})".format(**current_gpu())

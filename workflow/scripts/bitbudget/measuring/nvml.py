@@ -35,22 +35,58 @@ def uuid_of_current_gpu() -> str:
     return uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
 
 
-def other_gpu_processes(computing: bool = False) -> list[GpuProcess] | None:
-    """The other processes that compute on torch's current GPU; None where NVML does not tell.
+def current_gpu() -> dict[str, str]:
+    """Name and UUID of torch's current GPU."""
+    import torch
 
-    `computing` says that this process computes there itself. Inside a container NVML may number processes as the host
-    does: where this process's own id is then not among them, a single foreign one is taken to be its own.
+    return {"name": torch.cuda.get_device_name(), "uuid": uuid_of_current_gpu()}
+
+
+def processes_by_gpu() -> dict[str, set[int]] | None:
+    """Ids of the processes that compute on each GPU, by its UUID; None where NVML does not tell.
+
+    It asks NVML alone, so that it can be called before torch has made a CUDA context: what is there then is not this
+    process, under whatever id NVML lists it later. All GPUs are asked, because only CUDA itself knows which of them it
+    will call the first (it obeys CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER, NVML neither).
     """
     try:
         import pynvml
 
-        running = [p.pid for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle_of_current_gpu())]
-    except Exception:  # NVML is absent or hides processes (containers): not to be taken for an idle GPU
+        pynvml.nvmlInit()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return {pynvml.nvmlDeviceGetUUID(handle): _processes_on(handle) for handle in handles}
+    except Exception:  # NVML is absent or hides processes (containers): not to be taken for idle GPUs
         return None
-    others = [pid for pid in running if pid != os.getpid()]
-    if computing and len(others) == len(running) == 1:
-        return []
-    return [GpuProcess(pid, _name(pid)) for pid in others]
+
+
+def other_gpu_processes(earlier: dict[str, set[int]] | None, computing: bool = False) -> list[GpuProcess] | None:
+    """The other processes that compute on torch's current GPU; None where NVML does not tell.
+
+    `earlier` is `processes_by_gpu` from before this process touched CUDA, and `computing` says that it has computed
+    since. Inside a container NVML may number processes as the host does. Where this process's own id is therefore not
+    in the list, others are those that were there earlier, and one that came since is taken to be this process itself;
+    of several that came since, which cannot be told apart, all are others. A list that is empty although this process
+    computes tells nothing.
+    """
+    try:
+        running = _processes_on(handle_of_current_gpu())
+    except Exception:  # as above
+        return None
+    if os.getpid() in running:
+        others = running - {os.getpid()}
+    else:
+        before = (earlier or {}).get(uuid_of_current_gpu())
+        if before is None or (computing and not running):
+            return None
+        came = running - before
+        others = running if len(came) > 1 else running - came
+    return [GpuProcess(pid, _name(pid)) for pid in sorted(others)]
+
+
+def _processes_on(handle: Any) -> set[int]:
+    import pynvml
+
+    return {process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
 
 
 def _name(pid: int) -> str | None:

@@ -1,11 +1,12 @@
 """From the repeats of one measurement, each of a process of its own, to the record that all else reads.
 
 Raw values are pooled in the order of the repeats, and what is made of them is made anew; what each repeat found alone
-stands beside it as `by_repeat`, so that drift shows.
+stands beside it as `by_repeat`, so that drift shows. The intervals of times and rates are widened to hold it.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -31,9 +32,13 @@ SAME = {
     "packages": ("provenance", "packages"),
     "hardware": ("provenance", "hardware"),
     "devices": ("circumstances", "device"),
+    "GPUs": ("circumstances", "gpu"),
     "numbers of threads": ("circumstances", "threads"),
     "delegates": ("circumstances", "delegate"),
 }
+
+# What a metric of power or energy says of where it comes from.
+METER = ("source", "how", "scope")
 
 
 def pooled(repeats: Sequence[Record], carbon: Record) -> tuple[Record, Record]:
@@ -79,13 +84,24 @@ def _same(repeats: Sequence[Record]) -> None:
             raise UserError(f"repeat {one['repeat']} of {where} is given twice; give each once.")
     for one in repeats[1:]:
         for what, path in SAME.items():
-            here, there = _at(first, path), _at(one, path)
-            if here != there:
-                detail = _difference(here, there)
-                raise UserError(
-                    f"repeats {first['repeat']} and {one['repeat']} in {where} were measured with different {what}"
-                    f"{detail}, so they cannot be pooled: delete that folder and measure again."
-                )
+            _alike(what, first, one, _at(first, path), _at(one, path), where)
+    metered = [one for one in repeats if _meter(one)]
+    for one in metered[1:]:
+        _alike("energy sources", metered[0], one, _meter(metered[0]), _meter(one), where)
+
+
+def _alike(what: str, first: Record, other: Record, here: Any, there: Any, where: str) -> None:
+    if here != there:
+        raise UserError(
+            f"repeats {first['repeat']} and {other['repeat']} in {where} were measured with different {what}"
+            f"{_difference(here, there)}, so they cannot be pooled: delete that folder and measure again."
+        )
+
+
+def _meter(record: Record) -> dict[str, str]:
+    """Where a repeat's energy figures come from: source, how and scope; empty where it has none."""
+    idle = record["metrics"].get("idle_power", {})
+    return {key: idle[key] for key in METER} if "value" in idle else {}
 
 
 def _at(record: Record, path: tuple[str, ...]) -> Any:
@@ -138,35 +154,52 @@ def _from_raw(name: str, there: list[Metric]) -> Metric:
 
     raw, first = joined("raw"), there[0]
     if name == "idle_power":
-        return quantities.power(raw, {key: first[key] for key in ("source", "how", "scope")})
+        return quantities.power(raw, {key: first[key] for key in METER})
     if name.startswith("energy_"):
-        about = {key: first[key] for key in ("batch_size", "source", "how", "scope")}
-        about["idle_watts"] = sum(one["idle_watts"] for one in there) / len(there)
-        return quantities.energy(raw, joined("net_raw"), joined("window_seconds"), about)
+        return quantities.energy(raw, joined("net_raw"), joined("window_seconds"), _origin(there))
+    alone = [one["value"] for one in there]
     if name.startswith(("throughput_", "token_rate_")):
-        return quantities.throughput(raw, first["unit"])
+        return quantities.holding(quantities.throughput(raw, first["unit"]), alone)
     if first["higher_is_better"]:
-        return quantities.rate(raw, first["unit"])
-    return quantities.seconds(raw) | ({"drift": joined("drift")} if "drift" in first else {})
+        return quantities.holding(quantities.rate(raw, first["unit"]), alone)
+    times = quantities.holding(quantities.seconds(raw), alone)
+    times = quantities.holding(times, [one["mean"] for one in there], "mean_ci")
+    return times | ({"drift": joined("drift")} if "drift" in first else {})
+
+
+def _origin(there: list[Metric]) -> Metric:
+    """What pooled energy says of itself: as each repeat does, with the mean of their idle powers."""
+    watts = [one["idle_watts"] for one in there]
+    return {key: there[0][key] for key in quantities.ORIGIN} | {"idle_watts": sum(watts) / len(watts)}
 
 
 def _derived(names: list[str], found: Sequence[dict[str, Metric]], pooled: dict[str, Metric]) -> dict[str, Metric]:
-    """What is made of pooled energy: that of an item at the first batch size, and its parts."""
+    """The energy of an item, which is that at one of the batch sizes, and that of its parts by difference."""
     made: dict[str, Metric] = {}
-    first = found[0]
     if "energy_per_item" in names:
-        size = first["energy_per_item"].get("batch_size")
-        made["energy_per_item"] = pooled[f"energy_per_item_{size}"] if size else first["energy_per_item"]
+        given = [one["energy_per_item"] for one in found if "energy_per_item" in one]
+        size = next((one["batch_size"] for one in given if "value" in one), None)
+        made["energy_per_item"] = given[0] if size is None else pooled[f"energy_per_item_{size}"]
     for name in names:
-        asked = next((one[name]["difference"] for one in found if "difference" in one.get(name, {})), None)
-        if asked:
-            made[name] = quantities.difference(pooled | made, asked) | _by_repeat(name, found)
+        given = [one[name] for one in found if "difference" in one.get(name, {})]
+        if given:
+            made[name] = _remainder(given)
     return made
 
 
-def _by_repeat(name: str, found: Sequence[dict[str, Metric]]) -> Metric:
-    values = [one[name]["value"] for one in found if "value" in one[name]]
-    return {"by_repeat": values} if values else {}
+def _remainder(given: list[Metric]) -> Metric:
+    """The energy of a part by difference, from the rounds of all repeats: also of those that found none alone.
+
+    `by_repeat` is each repeat's mean, below zero or not.
+    """
+    there = [one for one in given if "raw" in one]
+    if not there:
+        return given[0]
+    raw, net_raw = ([value for one in there for value in one[key]] for key in ("raw", "net_raw"))
+    found = quantities.remainder(raw, net_raw, _origin(there) | {"difference": there[0]["difference"]})
+    missing = len(given) - len(there)
+    by_repeat = {"by_repeat": [statistics.fmean(one["raw"]) for one in there]}
+    return found | by_repeat | ({"absent_in_repeats": missing} if missing else {})
 
 
 def remarks(repeats: Sequence[Record]) -> list[str]:
@@ -180,9 +213,11 @@ def remarks(repeats: Sequence[Record]) -> list[str]:
             if about.get(key):
                 ids = ", ".join(map(str, about[key]))
                 said.append(f"{name}: other processes computed on the GPU {when} it measured ({ids}).")
+            elif key in about and about[key] is None:
+                said.append(f"{name}: NVML did not tell which processes computed on the GPU {when} it measured.")
         if not about.get("warm_up", {"settled": True})["settled"]:
             said.append(f"{name}: the timings had not settled when the warm-up ended.")
-        drifts = [one for one in one["metrics"].get("latency", {}).get("drift", []) if abs(one) > TOLERANCE]
+        drifts = [share for share in one["metrics"].get("latency", {}).get("drift", []) if abs(share) > TOLERANCE]
         if drifts:
             shares = ", ".join(f"{100 * share:+.0f} %" for share in drifts)
             said.append(f"{name}: the second half of a round was slower or faster than the first ({shares}).")

@@ -2,9 +2,9 @@
 
 Passes come one after the other in a fresh process: the cold call, apart; peak memory; the warm-up, until the timings
 have settled; the idle power; then rounds of latency at batch 1 and of throughput at every batch size, so that a slow
-minute of the machine falls on all of them; one window for each part of an answer whose energy can be told by repeating
-it; and the idle power again. Energy is read around the throughput windows and those of the parts. Nothing here imports
-torch: a process that measures another runtime would count it into its memory.
+minute of the machine falls on all of them, each with one window for every part of an answer whose energy can be told by
+repeating it; and the idle power again. Energy is read around the throughput windows and those of the parts. Nothing
+here imports torch: a process that measures another runtime would count it into its memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from tqdm import tqdm
 
@@ -36,11 +36,8 @@ STRIDE = 0.382
 class Subject(ABC):
     """A model that answers `items` items, and how to measure it: `plan` is the study's `measure`.
 
-    `repeat` is the number of this process (1, 2 …); each begins at other items. `DIFFERENCES` are energy metrics that
-    are had by taking others off one.
+    `repeat` is the number of this process (1, 2 …); each begins at other items.
     """
-
-    DIFFERENCES: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def __init__(self, items: int, plan: dict[str, Any], device: str, repeat: int = 1):
         self.items, self.plan, self.device = items, plan, device
@@ -62,6 +59,10 @@ class Subject(ABC):
     def parts(self) -> dict[str, Work]:
         """Parts of an answer that can be repeated alone, by the names of their energy metrics."""
 
+    @abstractmethod
+    def differences(self) -> Mapping[str, Sequence[str]]:
+        """Energy metrics of parts that cannot: what they are of, and then what has to be taken off it."""
+
     def _numbers(self, count: int) -> list[int]:
         """The next items in turn, from the first again after the last."""
         numbers = [(self._next + k) % self.items for k in range(count)]
@@ -82,12 +83,12 @@ class Subject(ABC):
         """Answers that do not count: of some items, of one until its timings have settled, and at every batch size.
 
         One item, so that the items' own differences do not pass for the machine's. A warning where they do not settle
-        within `settling.MOST_CALLS` and `settling.MOST_SECONDS`.
+        before `settling.exhausted`.
         """
         began = time.perf_counter()
         raw = [self.timed(self._numbers(1)).total for _ in range(self.plan["warmup"])]
-        same, numbers = [], self._numbers(1)
-        while not (over := settling.settled(same)) and not self._too_long(len(raw) + len(same), began):
+        same, numbers, again = [], self._numbers(1), time.perf_counter()
+        while not (over := settling.settled(same)) and not settling.exhausted(same, time.perf_counter() - again):
             same.append(self.timed(numbers).total)
         for size in self.plan["batch_sizes"]:
             self.answer(self._numbers(size))
@@ -99,10 +100,6 @@ class Subject(ABC):
                 "will scatter.", found.calls, found.seconds, ", ".join(f"{1000 * one:.0f}" for one in found.raw[-6:]),
             )  # fmt: skip
         return found
-
-    @staticmethod
-    def _too_long(calls: int, began: float) -> bool:
-        return calls >= settling.MOST_CALLS or time.perf_counter() - began >= settling.MOST_SECONDS
 
     def latency_round(self) -> list[Any]:
         """Answers at batch 1 until both the least number and the least seconds are reached."""
@@ -147,15 +144,21 @@ class Rounds:
         return found | self.energy
 
 
+def energy_batch(sizes: Sequence[int]) -> int:
+    """The batch size whose energy stands for the model's: 1 where it is among those measured, else the first."""
+    return 1 if 1 in sizes else sizes[0]
+
+
 def run(subject: Subject, source: Source | None, no_source: str) -> Rounds:
     """All rounds. `no_source` is the sentence that says why there is no `source` of energy figures."""
     sizes, rounds, parts = subject.plan["batch_sizes"], subject.plan["rounds"], subject.parts()
     named = {f"energy_per_item_{size}": size for size in sizes}
-    windows = Windows(source, no_source, named | dict.fromkeys(parts, sizes[0]), subject.plan["min_seconds"])
+    size_of_parts = energy_batch(sizes)
+    windows = Windows(source, no_source, named | dict.fromkeys(parts, size_of_parts), subject.plan["min_seconds"])
     parts = parts if windows.source else {}
     answers: list[list[Any]] = []
     rates: dict[int, list[float]] = {size: [] for size in sizes}
-    with tqdm(total=rounds * (1 + len(sizes)) + len(parts), desc="measure", unit="window") as bar:
+    with tqdm(total=rounds * (1 + len(sizes) + len(parts)), desc="measure", unit="window") as bar:
         windows.wait()
         for _ in range(rounds):
             answers.append(subject.latency_round())
@@ -166,14 +169,14 @@ def run(subject: Subject, source: Source | None, no_source: str) -> Rounds:
                 windows.stop(name, done)
                 rates[size].append(done / seconds)
                 bar.update()
-        for name, work in parts.items():
-            windows.start()
-            done, _ = subject.throughput_round(sizes[0], work)
-            windows.stop(name, done)
-            bar.update()
+            for name, work in parts.items():
+                windows.start()
+                done, _ = subject.throughput_round(size_of_parts, work)
+                windows.stop(name, done)
+                bar.update()
         windows.wait()
     energy = windows.metrics()
-    energy["energy_per_item"] = energy[f"energy_per_item_{sizes[0]}"]
-    for name, names in subject.DIFFERENCES.items():
+    energy["energy_per_item"] = energy[f"energy_per_item_{size_of_parts}"]
+    for name, names in subject.differences().items():
         energy[name] = quantities.difference(energy, list(names))
     return Rounds(answers, rates, energy)

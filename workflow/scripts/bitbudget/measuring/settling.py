@@ -8,7 +8,7 @@ from typing import Any
 
 GROUP = 3  # calls whose median is compared with that of the group before
 TOLERANCE = 0.10  # by how much, as a share, the two may differ
-# A warm-up ends here in any case.
+# Settling ends here in any case, but not before there are enough calls to tell whether timings have settled.
 MOST_CALLS, MOST_SECONDS = 50, 60.0
 
 
@@ -32,6 +32,13 @@ def settled(latencies: list[float]) -> bool:
         return False
     before = statistics.median(latencies[-2 * GROUP : -GROUP])
     return abs(statistics.median(latencies[-GROUP:]) - before) <= TOLERANCE * before
+
+
+def exhausted(latencies: list[float], seconds: float) -> bool:
+    """Whether these calls, which took so many seconds, are all that may be spent on settling."""
+    if len(latencies) < 2 * GROUP:
+        return False
+    return len(latencies) >= MOST_CALLS or seconds >= MOST_SECONDS
 
 
 def drift(latencies: list[float]) -> float:

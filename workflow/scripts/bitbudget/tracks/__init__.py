@@ -22,5 +22,6 @@
             `score` therefore keeps what each metric is made of (a `statistics.Resampled`); the order of the rows is
             that of the units
 `worth`     what one row is worth by itself in a metric, more being better; not there where it is the row's value
+`WORTH`     the same in words, for who reads how many items became better or worse; not there where it is that value
 `blind_answers` answers given without looking, or reading, whose score is the floor
 """

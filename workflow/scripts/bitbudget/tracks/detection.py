@@ -47,11 +47,10 @@ SIZES = {
     "medium": "from 32 x 32 to 96 x 96",
     "large": "above 96 x 96",
 }  # areas in pixels, as COCO divides them
-# With fewer images to find something in, a bootstrap interval says little and pretends much.
-FEWEST_IMAGES = 10
 # From this score on, a detection counts as one in the numbers of an image: transformers' usual threshold
 # (`post_process_object_detection` of DETR, YOLOS and RT-DETR). AP has no threshold.
 CONFIDENT = 0.5
+WORTH = "objects found minus wrong boxes, at a score of .5 and an IoU of .5"
 
 Item = Mapping[str, Any]
 Detections = Sequence[Mapping[str, Any]]
@@ -155,6 +154,7 @@ def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
         resamples=average_precision.RESAMPLES,
         telling=sum(row["objects"] > 0 for row in rows),
         moved=True,
+        outcome=lambda row, metric: average_precision.outcome(row["matches"], metric),
     )
 
 
@@ -175,7 +175,7 @@ def _metrics(
 
     by_image = {row["id"]: row for row in rows}
     resample = resampled([by_image[key] for key in average_precision.in_order(by_image)])
-    drawn = statistics.draws([resample], seed)[0] if resample.telling >= FEWEST_IMAGES else {}
+    drawn = statistics.draws([resample], seed)[0] if resample.telling >= statistics.FEWEST_UNITS else {}
     found = {}
     for name, about in METRICS.items():
         unit, better, value = about["unit"], about["higher_is_better"], numbers[name]

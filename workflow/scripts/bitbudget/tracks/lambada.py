@@ -49,8 +49,6 @@ METRICS: dict[str, dict[str, Any]] = {
     },
 }
 TOP_K = (1, 5, 10)  # where a study names none
-# With fewer passages than this, a bootstrap interval says little and pretends much (that of 3 right of 3 has no width).
-FEWEST_PASSAGES = 10
 LARGEST_LOSS = 700.0  # nats; the exponential of a little more is no float any more
 
 Item = Mapping[str, Any]
@@ -205,7 +203,7 @@ def _metrics(rows: Sequence[Mapping[str, Any]], names: Sequence[str], seed: int)
     # The perplexity has no values of single passages: it is the exponential of the mean loss, and so is its interval.
     columns = {name: "loss" if name == "perplexity" else name for name in names}
     means = {name: np.array([row[column] for row in rows]).mean() for name, column in columns.items()}
-    drawn = statistics.draws([resampled(rows)], seed)[0] if len(rows) >= FEWEST_PASSAGES else None
+    drawn = statistics.draws([resampled(rows)], seed)[0] if len(rows) >= statistics.FEWEST_UNITS else None
     return {
         name: _metric(name, means[name], None if drawn is None else statistics.interval(drawn[column]), len(rows))
         for name, column in columns.items()
@@ -253,7 +251,7 @@ def _logit_error(logits: Path | None, baseline_logits: Path | None, seed: int) -
         reason = f"the logits of {broken} of {len(errors)} passages are not finite, or the baseline's are all equal."
         return records.absent(reason, unit, higher_is_better=False)
     interval = None
-    if len(errors) >= FEWEST_PASSAGES:
+    if len(errors) >= statistics.FEWEST_UNITS:
         interval = statistics.interval(statistics.bootstrap_sums(errors[:, None], seed=seed)[:, 0] / len(errors))
     return records.metric(errors.mean(), unit, higher_is_better=False, n=len(errors), ci=interval)
 

@@ -39,8 +39,6 @@ METRICS: dict[str, dict[str, Any]] = {
 }
 # What `breakdown` tells apart: keys of an item's `extra`.
 KINDS = ("answer_type", "question_type")
-# With fewer images than this, a bootstrap interval says little and pretends much (that of 3 right of 3 has no width).
-FEWEST_IMAGES = 10
 
 Item = Mapping[str, Any]
 Measure = Callable[[str, Sequence[str]], float]
@@ -189,7 +187,7 @@ def _metrics(rows: Sequence[Mapping[str, Any]], names: Sequence[str], seed: int)
 
     from bitbudget import records, statistics
 
-    enough = len({row["image"] for row in rows}) >= FEWEST_IMAGES
+    enough = len({row["image"] for row in rows}) >= statistics.FEWEST_UNITS
     drawn = statistics.draws([resampled(rows)], seed)[0] if enough else None
     found = {}
     for name in names:
