@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-import outcome
 import pytest
+import whole_run
 import yaml
 
 from checkouts import ROOT, copy_checkout, environment, jobs_run, snakemake, write_study
@@ -116,7 +116,7 @@ def test_records_of_one_precision_name_the_same_checkpoint_and_items(finished):
 
 def test_the_run_ends_with_its_verdicts(finished):
     checkout, printed = finished
-    outcome.check(checkout / "results/reduced")
+    whole_run.check(checkout / "results/reduced")
     assert "CIDEr against bfloat16, with 95 % intervals:" in printed
     assert f"{SIMULATED}  loses " in printed
     assert "in full: results/reduced/verdicts.txt" in printed

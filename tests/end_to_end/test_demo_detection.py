@@ -6,8 +6,8 @@ import csv
 import json
 from pathlib import Path
 
-import outcome
 import pytest
+import whole_run
 import yaml
 from PIL import Image
 
@@ -49,7 +49,7 @@ def table(checkout: Path) -> dict[str, dict[str, str]]:
 
 
 def test_the_run_ends_with_its_verdicts_and_measures_in_turn(checkout: Path) -> None:
-    outcome.check(checkout / STUDY, repeats=2)
+    whole_run.check(checkout / STUDY, repeats=2)
 
 
 def test_answers_and_scores_are_reproduced_to_the_last_digit(checkout: Path) -> None:

@@ -7,8 +7,8 @@ import importlib.util
 import json
 from pathlib import Path
 
-import outcome
 import pytest
+import whole_run
 import yaml
 
 from checkouts import ROOT, copy_checkout, jobs_run, snakemake, write_study
@@ -50,7 +50,7 @@ def table(checkout: Path) -> dict[str, dict[str, str]]:
 
 
 def test_the_run_ends_with_its_verdicts(checkout: Path) -> None:
-    outcome.check(checkout / STUDY)
+    whole_run.check(checkout / STUDY)
 
 
 def test_the_demo_model_reads_and_fewer_bits_cost_it_something(checkout: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from checkout_copy import Checkout
 
+from bitbudget.config import plan
+from bitbudget.config.study import load_studies
 from checkouts import ROOT
 
 STUDIES = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "config/studies").glob("*.yaml")}
@@ -24,10 +26,10 @@ REFUSED = {
 
 # The rules of which there is one job a checkpoint, and one a cell.
 RULES = dict.fromkeys(
-    ("captioning", "vqa"), (("quantize_model", "audit_checkpoint"), ("predict", "measure_efficiency"))
+    ("captioning", "vqa"), (("quantize_model", "audit_checkpoint"), "predict", "measure_efficiency")
 ) | {
-    "lambada": (("quantize_model", "audit_checkpoint"), ("predict_last_words", "measure_efficiency")),
-    "detection": (("quantize_detector", "audit_detector"), ("detect", "measure_detector")),
+    "lambada": (("quantize_model", "audit_checkpoint"), "predict_last_words", "measure_efficiency"),
+    "detection": (("quantize_detector", "audit_detector"), "detect", "measure_detector"),
 }
 
 
@@ -66,15 +68,20 @@ def bare(checkout: Checkout, bare_python: Path) -> BareCheckout:
 
 
 @pytest.mark.parametrize("study", sorted(set(STUDIES) - REFUSED))
-def test_a_dry_run_of_every_study(study: str, bare: BareCheckout) -> None:
+def test_a_dry_run_of_every_study(study: str, bare: BareCheckout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     done = bare.snakemake("-n", "--config", f"study={study}")
     assert done.returncode == 0, done.stderr
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
-    checkpoints = len(STUDIES[study]["models"]) * len(STUDIES[study].get("precisions", range(4)))
-    cells = checkpoints * len(STUDIES[study].get("conditions", ["zero-shot"]))
-    made, asked = RULES[STUDIES[study]["track"]]
-    assert {counts[rule] for rule in made} == {str(checkpoints)}
-    assert {counts[rule] for rule in (*asked, "score")} == {str(cells)}
+    resolved = load_studies({"study": study})[study]
+    cells = plan.cells(resolved)
+    checkpoints = {(model, precision) for model, precision, _ in cells}
+    made, asks, measures = RULES[resolved["track"]]
+    assert {counts[rule] for rule in made} == {str(len(checkpoints))}
+    assert {counts[rule] for rule in (asks, "score", "combine_measurements")} == {str(len(cells))}
+    assert counts[measures] == str(sum(len(plan.repeats(resolved, *cell[:2])) for cell in cells))
+    floors = len(resolved["models"]) * len(resolved["conditions"])
+    assert {counts[rule] for rule in (f"{asks}_again", "score_again")} == {str(floors)}
 
 
 def test_a_language_study_plans_no_image_and_calibrates_once(bare: BareCheckout) -> None:
