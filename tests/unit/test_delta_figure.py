@@ -214,5 +214,12 @@ def test_a_precision_that_is_not_accepted_in_spite_of_its_interval_is_named():
     found = made.one("same", **SAME, n=12)
     texts = " ".join(" ".join(texts_of(drawn(spec, made.record([found])))).split())
     assert "On the accepted side of the dashed line, but not accepted: same (too few items differ" in texts
+
+
+def test_where_there_are_several_conditions_the_row_that_is_not_accepted_is_named_with_its_own():
+    spec = made.spec(["float16", "same"], conditions=["zero-shot", "4-shot"], quality=0.99)
+    found = [made.one("same", **SAME, n=4000), made.one("same", **SAME, n=12, condition="4-shot")]
+    texts = " ".join(" ".join(texts_of(drawn(spec, made.record(found)))).split())
+    assert "but not accepted: same (4-shot) (too few items differ" in texts
     texts = " ".join(texts_of(drawn(*study(names=("small",)))))
     assert "not accepted:" not in texts

@@ -29,7 +29,7 @@ class Differences:
     quality: float  # the share of the baseline's that is asked for
     family: int  # over so many comparisons the verdicts' p values are corrected
     undecided: bool  # whether there is a row whose interval and verdict do not agree
-    untrusted: Sequence[str]  # precisions that are not accepted, although their intervals are on the accepted side
+    untrusted: Sequence[str]  # rows that are not accepted, although their intervals are on the accepted side
 
 
 def load(spec: Record, comparison: Record, judged: Record) -> Differences:
@@ -54,7 +54,7 @@ def load(spec: Record, comparison: Record, judged: Record) -> Differences:
             limits[cell] = words.factor * baseline * (share - 1 if words.higher_is_better else 1 / share - 1)
             end = mark.low if words.higher_is_better else mark.high
             if not of_floor and not verdict["accepted"] and end is not None:
-                untrusted += [name] if words.sign * (end - limits[cell]) >= 0 else []
+                untrusted += [_named(spec, *cell, name)] if words.sign * (end - limits[cell]) >= 0 else []
     metrics = [metric for one in comparison["comparisons"] if (metric := _tested(one, spec["primary"]))]
     study = Study(
         made, spec["models"], spec["precisions"], spec["conditions"], spec["baseline"], spec["primary"], {},
@@ -64,8 +64,14 @@ def load(spec: Record, comparison: Record, judged: Record) -> Differences:
         study, words, marks, limits, spec["accept"]["quality"],
         family=max((metric["family"] for metric in metrics), default=0),
         undecided=any(verdicts.undecided(metric, words) for metric in metrics),
-        untrusted=list(dict.fromkeys(untrusted)),
+        untrusted=untrusted,
     )  # fmt: skip
+
+
+def _named(spec: Record, model: str, condition: str, name: str) -> str:
+    """A row by its precision, with the model and the condition where there are several."""
+    many = [one for one, all_ in ((model, spec["models"]), (condition, spec["conditions"])) if len(all_) > 1]
+    return f"{name} ({', '.join(many)})" if many else name
 
 
 def _tested(one: Record, primary: str) -> Record | None:
