@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bitbudget import caption_metrics, registry
+from bitbudget import caption_metrics, comparison, registry
 from bitbudget.comparison import Cell
 
 BASELINE = "bfloat16"
@@ -56,3 +56,10 @@ def captioned(count: int, seed: int, loss: float = 0.0) -> list[dict[str, Any]]:
         values = {"CIDEr": 2 * quality**2, "ROUGE-L": quality, "METEOR": quality / 2}
         rows.append({"id": str(i), **values, **by_order, "bleu": counts, "meteor": meteor})
     return rows
+
+
+def compare(track, primary, *rows, noise=(), **more):
+    """The comparisons of these rows with the first of them, as p1, p2 …"""
+    names = [f"p{number}" for number in range(1, len(rows))]
+    cells = [cell(track, one, name) for one, name in zip(rows, [BASELINE, *names], strict=True)]
+    return comparison.compare(spec(track, primary, names), cells, [cell(track, one) for one in noise], **more)
