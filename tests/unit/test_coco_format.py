@@ -131,7 +131,8 @@ def official_zip(partial, content):
     partial.mkdir()
     with zipfile.ZipFile(partial / coco2017_captions.ZIP, "w") as out:
         for split in ("val", "train"):
-            out.writestr(f"annotations/captions_{split}2017.json", json.dumps(content))
+            for kind in ("captions", "instances"):
+                out.writestr(f"annotations/{kind}_{split}2017.json", json.dumps(content))
 
 
 def test_coco2017_reads_the_official_zip_and_addresses(tmp_path, monkeypatch):
@@ -139,7 +140,8 @@ def test_coco2017_reads_the_official_zip_and_addresses(tmp_path, monkeypatch):
     monkeypatch.setattr(coco2017_captions, "SHA256", {})
     options = with_defaults(coco2017_captions, "coco2017-captions", {})
     found = coco2017_captions.fetch(options, tmp_path / "out", tmp_path / "partial")
-    assert set(found["files"]) == {"annotations/captions_val2017.json", "annotations/captions_train2017.json"}
+    kept = {"captions_val2017.json", "captions_train2017.json", "instances_val2017.json"}
+    assert set(found["files"]) == {f"annotations/{name}" for name in kept}
     assert "sha256 of annotations_trainval2017.zip" in found["lock"]
     items = coco2017_captions.read_items(options, tmp_path / "out", "val")
     assert [i.images[0].source for i in items] == ["http://example.org/a.jpg", "http://example.org/b.jpg"]

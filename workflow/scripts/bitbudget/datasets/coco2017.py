@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ def name_of(kind: str, split: str) -> str:
     return f"annotations/{kind}_{split}2017.json"
 
 
-def fetch(kind: str, url: str, folder: Path, partial: Path, sha256: Mapping[str, str]) -> dict[str, Any]:
-    """Download the annotations zip and keep its two files of this kind.
+def fetch(names: Sequence[str], url: str, folder: Path, partial: Path, sha256: Mapping[str, str]) -> dict[str, Any]:
+    """Download the annotations zip and keep these files of it, named as `name_of` names them.
 
     `sha256` has the checksums that are known, by the files' names. Raises `UserError` where the download fails, is no
     zip, or holds another file than a known one.
@@ -41,7 +41,7 @@ def fetch(kind: str, url: str, folder: Path, partial: Path, sha256: Mapping[str,
     found = {}
     try:
         with zipfile.ZipFile(archive) as content:
-            for name in (name_of(kind, split) for split in SPLITS):
+            for name in names:
                 with files.written_whole(folder / name) as temporary:
                     with content.open(name) as packed, temporary.open("wb") as out:
                         shutil.copyfileobj(packed, out, 2**20)

@@ -23,11 +23,15 @@ SHA256 = {"captions_val2017.json": "1018a8760deaf1fc71be2f1b8da1a1348b9c35994af4
 
 
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:
-    """Download the annotations zip and keep its two captions files.
+    """Download the annotations zip and keep its two captions files, and the objects of the validation images.
+
+    The objects are for the inspection of captions (which of those named are in the image?); those of the training
+    images would be half a gigabyte.
 
     Raises `UserError` where the download fails, is no zip, or holds another captions_val2017.json than the pinned one.
     """
-    return coco2017.fetch("captions", options["url"], folder, partial, SHA256)
+    names = [*(coco2017.name_of("captions", split) for split in SPLITS), coco2017.name_of("instances", "val")]
+    return coco2017.fetch(names, options["url"], folder, partial, SHA256)
 
 
 def read_items(options: dict[str, Any], folder: Path, split: str) -> list[Item]:

@@ -25,7 +25,8 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
 
     Raises `UserError` where the download fails or is not that zip.
     """
-    return coco2017.fetch("instances", options["url"], folder, partial, SHA256)
+    names = [coco2017.name_of("instances", split) for split in SPLITS]
+    return coco2017.fetch(names, options["url"], folder, partial, SHA256)
 
 
 def read_items(options: dict[str, Any], folder: Path, split: str) -> list[Item]:
