@@ -1,0 +1,534 @@
+"""A whole results folder of made-up numbers: every record that a report reads, for any track and size of study.
+
+    folder = made_results.build(tmp_path, track="vqa", precisions=12, models=2, conditions=("zero-shot", "4-shot"))
+    evidence = bitbudget.reporting.evidence.load(folder)
+
+Numbers come from `synthetic_study`; comparisons, verdicts and the summary are made by the library's own code, so that
+the sentences in them are what a real study has. `hostile=True` puts markup of HTML, Typst, Markdown and spreadsheets
+into questions, references, answers and the description.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import synthetic_comparison
+import synthetic_study
+import yaml
+from PIL import Image, ImageDraw
+
+from bitbudget import records, registry, summary, verdict_record
+from bitbudget.comparison_kinds import NOISE_FLOOR
+
+HOSTILE = '<script>alert(1)</script> #panic("x") $x$ =cmd() *a* _b_ @fig `c` [d](e) \\ & % 😀 漢字'
+LONG = "pneumono" * 40
+HASH = synthetic_study.HASH
+REASON = "made up: nothing was measured here."
+COLOURS = ("#cc3333", "#3366cc", "#33aa55", "#ddaa22", "#8844aa", "#666666")
+PACKAGES = {"python": "3.11.2", "torch": "2.13.0+cpu", "transformers": "5.23.0", "bitsandbytes": "0.50.2"}
+HARDWARE = {
+    "system": "Linux-6.1-x86_64", "cpu": "Abacus 9", "cores": 4, "memory_mib": 16_000, "threads": 2, "gpus": [],
+}  # fmt: skip
+PROVENANCE = {
+    "packages": PACKAGES, "hardware": HARDWARE, "commit": "0" * 40, "finished": "2026-01-02T03:04:05+0000",
+    "seconds": 1.0,
+}  # fmt: skip
+DATASETS = {
+    "captioning": "demo-scenes", "vqa": "demo-questions", "lambada": "demo-passages", "detection": "demo-boxes",
+}  # fmt: skip
+FAMILIES = {"captioning": "llava", "vqa": "llava", "lambada": "llama", "detection": "yolos"}
+NUMBERS = {
+    "captioning": synthetic_study.PRECISIONS, "vqa": synthetic_study.PRECISIONS,
+    "lambada": synthetic_study.LANGUAGE, "detection": synthetic_study.DETECTORS,
+}  # fmt: skip
+FORMATS = {"int8": "bnb-int8", "nf4": "bnb-nf4", "float16": "float16", "bfloat16": "bfloat16"}
+FIGURES = (
+    "quality", "quality_delta", "size", "memory", "latency", "energy", "throughput", "quality_vs_size",
+    "quality_vs_memory", "quality_vs_latency", "quality_vs_energy",
+)  # fmt: skip
+ITEMS = 6
+
+
+def build(
+    parent: Path,
+    *,
+    study: str = "made",
+    track: str = "vqa",
+    precisions: int | Sequence[str] = 4,
+    models: int | Sequence[str] = 1,
+    conditions: Sequence[str] = ("zero-shot",),
+    demo: bool = True,
+    hostile: bool = False,
+    ablation: bool = False,
+    human: bool = False,
+    missing: Sequence[str] = (),
+    report: dict[str, Any] | None = None,
+) -> Path:
+    """Write results/{study} below `parent` and return its folder.
+
+    `missing` names costs of the measurements (`energy_per_item`, `peak_memory` …) that are absent with `REASON` in
+    every cell. With `ablation` the precisions are those of an ablation of the groups of a captioner.
+    """
+    folder = parent / "results" / study
+    names = [f"model-{i + 1}" for i in range(models)] if isinstance(models, int) else list(models)
+    known = list(NUMBERS[track])
+    if isinstance(precisions, int):
+        precisions = [known[i] if i < len(known) else f"{known[i % len(known)]}~b" for i in range(precisions)]
+    made = _Study(study, track, list(precisions), names, list(conditions), demo, hostile)
+    _write_yaml(folder / "study.resolved.yaml", made.resolved(ablation, human, report))
+    _write(folder / "subset.json", made.subset())
+    _write(folder / "models.json", made.fetched())
+    scores, measurements, audits = made.cells(missing)
+    for one in scores:
+        _write(made.place(folder, one) / "scores.json", one)
+    for one in measurements:
+        _write(made.place(folder, one) / "measurements.json", one)
+        _write(made.place(folder, one) / "predictions.json", made.predictions(one))
+    for one in audits:
+        _write(folder / one["model"] / one["precision"] / "audit.json", one)
+        _write(folder / one["model"] / one["precision"] / "checkpoint" / "checkpoint.json", made.checkpoint(one))
+    rated = made.human() if human else None
+    table = summary.summarize(made.spec() | {"spot_check": 25 if human else 0}, scores, measurements, audits, rated)
+    table.insert(0, "study", study)
+    table.to_csv(folder / "summary.csv", index=False)
+    comparison = made.comparison(scores)
+    _write(folder / "comparison.json", comparison)
+    rows = verdict_record.read_summary(folder / "summary.csv")
+    identity = {"record": "verdicts", "study": study, "seed": 53, "subset_hash": HASH}
+    _write(
+        folder / "verdicts.json",
+        identity | verdict_record.body(made.spec(), comparison, rows) | {"provenance": PROVENANCE},
+    )
+    _write(folder / "blind.json", made.blind())
+    _write_rows(folder / "carbon.csv", made.carbon(rows))
+    if ablation:
+        _write_rows(folder / "ablation.csv", made.ablation(comparison))
+    if rated:
+        _write(folder / "human.json", rated)
+    _write(folder / "examples.json", made.examples())
+    _write(folder / "inspection.json", made.inspection())
+    _write_rows(folder / "flagged.csv", made.inspection()["flagged"])
+    if track != "lambada":
+        for i in range(ITEMS):
+            picture(folder / "images" / f"{i:06}.png", i)
+    extra = {"vqa": ("quality_by_type",), "detection": ("detections",)}.get(track, ())
+    for name in (*FIGURES, *extra, *(("ablation",) if ablation else ())):
+        figure(folder / "figures", name)
+    return folder
+
+
+def picture(path: Path, number: int, size: tuple[int, int] = (160, 120)) -> None:
+    """A small picture of a coloured circle."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", size, "#eeeae0")
+    ImageDraw.Draw(image).ellipse((40, 20, 120, 100), fill=COLOURS[number % len(COLOURS)])
+    image.save(path)
+
+
+def figure(folder: Path, name: str) -> None:
+    """A figure as svg and png: a frame with its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="518pt" height="220pt" viewBox="0 0 518 220">'
+        '<rect x="1" y="1" width="516" height="218" fill="#fff" stroke="#0072B2"/>'
+        f'<text x="20" y="40" style="font: 14px \'DejaVu Sans\'">{name}</text></svg>\n',
+        encoding="utf-8",
+    )
+    picture(folder / f"{name}.png", 1, (720, 306))
+
+
+class _Study:
+    def __init__(
+        self,
+        name: str,
+        track: str,
+        precisions: list[str],
+        models: list[str],
+        conditions: list[str],
+        demo: bool,
+        hostile: bool,
+    ):
+        self.name, self.track, self.precisions, self.models = name, track, precisions, models
+        self.conditions, self.demo, self.hostile = conditions, demo, hostile
+        self.module = registry.module_of("track", track)
+        self.primary, self.baseline = self.module.PRIMARY, precisions[0]
+
+    def keys(self) -> list[tuple[str, str, str]]:
+        return [(m, p, c) for m in self.models for c in self.conditions for p in self.precisions]
+
+    def place(self, folder: Path, one: dict[str, Any]) -> Path:
+        return folder / one["model"] / one["precision"] / one["condition"]
+
+    def spec(self) -> dict[str, Any]:
+        return synthetic_comparison.spec(
+            self.precisions, models=self.models, conditions=self.conditions, track=self.track, demo=self.demo
+        ) | {"study": self.name}
+
+    def identity(self, kind: str) -> dict[str, Any]:
+        return {"record": kind, "study": self.name, "seed": 53, "subset_hash": HASH}
+
+    def text(self, plain: str) -> str:
+        return f"{HOSTILE} {plain} {LONG}" if self.hostile else plain
+
+    def groups(self, precision: str) -> dict[str, str]:
+        """The format of each module group."""
+        if self.track == "detection":
+            return {"detector": precision.removesuffix("~b")}
+        plain = self.baseline if self.baseline in FORMATS else "bfloat16"
+        groups = dict.fromkeys(("language.attention", "language.mlp", "embeddings", "head"), plain)
+        if self.track != "lambada":
+            groups = {"vision": plain, "projector": plain} | groups
+        low = precision.removesuffix("~b")
+        low = low if low in registry.FORMATS else FORMATS.get(low.split("-")[0], plain)
+        parts = [name for name in ("vision", "language") if f"-{name}" in precision] or ["language"]
+        return {name: low if name.split(".")[0] in parts else kept for name, kept in groups.items()}
+
+    def resolved(self, ablation: bool, human: bool, report: dict[str, Any] | None) -> dict[str, Any]:
+        conditions = self.conditions
+        return {
+            "study": self.name,
+            "description": self.text("made-up numbers for tests"),
+            "demo": self.demo,
+            "track": self.track,
+            "dataset": {
+                "name": DATASETS[self.track], "kind": DATASETS[self.track], "options": {"images": 160, "seed": 0},
+                "licence": "CC0-1.0", "split": "val", "shots_split": None, "subset": 160,
+            },
+            "models": {
+                name: {
+                    "local": f"demo/models/{name}", "family": FAMILIES[self.track], "licence": "Apache-2.0",
+                    "sha256": "", "revision": "", "branch": "", "restricted": False, "trust_remote_code": False,
+                }
+                for name in self.models
+            },
+            "precisions": self.precisions,
+            "baseline": self.baseline,
+            "conditions": conditions,
+            "prompt": None if self.track in ("lambada", "detection") else "{question}\nAnswer the question briefly.",
+            "generation": {"max_new_tokens": 8, "do_sample": False, "num_beams": 1},
+            "batch_size": 32,
+            "shard_size": 64,
+            "measure": {
+                "items": 16, "warmup": 2, "min_iterations": 5, "min_seconds": 1, "batch_sizes": [1, 8],
+                "new_tokens": 4, "repeats": 1, "rounds": 1, "busy_gpu": "refuse",
+            },
+            "accept": {"quality": 0.95, "prefer": "memory"},
+            "carbon": {
+                "flops_per_joule": 2e10, "country": "AUT", "pue": 1.2, "intensity": None,
+                "what_if": {"countries": ["AUT", "POL", "SWE"], "pues": [1.1, 1.55]},
+            },
+            "quantization": {
+                "group_size": 128, "symmetric": True, "damping": 0.05, "kernel": "torch",
+                "calibration": {"items": 128, "split": None, "file": None},
+            },
+            "seed": 53,
+            "images": {"max_side": 1024, "on_corrupt": "fail", "downloads": 8},
+            "accept_licences": [],
+            "device": "auto",
+            "noise_floor": True,
+            "primary": self.primary,
+            "spot_check": 25 if human else 0,
+            "assignments": {
+                model: {
+                    name: {group: {"format": form} for group, form in self.groups(name).items()}
+                    for name in self.precisions
+                }
+                for model in self.models
+            },
+            "report": {
+                "title": None, "authors": [{"name": "A. Author", "affiliation": "Made University"}], "with": [],
+                "words": None, "template": None, "examples": 300,
+            } | (report or {}),
+            "inspection": {"redact": True, "phone_region": "US"},
+        } | ({"ablation": {"format": "rtn-3", "groups": ["vision", "language"]}} if ablation else {})  # fmt: skip
+
+    def subset(self) -> dict[str, Any]:
+        more = {"categories": [{"id": 1, "name": "circle"}]} if self.track == "detection" else {}
+        return self.identity("subset") | {
+            "dataset": DATASETS[self.track], "revision": "scenes-1-seed-0", "split": "val",
+            "ids": [str(i) for i in range(160)], "licence": "CC0-1.0", "n_available": 360,
+            "checksums": {"annotations/val.json": "c" * 64}, "provenance": PROVENANCE,
+        } | more  # fmt: skip
+
+    def fetched(self) -> dict[str, Any]:
+        about = {
+            "family": FAMILIES[self.track], "model_type": "made-up", "revision": "b" * 40, "licence": "Apache-2.0",
+            "restricted": False, "trust_remote_code": False,
+            "files": {"model.safetensors": {"bytes": 1000, "sha256": HASH}},
+        }  # fmt: skip
+        models = {name: about | {"source": f"demo/models/{name}"} for name in self.models}
+        return {"record": "models", "study": self.name, "seed": 53, "models": models, "provenance": PROVENANCE}
+
+    def cells(self, missing: Sequence[str]) -> tuple[list[dict[str, Any]], ...]:
+        scores, measurements, audits = [], [], []
+        for model, precision, condition in self.keys():
+            numbers = precision.removesuffix("~b")
+            # the numbers of these models are those of synthetic_study's m, n and o
+            stand_in = "mno"[self.models.index(model) % 3]
+            found = synthetic_study.study([stand_in], [numbers], [condition], self.track)
+            for one in (found[0][0], found[1][0], found[2][0]):
+                one |= {"study": self.name, "model": model, "precision": precision, "provenance": PROVENANCE}
+            scored, measured, audit = (one[0] for one in found)
+            scored["seed"] = measured["seed"] = 53
+            for name in missing:
+                if "value" in measured["metrics"].get(name, {}):
+                    unit = measured["metrics"][name]["unit"]
+                    measured["metrics"][name] = records.absent(REASON, unit, higher_is_better=False)
+            about = {"cores": 4, "other_gpu_processes": []} | measured["circumstances"]
+            repeat = {"repeat": 1, "started": "2026-01-02T03:04:05+0000", "finished": "2026-01-02T03:04:09+0000"}
+            repeat |= {"circumstances": about, "provenance": PROVENANCE}
+            measured |= {"circumstances": about, "repeats": [repeat], "remarks": []}
+            audit = {key: value for key, value in audit.items() if key not in ("seed", "subset_hash")}
+            audit |= {"other_parameters": []}
+            audit |= {"device": "cpu", "weights_bytes_in_memory": 1000} | self.audited(precision, numbers)
+            scores.append(scored)
+            measurements.append(measured)
+            if condition == self.conditions[0]:
+                audits.append(audit)
+        return scores, measurements, audits
+
+    def audited(self, precision: str, numbers: str) -> dict[str, Any]:
+        bits = NUMBERS[self.track][numbers][0]
+        groups, layers = {}, []
+        for group, form in self.groups(precision).items():
+            whole = registry.format_of(form).is_float
+            error = None if whole else 0.01 + 0.005 * len(layers)
+            groups[group] = {
+                "format": form, "parameters": 1000, "bytes": int(1000 * (16 if whole else bits) / 8),
+                "relative_error": error,
+            }  # fmt: skip
+            layers.append(
+                {
+                    "path": f"model.{group}.layers.0", "group": group, "asked": form, "found": form, "storage": "int8",
+                    "kernel": "torch.nn.functional.linear" if whole else "some.kernel.Linear", "parameters": 1000,
+                    "bytes": groups[group]["bytes"], "relative_error": error, "promised_error": error,
+                    "allowed_error": None if whole else 0.1, "fault": None,
+                }
+            )  # fmt: skip
+        return {"groups": groups, "layers": layers}
+
+    def checkpoint(self, audit: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "record": "checkpoint", "study": self.name, "model": audit["model"], "precision": audit["precision"],
+            "family": FAMILIES[self.track], "dtype": "bfloat16", "device": "cpu", "size_on_disk_bytes": 1000,
+            "assignment": {group: {"format": one["format"]} for group, one in audit["groups"].items()},
+            "files": {"weights-00001.safetensors": {"bytes": 1000, "sha256": HASH}}, "layers": {},
+            "checkpoint_hash": HASH, "provenance": PROVENANCE,
+        }  # fmt: skip
+
+    def predictions(self, cell: dict[str, Any]) -> dict[str, Any]:
+        keys = ("study", "model", "precision", "condition", "seed", "checkpoint_hash", "subset_hash")
+        return {"record": "predictions"} | {key: cell[key] for key in keys} | {
+            "prompt": None, "generation": {"max_new_tokens": 8, "do_sample": False, "num_beams": 1}, "shots": [],
+            "again": False, "batch_size": 32, "device": "cpu", "threads": 2, "n": 160, "new_tokens": 320, "cut_off": 0,
+            "provenance": PROVENANCE,
+        }  # fmt: skip
+
+    def comparison(self, scores: list[dict[str, Any]]) -> dict[str, Any]:
+        about = self.module.METRICS[self.primary]
+        value = {
+            (one["model"], one["precision"], one["condition"]): one["metrics"][self.primary]["value"] for one in scores
+        }
+        made = []
+        for model in self.models:
+            for condition in self.conditions:
+                base = value[model, self.baseline, condition]
+                for precision in self.precisions[1:]:
+                    difference = value[model, precision, condition] - base
+                    found = synthetic_comparison.metric(
+                        difference, 0.012, baseline=base, higher_is_better=about["higher_is_better"], n=160
+                    )
+                    found["unit"] = about["unit"]
+                    worse = min(160, int(200 * abs(difference)))
+                    made.append(
+                        synthetic_comparison.one(
+                            precision, found, primary=self.primary, model=model, condition=condition,
+                            answers=(worse + 5, 2, worse),
+                        )
+                    )  # fmt: skip
+                made.append(
+                    synthetic_comparison.floor(
+                        self.baseline, primary=self.primary, model=model, condition=condition, kind=NOISE_FLOOR
+                    )
+                )
+        record = synthetic_comparison.record(made, self.baseline, self.primary)
+        return record | {"study": self.name, "provenance": PROVENANCE}
+
+    def blind(self) -> dict[str, Any]:
+        made = {
+            "vqa": synthetic_study.vqa_blind, "lambada": synthetic_study.lambada_blind,
+            "detection": synthetic_study.detection_blind,
+        }  # fmt: skip
+        if self.track in made:
+            return self.identity("blind") | made[self.track]() | {"study": self.name, "provenance": PROVENANCE}
+        metric = records.metric(0.12, "score", higher_is_better=True, n=160, ci=(0.09, 0.15))
+        body = {"primary": "CIDEr", "text": self.text("A circle."), "metrics": {"CIDEr": metric}}
+        return self.identity("blind") | body | {"provenance": PROVENANCE}
+
+    def carbon(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        made = []
+        countries = {"AUT": ("Austria", 110.8), "POL": ("Poland", 661.0), "SWE": ("Sweden", 40.7)}
+        for row in rows:
+            for code, (name, intensity) in countries.items():
+                for pue in (1.2, 1.1, 1.55):
+                    if code != "AUT" and pue == 1.2:
+                        continue
+                    joules = row["energy_per_item_J"]
+                    kwh = None if joules is None else joules * pue / 3600
+                    made.append(
+                        {
+                            "study": self.name, "model": row["model"], "precision": row["precision"],
+                            "condition": row["condition"], "what_if": (code, pue) != ("AUT", 1.2), "country": code,
+                            "country_name": name, "intensity_g_per_kwh": intensity, "intensity_year": 2023,
+                            "intensity_source": "made up", "pue": pue, "energy_per_item_J": joules,
+                            "energy_how": row["energy_how"], "energy_source": row["energy_source"],
+                            "energy_scope": None, "energy_batch_size": 1, "kwh_per_1000_items": kwh,
+                            "carbon_per_1000_items_g": None if kwh is None else kwh * intensity,
+                            "carbon_per_million_requests_kg": None if kwh is None else kwh * intensity,
+                            "flops_per_item": 4.7e8, "flops_per_joule": 2e10,
+                            "flops_per_joule_source": "given in the study", "energy_estimated_from_flops_J": 0.0238,
+                            "measured_over_estimated": None if joules is None else joules / 0.0238, "note": "",
+                        }
+                    )  # fmt: skip
+        return made
+
+    def ablation(self, comparison: dict[str, Any]) -> list[dict[str, Any]]:
+        made = []
+        for one in comparison["comparisons"]:
+            if one["kind"] == NOISE_FLOOR:
+                continue
+            found = one["metrics"][self.primary]
+            made.append(
+                {
+                    "study": self.name, "model": one["model"], "condition": one["condition"], "group": one["precision"],
+                    "row": "group", "precision": one["precision"], "depth": 0, "parameters": 1000,
+                    "share_of_parameters": 0.3, "n_items": 160, "metric": self.primary, "unit": "score",
+                    "difference": found["value"], "difference_ci_low": found["ci"][0],
+                    "difference_ci_high": found["ci"][1], "verdict": "loss", "share_of_loss": None,
+                    "loss_per_million_parameters": None, "notes": "",
+                }
+            )  # fmt: skip
+        return made
+
+    def human(self) -> dict[str, Any]:
+        def metric(value: float, n: int = 20) -> dict[str, Any]:
+            return records.metric(value, "share of items", higher_is_better=True, n=n, ci=(value - 0.1, value + 0.1))
+
+        cells = [
+            {
+                "model": m, "precision": p, "condition": c, "n_cards": 25, "n_rated": 20,
+                "metrics": {
+                    "human_accuracy": metric(0.8 - 0.02 * self.precisions.index(p)), "human_agreement": metric(0.9),
+                    "metric_on_rated_items": metric(0.78),
+                },
+            }
+            for m, p, c in self.keys()
+        ]  # fmt: skip
+        rater = {"rater": "R1", "file": "ratings/r1.json", "saved": "2026-01-02", "n_rated": 20, "n_not_rated": 5}
+        rater |= {"n_ignored": 0, "right": 14, "partly": 2, "wrong": 4, "unsafe": 0}
+        overall = {"agreement": metric(0.9), "kappa": metric(0.75), "mean_absolute_difference": metric(0.1)}
+        nobody = records.absent("only one rater.", "kappa", higher_is_better=True)
+        return self.identity("human") | {
+            "primary": self.primary, "raters": [rater], "cells": cells,
+            "overall": {"n_cards": 25, "n_rated": 20, "metrics": overall},
+            "raters_agreement": {"pairs": [], "mean_kappa": nobody}, "unsafe": [], "comments": [],
+            "provenance": PROVENANCE,
+        }  # fmt: skip
+
+    def examples(self) -> dict[str, Any]:
+        changes = ("same", "changed", "better", "worse")
+        items = []
+        for i in range(ITEMS):
+            answers: dict[str, Any] = {}
+            for model, precision, condition in self.keys():
+                place = self.precisions.index(precision)
+                change = None if place == 0 else changes[(i + place) % 4]
+                text = "a red circle" if change in (None, "same") else f"a {precision} circle"
+                answer: dict[str, Any] = {
+                    "text": self.text(text), "value": None if i == 5 else 1.0 - 0.1 * place, "change": change,
+                    "flags": ["e-mail"] if i == 4 else [],
+                }  # fmt: skip
+                if self.track == "detection":
+                    box = {"name": "circle", "bbox": [40, 20, 80, 80], "score": 0.9, "right": change != "worse"}
+                    answer |= {"text": "", "detections": [box]}
+                answers.setdefault(model, {}).setdefault(condition, {})[precision] = answer
+            item = {
+                "id": str(i), "image": None if self.track == "lambada" else f"images/{i:06}.png", "withheld": None,
+                "question": self.text("What is this?") if self.track in ("vqa", "lambada") else None,
+                "references": [[self.text("a red circle"), 8], ["a circle", 2]], "objects": [], "answers": answers,
+            }  # fmt: skip
+            if self.track == "detection":
+                item |= {"references": [], "objects": [{"name": "circle", "bbox": [40, 20, 80, 80], "crowd": False}]}
+                item |= {"width": 160, "height": 120}
+            if i == 3 and self.track != "lambada":
+                item |= {"image": None, "withheld": "made up: the licence of this picture does not allow it"}
+            items.append(item)
+        about = self.module.METRICS[self.primary]
+        return self.identity("examples") | {
+            "track": self.track, "primary": self.primary, "label": about["label"], "redacted": True,
+            "redacted_why": "Personal strings are replaced, 0 were.", "baseline": self.baseline,
+            "models": self.models, "precisions": self.precisions, "conditions": self.conditions, "items": items,
+            "qualitative": ["0", "1", "2"], "qualitative_how": "The first three, because this is made up.",
+            "provenance": PROVENANCE,
+        }  # fmt: skip
+
+    def inspection(self) -> dict[str, Any]:
+        def chair(value: float) -> dict[str, Any]:
+            if self.track != "captioning":
+                return records.absent("this track has no captions.", "share", higher_is_better=False)
+            ci = (max(value - 0.02, 0.0), value + 0.02)
+            return records.metric(value, "share of mentioned objects", higher_is_better=False, n=160, ci=ci)
+
+        cells = [
+            {
+                "model": m, "condition": c, "precision": p, "n": 160,
+                "metrics": {"chair_i": chair(0.05 + 0.01 * self.precisions.index(p)), "chair_s": chair(0.08)},
+                "flagged": {"privacy": 1, "profanity": 0, "people": 0},
+            }
+            for m, p, c in self.keys()
+        ]  # fmt: skip
+        comparisons = [
+            {
+                "model": m, "condition": c, "precision": p,
+                "metrics": {
+                    name: chair(0.01) | ({"baseline": 0.05, "compared": 0.06, "p_value": 0.04} if has else {})
+                    for name, has in (("chair_i", self.track == "captioning"), ("chair_s", self.track == "captioning"))
+                },
+            }
+            for m, p, c in self.keys()
+            if p != self.baseline
+        ]  # fmt: skip
+        flagged = {
+            "item": "4", "model": self.models[0], "condition": self.conditions[0], "precisions": self.precisions,
+            "kind": "privacy", "what": "e-mail", "where": "answer", "excerpt": self.text("write to [e-mail]"),
+        }  # fmt: skip
+        checks = ("hallucinated objects", "privacy", "profanity and slurs", "wording about people")
+        looked_for = [{"check": name, "how": f"{name}: made up.", "absent": None} for name in checks]
+        if self.track != "captioning":
+            looked_for[0]["absent"] = "this track has no captions."
+        return self.identity("inspection") | {
+            "track": self.track, "looked_for": looked_for, "cells": cells, "comparisons": comparisons,
+            "flagged": [flagged], "redaction": {"on": True, "why": "It is on by default.", "replaced": 1},
+            "limits": ["A screen by patterns and word lists misses what it does not know."], "provenance": PROVENANCE,
+        }  # fmt: skip
+
+
+def _write(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _write_yaml(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

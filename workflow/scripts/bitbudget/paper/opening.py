@@ -1,0 +1,193 @@
+"""The two ends of the paper: title, abstract and introduction, and the conclusion with its recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bitbudget import wording
+from bitbudget.paper import nodes
+from bitbudget.paper.nodes import Node
+from bitbudget.paper.view import View, named
+
+TASKS = {
+    "captioning": "image captioning",
+    "vqa": "visual question answering",
+    "lambada": "last-word prediction",
+    "detection": "object detection",
+}
+GOALS = {
+    "captioning": "how many bits the parts of a vision-language model need before its captions get worse",
+    "vqa": "how many bits the parts of a vision-language model need before its answers get worse",
+    "lambada": "how many bits a language model needs before it loses the thread of a passage",
+    "detection": "which integer formats a detector bears, and which of them are really faster on a processor",
+}
+
+
+def title(views: Sequence[View]) -> str:
+    """The title of a paper whose study names none."""
+    tasks = wording.listed([TASKS[track] for track in dict.fromkeys(view.e.track for view in views)])
+    models = list(dict.fromkeys(model for view in views for model in view.e.models))
+    of = wording.listed(models) if len(models) < 3 else f"{len(models)} Models"
+    if all(not view.others for view in views):
+        precisions = list(dict.fromkeys(view.e.baseline for view in views))
+        return f"{of} in {wording.listed(precisions)}: Quality and Cost of {_capitals(tasks)}"
+    return f"What Fewer Bits Cost: {of} in {_capitals(tasks)}"
+
+
+def _capitals(words: str) -> str:
+    return " ".join(word if word in ("and", "of") else word[:1].upper() + word[1:] for word in words.split())
+
+
+def demo(views: Sequence[View]) -> str | None:
+    """What a demonstration says of itself at its head."""
+    names = [view.e.name for view in views if view.e.demo]
+    if not names:
+        return None
+    which = "This is a demo study" if len(names) == len(views) == 1 else f"Demo material: {wording.listed(names)}"
+    return f"{which}. A very small model on generated data shows the method; the numbers say nothing about real models."
+
+
+def abstract(views: Sequence[View]) -> Node:
+    """What was done, found and recommended, in computed numbers."""
+    several = any(view.others for view in views)
+    start = (
+        "Storing a network's numbers in fewer bits saves memory and may save time and energy, but what it costs in "
+        "quality is rarely said with its uncertainty."
+        if several
+        else "What a model costs to run belongs beside what it can do, with the uncertainty of both."
+    )
+    return nodes.paragraph(nodes.text(start), *(piece for view in views for piece in _found(view)))
+
+
+def _found(view: View) -> list[list[Node]]:
+    base = view.metric(view.model, view.e.baseline, view.condition)
+    models = wording.listed(view.e.models)
+    task, where = TASKS[view.e.track], view.where(view.model, view.condition)
+    if not view.others:
+        did = f"We evaluate {models} in {view.e.baseline} for {task}, on {view.n} {view.items}."
+    else:
+        conditions = f" under {len(view.e.conditions)} conditions" if len(view.e.conditions) > 1 else ""
+        did = (
+            f"We compare {len(view.e.precisions)} precisions of {models} for {task}{conditions}, on the same {view.n} "
+            f"{view.items}, after auditing what each loaded checkpoint really holds."
+        )
+    found = [nodes.text(did)]
+    if "value" in base:
+        found.append(nodes.text(f"{where}{view.e.baseline} reaches {view.level(base)} {view.words.label}."))
+    if view.others:
+        found += [nodes.text(outcome(view)), nodes.text(recommended(view, view.model, view.condition, 2))]
+    return found
+
+
+def outcome(view: View) -> str:
+    """How many precisions lost, in one sentence."""
+    kinds = view.by_kind(view.model, view.condition)
+    lost, n = kinds.get("loss", []), len(view.others)
+    if not n or sum(map(len, kinds.values())) == len(kinds.get("not-compared", [])):
+        return "No difference could be computed."
+    if n == 1:
+        said = f"The other precision, {view.others[0]}, {'loses quality clearly' if lost else 'shows no clear loss'}."
+    elif not lost:
+        said = f"None of the {n} other precisions loses quality clearly."
+    elif len(lost) == n:
+        said = f"All {n} other precisions lose quality clearly."
+    else:
+        verb = "loses" if len(lost) == 1 else "lose"
+        said = f"Of the {n} other precisions, {len(lost)} {verb} quality clearly: {named(lost)}."
+    return _after(view.where(view.model, view.condition), said)
+
+
+def _after(where: str, said: str) -> str:
+    """A sentence behind the words that say of what model and condition it is."""
+    return where + (said[:1].lower() + said[1:] if where else said)
+
+
+def recommended(view: View, model: str, condition: str, parts: int) -> str:
+    """The recommendation's sentence, the first so many of its parts."""
+    chosen = view.e.recommendation_of(model, condition)
+    if chosen is None:
+        return ""
+    said = "; ".join(chosen["sentence"].split("; ")[:parts])
+    said = nodes.sentence(said) if chosen["precision"] is None else f"Recommended is {said}."
+    return _after(view.where(model, condition), said)
+
+
+def introduction(views: Sequence[View]) -> list[Node]:
+    """The problem, why efficiency matters, and what each experiment is for."""
+    problem = nodes.p(
+        "Networks that see and read are trained in 16 or 32 bits a number and are then asked to run on machines with "
+        "less "
+        "memory, less time and less electricity than those that trained them. Post-training quantization is the first "
+        "remedy: it stores the weights, and sometimes the activations, in fewer bits, without any new training "
+        "[@gholami2021survey; @nagel2021white]. Whether that is worth it is a question of two sides. What is won has "
+        "to be "
+        "measured on the machine in question, because a smaller format is not always a faster one; what is lost has "
+        "to be "
+        "measured on the task, because a smaller model can keep its score and still change its answers."
+    )
+    why = nodes.p(
+        "Efficiency is also a matter of who can use a model and of what its use costs everybody: the energy of a "
+        "model in "
+        "service recurs with every request, and reporting cost beside quality has been asked for as a habit of the "
+        "field "
+        "[@schwartz2020green; @patterson2022carbon]."
+    )
+    goals = [_goal(view) for view in views]
+    if len(views) == 1:
+        return [problem, why, nodes.paragraph(nodes.text("The goal of this study is to find out"), goals[0])]
+    return [
+        problem,
+        why,
+        nodes.p("This report covers {n} experiments with a goal each:", n=len(views)),
+        {
+            "t": "list",
+            "ordered": False,
+            "items": [
+                [nodes.paragraph(nodes.strong(view.e.name), nodes.text("asks"), goal)]
+                for view, goal in zip(views, goals, strict=True)
+            ],
+        },
+    ]
+
+
+def _goal(view: View) -> list[Node]:
+    text = (
+        GOALS[view.e.track]
+        if view.others
+        else f"what {wording.listed(view.e.models)} can do in {view.e.baseline}, and what it costs"
+    )
+    if view.e.ablation:
+        text += ", and which part of it is the most sensitive"
+    description = nodes.shortened(view.e.study.get("description") or "", 300).rstrip(".")
+    return nodes.text(f"{text}" + (f" ({description})." if description else "."))
+
+
+def conclusion(views: Sequence[View]) -> list[Node]:
+    """What to take, and what would be next."""
+    found = []
+    for view in views:
+        said = [f"For {view.e.name}: " if view.several else ""]
+        if not view.others:
+            base = view.metric(view.model, view.e.baseline, view.condition)
+            said.append(f"{view.e.baseline} reaches {view.level(base)} {view.words.label}. " if "value" in base else "")
+            said.append(
+                "With one precision there is nothing to choose between; adding others to the study would show it."
+            )
+        else:
+            said.append(outcome(view) + " ")
+            for model, condition in view.cells[:4]:
+                sentence = recommended(view, model, condition, 9 if (model, condition) == view.cells[0] else 2)
+                said.append(f"{sentence} ")
+            left = len(view.cells) - 4
+            said.append(f"The recommendations of {left} more are in verdicts.txt. " if left > 0 else "")
+        found.append(nodes.p("{text}", text=" ".join("".join(said).split())))
+    if any(view.e.demo for view in views):
+        found.append(
+            nodes.p(
+                "All of this is a demonstration: its numbers are those of a small demo model on this machine, and what "
+                "they recommend holds for nothing else."
+                if any(view.others for view in views)
+                else "All of this is a demonstration: its numbers are those of a small demo model on this machine."
+            )
+        )
+    return found

@@ -1,0 +1,42 @@
+"""Write the paper of a study, or of several together: sections from their records, in two columns on 4 to 6 pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitbudget import cli, files
+from bitbudget.paper import document
+from bitbudget.reporting import evidence, typesetting
+
+
+def main() -> None:
+    arguments = cli.parser(__doc__)
+    arguments.add_argument(
+        "--spec",
+        type=cli.json_argument,
+        required=True,
+        help="the study's part as JSON: study, report (title, authors, template)",
+    )
+    arguments.add_argument(
+        "--results",
+        type=Path,
+        action="append",
+        required=True,
+        help="results/{study}; given several times, the first is the study that owns the report",
+    )
+    arguments.add_argument("--words", type=Path, help="folder of the author's own words, as Markdown files by section")
+    arguments.add_argument("--out", type=Path, required=True, help="paper.pdf to write")
+    args = arguments.parse_args()
+
+    report = args.spec.get("report") or {}
+    template = Path(report["template"]) if report.get("template") else typesetting.TEMPLATES / "paper.typ"
+    studies = [evidence.load(folder) for folder in args.results]
+    paper = document.assemble(report, studies, args.words)
+    content, pages = document.fitted(paper, template)
+    with files.written_whole(args.out) as temporary:
+        temporary.write_bytes(content)
+    cli.log.info("%s: %d pages", args.out, pages)
+
+
+if __name__ == "__main__":
+    cli.run(main)
