@@ -1,0 +1,54 @@
+"""Write the appendix: one page that says with what, on what and when a study was made."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+from bitbudget import cli
+from bitbudget.appendix import page
+from bitbudget.reporting import evidence, typesetting
+
+TEMPLATE = typesetting.TEMPLATES / "appendix.typ"
+OWN = ("snakemake", "typst")  # which the records of the steps do not name
+
+
+def main() -> None:
+    arguments = cli.parser(__doc__)
+    arguments.add_argument(
+        "--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON: study, report"
+    )
+    arguments.add_argument(
+        "--results",
+        type=Path,
+        nargs="+",
+        action="extend",
+        required=True,
+        help="folder of the study, and of others told with it",
+    )
+    arguments.add_argument("--out", type=Path, required=True, help="appendix.pdf to write")
+    args = arguments.parse_args()
+
+    studies = [evidence.load(folder) for folder in args.results]
+
+    def make(less: page.Shortening) -> page.Data:
+        return page.data(args.spec["report"], studies, _own(), less)
+
+    found = page.fitted(make, lambda content: typesetting.compiled(TEMPLATE, content, {})[1])
+    typesetting.compile_pdf(TEMPLATE, found, args.out)
+    cli.log.info("%s: one page in %g points", args.out, found["size"])
+
+
+def _own() -> list[str]:
+    """The packages that set this page, as far as they are installed here."""
+    found = []
+    for name in OWN:
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,37 @@
+"""Write the slides of a talk of ten minutes about a study, or about several together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitbudget import cli
+from bitbudget.reporting import evidence, typesetting
+from bitbudget.slides import deck
+
+TEMPLATE = typesetting.TEMPLATES / "slides.typ"
+
+
+def main() -> None:
+    arguments = cli.parser(__doc__)
+    arguments.add_argument(
+        "--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON: study, report"
+    )
+    arguments.add_argument(
+        "--results",
+        type=Path,
+        nargs="+",
+        action="extend",
+        required=True,
+        help="folder of the study, and of others told with it",
+    )
+    arguments.add_argument("--out", type=Path, required=True, help="slides.pdf to write")
+    args = arguments.parse_args()
+
+    studies = [evidence.load(folder) for folder in args.results]
+    content, assets = deck.data(args.spec["report"], studies)
+    pages = typesetting.compile_pdf(TEMPLATE, content, args.out, assets)
+    cli.log.info("%s: %d slides", args.out, pages)
+
+
+if __name__ == "__main__":
+    cli.run(main)
