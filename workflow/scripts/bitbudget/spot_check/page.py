@@ -7,14 +7,12 @@ policy lets the browser run that one program, by its hash, and load nothing.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bitbudget.embedding import embedded, script_hash
 from bitbudget.spot_check.cards import Card
 
 DATA, PROGRAM_HASH = "{{data}}", "{{program hash}}"
@@ -50,12 +48,6 @@ def counted(references: Sequence[str]) -> list[tuple[str, int]]:
     return Counter(text.strip() for text in references).most_common()
 
 
-def embedded(content: Any) -> str:
-    """JSON that can stand inside a `script` element: no character of it can open or close one."""
-    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 def fill(template: str, data: Mapping[str, Any]) -> str:
     """The page: the template with the data, and with the hash of its program in the content security policy.
 
@@ -64,6 +56,5 @@ def fill(template: str, data: Mapping[str, Any]) -> str:
     program = _PROGRAM.search(template)
     if program is None or template.count(DATA) != 1 or template.count(PROGRAM_HASH) != 1:
         raise ValueError(f'a template needs {DATA} and {PROGRAM_HASH} once each, and a <script id="program">')
-    digest = base64.b64encode(hashlib.sha256(program[1].encode()).digest()).decode()
     # the data last, because a text in it may look like a place
-    return template.replace(PROGRAM_HASH, f"sha256-{digest}").replace(DATA, embedded(data))
+    return template.replace(PROGRAM_HASH, script_hash(program[1])).replace(DATA, embedded(data))

@@ -1,0 +1,375 @@
+"""The results page in a real browser, from a file, without a server or a network.
+
+It needs Debian's chromium and chromium-driver (or another Chromium with its driver on the PATH) and selenium.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import made_results
+
+pytest.importorskip("selenium", reason="selenium is not installed")
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+ROOT = Path(__file__).parents[2]
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER),
+    reason="there is no chromium with its chromedriver on the PATH (Debian: apt-get install chromium chromium-driver)",
+)
+PATIENCE = 20  # seconds until what a page does must have been done
+DOT = """digraph snakemake_dag {
+    graph[bgcolor=white, margin=0];
+    0[label = "all", color = "0.00 0.6 0.85", style="rounded"];
+    1[label = "predict", color = "0.30 0.6 0.85", style="rounded"];
+    2[label = "<b>score</b>", color = "0.50 0.6 0.85", style="rounded"];
+    1 -> 2
+    2 -> 0
+}
+"""
+# What no page may have made of the texts of a study. `onerror` and `script` would set the title.
+TRAPS = ("[onerror]", "main script", "main b.trap", "a[href^='javascript']")
+
+
+class Window:
+    """A browser; one page after another is opened in it."""
+
+    def __init__(self, profile: Path):
+        options = webdriver.ChromeOptions()
+        options.binary_location = BROWSER
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+            options.add_argument(argument)
+        options.add_argument(f"--user-data-dir={profile}")
+        options.add_argument("--window-size=1280,900")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+
+    def open(self, page: Path, scheme: str = "light", width: int = 1280, hash: str = "") -> None:
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.driver.get("about:blank")
+        self.driver.get(page.as_uri() + hash)
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def one(self, selector: str) -> Any:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector: str) -> list[Any]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def text(self, selector: str) -> str:
+        return self.one(selector).get_property("textContent")
+
+    def texts(self, selector: str) -> list[str]:
+        return self.run("return [...document.querySelectorAll(arguments[0])].map((one) => one.textContent)", selector)
+
+    def press(self, *keys: str) -> None:
+        webdriver.ActionChains(self.driver).send_keys(*keys).perform()
+
+    def choose(self, selector: str, value: str) -> None:
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))"
+        self.run(script, self.one(selector), value)
+
+    def see(self, name: str) -> None:
+        """Bring a part into sight, and wait until what is drawn there is drawn."""
+        self.run("document.getElementById(arguments[0]).scrollIntoView({block: 'center'})", name)
+        wait(lambda: self.all(f"#{name}.js-plotly-plot .main-svg, #{name} > svg, #{name}.none"))
+
+    def traces(self, name: str) -> list[dict[str, Any]]:
+        self.see(name)
+        script = "return document.getElementById(arguments[0]).data.map((one) => ({type: one.type, name: one.name}))"
+        return self.run(script, name)
+
+    def faults(self) -> list[str]:
+        """What the browser complained about: errors of the program, blocked scripts, failed requests."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def requests(self) -> list[str]:
+        """The addresses that were asked for, but for the page itself and what stands in it."""
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        asked = [one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"]
+        return [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]
+
+
+def wait(condition: Callable[[], Any]) -> Any:
+    """What a condition gives as soon as it holds."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+def write(folder: Path) -> Path:
+    """The page of a made-up study, written by the script."""
+    dot = folder / "rulegraph.dot"
+    dot.write_text(DOT)
+    script = ROOT / "workflow/scripts/write_page.py"
+    spec = json.dumps({"study": folder.name, "report": {"examples": 300}})
+    options = ["--spec", spec, "--results", folder, "--rulegraph", dot, "--out", folder / "index.html"]
+    done = subprocess.run([sys.executable, script, *map(str, options)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "index.html"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models under two conditions, with texts that would break a careless page, and energies that are absent."""
+    parent = tmp_path_factory.mktemp("page")
+    options = {"models": 2, "conditions": ("zero-shot", "4-shot"), "hostile": True, "missing": ["energy_per_item"]}
+    return write(made_results.build(parent, track="vqa", precisions=5, **options))
+
+
+@pytest.fixture(scope="module")
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(made_results.build(tmp_path_factory.mktemp("boxes"), track="detection", precisions=3))
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    opened = Window(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.driver.quit()
+
+
+def examples(page: Path) -> list[dict[str, Any]]:
+    return json.loads((page.parent / "examples.json").read_text())["items"]
+
+
+def test_everything_is_drawn_without_a_request_or_a_complaint(window: Window, page: Path) -> None:
+    window.open(page)
+    window.requests()
+    window.open(page)
+    assert window.text("#title") == "made"
+    assert window.one("#demo").is_displayed()
+    assert len(window.all(".verdict")) == 4
+    assert len(window.all(".verdict:first-child .judged > li")) == 4
+    names = [trace["type"] for trace in window.traces("scatter")]
+    assert names == ["scatter"] * len(names) and len(names) == 6  # five precisions and the Pareto front
+    assert len(window.traces("forest")) == 4
+    assert [trace["name"] for trace in window.traces("phases")][-1] == "whole call"
+    assert [trace["type"] for trace in window.traces("treemap")] == ["treemap"]
+    window.see("graph")
+    assert len(window.all("#graph svg .node")) == 3
+    assert window.texts("#graph svg .node text") == ["all", "predict", "<b>score</b>"]
+    assert "reads predict" in window.texts("#graph-words dd")
+    assert (window.requests(), window.faults()) == ([], [])
+    # the policy holds: neither a request nor a foreign script is let through
+    blocked = "return await fetch('https://example.org/').then(() => 'sent', () => 'blocked')"
+    assert window.run(f"return (async () => {{ {blocked} }})()") == "blocked"
+    assert window.faults()
+
+
+def test_texts_of_others_are_text(window: Window, page: Path) -> None:
+    window.open(page)
+    assert [window.all(trap) for trap in TRAPS] == [[]] * len(TRAPS)
+    first = window.text(".question")
+    assert made_results.HOSTILE in first
+    assert made_results.HOSTILE in window.text(".references li")
+    assert made_results.HOSTILE in window.text(".answer .text")
+    assert made_results.HOSTILE in window.text("#description")
+    window.see("treemap")
+    assert window.run("return document.title") == "made: results"
+    assert window.faults() == []
+
+
+def test_the_table_is_sorted_by_keyboard(window: Window, page: Path) -> None:
+    window.open(page)
+    order = "#summary tbody th"
+    given = window.texts(order)
+    window.run("arguments[0].focus()", window.one("[data-key=quality]"))
+    window.press(Keys.ENTER)
+    assert window.one("th:has([data-key=quality])").get_attribute("aria-sort") == "ascending"
+    values = [float(text) for text in window.texts("#summary tbody td:nth-child(2) .value")]
+    assert values == sorted(values)
+    assert window.run("return document.activeElement.dataset.key") == "quality"
+    window.press(Keys.SPACE)
+    values = [float(text) for text in window.texts("#summary tbody td:nth-child(2) .value")]
+    assert values == sorted(values, reverse=True)
+    window.press(Keys.ENTER)
+    assert window.texts(order) == given
+
+
+def test_an_absent_value_says_why_by_keyboard(window: Window, page: Path) -> None:
+    window.open(page)
+    (dash, *_) = [one for one in window.all("#summary .absent") if made_results.REASON in one.accessible_name]
+    assert dash.text == "\N{EM DASH}"
+    window.run("arguments[0].focus()", dash)
+    assert window.one("#tip").is_displayed()
+    assert window.text("#tip") == made_results.REASON
+    window.press(Keys.ESCAPE)
+    assert not window.one("#tip").is_displayed()
+    window.choose("#scatter-cost", "energy_per_item")
+    window.see("scatter")
+    assert made_results.REASON.rstrip(".") in window.text("#scatter-note")
+
+
+def test_another_model_and_condition_is_shown_everywhere(window: Window, page: Path) -> None:
+    window.open(page)
+    window.see("scatter")
+    before = window.text("#summary tbody")
+    window.choose("#model", "model-2")
+    window.choose("#condition", "4-shot")
+    assert window.text("#summary caption") == "model-2, 4-shot"
+    assert window.text("#summary tbody") != before
+    assert "model-2" in window.text("#groups caption")
+
+
+@pytest.mark.parametrize("precision", ["", "int8-language"])
+@pytest.mark.parametrize("kind", ["changed", "worse", "better"])
+def test_filters_count_and_show_what_they_say(window: Window, page: Path, kind: str, precision: str) -> None:
+    study = json.loads((page.parent / "examples.json").read_text())
+    wanted = {"changed": {"changed", "worse", "better"}}.get(kind, {kind})
+    names = [precision] if precision else study["precisions"]
+    expected = {
+        item["id"]
+        for item in study["items"]
+        if any(item["answers"]["model-1"]["zero-shot"][name]["change"] in wanted for name in names)
+    }
+    window.open(page)
+    window.choose("#filter-precision", precision)
+    window.run("arguments[0].click()", window.one(f"#filter [value={kind}]"))
+    assert window.text(f"#filter-{kind}") == f"{kind} {len(expected)}"
+    shown = set()
+    for _ in expected:
+        shown.add(window.text("#place").rpartition(" ")[2])
+        window.run("document.getElementById('next').click()")
+    assert shown == expected
+    assert window.one("#next").get_property("disabled")
+
+
+def test_arrow_keys_step_and_an_id_leads_to_its_item(window: Window, page: Path) -> None:
+    window.open(page)
+    window.run("document.getElementById('item').scrollIntoView({block: 'center'})")
+    place = [window.text("#place")]
+    window.press(Keys.ARROW_RIGHT)
+    place.append(window.text("#place"))
+    window.press(Keys.ARROW_RIGHT, Keys.ARROW_LEFT)
+    assert window.text("#place") == place[1] != place[0]
+    assert place[0].startswith("1 of 6") and place[1].startswith("2 of 6")
+    window.one("#jump").send_keys("3", Keys.ENTER)
+    assert window.text("#place").endswith("item 3")
+    assert "licence of this picture" in window.text(".withheld")
+    # the address leads back to it
+    window.open(page, hash=window.run("return location.hash"))
+    assert window.text("#place").endswith("item 3")
+    window.one("#jump").send_keys("999", Keys.ENTER)
+    assert "no item 999" in window.text("#place")
+
+
+def test_the_audit_is_zoomed_by_keyboard_and_by_a_click(window: Window, page: Path) -> None:
+    window.open(page)
+    window.see("treemap")
+    level = "return document.getElementById('treemap').data[0].level"
+    assert (window.run(level), window.texts("#crumbs li")) == ("0", ["model-1"])
+    labels = window.texts("#treemap-part option")
+    window.choose("#treemap-part", window.one("#treemap-part option:nth-child(2)").get_attribute("value"))
+    assert window.texts("#crumbs li") == ["model-1", labels[1]]
+    window.run("arguments[0].click()", window.one("#crumbs button"))
+    assert window.run(level) == "0"
+    window.run("arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))", window.all("#treemap .slice")[1])
+    wait(lambda: len(window.texts("#crumbs li")) == 2)
+    assert window.faults() == []
+
+
+def test_a_picture_and_the_words_that_differ(window: Window, page: Path) -> None:
+    window.open(page, hash="#item=4&filter=all&precision=&model=model-1&condition=zero-shot")
+    wait(lambda: window.run("return document.querySelector('.asked img').naturalWidth") == 160)
+    changed = window.one(".answer[data-precision=int8-vision]")
+    removed = [one.text for one in changed.find_elements(By.TAG_NAME, "del")]
+    added = [one.text for one in changed.find_elements(By.TAG_NAME, "ins")]
+    assert (removed, added) == (["red"], ["int8-vision"])
+    assert "e-mail" in changed.text
+    assert not window.all(".answer:first-child ins")
+
+
+def test_a_flagged_answer_leads_to_its_item(window: Window, page: Path) -> None:
+    window.open(page)
+    window.run("arguments[0].click()", window.one("#screens .link"))
+    assert window.text("#place").endswith("item 4")
+
+
+def test_boxes_are_told_apart_by_more_than_colour(window: Window, boxes: Path) -> None:
+    window.open(boxes)
+    panels = window.all(".panels figure")
+    assert len(panels) == 4  # the annotated objects and three precisions
+    window.one("#jump").send_keys("1", Keys.ENTER)
+    items = {item["id"]: item for item in examples(boxes)}
+    answers = items["1"]["answers"]["model-1"]["zero-shot"]
+    for panel, (name, answer) in zip(window.all(".panels figure")[1:], answers.items(), strict=True):
+        assert name in panel.text
+        (found,) = answer["detections"]
+        kinds = [one.get_attribute("class") for one in panel.find_elements(By.CSS_SELECTOR, "rect:not(.halo)")]
+        assert kinds == (["right"] if found["right"] else ["missed", "wrong"])
+        assert ("missed: circle" in panel.text) is not found["right"]
+    styles = [window.run("return getComputedStyle(arguments[0]).strokeDasharray", one) for one in window.all("rect")]
+    assert len(set(styles)) > 1
+    assert window.faults() == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390, 360])
+def test_nothing_sticks_out_and_text_stands_out(window: Window, page: Path, scheme: str, width: int) -> None:
+    window.open(page, scheme, width)
+    for name in ("scatter", "forest", "phases", "treemap", "graph"):
+        window.see(name)
+    assert window.run("return document.documentElement.scrollWidth <= innerWidth")
+    for selector in CONTRASTS:
+        assert contrast(window, selector) >= 4.5, selector
+    assert window.faults() == []
+
+
+CONTRASTS = (
+    "#title", "#demo", ".big", ".why", ".judged .word", ".tag", "thead th button", "td .value", "td small",
+    ".answer .text", ".answer .worth", "del", "ins", "#place", "nav a", "footer", "#filter input:checked + span",
+)  # fmt: skip
+
+
+def contrast(window: Window, selector: str) -> float:
+    """Contrast of an element's text with what lies behind it (WCAG 2.1, contrast ratio)."""
+    ink, ground = window.run(
+        """
+        const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+        const numbers = (colour) => {
+          canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+          return [...canvas.getImageData(0, 0, 1, 1).data];
+        };
+        let behind = arguments[0];
+        const ink = numbers(getComputedStyle(behind).color);
+        while (behind.parentElement && numbers(getComputedStyle(behind).backgroundColor)[3] === 0) {
+          behind = behind.parentElement;
+        }
+        return [ink, numbers(getComputedStyle(behind).backgroundColor)];
+        """,
+        window.one(selector),
+    )
+    one, other = sorted(map(luminance, (ink, ground)))
+    return (other + 0.05) / (one + 0.05)
+
+
+def luminance(colour: list[float]) -> float:
+    parts = [value / 255 for value in colour[:3]]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,262 @@
+// The browser of examples: step through items, all precisions side by side.
+const FILTERS = { all: "anything", changed: "changed", worse: "worse", better: "better" };
+const CHANGES = {
+  same: ["=", "same answer", ""],
+  changed: ["~", "changed, worth the same", "unsure"],
+  better: ["\u25b2", "better", "good"],
+  worse: ["\u25bc", "worse", "bad"],
+};
+const looked = { filter: "all", precision: "", list: [], at: 0 };
+
+const answersOf = (item) => (item.answers[shown.model] || {})[shown.condition] || {};
+
+function matches(item, filter) {
+  if (filter === "all") return true;
+  const answers = answersOf(item);
+  const found = (looked.precision ? [looked.precision] : data.precisions).map((name) => answers[name]).filter(Boolean);
+  return found.some((one) => (filter === "changed" ? one.change && one.change !== "same" : one.change === filter));
+}
+
+function startExamples() {
+  const { items, total, redaction } = data.examples;
+  $("examples-note").textContent = [
+    items.length < total
+      ? `${items.length} of ${total} items: those whose answers changed most first, then others spread over the rest.`
+      : `All ${total} items, those whose answers changed most first.`,
+    "Step with the arrow keys. Changed: another answer than the baseline's, worse and better ones among them.",
+    redaction,
+  ]
+    .filter(Boolean)
+    .join(" ");
+  $("filter").append(
+    ...Object.keys(FILTERS).map((name) =>
+      el(
+        "label",
+        {},
+        el("input", {
+          type: "radio",
+          name: "filter",
+          value: name,
+          checked: name === looked.filter,
+          onchange: () => choose({ filter: name }),
+        }),
+        el("span", { id: `filter-${name}` }),
+      ),
+    ),
+  );
+  fill($("filter-precision"), [["", "any precision"], ...others.map((name) => [name, name])]);
+  $("filter-precision").addEventListener("change", (event) => choose({ precision: event.target.value }));
+  $("ids").append(...items.map((item) => el("option", { value: item.id })));
+  $("jump").addEventListener("change", (event) => goTo(event.target.value.trim()));
+  $("tools").addEventListener("submit", (event) => {
+    event.preventDefault();
+    goTo($("jump").value.trim());
+  });
+  $("back").addEventListener("click", () => step(-1));
+  $("next").addEventListener("click", () => step(1));
+  addEventListener("keydown", byKey);
+  whenShown(() => choose({}));
+}
+
+function byKey(event) {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!by || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+  const target = event.target;
+  if (target !== document.body && !$("examples").contains(target)) return;
+  if (target.matches("input, select, textarea, .scroll, .scroll *")) return;
+  const place = $("examples").getBoundingClientRect();
+  if (place.bottom < 80 || place.top > innerHeight - 80) return;
+  event.preventDefault();
+  step(by);
+}
+
+/** Take another filter; the item that is shown stays, where the filter lets it. */
+function choose(change) {
+  const before = looked.list[looked.at];
+  Object.assign(looked, change);
+  for (const [name, label] of Object.entries(FILTERS))
+    $(`filter-${name}`).textContent = `${label} ${data.examples.items.filter((item) => matches(item, name)).length}`;
+  looked.list = data.examples.items.filter((item) => matches(item, looked.filter));
+  looked.at = Math.max(0, looked.list.indexOf(before));
+  $("filter").querySelector(`[value=${looked.filter}]`).checked = true;
+  $("filter-precision").value = looked.precision;
+  drawItem();
+}
+
+function step(by) {
+  looked.at = Math.min(Math.max(looked.at + by, 0), Math.max(looked.list.length - 1, 0));
+  drawItem();
+  remember();
+}
+
+function goTo(id) {
+  const item = data.examples.items.find((one) => one.id === id);
+  if (!item) {
+    if (id) $("place").textContent = `There is no item ${id} in this page.`;
+    return;
+  }
+  if (!looked.list.includes(item)) choose({ filter: "all" });
+  looked.at = looked.list.indexOf(item);
+  drawItem();
+  remember();
+}
+
+/** The item and the filter stand in the address, so that a link leads to them. */
+function remember() {
+  const item = looked.list[looked.at];
+  const state = new URLSearchParams({
+    item: item ? item.id : "",
+    filter: looked.filter,
+    precision: looked.precision,
+    model: shown.model,
+    condition: shown.condition,
+  });
+  try {
+    history.replaceState(null, "", `#${state}`);
+  } catch {
+    /* some browsers keep no address for a file */
+  }
+}
+
+function recall() {
+  const state = new URLSearchParams(location.hash.slice(1));
+  if (!state.get("item")) return;
+  show(state.get("model"), state.get("condition"));
+  const precision = others.includes(state.get("precision")) ? state.get("precision") : "";
+  choose({ filter: Object.hasOwn(FILTERS, state.get("filter")) ? state.get("filter") : "all", precision });
+  goTo(state.get("item"));
+  $("examples").scrollIntoView();
+}
+
+function drawItem() {
+  const item = looked.list[looked.at];
+  $("back").disabled = !item || looked.at === 0;
+  $("next").disabled = !item || looked.at === looked.list.length - 1;
+  $("place").textContent = item
+    ? `${looked.at + 1} of ${looked.list.length} \u00b7 item ${item.id}`
+    : "No item is like that.";
+  $("item").replaceChildren(...(!item ? [] : data.track === "detection" ? boxItem(item) : textItem(item)));
+}
+
+function textItem(item) {
+  const question = item.question || data.prompt || "";
+  const answers = answersOf(item);
+  const base = (answers[data.baseline] || {}).text;
+  const wordy = data.track === "lambada";
+  return [
+    el(
+      "div",
+      { class: wordy ? "shown wordy" : "shown" },
+      el(
+        "div",
+        { class: "asked" },
+        picture(item),
+        question &&
+          el(
+            "div",
+            {},
+            el(
+              "p",
+              { class: "what" },
+              wordy ? "Passage, without its last word" : item.question ? "Question" : "Prompt",
+            ),
+            el("p", { class: "question", dir: "auto" }, question),
+          ),
+        item.references.length > 0 &&
+          el(
+            "div",
+            {},
+            el("p", { class: "what" }, wordy ? "Its last word" : "References"),
+            el(
+              "ul",
+              { class: "references" },
+              item.references.map(([text, count]) =>
+                el("li", { dir: "auto" }, text, count > 1 && el("b", {}, ` \u00d7${count}`)),
+              ),
+            ),
+          ),
+      ),
+      el(
+        "div",
+        { class: "answers" },
+        data.precisions.map(
+          (name) =>
+            answers[name] &&
+            el(
+              "article",
+              { class: "answer", hue: colour(name), "data-precision": name },
+              heading(name, answers[name]),
+              el(
+                "p",
+                { class: "text", dir: "auto" },
+                marked(answers[name].text, name === data.baseline || base === undefined ? null : base),
+              ),
+              flags(answers[name]),
+            ),
+        ),
+      ),
+    ),
+  ];
+}
+
+function boxItem(item) {
+  const answers = answersOf(item);
+  return [
+    boxLegend(),
+    item.withheld && picture(item),
+    el(
+      "div",
+      { class: "panels" },
+      panel(
+        item,
+        el("div", {}, el("b", {}, "Annotated objects")),
+        item.objects.map((object) => ({ ...object, right: true })),
+        [],
+      ),
+      data.precisions
+        .filter((name) => answers[name])
+        .map((name) => {
+          const found = answers[name].detections || [];
+          return panel(
+            item,
+            el("div", {}, heading(name, answers[name]), flags(answers[name])),
+            found,
+            missedBy(found, item.objects),
+          );
+        }),
+    ),
+  ].filter(Boolean);
+}
+
+function picture(item) {
+  if (item.withheld) return el("p", { class: "withheld" }, `The picture is not shown: ${item.withheld}.`);
+  if (item.image === null || item.image === undefined) return null;
+  return el("img", { src: data.examples.images[item.image], alt: `Picture of item ${item.id}` });
+}
+
+function heading(name, answer) {
+  const [mark, words, tone] = CHANGES[answer.change] || [];
+  return el(
+    "header",
+    { hue: colour(name) },
+    el("b", {}, el("span", { class: "dot" }), name),
+    name === data.baseline
+      ? el("span", { class: "tag" }, "baseline")
+      : mark && el("span", { class: `tag ${tone}` }, `${mark} ${words}`),
+    answer.value !== null &&
+      answer.value !== undefined &&
+      el("span", { class: "worth", title: `worth: ${data.worth}` }, `worth ${number(answer.value)}`),
+  );
+}
+
+function flags(answer) {
+  return (
+    answer.flags &&
+    answer.flags.length > 0 &&
+    el(
+      "p",
+      { class: "flags" },
+      answer.flags.map((flag) => [el("span", { class: "tag bad" }, `\u2691 ${flag}`), " "]),
+    )
+  );
+}

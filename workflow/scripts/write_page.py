@@ -1,0 +1,34 @@
+"""Write the results page: verdicts, table, plots, examples, audit and provenance in one file that loads nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bitbudget import cli, files
+from bitbudget.reporting import evidence
+from bitbudget.results_page import data, page
+
+TEMPLATES = Path(__file__).parents[1] / "report"
+
+
+def main() -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument("--results", type=Path, required=True, help="results/{study}")
+    parser.add_argument("--rulegraph", type=Path, required=True, help="rulegraph.dot: what Snakemake ran, as Graphviz")
+    parser.add_argument("--out", type=Path, required=True, help="index.html to write")
+    args = parser.parse_args()
+
+    found = evidence.load(args.results)
+    shown = data.of(found, args.rulegraph, args.spec["report"]["examples"])
+    html = page.assemble(TEMPLATES, shown)
+    files.write_text(args.out, html)
+    browser = shown["examples"]
+    cli.log.info(
+        "%s: %d of %d items, %.1f MB; open it in a browser",
+        args.out, len(browser["items"]), browser["total"], len(html) / 1e6,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    cli.run(main)
