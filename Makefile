@@ -14,11 +14,11 @@ READY := $(VENV)/.locked
 BIN := $(abspath $(VENV))/bin
 RUN := PATH="$(BIN):$$PATH" PYTHONNOUSERSITE=1
 
-.PHONY: help demo run reproduce test test-gpu dag lock format
+.PHONY: help demo run again reproduce test test-gpu dag lock format
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
-	@echo "make run STUDY=name, make reproduce STUDY=name, make dag, make test-gpu, make format, make lock"
+	@echo "make run STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make test-gpu, make format, make lock"
 
 $(READY): requirements.lock requirements-gptq.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -34,6 +34,15 @@ demo: $(READY)
 
 run: $(READY)
 	$(RUN) snakemake --cores $(CORES) --config study=$(STUDY)
+
+# What is made from a study's records alone: these rules need no model, no data set and no picture.
+FROM_RECORDS := resolve_study combine_measurements compare_precisions summarize_study recommend_precision \
+	tabulate_carbon tabulate_ablation plot_figures plot_comparison plot_ablation plot_breakdown read_ratings \
+	draw_rulegraph write_paper write_appendix write_slides write_page bundle_study
+
+# One file of a finished study once more, from its records: also where its checkpoints are gone, as in an archive.
+again: $(READY)
+	$(RUN) snakemake --cores $(CORES) --force --allowed-rules $(FROM_RECORDS) --config study=$(STUDY) -- $(TARGET)
 
 # Predictions and scores of a finished study once more, in a folder of their own: are they the same?
 reproduce: $(READY)

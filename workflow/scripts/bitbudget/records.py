@@ -171,8 +171,15 @@ def _gpus() -> list[dict[str, Any]]:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with `+` where tracked files differ from it; None outside a git checkout."""
+    """The checkout's commit, with `+` where tracked files differ from it; None outside a git checkout.
+
+    In the working folder of an unpacked archive, which has no git, the commit that the archive was made of.
+    """
     here = Path(__file__).parent
+    archived = here.parents[2] / "archive.json"
+    if archived.exists():
+        said = files.read_json(archived)
+        return f"{said['commit']}{'+' * bool(said['changed'])} (unpacked archive)" if said["commit"] else None
     try:
         shown = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
