@@ -6,7 +6,11 @@ min_version("9.0")
 configfile: "config/config.yaml"
 
 
+report: "workflow/report/captions/workflow.rst"
+
+
 include: "rules/common.smk"
+include: "rules/delivery.smk"
 include: "rules/data.smk"
 include: "rules/images.smk"
 include: "rules/shots.smk"
@@ -15,7 +19,9 @@ include: "rules/inference.smk"
 include: "rules/detection.smk"
 include: "rules/scoring.smk"
 include: "rules/spot_check.smk"
+include: "rules/inspection.smk"
 include: "rules/report.smk"
+include: "rules/publication.smk"
 include: "rules/reproduction.smk"
 include: "rules/demo.smk"
 
@@ -65,6 +71,11 @@ rule measurements:
 rule verdicts:
     input:
         expand("results/{study}/verdicts.txt", study=STUDIES),
+
+
+rule papers:
+    input:
+        expand("results/{study}/{name}.pdf", study=STUDIES, name=["paper", "appendix", "slides"]),
 
 
 onstart:

@@ -10,9 +10,9 @@ from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from bitbudget.config import plan
+from bitbudget.config import plan, publication
 from bitbudget.config.calibration import calibrated
-from bitbudget.config.dependencies import code_of
+from bitbudget.config.dependencies import code_of, content_of
 from bitbudget.config.run import Lock, summary_lines
 from bitbudget.config.study import load_studies
 from bitbudget.errors import UserError
@@ -54,24 +54,6 @@ ALL_CORES = workflow.resource_settings.cores or 1
 # script failed. No package of the user's site-packages may slip into an environment, and nothing but the fetch rules
 # goes online. A script ends when the run that started it has ended (bitbudget.cli), even by `kill -9`.
 shell.prefix("set -euo pipefail; export PYTHONNOUSERSITE=1 HF_HUB_OFFLINE=1 BITBUDGET_RUN=$PPID; ")
-
-
-def final_output():
-    """What the workflow delivers of every study picked: its tables, verdicts and figures, and the study as resolved."""
-    return [
-        path
-        for study in STUDIES
-        for path in (
-            f"results/{study}/study.resolved.yaml",
-            f"results/{study}/summary.csv",
-            f"results/{study}/comparison.csv",
-            f"results/{study}/verdicts.txt",
-            f"results/{study}/carbon.csv",
-            *ablation(study),
-            *figures(f"results/{study}/figures", (*plan.FIGURES, "quality_delta", *plan.track_figures(STUDIES[study]))),
-            *spot_check(study),
-        )
-    ]
 
 
 def spot_check(name):

@@ -212,7 +212,7 @@ rule plot_detections:
         images=rules.resize_images.output.record,
         predictions=lambda w: study_cells(w.study, "{condition}/predictions.jsonl"),
     output:
-        figures("results/{study}/figures", ["detections"]),
+        reported_figures("results/{study}/figures", ["detections"]),
     log:
         "logs/plot_detections/{study}.log",
     wildcard_constraints:

@@ -20,6 +20,23 @@ rule fetch_model:
         " --partial {params.partial} --out {output.folder} 2>&1 | tee {log}"
 
 
+# Of all that is known of a model only this stands among a study's results, so that its report can tell it.
+rule gather_models:
+    input:
+        lambda w: [f"resources/models/{model}" for model in study_of(w)["models"]],
+    output:
+        "results/{study}/models.json",
+    log:
+        "logs/gather_models/{study}.log",
+    conda:
+        "../envs/report.yaml"
+    params:
+        code=code_of("gather_models"),
+        spec=part(publication.models),
+    shell:
+        "python workflow/scripts/gather_models.py --spec {params.spec:q} --models {input} --out {output} 2>&1 | tee {log}"
+
+
 rule select_calibration:
     input:
         dataset=lambda w: f"resources/datasets/{study_of(w)['dataset']['name']}",

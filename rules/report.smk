@@ -8,7 +8,7 @@ rule summarize_study:
         measurements=lambda w: study_cells(w.study, "{condition}/measurements.json"),
         audits=lambda w: study_cells(w.study, "audit.json"),
     output:
-        "results/{study}/summary.csv",
+        reported("results/{study}/summary.csv", "summary", "Quality", "every number"),
     log:
         "logs/summarize_study/{study}.log",
     conda:
@@ -29,7 +29,7 @@ rule recommend_precision:
         summary=rules.summarize_study.output,
     output:
         record="results/{study}/verdicts.json",
-        text="results/{study}/verdicts.txt",
+        text=reported("results/{study}/verdicts.txt", "verdicts", "Verdict", "in words"),
     log:
         "logs/recommend_precision/{study}.log",
     conda:
@@ -47,7 +47,7 @@ rule tabulate_carbon:
         measurements=lambda w: study_cells(w.study, "{condition}/measurements.json"),
         flops=lambda w: baseline_cells(w.study, "flops.json"),
     output:
-        "results/{study}/carbon.csv",
+        reported("results/{study}/carbon.csv", "carbon", "Costs", "energy and CO2e"),
     log:
         "logs/tabulate_carbon/{study}.log",
     conda:
@@ -65,7 +65,7 @@ rule tabulate_ablation:
         comparison=rules.compare_precisions.output.record,
         audits=lambda w: study_cells(w.study, "audit.json"),
     output:
-        "results/{study}/ablation.csv",
+        reported("results/{study}/ablation.csv", "ablation", "Verdict", "loss by module group"),
     log:
         "logs/tabulate_ablation/{study}.log",
     conda:
@@ -84,7 +84,7 @@ rule plot_figures:
         blind=rules.score_blind.output,
         measurements=lambda w: study_cells(w.study, "{condition}/measurements.json"),
     output:
-        figures("results/{study}/figures"),
+        reported_figures("results/{study}/figures"),
     log:
         "logs/plot_figures/{study}.log",
     conda:
@@ -103,7 +103,7 @@ rule plot_comparison:
         comparison=rules.compare_precisions.output.record,
         verdicts=rules.recommend_precision.output.record,
     output:
-        figures("results/{study}/figures", ["quality_delta"]),
+        reported_figures("results/{study}/figures", ["quality_delta"]),
     log:
         "logs/plot_comparison/{study}.log",
     conda:
@@ -121,7 +121,7 @@ rule plot_ablation:
     input:
         rules.tabulate_ablation.output,
     output:
-        figures("results/{study}/figures", ["ablation"]),
+        reported_figures("results/{study}/figures", ["ablation"]),
     log:
         "logs/plot_ablation/{study}.log",
     conda:
@@ -142,7 +142,7 @@ rule plot_breakdown:
         scores=lambda w: study_cells(w.study, "{condition}/scores.json"),
         measurements=lambda w: study_cells(w.study, "{condition}/measurements.json"),
     output:
-        expand("results/{{study}}/figures/quality_by_type.{form}", form=["svg", "png"]),
+        reported_figures("results/{study}/figures", ["quality_by_type"]),
     log:
         "logs/plot_breakdown/{study}.log",
     conda:

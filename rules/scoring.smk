@@ -90,7 +90,7 @@ rule compare_precisions:
         noise_predictions=lambda w: noise_floor(w.study, "predictions.jsonl"),
     output:
         record="results/{study}/comparison.json",
-        table="results/{study}/comparison.csv",
+        table=reported("results/{study}/comparison.csv", "comparison", "Verdict", "against the baseline"),
     log:
         "logs/compare_precisions/{study}.log",
     conda:

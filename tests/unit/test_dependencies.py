@@ -22,6 +22,7 @@ CELL_STEPS = (
     "measure_efficiency",
     "count_flops",
 )
+PUBLISHING = ("write_page", "write_paper", "write_appendix", "write_slides")
 DRAWN = {"plot_figures", "plot_breakdown", "plot_comparison", "plot_ablation", "plot_detections"}
 
 
@@ -70,6 +71,10 @@ class Library:
             "plot_detections": [track],
             "make_spot_check": [],
             "read_ratings": [],
+            "gather_models": [],
+            "draw_rulegraph": [],
+            "bundle_study": [],
+            **{name: [track] for name in ("inspect_outputs", "gather_examples", *PUBLISHING)},
         }
         found = {step: dependencies.code_of(step, modules) for step, modules in steps.items()}
         for model, precision, _ in plan.cells(study):
@@ -176,7 +181,12 @@ def test_a_new_import_is_followed(library: Library) -> None:
     (library.folder / "bitbudget/new.py").write_text("")
     library.edit("bitbudget/images.py", "\n\ndef late():\n    from bitbudget import new\n    return new\n")
     assert "bitbudget/new.py" in names_of(dependencies.files_of("resize_images"))
-    assert library.changed_by("bitbudget/new.py") == {"resize_images", "make_spot_check", "export_detector"}
+    assert library.changed_by("bitbudget/new.py") == {
+        "resize_images",
+        "make_spot_check",
+        "export_detector",
+        "write_page",
+    }
 
 
 def test_every_registered_module_is_a_file() -> None:

@@ -35,6 +35,7 @@ DETECTOR_RULES = (
     "measure_detector",
     "count_detector_flops",
 )
+PUBLISHING = ("write_page", "write_paper", "write_appendix", "write_slides")
 # Registered modules that the code of a rule may be given (rules/*.smk, `code=`).
 KINDS_OF_RULE = {
     "fetch_dataset": ("dataset",),
@@ -58,6 +59,7 @@ KINDS_OF_RULE = {
     "plot_detections": ("track",),
     **dict.fromkeys(("compare_precisions", "recommend_precision", "plot_comparison"), ("track",)),
     **dict.fromkeys(("tabulate_ablation", "plot_ablation"), ("track",)),
+    **dict.fromkeys(("inspect_outputs", "gather_examples", *PUBLISHING), ("track",)),
 }
 
 
@@ -79,11 +81,11 @@ def lock(*names: str) -> dict[str, str]:
 
 
 def rules() -> dict[str, str]:
-    """Every rule that runs a script, and its environment; but for `reproduce`, which runs Snakemake itself."""
+    """Every rule that runs a script, and its environment; but for those that call Snakemake itself."""
     found = {}
     for path in (ROOT / "rules").glob("*.smk"):
         for text in re.split(r"^rule ", path.read_text(), flags=re.MULTILINE)[1:]:
-            if not text.startswith("reproduce:"):
+            if not text.startswith(("reproduce:", "draw_rulegraph:")):
                 found[text.split(":")[0]] = re.search(r'conda:\s+"\.\./envs/(\w+)\.yaml"', text)[1]
     return found
 

@@ -28,6 +28,16 @@ def code_of(script: str, modules: Iterable[str] = ()) -> str:
     return digest.hexdigest()[:16]
 
 
+def content_of(*paths: str) -> str:
+    """A digest of these files and of all that these folders hold: templates, fonts and the like, which are no code."""
+    digest = hashlib.sha256()
+    named = [Path(path) for path in paths]
+    for path in sorted(file for one in named for file in (one.rglob("*") if one.is_dir() else [one])):
+        if path.is_file():
+            digest.update(str(path).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
 def files_of(script: str, modules: Iterable[str] = ()) -> list[Path]:
     """The script's file and every library file that it, or one of `modules`, imports."""
     found: set[Path] = set()

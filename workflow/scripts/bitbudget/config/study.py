@@ -10,6 +10,7 @@ from bitbudget.config.ablation import expand
 from bitbudget.config.calibration import resolve_calibration
 from bitbudget.config.dataset import refuse_two_readings, resolve_dataset
 from bitbudget.config.precision import resolve_precision
+from bitbudget.config.report import resolve_inspection, resolve_report
 from bitbudget.config.validate import check, read_yaml, schema, suggest, with_defaults
 from bitbudget.errors import UserError
 from bitbudget.registry import FAMILIES, TRACKS, module_of
@@ -45,8 +46,7 @@ def _table(path: Path, kind: str) -> dict[str, Any]:
 def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: dict) -> Resolved:
     path = root / "studies" / f"{name}.yaml"
     if not path.exists():
-        known = sorted(p.stem for p in path.parent.glob("*.yaml"))
-        raise UserError(f"there is no study {name!r} ({path} does not exist); {suggest(name, known)}")
+        raise UserError(f"there is no study {name!r} ({path} does not exist); {suggest(name, _names(path.parent))}")
     content, rules = read_yaml(path) or {}, schema("study")
     check(content, rules, str(path))
     study = with_defaults(content, rules)
@@ -105,7 +105,14 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
         for model, entry in study["models"].items()
     }
     resolve_calibration(study, str(path))
+    resolve_inspection(study, str(path))
+    resolve_report(study, _names(path.parent), str(path))
     return study
+
+
+def _names(folder: Path) -> list[str]:
+    """Of all study files."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def _drop_what_does_not_apply(study: Resolved, content: dict[str, Any], track: Any, where: str) -> None:

@@ -1,0 +1,121 @@
+# What a run delivers, and what the rules that publish share.
+
+
+def final_output():
+    """What the workflow delivers of every study picked."""
+    return [path for study in STUDIES for path in (*delivered(study), f"results/{study}/{study}.zip")]
+
+
+def delivered(study):
+    """What a study's archive holds: the study as resolved, its tables, verdicts and figures, and what is published."""
+    return [
+        f"results/{study}/study.resolved.yaml",
+        f"results/{study}/summary.csv",
+        f"results/{study}/comparison.csv",
+        f"results/{study}/verdicts.txt",
+        f"results/{study}/carbon.csv",
+        *ablation(study),
+        *figures(f"results/{study}/figures", study_figures(study)),
+        *spot_check(study),
+        f"results/{study}/flagged.csv",
+        *(f"results/{study}/{name}" for name in ("paper.pdf", "appendix.pdf", "slides.pdf", "index.html")),
+    ]
+
+
+def study_figures(study):
+    """The names of a study's figures, but for the ablation's."""
+    return [*plan.FIGURES, "quality_delta", *plan.track_figures(STUDIES[study])]
+
+
+# What Snakemake's own report (`--report`) shows of a study's figures: caption, category, and the words beside it.
+REPORTED = {
+    "quality": ("quality", "Quality", "quality"),
+    "quality_by_type": ("quality_by_type", "Quality", "quality by type of question"),
+    "detections": ("detections", "Quality", "predicted and true boxes"),
+    "quality_delta": ("quality_delta", "Verdict", "difference from the baseline"),
+    "ablation": ("ablation", "Verdict", "loss by module group"),
+    "throughput": ("throughput", "Costs", "throughput"),
+    **{cost: ("cost", "Costs", cost) for cost in ("size", "latency", "memory", "energy")},
+    **{
+        f"quality_vs_{cost}": ("tradeoff", "Costs", f"quality against {cost}")
+        for cost in ("size", "latency", "memory", "energy")
+    },
+}
+
+
+def reported(path, caption, category, shows):
+    """An output that Snakemake's report shows, under a category and with these words."""
+
+    def labels(wildcards):
+        name = f"{wildcards.study} (demo)" if STUDIES[wildcards.study]["demo"] else wildcards.study
+        return {"study": name, "shows": shows, "format": path.rsplit(".")[-1]}
+
+    return report(path, caption=f"../workflow/report/captions/{caption}.rst", category=category, labels=labels)
+
+
+def reported_figures(folder, names=plan.FIGURES):
+    """Figures as outputs; the svg of each is in Snakemake's report."""
+    paths = {name: figures(folder, [name]) for name in names}
+    return [one for name, (svg, png) in paths.items() for one in (reported(svg, *REPORTED[name]), png)]
+
+
+STUDY_RECORDS = (
+    "study.resolved.yaml",
+    "subset.json",
+    "models.json",
+    "summary.csv",
+    "comparison.json",
+    "verdicts.json",
+    "carbon.csv",
+    "blind.json",
+    "inspection.json",
+    "examples.json",
+)
+CELL_RECORDS = ("scores", "measurements", "predictions")
+
+
+def evidence(name):
+    """Every record and figure that is told of a study (bitbudget.reporting.evidence)."""
+    return [
+        *(f"results/{name}/{record}" for record in STUDY_RECORDS),
+        *(path for path in ablation(name) if not path.endswith(".png")),
+        *figures(f"results/{name}/figures", study_figures(name)),
+        *study_cells(name, "audit.json"),
+        *(path for tail in CELL_RECORDS for path in study_cells(name, f"{{condition}}/{tail}.json")),
+    ]
+
+
+def told_of(wildcards):
+    """The evidence on all studies that a report tells of; of one that this run does not make, what must be there."""
+    names = publication.told_together(study_of(wildcards))
+    return [
+        path
+        for name in names
+        for path in (evidence(name) if name in STUDIES else in_one_sentence(publication.needed_of, name, names[0]))
+    ]
+
+
+def told_folders(wildcards):
+    """The folders of these studies, as a script's options."""
+    return " ".join(f"--results results/{name}" for name in publication.told_together(study_of(wildcards)))
+
+
+def words(wildcards):
+    """The files of the author's own words."""
+    return publication.words(study_of(wildcards))
+
+
+def words_option(wildcards, input):
+    """Their folder as a script's option."""
+    return f"--words {shlex.quote(study_of(wildcards)['report']['words'])}" if input.words else ""
+
+
+def own_template(wildcards):
+    """The user's own template of the paper."""
+    return publication.template(study_of(wildcards))
+
+
+def packed(wildcards):
+    """What an archive is made of: its study, what is told of others, and what people wrote."""
+    study = study_of(wildcards)
+    return [*delivered(wildcards.study), *told_of(wildcards), *rating_files(wildcards.study), *publication.words(study)]
