@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
+from bitbudget.detection import matching
 from bitbudget.errors import UserError
 from bitbudget.figures import detections, gallery, style
 
@@ -100,13 +101,13 @@ def labels_of(axes):
 
 
 def test_overlap_is_that_of_coco():
-    assert gallery.overlap((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(1 / 3)
-    assert gallery.overlap((0, 0, 10, 10), (5, 0, 100, 100), crowd=True) == 0.5
-    assert gallery.overlap((0, 0, 10, 10), (20, 20, 5, 5)) == gallery.overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
+    assert matching.overlap((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(1 / 3)
+    assert matching.overlap((0, 0, 10, 10), (5, 0, 100, 100), crowd=True) == 0.5
+    assert matching.overlap((0, 0, 10, 10), (20, 20, 5, 5)) == matching.overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
 
 
 def test_a_detection_is_right_once_for_each_object_of_its_category():
-    found = gallery.compare(OBJECTS, DETECTIONS[::-1], NAMES)
+    found = matching.compare(OBJECTS, DETECTIONS[::-1], NAMES)
     assert [(box.name, box.score) for box in found.right] == [("car", 0.95)]
     # one of another category, and the second one of the same object; what is less than sure does not count
     assert [box.score for box in found.wrong] == [0.9, 0.8]
@@ -115,14 +116,14 @@ def test_a_detection_is_right_once_for_each_object_of_its_category():
 
 def test_of_several_objects_a_detection_takes_the_one_it_overlaps_most():
     objects = [thing(3, 0, 0, 100, 100), thing(3, 20, 0, 100, 100)]
-    found = gallery.compare(objects, [seen(3, 0.9, 18, 0, 100, 100), seen(3, 0.8, 8, 0, 100, 100)], NAMES)
+    found = matching.compare(objects, [seen(3, 0.9, 18, 0, 100, 100), seen(3, 0.8, 8, 0, 100, 100)], NAMES)
     assert len(found.right) == 2 and not found.wrong and not found.missed
 
 
 def test_a_detection_in_a_crowd_is_neither_right_nor_wrong():
     objects = [thing(3, 0, 0, 300, 300, crowd=1), thing(3, 10, 10, 50, 50)]
     boxes = [seen(3, 0.9, 12, 10, 50, 50), seen(3, 0.8, 100, 100, 20, 20), seen(90, 0.7, 100, 100, 20, 20)]
-    found = gallery.compare(objects, boxes, NAMES)
+    found = matching.compare(objects, boxes, NAMES)
     assert [[box.score for box in part] for part in (found.right, found.in_crowd, found.wrong)] == [[0.9], [0.8], [0.7]]
     assert not found.missed
 
@@ -284,5 +285,5 @@ def test_a_picture_counts_as_the_scores_do():
         extra = {"width": 100, "height": 100, "objects": objects}
         items.append({"id": str(number), "images": [{"id": str(number)}], "extra": extra})
     for row in detection.score(items, answers, 0)[1]:
-        seen = gallery.compare(items[int(row["id"])]["extra"]["objects"], answers[row["id"]], NAMES)
+        seen = matching.compare(items[int(row["id"])]["extra"]["objects"], answers[row["id"]], NAMES)
         assert (len(seen.right), len(seen.wrong)) == (row["found"], row["wrong"]), row["id"]

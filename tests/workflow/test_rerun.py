@@ -15,8 +15,11 @@ from checkout_copy import Checkout
 
 CELL = "results/tiny/demo-vlm"
 NOISE_FLOOR = f"{CELL}/float16/zero-shot/noise_floor"
-SHOWN = {"compare_precisions", "recommend_precision", "plot_comparison"}
-AFTER_PREDICT = {"predict", "score", "summarize_study", "plot_figures"} | SHOWN
+PUBLISHED = {"write_page", "write_paper", "write_appendix", "write_slides", "bundle_study"}
+RESOLVED = {"resolve_study", "draw_rulegraph"}
+INSPECTED = {"inspect_outputs", "gather_examples"}
+SHOWN = {"compare_precisions", "recommend_precision", "plot_comparison"} | PUBLISHED
+AFTER_PREDICT = {"predict", "score", "summarize_study", "plot_figures"} | INSPECTED | SHOWN
 MEASURED = {"measure_efficiency", "combine_measurements", "tabulate_carbon"}
 
 
@@ -61,14 +64,20 @@ def test_a_deleted_result_as_target_rebuilds_just_it(run: Checkout) -> None:
     assert run.run(target) == [("score", target)]
 
 
-def test_a_deleted_final_file_is_rebuilt_alone(run: Checkout) -> None:
+def test_a_deleted_figure_is_drawn_and_published_again(run: Checkout) -> None:
     (run.folder / "results/tiny/figures/quality.svg").unlink()
-    assert run.run() == [("plot_figures", "results/tiny/figures")]
+    assert rules_of(run.run()) == {"plot_figures"} | PUBLISHED
+
+
+def test_a_deleted_final_file_is_rebuilt_alone(run: Checkout) -> None:
+    (run.folder / "results/tiny/tiny.zip").unlink()
+    assert run.run() == [("bundle_study", "results/tiny/tiny.zip")]
 
 
 def test_a_deleted_intermediate_file_and_final_file_are_rebuilt(run: Checkout) -> None:
     (run.folder / "results/tiny/summary.csv").unlink()
-    assert rules_of(run.run()) == {"summarize_study", "plot_figures", "recommend_precision", "plot_comparison"}
+    shown = {"summarize_study", "plot_figures", "recommend_precision", "plot_comparison"}
+    assert rules_of(run.run()) == shown | PUBLISHED
 
 
 @pytest.mark.parametrize(
@@ -79,10 +88,11 @@ def test_a_deleted_intermediate_file_and_final_file_are_rebuilt(run: Checkout) -
         ("figures/__init__.py", {"plot_figures", "plot_comparison"}),
     ],
 )
-def test_changed_figures_code_reruns_only_the_figures(name: str, drawn: set[str], run: Checkout) -> None:
+def test_changed_figures_code_reruns_only_the_figures_and_what_shows_them(name: str, drawn: set[str], run: Checkout) -> None:
     path = run.folder / "workflow/scripts/bitbudget" / name
     path.write_text(path.read_text() + "# changed\n")
-    assert set(run.run()) == {(rule, "results/tiny/figures") for rule in drawn}
+    again = {(rule, wrote) for rule, wrote in run.run() if rule not in PUBLISHED}
+    assert again == {(rule, "results/tiny/figures") for rule in drawn}
     assert run.run() == []
 
 
@@ -103,7 +113,7 @@ def test_a_changed_registry_or_readme_reruns_nothing(run: Checkout) -> None:
 def test_another_prompt_predicts_again_and_does_not_quantize(run: Checkout) -> None:
     run.edit("config/studies/tiny.yaml", "What is it?", "What is that?")
     jobs = run.run()
-    assert rules_of(jobs) == AFTER_PREDICT | MEASURED | {"count_flops", "resolve_study"}
+    assert rules_of(jobs) == AFTER_PREDICT | MEASURED | RESOLVED | {"count_flops"}
     assert ("predict", f"{NOISE_FLOOR}/predictions.jsonl") in jobs
     assert precisions_of(jobs) == {"float16", "int8-language", "nf4-language"}
 
@@ -128,7 +138,7 @@ def test_another_country_or_another_limit_measures_nothing(run: Checkout) -> Non
     run.edit("config/studies/tiny.yaml", "prompt:", "carbon: {country: NOR}\nprompt:")
     assert not rules_of(run.run()) & {"measure_efficiency", "predict", "score"}
     run.edit("config/studies/tiny.yaml", "prompt:", "accept: {quality: 0.5}\nprompt:")
-    assert rules_of(run.run()) == {"resolve_study", "recommend_precision", "plot_comparison"}
+    assert rules_of(run.run()) == RESOLVED | PUBLISHED | {"recommend_precision", "plot_comparison"}
 
 
 def test_the_noise_floor_is_the_baselines_and_can_be_switched_off(fresh: Checkout) -> None:
@@ -347,7 +357,7 @@ def test_ratings_are_read_once_they_are_there_and_are_left_alone(fresh: Checkout
     first, second = fresh.folder / "ratings/tiny/tiny.anna.json", fresh.folder / "ratings/tiny/tiny.ben (1).json"
     first.parent.mkdir(parents=True)
     after = {"read_ratings", "summarize_study", "plot_figures", "plot_breakdown"}
-    after |= {"recommend_precision", "plot_comparison"}
+    after |= {"recommend_precision", "plot_comparison"} | PUBLISHED
     for path in (first, second):
         path.write_text("rated")
         assert rules_of(fresh.run()) == after
@@ -385,9 +395,10 @@ def test_what_a_language_study_makes_again(fresh: Checkout) -> None:
     rules, cells = run()
     assert rules >= OF_A_CELL | MEASURED | {"select_calibration"} and cells == everything
     assert not rules & {"predict", "fetch_images", "resize_images"}
-    show = {"resolve_study", "summarize_study", "plot_figures"} | SHOWN
-    assert run(last_word={"top_k": [1, 5]}) == ({"score", "score_blind"} | show, everything)
+    show = {"summarize_study", "plot_figures"} | RESOLVED | SHOWN
+    assert run(last_word={"top_k": [1, 5]}) == ({"score", "score_blind", "gather_examples"} | show, everything)
     rules, cells = run(last_word={"top_k": [1, 5]}, quantization={"calibration": {"items": 3}})
+    show |= INSPECTED
     assert (rules, cells) == (OF_A_CELL | MEASURED | show | {"select_calibration"}, {"gptq-4"})
     rules, cells = run(last_word={"top_k": [1, 5]}, quantization={"calibration": {"items": 3}, "group_size": 32})
     assert (rules, cells) == (OF_A_CELL | MEASURED | show, {"gptq-4", "rtn-4"})

@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from bitbudget import files, registry
+from bitbudget.detection import matching
 from bitbudget.errors import UserError
-from bitbudget.figures import gallery
 from bitbudget.inspection import redaction, screen
 
 SAME, CHANGED, BETTER, WORSE = "same", "changed", "better", "worse"
@@ -167,7 +167,7 @@ class _Boxes:
 
     def of(self, detections: Sequence[Row]) -> dict[str, Any]:
         """Text and boxes, by falling score; `right` is null in a crowd."""
-        told = gallery.compare(self.objects, detections, self.names)
+        told = matching.compare(self.objects, detections, self.names)
         boxes = [
             {"name": box.name, "bbox": list(box.bbox), "score": box.score, "right": right}
             for group, right in ((told.right, True), (told.wrong, False), (told.in_crowd, None))

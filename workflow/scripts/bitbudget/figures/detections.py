@@ -14,8 +14,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+from bitbudget.detection.matching import IOU, Box, Found
 from bitbudget.figures import style
-from bitbudget.figures.gallery import CONFIDENT, IOU, Box, Found, Gallery, Picture
+from bitbudget.figures.gallery import Gallery, Picture
+from bitbudget.tracks.detection import CONFIDENT
 
 SIDE = 320  # the longest side at which a picture is embedded, in pixels
 # Inches: the widest and the narrowest picture, what is between pictures, and left of them; the figure's title with its

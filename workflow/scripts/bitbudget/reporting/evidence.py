@@ -109,18 +109,21 @@ def load(folder: Path) -> Evidence:
     def of_cells(tail: str) -> dict[Cell, Record]:
         return {cell: _record(folder.joinpath(*cell, tail)) for cell in cells}
 
+    summary = _table(folder / "summary.csv")
+    # a file of ratings that were taken away since may still lie there
+    rated = any(row.get("human_n") for row in summary)
     checkpoints = {pair: folder.joinpath(*pair, "checkpoint", "checkpoint.json") for pair in pairs}
     return Evidence(
         folder=folder,
         study=study,
         subset=_record(folder / "subset.json"),
-        summary=_table(folder / "summary.csv"),
+        summary=summary,
         comparison=_record(folder / "comparison.json"),
         verdicts=_record(folder / "verdicts.json"),
         carbon=_table(folder / "carbon.csv"),
         ablation=_table(folder / "ablation.csv") if "ablation" in study else [],
         blind=_record(folder / "blind.json"),
-        human=files.read_json(folder / "human.json") if (folder / "human.json").exists() else None,
+        human=_record(folder / "human.json") if rated else None,
         models_fetched=_record(folder / "models.json")["models"],
         inspection=_record(folder / "inspection.json"),
         examples=_record(folder / "examples.json"),
