@@ -88,7 +88,7 @@ def test_a_deleted_intermediate_file_and_final_file_are_rebuilt(run: Checkout) -
         ("figures/__init__.py", {"plot_figures", "plot_comparison"}),
     ],
 )
-def test_changed_figures_code_reruns_only_the_figures_and_what_shows_them(name: str, drawn: set[str], run: Checkout) -> None:
+def test_changed_figures_code_reruns_the_figures_and_what_shows_them(name: str, drawn: set[str], run: Checkout) -> None:
     path = run.folder / "workflow/scripts/bitbudget" / name
     path.write_text(path.read_text() + "# changed\n")
     again = {(rule, wrote) for rule, wrote in run.run() if rule not in PUBLISHED}
