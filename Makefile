@@ -24,8 +24,8 @@ $(READY): requirements.lock requirements-gptq.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make demo PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -r requirements.lock
-	@$(BIN)/python -m pip install --quiet $(PIP_ARGS) -r requirements.lock -r requirements-gptq.lock || \
+	"$(BIN)/python" -m pip install --quiet $(PIP_ARGS) -r requirements.lock
+	@"$(BIN)/python" -m pip install --quiet $(PIP_ARGS) -r requirements.lock -r requirements-gptq.lock || \
 		echo "GPTQModel could not be installed here (it needs a C compiler): the formats gptq-* will say so, all else works."
 	@touch $@
 

@@ -52,8 +52,11 @@ ALL_CORES = workflow.resource_settings.cores or 1
 
 # A prefix takes the place of Snakemake's own, which is the first of these: without pipefail, `| tee` would hide that a
 # script failed. No package of the user's site-packages may slip into an environment, and nothing but the fetch rules
-# goes online. A script ends when the run that started it has ended (bitbudget.cli), even by `kill -9`.
-shell.prefix("set -euo pipefail; export PYTHONNOUSERSITE=1 HF_HUB_OFFLINE=1 BITBUDGET_RUN=$PPID; ")
+# goes online. What asks Snakemake itself has this run's own Python for it. A script ends when the run that started it has ended (bitbudget.cli), even by `kill -9`.
+shell.prefix(
+    "set -euo pipefail; export PYTHONNOUSERSITE=1 HF_HUB_OFFLINE=1 BITBUDGET_RUN=$PPID"
+    f" BITBUDGET_PYTHON={shlex.quote(sys.executable)}; "
+)
 
 
 def spot_check(name):

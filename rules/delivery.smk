@@ -15,16 +15,11 @@ def delivered(study):
         f"results/{study}/verdicts.txt",
         f"results/{study}/carbon.csv",
         *ablation(study),
-        *figures(f"results/{study}/figures", study_figures(study)),
+        *figures(f"results/{study}/figures", (*plan.FIGURES, "quality_delta", *plan.track_figures(STUDIES[study]))),
         *spot_check(study),
         f"results/{study}/flagged.csv",
         *(f"results/{study}/{name}" for name in ("paper.pdf", "appendix.pdf", "slides.pdf", "index.html")),
     ]
-
-
-def study_figures(study):
-    """The names of a study's figures, but for the ablation's."""
-    return [*plan.FIGURES, "quality_delta", *plan.track_figures(STUDIES[study])]
 
 
 # What Snakemake's own report (`--report`) shows of a study's figures: caption, category, and the words beside it.
@@ -74,25 +69,46 @@ STUDY_RECORDS = (
 CELL_RECORDS = ("scores", "measurements", "predictions")
 
 
-def evidence(name):
+def evidence(study):
     """Every record and figure that is told of a study (bitbudget.reporting.evidence)."""
+    name = study["study"]
+    folder = f"results/{name}"
+    names = [*plan.FIGURES, "quality_delta", *plan.track_figures(study), *(["ablation"] if plan.ablates(study) else [])]
+    tables = ["ablation.csv"] if plan.ablates(study) else []
     return [
-        *(f"results/{name}/{record}" for record in STUDY_RECORDS),
-        *(path for path in ablation(name) if not path.endswith(".png")),
-        *figures(f"results/{name}/figures", study_figures(name)),
-        *study_cells(name, "audit.json"),
-        *(path for tail in CELL_RECORDS for path in study_cells(name, f"{{condition}}/{tail}.json")),
+        *(f"{folder}/{record}" for record in (*STUDY_RECORDS, *tables)),
+        *figures(f"{folder}/figures", names),
+        *(f"{folder}/{m}/{p}/audit.json" for m in study["models"] for p in study["precisions"]),
+        *(f"{folder}/{m}/{p}/{c}/{record}.json" for m, p, c in plan.cells(study) for record in CELL_RECORDS),
+    ]
+
+
+def told(wildcards):
+    """The studies that a report tells of; one that this run does not make is as it was when it was run."""
+    names = publication.told_together(study_of(wildcards))
+    return [
+        STUDIES[name] if name in STUDIES else in_one_sentence(publication.finished, name, names[0]) for name in names
     ]
 
 
 def told_of(wildcards):
-    """The evidence on all studies that a report tells of; of one that this run does not make, what must be there."""
-    names = publication.told_together(study_of(wildcards))
-    return [
-        path
-        for name in names
-        for path in (evidence(name) if name in STUDIES else in_one_sentence(publication.needed_of, name, names[0]))
-    ]
+    """The evidence on all of them; of one that this run does not make, it must be there."""
+    own, *others = told(wildcards)
+    found = evidence(own)
+    for study in others:
+        name, paths = study["study"], evidence(study)
+        found += paths if name in STUDIES else in_one_sentence(publication.all_there, paths, name, own["study"])
+    return found
+
+
+def told_modules(wildcards):
+    """The registered modules whose words a report shows."""
+    return publication.shown_modules(told(wildcards))
+
+
+def told_readers(wildcards):
+    """The readers of the data that these studies are about."""
+    return sorted({DATASETS[study["dataset"]["kind"]] for study in told(wildcards)})
 
 
 def told_folders(wildcards):

@@ -1,7 +1,8 @@
 # What is handed in: a paper, its appendix, slides, a page to look through, and an archive of it all.
 
 
-# Asks Snakemake itself, so it needs this run's own Python and no environment.
+# Asks Snakemake itself, so it needs this run's own Python and no environment. With the study are asked those told of
+# beside it: one that is picked with it need not have been run yet.
 rule draw_rulegraph:
     input:
         rules.resolve_study.output,
@@ -13,14 +14,15 @@ rule draw_rulegraph:
     params:
         code=code_of("draw_rulegraph"),
         workflow=content_of("Snakefile", "rules"),
-        python=sys.executable,
+        studies=lambda w: " ".join(publication.told_together(study_of(w))),
     shell:
-        "{params.python} workflow/scripts/draw_rulegraph.py --study {wildcards.study} --out {output} 2>&1 | tee {log}"
+        '"$BITBUDGET_PYTHON" workflow/scripts/draw_rulegraph.py --studies {params.studies} --out {output}'
+        " 2>&1 | tee {log}"
 
 
 rule write_page:
     input:
-        records=lambda w: evidence(w.study),
+        records=lambda w: evidence(study_of(w)),
         pictures=images,
         linked=lambda w: spot_check(w.study),
         rulegraph=rules.draw_rulegraph.output,
@@ -51,7 +53,7 @@ rule write_paper:
     conda:
         "../envs/publication.yaml"
     params:
-        code=lambda w: code_of("write_paper", [TRACKS[study_of(w)["track"]]]),
+        code=lambda w: code_of("write_paper", told_modules(w)),
         looks=content_of("workflow/report/typst", "workflow/report/fonts", "workflow/report/references.bib"),
         spec=part(publication.paper),
         results=told_folders,
@@ -71,7 +73,7 @@ rule write_appendix:
     conda:
         "../envs/publication.yaml"
     params:
-        code=lambda w: code_of("write_appendix", [TRACKS[study_of(w)["track"]]]),
+        code=lambda w: code_of("write_appendix", told_modules(w)),
         looks=content_of("workflow/report/typst", "workflow/report/fonts"),
         spec=part(publication.paper),
         results=told_folders,
@@ -89,7 +91,7 @@ rule write_slides:
     conda:
         "../envs/publication.yaml"
     params:
-        code=lambda w: code_of("write_slides", [TRACKS[study_of(w)["track"]]]),
+        code=lambda w: code_of("write_slides", told_modules(w)),
         looks=content_of("workflow/report/typst", "workflow/report/fonts"),
         spec=part(publication.paper),
         results=told_folders,
@@ -107,7 +109,7 @@ rule bundle_study:
     conda:
         "../envs/publication.yaml"
     params:
-        code=code_of("bundle_study"),
+        code=lambda w: code_of("bundle_study", told_readers(w)),
         spec=part(publication.archive),
     shell:
         "python workflow/scripts/bundle_study.py --spec {params.spec:q} --results results/{wildcards.study} --out {output}"

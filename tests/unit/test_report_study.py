@@ -61,14 +61,26 @@ def test_a_report_over_two_studies_asks_for_the_other_to_be_run(config: ConfigFo
     study = config.resolved(report={"with": ["demo-lambada"]})
     assert publication.told_together(study) == ["mine", "demo-lambada"]
     with pytest.raises(UserError) as caught:
-        publication.needed_of("demo-lambada", "mine")
+        publication.finished("demo-lambada", "mine")
     assert is_one_sentence(str(caught.value).replace("'study=[demo-lambada,mine]'", "it"))
     assert "run that study first (make run STUDY=demo-lambada)" in str(caught.value)
     folder = Path("results/demo-lambada")
     folder.mkdir(parents=True)
-    for name in ("summary.csv", "verdicts.json", "inspection.json", "examples.json"):
-        (folder / name).write_text("")
-    assert len(publication.needed_of("demo-lambada", "mine")) == 4
+    (folder / "study.resolved.yaml").write_text("study: demo-lambada")
+    assert publication.finished("demo-lambada", "mine") == {"study": "demo-lambada"}
+    there, missing = str(folder / "study.resolved.yaml"), str(folder / "summary.csv")
+    assert publication.all_there([there], "demo-lambada", "mine") == [there]
+    with pytest.raises(UserError, match=r"whose results/demo-lambada/summary\.csv is not there"):
+        publication.all_there([there, missing], "demo-lambada", "mine")
+
+
+def test_what_a_report_shows_of_formats_and_tracks_is_among_its_code(config: ConfigFolder) -> None:
+    study = config.resolved(precisions=["bfloat16", "nf4-language"])
+    assert publication.shown_modules([study]) == [
+        "bitbudget.formats.bnb_nf4",
+        "bitbudget.formats.floats",
+        "bitbudget.tracks.captioning",
+    ]
 
 
 def test_another_author_rewrites_the_paper_and_inspects_nothing_again(config: ConfigFolder) -> None:

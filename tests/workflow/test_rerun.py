@@ -370,6 +370,22 @@ def test_ratings_are_read_once_they_are_there_and_are_left_alone(fresh: Checkout
     assert first.read_text() == "rated"
 
 
+def test_a_report_over_two_studies_waits_for_both_and_reads_them_alike_when_one_is_picked(fresh: Checkout) -> None:
+    fresh.write_study("other", precisions=["bfloat16"])
+    fresh.write_study("tiny", report={"with": ["other"]})
+    done = fresh.snakemake("--cores", "1", "--config", "study=tiny")
+    assert done.returncode == 1
+    assert "the report of tiny also tells of other, whose results/other/study.resolved.yaml is not there" in done.stderr
+    jobs = fresh.run("--config", "study=[other,tiny]")
+    assert [wrote for rule, wrote in jobs if rule == "write_paper"][-1] == "results/tiny/paper.pdf"
+    assert fresh.run("--config", "study=tiny") == []
+    assert fresh.run("--config", "study=[tiny,other]") == []
+    fresh.write_study("other", precisions=["bfloat16"], accept={"quality": 0.5})
+    fresh.run("--config", "study=other")
+    shared = {"write_paper", "write_appendix", "write_slides", "bundle_study"}
+    assert rules_of(fresh.run("--config", "study=tiny")) == shared
+
+
 LANGUAGE = {
     "track": "lambada",
     "dataset": {"name": "demo-passages", "subset": 4},

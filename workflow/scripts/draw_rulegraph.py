@@ -9,11 +9,11 @@ from bitbudget import cli, files, rulegraph
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument("--study", required=True, help="name of the study")
+    arguments.add_argument("--studies", nargs="+", required=True, help="the study, and those told of with it")
     arguments.add_argument("--out", type=Path, required=True, help="rulegraph.dot to write")
     args = arguments.parse_args()
 
-    files.write_text(args.out, rulegraph.in_order(rulegraph.ask(args.study)))
+    files.write_text(args.out, rulegraph.in_order(rulegraph.ask(args.studies)))
     cli.log.info("the graph of the rules is in %s (dot -Tsvg draws it)", args.out)
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from bitbudget.errors import UserError
@@ -15,19 +16,28 @@ _NODE = re.compile(r'^\s*(\d+)\[label = "((?:[^"\\]|\\.)*)"', re.MULTILINE)
 _EDGE = re.compile(r"^\s*(\d+) -> (\d+)\s*$", re.MULTILINE)
 
 
-def ask(study: str) -> str:
-    """Snakemake's own graph of the rules that a study needs, in Graphviz' language, whether they have run or not.
+def ask(studies: Sequence[str]) -> str:
+    """Snakemake's own graph of the rules that studies need, in Graphviz' language, whether they have run or not.
 
     It is asked in the working folder, while another Snakemake runs there: it takes no lock and runs nothing. Raises
     `UserError` where it cannot tell.
     """
     # what the user's environment says of Snakemake is for their own run
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
-    command = [sys.executable, "-m", "snakemake", "--rulegraph", "dot", "--forceall", "--config", f"study={study}"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--rulegraph",
+        "dot",
+        "--forceall",
+        "--config",
+        f"study=[{','.join(studies)}]",
+    ]
     asked = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if asked.returncode:
         said = " ".join(asked.stderr.split())[-600:]
-        raise UserError(f"Snakemake could not draw the graph of the rules of study {study}: {said}")
+        raise UserError(f"Snakemake could not draw the graph of the rules of {', '.join(studies)}: {said}")
     return asked.stdout
 
 

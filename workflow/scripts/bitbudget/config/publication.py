@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bitbudget import registry
 from bitbudget.config import plan
+from bitbudget.config.validate import read_yaml
 from bitbudget.errors import UserError
 
 
@@ -31,19 +33,43 @@ def told_together(study: dict[str, Any]) -> list[str]:
     return [study["study"], *study["report"]["with"]]
 
 
-def needed_of(name: str, wanted_by: str) -> list[str]:
-    """What a report reads first of a study that this run does not make.
+def finished(name: str, wanted_by: str) -> dict[str, Any]:
+    """A study that this run does not make, as it was resolved when it was run.
 
-    Raises `UserError` where that study has not been run to its end.
+    Raises `UserError` where it has not been run.
     """
-    found = [f"results/{name}/{file}" for file in ("summary.csv", "verdicts.json", "inspection.json", "examples.json")]
-    missing = next((path for path in found if not Path(path).exists()), None)
+    path = Path("results") / name / "study.resolved.yaml"
+    if not path.exists():
+        raise _not_there(path, name, wanted_by)
+    return read_yaml(path)
+
+
+def all_there(paths: list[str], name: str, wanted_by: str) -> list[str]:
+    """The same paths. Raises `UserError` for the first that is not there, of a study that this run does not make."""
+    missing = next((path for path in map(Path, paths) if not path.exists()), None)
     if missing is not None:
-        raise UserError(
-            f"the report of {wanted_by} also tells of {name}, whose {missing} is not there; run that study first "
-            f"(make run STUDY={name}), or pick both: --config 'study=[{name},{wanted_by}]'."
-        )
-    return found
+        raise _not_there(missing, name, wanted_by)
+    return paths
+
+
+def _not_there(path: Path, name: str, wanted_by: str) -> UserError:
+    return UserError(
+        f"the report of {wanted_by} also tells of {name}, whose {path} is not there; run that study first "
+        f"(make run STUDY={name}), or pick both: --config 'study=[{name},{wanted_by}]'."
+    )
+
+
+def shown_modules(studies: list[dict[str, Any]]) -> list[str]:
+    """The registered modules whose words and labels a report on these studies shows: their tracks and formats."""
+    formats = {
+        spec["format"]
+        for study in studies
+        for assignments in study["assignments"].values()
+        for assignment in assignments.values()
+        for spec in assignment.values()
+    }
+    found = {registry.TRACKS[study["track"]] for study in studies} | {registry.FORMATS[name] for name in formats}
+    return sorted(found)
 
 
 def paper(study: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from bitbudget.errors import UserError
 IMAGES, ROWS = 4, 8  # images of a model, and at most of all models together, where one of each does not make more
 
 
-
 @dataclass(frozen=True)
 class Picture:
     """An image, its objects, and what was found, by model and precision."""

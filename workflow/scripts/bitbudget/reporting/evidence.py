@@ -132,7 +132,11 @@ def load(folder: Path) -> Evidence:
         measurements=of_cells("measurements.json"),
         scores=of_cells("scores.json"),
         predictions=of_cells("predictions.json"),
-        figures={path.stem: path for path in sorted((folder / "figures").glob("*.svg"))},
+        figures={
+            path.stem: path
+            for path in sorted((folder / "figures").glob("*.svg"))
+            if path.stem != "ablation" or "ablation" in study  # one of an earlier form of the study may still lie there
+        },
     )
 
 
