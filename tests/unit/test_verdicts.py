@@ -362,7 +362,7 @@ def test_a_run_ends_with_the_verdicts_or_without_them_where_they_cannot_be_read(
         "    int8   no loss detected: -0.4 CIDEr [-2.1, +1.3], could have seen 2.4",
         "    nf4    loses 8.0 CIDEr [7.0, 9.0] (p = .001 after Holm over 7 comparisons)",
         "    rtn-3  loses 6.0 CIDEr [5.0, 7.0] (p = .001 after Holm over 7 comparisons)",
-        "    recommended: int8: of 2 candidates it has the lowest peak memory",
+        "    recommended: int8: of 1 accepted precision and the baseline it has the lowest peak memory",
         "  in full: results/s/verdicts.txt",
     ]
 
@@ -386,7 +386,7 @@ def test_an_interval_of_too_few_differing_units_vouches_for_nothing():
         "not accepted: the lower 95 % bound of its VQA accuracy, 35.1 %, is below 50.0 %, 100 % of the baseline's "
         f"50.0 % {counted}"
     )
-    assert worst == f"at its 95 % bound it loses 14.9 points of VQA accuracy, 30 % of the baseline's 50.0 % {counted}"
+    assert worst == f"at the worst end of its 95 % interval it loses 14.9 points of VQA accuracy, 30 % of the baseline's 50.0 % {counted}"
     good, worst = accepted(0, 12, (0.0, 0.0), share=0.99)
     assert (
         not good.accepted
@@ -405,11 +405,11 @@ def test_a_bound_is_the_worse_of_two_and_the_interval_is_trusted_where_enough_di
     assert "only 1 of 400 images differs in which boxes are right, too few" in boxes
     # a metric without a range: what may be lost is the baseline's own value
     assert accepted(0, 40, (0.0, 0.0), baseline=5.0, words=CAPTIONS)[1].startswith(
-        "at its 95 % bound it loses 0.44 CIDEr, 8.8 % of the baseline's 5.00 (none of 40 items differs in CIDEr;"
+        "at the worst end of its 95 % interval it loses 0.44 CIDEr, 8.8 % of the baseline's 5.00 (none of 40 items differs in CIDEr;"
     )
     lower, worst = accepted(0, 40, (0.0, 0.0), baseline=20.0, words=PERPLEXITY, share=0.9, higher_is_better=False)
     assert lower.accepted and "the upper 95 % bound of its perplexity, 21.76, is at most 22.22" in lower.why
-    assert worst.startswith("at its 95 % bound it is worse by 1.76 perplexity, 8.8 % of")
+    assert worst.startswith("at the worst end of its 95 % interval it is worse by 1.76 perplexity, 8.8 % of")
 
 
 def test_what_it_would_cost_to_be_wrong_is_told_at_the_worse_end():
@@ -417,8 +417,8 @@ def test_what_it_would_cost_to_be_wrong_is_told_at_the_worse_end():
         return verdicts.at_worst(made.one("p", found), "CIDEr", words)
 
     assert told(with_ci(-0.1, -0.2, 0.0, baseline=5.0)) == (
-        "at its 95 % bound it loses 0.20 CIDEr, 4 % of the baseline's 5.00"
+        "at the worst end of its 95 % interval it loses 0.20 CIDEr, 4 % of the baseline's 5.00"
     )
-    assert told(with_ci(0.2, 0.1, 0.3, baseline=5.0)) == "at its 95 % bound it loses nothing"
+    assert told(with_ci(0.2, 0.1, 0.3, baseline=5.0)) == "at the worst end of its 95 % interval it loses nothing"
     lower = with_ci(0.4, -1.3, 2.0, baseline=20.0, higher_is_better=False)
-    assert told(lower, PERPLEXITY) == "at its 95 % bound it is worse by 2.0 perplexity, 10 % of the baseline's 20.0"
+    assert told(lower, PERPLEXITY) == "at the worst end of its 95 % interval it is worse by 2.0 perplexity, 10 % of the baseline's 20.0"

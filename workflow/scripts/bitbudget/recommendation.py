@@ -17,6 +17,7 @@ from bitbudget.wording import Words
 Row = Mapping[str, Any]
 
 RESIDENT = "resident set"
+TIE = 0.01  # costs this near each other are as good as the same
 SAME = ("device", "threads", "hardware")  # what must be the baseline's for a cost to be compared with its
 
 
@@ -144,8 +145,8 @@ def recommend(
     """The precision with the least of the preferred cost, among the accepted ones of a model and condition.
 
     The baseline is accepted as it is, and a candidate as every other. `at_worst` says of each precision what it would
-    cost to be wrong. Of several with the very same cost the baseline is taken, else the one of the best quality, else
-    the first.
+    cost to be wrong. Of several within `TIE` of the least cost the baseline is taken, else the one of the best quality,
+    else the cheaper: a few bytes are no reason to take what may lose more.
     """
     base = _baseline(rows)
     cost = preferred(prefer, rows)
@@ -157,20 +158,32 @@ def recommend(
         if candidates:
             reason = f"{cost.name} was measured for no accepted precision{_why(base, cost)}"
         return Choice(None, f"nothing is recommended: {reason}{_not_considered(left, [], cost)}")
-    best = min(valued, key=lambda row: _order(row, cost, primary, words))
+    cheapest = min(valued, key=lambda row: row[cost.column])
+    tied = [row for row in valued if row[cost.column] <= (1 + TIE) * cheapest[cost.column]]
+    best = min(tied, key=lambda row: _order(row, cost, primary, words))
     doubts = _doubts(best, valued, cost) + _not_considered(left, candidates, cost)
     if best is base:
-        reason = _nothing_better(valued, cost) if len(rows) > 1 else "it is the only precision"
+        reason = _nothing_better(valued, base, cost) if len(rows) > 1 else "it is the only precision"
         return Choice(base["precision"], f"{base['precision']}, the baseline: {reason}{doubts}")
-    among = f"of {len(valued)} candidates it has {cost.least}" if len(valued) > 1 else f"only its {cost.name} is known"
+    among = f"only its {cost.name} is known"
+    if len(valued) > 1:
+        least = cost.least
+        if best[cost.column] > cheapest[cost.column]:
+            least = f"{cost.least} but for less than {100 * TIE:g} %, and the best {words.label} of those that near"
+        among = f"{_of_those(valued, base)} it has {least}"
     won = f"against {base['precision']}: {_won(best, base, cost)}"
-    wrong = f"if that is wrong, {at_worst[best['precision']]}"
-    return Choice(best["precision"], f"{best['precision']}: {among}; {won}; {wrong}{doubts}")
+    return Choice(best["precision"], f"{best['precision']}: {among}; {won}; {at_worst[best['precision']]}{doubts}")
 
 
-def _order(row: Row, cost: Cost, primary: str, words: Words) -> tuple[float, bool, float]:
+def _of_those(valued: Sequence[Row], base: Row) -> str:
+    others = [row for row in valued if row is not base]
+    accepted = f"of {len(others)} accepted {'precision' if len(others) == 1 else 'precisions'}"
+    return f"{accepted} and the baseline" if len(others) < len(valued) else accepted
+
+
+def _order(row: Row, cost: Cost, primary: str, words: Words) -> tuple[bool, float, float]:
     quality = words.sign * row[primary] if row[primary] is not None else float("-inf")
-    return (row[cost.column], not row["baseline"], -quality)
+    return (not row["baseline"], -quality, row[cost.column])
 
 
 def _why(row: Row, cost: Cost) -> str:
@@ -183,10 +196,12 @@ def _why(row: Row, cost: Cost) -> str:
     return ""
 
 
-def _nothing_better(valued: Sequence[Row], cost: Cost) -> str:
+def _nothing_better(valued: Sequence[Row], base: Row, cost: Cost) -> str:
     if len(valued) == 1:
         return "no other precision is both accepted and measured"
     numbers = (f"{row['precision']} {cost.written(row[cost.column], row[cost.column])}" for row in valued)
+    if any(row[cost.column] < base[cost.column] for row in valued):
+        return f"no candidate has less {cost.name} by more than {100 * TIE:g} % ({', '.join(numbers)})"
     return f"it has {cost.least} of all candidates ({', '.join(numbers)})"
 
 

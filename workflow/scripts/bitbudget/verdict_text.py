@@ -18,7 +18,8 @@ def in_full(record: Record) -> str:
     head = f"{demo} {record['study']}: {record['label']} of every precision against {record['baseline']}"
     accept = record["accept"]
     rules = (
-        f"Accepted: {100 * accept['quality']:g} % of the baseline's quality is left at the 95 % bound. Preferred: the "
+        f"Accepted: {100 * accept['quality']:g} % of the baseline's quality is left at the worst end of the 95 % interval. "
+        "Preferred: the "
         f"least {accept['prefer']}.",
         "Brackets: 95 % intervals, each by itself; a loss or gain must also hold after Holm's correction for all "
         "comparisons.",

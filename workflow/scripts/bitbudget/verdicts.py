@@ -260,8 +260,8 @@ def at_worst(one: Record, primary: str, words: Words) -> str:
     form, bound = wording.format_of(words, metric), worst(one, metric, words)
     lost = words.sign * (metric["baseline"] - bound.value)
     if lost <= 0:
-        return "at its 95 % bound it loses nothing"
+        return "at the worst end of its 95 % interval it loses nothing"
     share = f", {wording.percent(lost / metric['baseline'])} of the baseline's {form.level(metric['baseline'])}"
     more = f"{form.size(lost)} {words.noun}"
     verb = "loses" if words.higher_is_better else "is worse by"
-    return f"at its 95 % bound it {verb} {more}{share if metric['baseline'] > 0 else ''}{bound.why}"
+    return f"at the worst end of its 95 % interval it {verb} {more}{share if metric['baseline'] > 0 else ''}{bound.why}"
