@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
+
+from pypdf import PdfReader
 
 
 def check(study: Path, repeats: int = 1) -> None:
@@ -18,6 +21,7 @@ def check(study: Path, repeats: int = 1) -> None:
     _carbon(study)
     for form in ("svg", "png"):
         assert (study / f"figures/quality_delta.{form}").stat().st_size > 1000
+    _published(study, verdicts)
 
 
 def _verdicts(study: Path, verdicts: dict[str, Any], comparison: dict[str, Any]) -> None:
@@ -31,6 +35,27 @@ def _verdicts(study: Path, verdicts: dict[str, Any], comparison: dict[str, Any])
     for one in comparison["comparisons"]:
         found = one["metrics"][comparison["primary"]]
         assert found["ci"][0] <= found["value"] <= found["ci"][1]
+
+
+def _published(study: Path, verdicts: dict[str, Any]) -> None:
+    """All five files; the paper tells what every precision reaches, and each says that it is a demo."""
+    pages = {name: PdfReader(study / f"{name}.pdf").pages for name in ("paper", "appendix", "slides")}
+    assert 4 <= len(pages["paper"]) <= 6
+    assert len(pages["appendix"]) == 1
+    assert 8 <= len(pages["slides"]) <= 15
+    told = {name: "".join(page.extract_text() for page in found) for name, found in pages.items()}
+    assert all("demo" in text for text in told.values())
+    # a name may be broken at its hyphens, where a column ends
+    words = "".join(told["paper"].split())
+    assert all("".join(one["precision"].split()) in words for one in verdicts["verdicts"])
+    page = (study / "index.html").read_text()
+    assert 'src="http' not in page and "<link" not in page
+    inspection = json.loads((study / "inspection.json").read_text())
+    assert {one["check"] for one in inspection["looked_for"]} >= {"privacy", "hallucinated objects"}
+    with zipfile.ZipFile(study / f"{study.name}.zip") as archive:
+        names = archive.namelist()
+    assert any(name.endswith("/results/" + study.name + "/paper.pdf") for name in names)
+    assert not any("checkpoint/" in name for name in names)
 
 
 def _noise_floor(comparison: dict[str, Any]) -> None:

@@ -18,9 +18,8 @@ def in_full(record: Record) -> str:
     head = f"{demo} {record['study']}: {record['label']} of every precision against {record['baseline']}"
     accept = record["accept"]
     rules = (
-        f"Accepted: {100 * accept['quality']:g} % of the baseline's quality is left at the worst end of the 95 % interval. "
-        "Preferred: the "
-        f"least {accept['prefer']}.",
+        f"Accepted: {100 * accept['quality']:g} % of the baseline's quality is left at the worst end of the 95 % "
+        f"interval. Preferred: the least {accept['prefer']}.",
         "Brackets: 95 % intervals, each by itself; a loss or gain must also hold after Holm's correction for all "
         "comparisons.",
         "Could have seen: a difference of this size would have been called a loss or gain with a probability of 80 %.",
