@@ -23,20 +23,12 @@ from PIL import Image, ImageDraw
 
 from bitbudget import records, registry, summary, verdict_record
 from bitbudget.comparison_kinds import NOISE_FLOOR
+from made_records import HARDWARE, HASH, ITEMS, PACKAGES, PROVENANCE, Records  # noqa: F401
 
 HOSTILE = '<script>alert(1)</script> #panic("x") $x$ =cmd() *a* _b_ @fig `c` [d](e) \\ & % 😀 漢字'
 LONG = "pneumono" * 40
-HASH = synthetic_study.HASH
 REASON = "made up: nothing was measured here."
 COLOURS = ("#cc3333", "#3366cc", "#33aa55", "#ddaa22", "#8844aa", "#666666")
-PACKAGES = {"python": "3.11.2", "torch": "2.13.0+cpu", "transformers": "5.23.0", "bitsandbytes": "0.50.2"}
-HARDWARE = {
-    "system": "Linux-6.1-x86_64", "cpu": "Abacus 9", "cores": 4, "memory_mib": 16_000, "threads": 2, "gpus": [],
-}  # fmt: skip
-PROVENANCE = {
-    "packages": PACKAGES, "hardware": HARDWARE, "commit": "0" * 40, "finished": "2026-01-02T03:04:05+0000",
-    "seconds": 1.0,
-}  # fmt: skip
 DATASETS = {
     "captioning": "demo-scenes", "vqa": "demo-questions", "lambada": "demo-passages", "detection": "demo-boxes",
 }  # fmt: skip
@@ -46,11 +38,12 @@ NUMBERS = {
     "lambada": synthetic_study.LANGUAGE, "detection": synthetic_study.DETECTORS,
 }  # fmt: skip
 FORMATS = {"int8": "bnb-int8", "nf4": "bnb-nf4", "float16": "float16", "bfloat16": "bfloat16"}
+OPTIONS = {"bnb-int8": {"threshold": 6.0}, "bnb-nf4": {"double_quant": False}}
+FLAGGED = ["item", "model", "condition", "precisions", "kind", "what", "where", "excerpt"]
 FIGURES = (
     "quality", "quality_delta", "size", "memory", "latency", "energy", "throughput", "quality_vs_size",
     "quality_vs_memory", "quality_vs_latency", "quality_vs_energy",
 )  # fmt: skip
-ITEMS = 6
 
 
 def build(
@@ -141,7 +134,7 @@ def figure(folder: Path, name: str) -> None:
     picture(folder / f"{name}.png", 1, (720, 306))
 
 
-class _Study:
+class _Study(Records):
     def __init__(
         self,
         name: str,
@@ -157,9 +150,6 @@ class _Study:
         self.module = registry.module_of("track", track)
         self.primary, self.baseline = self.module.PRIMARY, precisions[0]
 
-    def keys(self) -> list[tuple[str, str, str]]:
-        return [(m, p, c) for m in self.models for c in self.conditions for p in self.precisions]
-
     def place(self, folder: Path, one: dict[str, Any]) -> Path:
         return folder / one["model"] / one["precision"] / one["condition"]
 
@@ -167,9 +157,6 @@ class _Study:
         return synthetic_comparison.spec(
             self.precisions, models=self.models, conditions=self.conditions, track=self.track, demo=self.demo
         ) | {"study": self.name}
-
-    def identity(self, kind: str) -> dict[str, Any]:
-        return {"record": kind, "study": self.name, "seed": 53, "subset_hash": HASH}
 
     def text(self, plain: str) -> str:
         return f"{HOSTILE} {plain} {LONG}" if self.hostile else plain
@@ -234,7 +221,7 @@ class _Study:
             "spot_check": 25 if human else 0,
             "assignments": {
                 model: {
-                    name: {group: {"format": form} for group, form in self.groups(name).items()}
+                    name: {group: {"format": form} | OPTIONS.get(form, {}) for group, form in self.groups(name).items()}
                     for name in self.precisions
                 }
                 for model in self.models
@@ -358,164 +345,6 @@ class _Study:
         record = synthetic_comparison.record(made, self.baseline, self.primary)
         return record | {"study": self.name, "provenance": PROVENANCE}
 
-    def blind(self) -> dict[str, Any]:
-        made = {
-            "vqa": synthetic_study.vqa_blind, "lambada": synthetic_study.lambada_blind,
-            "detection": synthetic_study.detection_blind,
-        }  # fmt: skip
-        if self.track in made:
-            return self.identity("blind") | made[self.track]() | {"study": self.name, "provenance": PROVENANCE}
-        metric = records.metric(0.12, "score", higher_is_better=True, n=160, ci=(0.09, 0.15))
-        body = {"primary": "CIDEr", "text": self.text("A circle."), "metrics": {"CIDEr": metric}}
-        return self.identity("blind") | body | {"provenance": PROVENANCE}
-
-    def carbon(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        made = []
-        countries = {"AUT": ("Austria", 110.8), "POL": ("Poland", 661.0), "SWE": ("Sweden", 40.7)}
-        for row in rows:
-            for code, (name, intensity) in countries.items():
-                for pue in (1.2, 1.1, 1.55):
-                    if code != "AUT" and pue == 1.2:
-                        continue
-                    joules = row["energy_per_item_J"]
-                    kwh = None if joules is None else joules * pue / 3600
-                    made.append(
-                        {
-                            "study": self.name, "model": row["model"], "precision": row["precision"],
-                            "condition": row["condition"], "what_if": (code, pue) != ("AUT", 1.2), "country": code,
-                            "country_name": name, "intensity_g_per_kwh": intensity, "intensity_year": 2023,
-                            "intensity_source": "made up", "pue": pue, "energy_per_item_J": joules,
-                            "energy_how": row["energy_how"], "energy_source": row["energy_source"],
-                            "energy_scope": None, "energy_batch_size": 1, "kwh_per_1000_items": kwh,
-                            "carbon_per_1000_items_g": None if kwh is None else kwh * intensity,
-                            "carbon_per_million_requests_kg": None if kwh is None else kwh * intensity,
-                            "flops_per_item": 4.7e8, "flops_per_joule": 2e10,
-                            "flops_per_joule_source": "given in the study", "energy_estimated_from_flops_J": 0.0238,
-                            "measured_over_estimated": None if joules is None else joules / 0.0238, "note": "",
-                        }
-                    )  # fmt: skip
-        return made
-
-    def ablation(self, comparison: dict[str, Any]) -> list[dict[str, Any]]:
-        made = []
-        for one in comparison["comparisons"]:
-            if one["kind"] == NOISE_FLOOR:
-                continue
-            found = one["metrics"][self.primary]
-            made.append(
-                {
-                    "study": self.name, "model": one["model"], "condition": one["condition"], "group": one["precision"],
-                    "row": "group", "precision": one["precision"], "depth": 0, "parameters": 1000,
-                    "share_of_parameters": 0.3, "n_items": 160, "metric": self.primary, "unit": "score",
-                    "difference": found["value"], "difference_ci_low": found["ci"][0],
-                    "difference_ci_high": found["ci"][1], "verdict": "loss", "share_of_loss": None,
-                    "loss_per_million_parameters": None, "notes": "",
-                }
-            )  # fmt: skip
-        return made
-
-    def human(self) -> dict[str, Any]:
-        def metric(value: float, n: int = 20) -> dict[str, Any]:
-            return records.metric(value, "share of items", higher_is_better=True, n=n, ci=(value - 0.1, value + 0.1))
-
-        cells = [
-            {
-                "model": m, "precision": p, "condition": c, "n_cards": 25, "n_rated": 20,
-                "metrics": {
-                    "human_accuracy": metric(0.8 - 0.02 * self.precisions.index(p)), "human_agreement": metric(0.9),
-                    "metric_on_rated_items": metric(0.78),
-                },
-            }
-            for m, p, c in self.keys()
-        ]  # fmt: skip
-        rater = {"rater": "R1", "file": "ratings/r1.json", "saved": "2026-01-02", "n_rated": 20, "n_not_rated": 5}
-        rater |= {"n_ignored": 0, "right": 14, "partly": 2, "wrong": 4, "unsafe": 0}
-        overall = {"agreement": metric(0.9), "kappa": metric(0.75), "mean_absolute_difference": metric(0.1)}
-        nobody = records.absent("only one rater.", "kappa", higher_is_better=True)
-        return self.identity("human") | {
-            "primary": self.primary, "raters": [rater], "cells": cells,
-            "overall": {"n_cards": 25, "n_rated": 20, "metrics": overall},
-            "raters_agreement": {"pairs": [], "mean_kappa": nobody}, "unsafe": [], "comments": [],
-            "provenance": PROVENANCE,
-        }  # fmt: skip
-
-    def examples(self) -> dict[str, Any]:
-        changes = ("same", "changed", "better", "worse")
-        items = []
-        for i in range(ITEMS):
-            answers: dict[str, Any] = {}
-            for model, precision, condition in self.keys():
-                place = self.precisions.index(precision)
-                change = None if place == 0 else changes[(i + place) % 4]
-                text = "a red circle" if change in (None, "same") else f"a {precision} circle"
-                answer: dict[str, Any] = {
-                    "text": self.text(text), "value": None if i == 5 else 1.0 - 0.1 * place, "change": change,
-                    "flags": ["e-mail"] if i == 4 else [],
-                }  # fmt: skip
-                if self.track == "detection":
-                    box = {"name": "circle", "bbox": [40, 20, 80, 80], "score": 0.9, "right": change != "worse"}
-                    answer |= {"text": "", "detections": [box]}
-                answers.setdefault(model, {}).setdefault(condition, {})[precision] = answer
-            item = {
-                "id": str(i), "image": None if self.track == "lambada" else f"images/{i:06}.png", "withheld": None,
-                "question": self.text("What is this?") if self.track in ("vqa", "lambada") else None,
-                "references": [[self.text("a red circle"), 8], ["a circle", 2]], "objects": [], "answers": answers,
-            }  # fmt: skip
-            if self.track == "detection":
-                item |= {"references": [], "objects": [{"name": "circle", "bbox": [40, 20, 80, 80], "crowd": False}]}
-                item |= {"width": 160, "height": 120}
-            if i == 3 and self.track != "lambada":
-                item |= {"image": None, "withheld": "made up: the licence of this picture does not allow it"}
-            items.append(item)
-        about = self.module.METRICS[self.primary]
-        return self.identity("examples") | {
-            "track": self.track, "primary": self.primary, "label": about["label"], "redacted": True,
-            "redacted_why": "Personal strings are replaced, 0 were.", "baseline": self.baseline,
-            "models": self.models, "precisions": self.precisions, "conditions": self.conditions, "items": items,
-            "qualitative": ["0", "1", "2"], "qualitative_how": "The first three, because this is made up.",
-            "provenance": PROVENANCE,
-        }  # fmt: skip
-
-    def inspection(self) -> dict[str, Any]:
-        def chair(value: float) -> dict[str, Any]:
-            if self.track != "captioning":
-                return records.absent("this track has no captions.", "share", higher_is_better=False)
-            ci = (max(value - 0.02, 0.0), value + 0.02)
-            return records.metric(value, "share of mentioned objects", higher_is_better=False, n=160, ci=ci)
-
-        cells = [
-            {
-                "model": m, "condition": c, "precision": p, "n": 160,
-                "metrics": {"chair_i": chair(0.05 + 0.01 * self.precisions.index(p)), "chair_s": chair(0.08)},
-                "flagged": {"privacy": 1, "profanity": 0, "people": 0},
-            }
-            for m, p, c in self.keys()
-        ]  # fmt: skip
-        comparisons = [
-            {
-                "model": m, "condition": c, "precision": p,
-                "metrics": {
-                    name: chair(0.01) | ({"baseline": 0.05, "compared": 0.06, "p_value": 0.04} if has else {})
-                    for name, has in (("chair_i", self.track == "captioning"), ("chair_s", self.track == "captioning"))
-                },
-            }
-            for m, p, c in self.keys()
-            if p != self.baseline
-        ]  # fmt: skip
-        flagged = {
-            "item": "4", "model": self.models[0], "condition": self.conditions[0], "precisions": self.precisions,
-            "kind": "privacy", "what": "e-mail", "where": "answer", "excerpt": self.text("write to [e-mail]"),
-        }  # fmt: skip
-        checks = ("hallucinated objects", "privacy", "profanity and slurs", "wording about people")
-        looked_for = [{"check": name, "how": f"{name}: made up.", "absent": None} for name in checks]
-        if self.track != "captioning":
-            looked_for[0]["absent"] = "this track has no captions."
-        return self.identity("inspection") | {
-            "track": self.track, "looked_for": looked_for, "cells": cells, "comparisons": comparisons,
-            "flagged": [flagged], "redaction": {"on": True, "why": "It is on by default.", "replaced": 1},
-            "limits": ["A screen by patterns and word lists misses what it does not know."], "provenance": PROVENANCE,
-        }  # fmt: skip
-
 
 def _write(path: Path, content: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -529,6 +358,6 @@ def _write_yaml(path: Path, content: Any) -> None:
 
 def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, list(rows[0]) if rows else FLAGGED, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

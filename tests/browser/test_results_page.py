@@ -6,11 +6,9 @@ It needs Debian's chromium and chromium-driver (or another Chromium with its dri
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +18,15 @@ import made_results
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from window import BROWSER, DRIVER, Window, wait
 
 ROOT = Path(__file__).parents[2]
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (BROWSER and DRIVER),
     reason="there is no chromium with its chromedriver on the PATH (Debian: apt-get install chromium chromium-driver)",
 )
-PATIENCE = 20  # seconds until what a page does must have been done
 DOT = """digraph snakemake_dag {
     graph[bgcolor=white, margin=0];
     0[label = "all", color = "0.00 0.6 0.85", style="rounded"];
@@ -43,83 +38,6 @@ DOT = """digraph snakemake_dag {
 """
 # What no page may have made of the texts of a study. `onerror` and `script` would set the title.
 TRAPS = ("[onerror]", "main script", "main b.trap", "a[href^='javascript']")
-
-
-class Window:
-    """A browser; one page after another is opened in it."""
-
-    def __init__(self, profile: Path):
-        options = webdriver.ChromeOptions()
-        options.binary_location = BROWSER
-        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-            options.add_argument(argument)
-        options.add_argument(f"--user-data-dir={profile}")
-        options.add_argument("--window-size=1280,900")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-
-    def open(self, page: Path, scheme: str = "light", width: int = 1280, hash: str = "") -> None:
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        features = [
-            {"name": "prefers-color-scheme", "value": scheme},
-            {"name": "prefers-reduced-motion", "value": "reduce"},
-        ]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.driver.get("about:blank")
-        self.driver.get(page.as_uri() + hash)
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    def one(self, selector: str) -> Any:
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector: str) -> list[Any]:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def text(self, selector: str) -> str:
-        return self.one(selector).get_property("textContent")
-
-    def texts(self, selector: str) -> list[str]:
-        return self.run("return [...document.querySelectorAll(arguments[0])].map((one) => one.textContent)", selector)
-
-    def press(self, *keys: str) -> None:
-        webdriver.ActionChains(self.driver).send_keys(*keys).perform()
-
-    def choose(self, selector: str, value: str) -> None:
-        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))"
-        self.run(script, self.one(selector), value)
-
-    def see(self, name: str) -> None:
-        """Bring a part into sight, and wait until what is drawn there is drawn."""
-        self.run("document.getElementById(arguments[0]).scrollIntoView({block: 'center'})", name)
-        wait(lambda: self.all(f"#{name}.js-plotly-plot .main-svg, #{name} > svg, #{name}.none"))
-
-    def traces(self, name: str) -> list[dict[str, Any]]:
-        self.see(name)
-        script = "return document.getElementById(arguments[0]).data.map((one) => ({type: one.type, name: one.name}))"
-        return self.run(script, name)
-
-    def faults(self) -> list[str]:
-        """What the browser complained about: errors of the program, blocked scripts, failed requests."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
-
-    def requests(self) -> list[str]:
-        """The addresses that were asked for, but for the page itself and what stands in it."""
-        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        asked = [one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"]
-        return [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]
-
-
-def wait(condition: Callable[[], Any]) -> Any:
-    """What a condition gives as soon as it holds."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
 
 
 def write(folder: Path) -> Path:
@@ -164,8 +82,10 @@ def test_everything_is_drawn_without_a_request_or_a_complaint(window: Window, pa
     window.open(page)
     assert window.text("#title") == "made"
     assert window.one("#demo").is_displayed()
-    assert len(window.all(".verdict")) == 4
-    assert len(window.all(".verdict:first-child .judged > li")) == 4
+    # all four recommend the same: one card, the reasons on demand, and every verdict in one table
+    assert len(window.all(".verdict")) == 1 and not window.one(".reason").is_displayed()
+    assert len(window.all(".verdict .reason")) == 4
+    assert (len(window.all(".matrix tbody tr")), len(window.all(".matrix thead th"))) == (4, 5)
     names = [trace["type"] for trace in window.traces("scatter")]
     assert names == ["scatter"] * len(names) and len(names) == 6  # five precisions and the Pareto front
     assert len(window.traces("forest")) == 4
@@ -279,6 +199,54 @@ def test_arrow_keys_step_and_an_id_leads_to_its_item(window: Window, page: Path)
     assert "no item 999" in window.text("#place")
 
 
+def test_after_a_filter_is_chosen_by_pointer_the_arrows_step(window: Window, page: Path) -> None:
+    window.open(page)
+    label = window.one("#filter label:nth-of-type(2)")
+    window.run("arguments[0].scrollIntoView({block: 'center'})", label)
+    label.click()
+    assert window.run("return document.activeElement.id") == "item"
+    chosen, first = "return document.querySelector('#filter :checked').value", window.text("#place")
+    window.press(Keys.ARROW_RIGHT)
+    assert window.run(chosen) == "changed" and first.startswith("1 of") and window.text("#place").startswith("2 of")
+    # reached by keyboard the radios keep the arrows, and J and K step
+    window.run("arguments[0].focus()", window.one("#filter :checked"))
+    window.press(Keys.ARROW_RIGHT)
+    assert window.run(chosen) == "worse" and window.run("return document.activeElement.name") == "filter"
+    window.press(Keys.ARROW_LEFT)
+    at = window.text("#place")
+    window.press("k")
+    back = window.text("#place")
+    window.press("j")
+    assert (window.run(chosen), window.text("#place")) == ("changed", at) and back != at
+
+
+def test_a_row_stops_the_keyboard_once_for_one_reason(window: Window, page: Path) -> None:
+    window.open(page)
+    rows = window.all("#summary tbody tr")
+    assert len(window.all("#summary tbody td .absent")) > len(rows)
+    assert max(len(row.find_elements(By.CSS_SELECTOR, "button, [tabindex]")) for row in rows) == 1
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_graph_can_be_read_and_what_scrolls_says_so(window: Window, page: Path, width: int) -> None:
+    window.open(page, width=width)
+    assert window.one("#graph-text").get_property("open") is (width == 390)
+    window.see("graph")
+    size = """
+        const drawn = document.querySelector('#graph svg');
+        const letters = parseFloat(getComputedStyle(drawn.querySelector('text')).fontSize);
+        return letters * drawn.getBoundingClientRect().width / drawn.viewBox.baseVal.width;
+    """
+    wait(lambda: window.run(size) >= 11)
+    wide = "const one = document.getElementById('summary'); return one.scrollWidth > one.clientWidth"
+    assert wait(lambda: window.one("#table .sideways").is_displayed() is window.run(wide))
+    assert window.run(wide) is (width == 390)
+    name = window.one("#summary tbody th")
+    left = window.run("return arguments[0].getBoundingClientRect().left", name)
+    window.run("document.getElementById('summary').scrollLeft = 200")
+    assert window.run("return arguments[0].getBoundingClientRect().left", name) == left
+
+
 def test_the_audit_is_zoomed_by_keyboard_and_by_a_click(window: Window, page: Path) -> None:
     window.open(page)
     window.see("treemap")
@@ -329,6 +297,18 @@ def test_boxes_are_told_apart_by_more_than_colour(window: Window, boxes: Path) -
     assert window.faults() == []
 
 
+def test_no_badge_is_cut_on_a_phone(window: Window, boxes: Path) -> None:
+    window.open(boxes, width=360)
+    cut = """
+        return [...document.querySelectorAll('.panels .tag')].filter((tag) => {
+          tag.textContent = '~ changed, worth the same';
+          return tag.getBoundingClientRect().right > tag.closest('figcaption').getBoundingClientRect().right;
+        }).length
+    """
+    assert window.all(".panels .tag") and window.run(cut) == 0
+    assert "right" not in window.text(".panels figure:first-child figcaption")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390, 360])
 def test_nothing_sticks_out_and_text_stands_out(window: Window, page: Path, scheme: str, width: int) -> None:
@@ -342,7 +322,7 @@ def test_nothing_sticks_out_and_text_stands_out(window: Window, page: Path, sche
 
 
 CONTRASTS = (
-    "#title", "#demo", ".big", ".why", ".judged .word", ".tag", "thead th button", "td .value", "td small",
+    "#title", "#demo", ".big", ".matrix .kind", ".matrix small", ".tag", "thead th button", "td .value", "td small",
     ".answer .text", ".answer .worth", "del", "ins", "#place", "nav a", "footer", "#filter input:checked + span",
 )  # fmt: skip
 

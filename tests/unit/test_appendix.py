@@ -192,7 +192,42 @@ def test_formats_are_those_of_the_audit(tmp_path):
     rows = facts.checkpoints(loaded(tmp_path, precisions=12), 16)
     simulated = [row for row in rows if "(simulated by rounding)" in row[3]]
     assert [row[0] for row in simulated] == ["rtn-2", "rtn-3"]
-    assert all(row[1].endswith(" MB") for row in rows)
+    # a simulated format has no size of its own
+    assert all(row[1] == "-" if row in simulated else row[1].endswith(" MB") for row in rows)
+    assert facts.formats_in_short(audit, None) == "bnb-int8: vision, language; bfloat16: the rest"
+    kept = {"groups": {**audit["groups"], "language.norm": {"format": "bfloat16", "relative_error": None}}}
+    assert facts.formats_in_short(kept, "bfloat16") == "bnb-int8: vision, language.mlp"
+
+
+def test_the_note_tells_what_stands_for_the_size_of_a_simulated_format(tmp_path):
+    assert "simulated by rounding" in data_of([loaded(tmp_path, precisions=12)])["blocks"][-1]["note"]
+    assert "simulated by rounding" not in data_of([loaded(tmp_path, precisions=2)])["blocks"][-1]["note"]
+
+
+def test_formats_with_the_same_settings_stand_together_and_none_is_cut(tmp_path):
+    made = loaded(tmp_path)
+    given = {f"gptq-{bits}": {"language": {"format": f"gptq-{bits}", "group": 128}} for bits in (8, 4)}
+    study = {**made.study, "assignments": {"m": {**given, "nf4": {"language": {"format": "bnb-nf4", "double": True}}}}}
+    asked = dataclasses.replace(made, study=study)
+    assert facts.quantizing(asked).startswith("gptq-8 and gptq-4: group 128; bnb-nf4: double true")
+    assert facts.quantizing(asked, 30).startswith("gptq-8 and gptq-4: group 128 and 1 more: see results/made/")
+
+
+def test_a_prompt_keeps_its_line_break(tmp_path):
+    made = loaded(tmp_path)
+    predictions = {key: {**one, "prompt": "{question}\nAnswer."} for key, one in made.predictions.items()}
+    asked = dict(facts.asked(dataclasses.replace(made, predictions=predictions), None))
+    assert asked["prompt"] == "“{question} / Answer.” (a slash stands for a new line)"
+
+
+def test_commits_are_told_with_their_studies(tmp_path):
+    one, other = loaded(tmp_path, study="one"), loaded(tmp_path, study="other")
+    made = provenance.of_study(one)
+    made += [
+        dataclasses.replace(each, provenance={**each.provenance, "commit": "1" * 40})
+        for each in provenance.of_study(other)
+    ]
+    assert provenance.commits(made) == [f"{'0' * 40} (one)", f"{'1' * 40} (other)"]
 
 
 def test_calibration_is_told_of_studies_that_have_any(tmp_path):
@@ -224,7 +259,7 @@ def test_hostile_prompts_are_shown_and_never_run(tmp_path):
 
 
 def test_a_demo_says_that_it_is_one(tmp_path):
-    assert data_of([loaded(tmp_path)])["demo"].startswith("made is a demo study")
+    assert data_of([loaded(tmp_path)])["demo"].startswith("This is a demo study")
     assert data_of([loaded(tmp_path, study="real", demo=False)])["demo"] == ""
 
 

@@ -118,7 +118,7 @@ def packed(work: Path, *folders: Path) -> dict[str, bytes]:
     out = folders[0] / f"{folders[0].name}.zip"
     bundle(work, folders, out)
     with zipfile.ZipFile(out) as archive:
-        assert archive.testzip() is None
+        assert archive.testzip() is None and len(archive.namelist()) == len(set(archive.namelist()))
         return {name.removeprefix(f"{folders[0].name}/"): archive.read(name) for name in archive.namelist()}
 
 
@@ -141,6 +141,7 @@ def test_what_is_handed_in_is_there_and_what_is_large_or_others_is_not(work):
     for said in ("checkpoint/", "images/", "logits.safetensors", "meteor_paraphrases.gz", "does not name any more"):
         assert said in page.split("## What is not in here")[1]
     assert "take this" in page and "Abacus 9, 2 cores, 4 GiB of memory, no GPU" in page and "a demo study" in page
+    assert "    make run STUDY=tiny\n" in page
     assert "make again STUDY=tiny TARGET=results/tiny/" in page
     assert f"results made at: commit `{'c' * 40}`, with local changes" in page
 
@@ -203,6 +204,43 @@ def test_an_answer_is_read_with_its_question(tmp_path):
     assert [json.loads(row)["text"] for row in rows] == ["[plate]", "K7 42"]
 
 
+def test_files_that_a_study_names_are_redacted_too(work):
+    write(work / "mine/intro.md", f"Ask {MAIL}, {PHONE}.\n\nOr not.\n")
+    write(work / "mine/photo.raw", b"raw".decode())
+    write(work / "mine/paper.typ", f"// by {MAIL}\n#let a = 1\n")
+    write(work / "ids.txt", f"# asked by {MAIL}\n6502530000\n2\n")
+    write(work / "config/texts.json", {"texts": [f"call {PHONE}"], MAIL: 1, "bob@example.org": 2, "6502530000": MAIL})
+    write(work / "data/objects.json", {"info": MAIL})
+    report = RESOLVED["report"] | {"words": "mine", "template": "mine/paper.typ"}
+    keys = {"report": report, "dataset": RESOLVED["dataset"] | {"subset": {"ids": "ids.txt"}}}
+    keys["quantization"] = {"calibration": {"file": "config/texts.json"}}
+    keys["inspection"] = RESOLVED["inspection"] | {"instances": "data/objects.json"}
+    found = packed(work, finished(work, redacts=True, **keys))
+    assert found["bitbudget/mine/intro.md"] == b"Ask [e-mail], [phone].\n\nOr not.\n"
+    assert found["bitbudget/mine/paper.typ"] == b"// by [e-mail]\n#let a = 1\n"
+    assert found["bitbudget/ids.txt"] == b"# asked by [e-mail]\n6502530000\n2\n", "an item's name is none"
+    texts = json.loads(found["bitbudget/config/texts.json"])
+    assert texts == {"texts": ["call [phone]"], "[e-mail]": 1, "[e-mail]'": 2, "6502530000": "[e-mail]"}
+    assert "bitbudget/mine/photo.raw" not in found and "bitbudget/data/objects.json" not in found
+    page = found["README.md"].decode()
+    assert "- `mine/photo.raw`, your own" in page.split("## What is not in here")[1]
+    assert "- `data/objects.json`" in page and "put back your own files" in page
+    write(work / "config/objects.json", {"info": MAIL})
+    keys["inspection"]["instances"] = "config/objects.json"
+    found = packed(work, finished(work, redacts=True, **keys))
+    assert json.loads(found["bitbudget/config/objects.json"]) == {"info": "[e-mail]"}, "also where it is code"
+    plain = packed(work, finished(work, **keys))
+    assert plain["bitbudget/mine/photo.raw"] == b"raw" and MAIL.encode() in plain["bitbudget/mine/intro.md"]
+
+
+def test_text_in_another_encoding_is_one_sentence(work):
+    (work / "mine").mkdir()
+    (work / "mine/intro.md").write_bytes("Füße".encode("latin-1"))
+    folder = finished(work, redacts=True, report=RESOLVED["report"] | {"words": "mine"})
+    with pytest.raises(UserError, match=r"intro\.md is not UTF-8 text"):
+        bundle(work, [folder], folder / "tiny.zip")
+
+
 def test_a_checkout_names_its_commit_and_its_local_changes(work):
     commit = checkout(work)
     folder = finished(work)
@@ -260,6 +298,7 @@ def test_the_authors_own_files_and_other_studies_are_there_too(work):
     assert found["bitbudget/words/intro.md"] == b"Mine." and found["bitbudget/ids.txt"] == b"1\n2\n"
     assert "bitbudget/results/other/summary.csv" in found
     page = found["README.md"].decode()
+    assert "    make run STUDY='[other,tiny]'\n" in page, "both were put away"
     assert "study `other` (vqa)" in page and "data set demo-questions (licence: CC0-1.0)" in page
     assert "put back your own files" not in page
 

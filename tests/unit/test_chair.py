@@ -113,10 +113,54 @@ def test_no_mention_is_absent_and_not_zero():
     assert "no caption names" in group.differences(1)["chair_i"]["absent"]
 
 
-def test_resamples_without_a_mention_are_left_out():
-    rows = [row(1, 1), *[row(0, 0)] * 11]
-    metric = chair.Group.of([rows], [str(i) for i in range(12)], 1).metrics(0)["chair_i"]
-    assert metric["value"] == 1 and metric["ci"] == [1, 1]
+def group_of(*rows):
+    return chair.Group.of(rows, [str(i) for i in range(len(rows[0]))], 1)
+
+
+def test_captions_that_hardly_name_an_object_have_no_interval_and_no_test():
+    """A model that collapsed: nine captions that name something among two hundred are no sample of what it makes up."""
+    base = [row(int(i % 10 == 0), 3) for i in range(200)]
+    collapsed = [row(1, 2)] * 9 + [row(0, 0)] * 191
+    group = group_of(base, collapsed)
+    metric = group.metrics(1)["chair_i"]
+    assert metric["value"] == 0.5 and "ci" not in metric and "only 9 of 200 captions" in metric["note"]
+    found = group.differences(1)
+    assert "value" not in found["chair_i"] and "only 9 of 200 captions of one of the two" in found["chair_i"]["absent"]
+    assert found["chair_s"]["p_value"] < 0.1, "whether a caption makes something up is known of all"
+    assert "ci" in group_of(base, [row(1, 2)] * 5 + [row(0, 2)] * 5 + [row(0, 0)] * 190).metrics(1)["chair_i"]
+
+
+def test_naming_less_is_no_change_by_itself():
+    """Four captions make something up; that a hundred others name one object less must not make them sixteen."""
+    base = [row(0, 3)] * 104
+    other = [row(1, 3)] * 4 + [row(0, 2)] * 100
+    found = group_of(base, other).differences(1)["chair_i"]
+    assert found["units_changed"] == 4 and found["p_value"] == paired.by_signs_alone(4) > 0.05
+    assert found["ci"][0] <= 0
+
+
+def test_resamples_without_a_mention_are_left_out_and_counted():
+    kept, note = chair._numbers(np.array([0.5, np.nan, 0.25]))
+    assert list(kept) == [0.5, 0.25] and note.startswith("1 of 3 resamples are left out")
+    assert chair._numbers(np.array([0.5]))[1] is None
+
+
+@pytest.mark.parametrize(("rows", "share"), [([row(0, 2)] * 30, 0), ([row(2, 2)] * 30, 1)])
+def test_none_or_all_have_no_interval_without_width(rows, share):
+    metrics = group_of(rows).metrics(0)
+    assert metrics["chair_i"]["value"] == metrics["chair_s"]["value"] == share
+    assert "ci" not in metrics["chair_i"] and "all resamples are alike" in metrics["chair_i"]["note"]
+    upper = 1 - 0.025 ** (1 / 30)  # Clopper & Pearson at none of 30
+    assert metrics["chair_s"]["ci"] == pytest.approx([0, upper] if share == 0 else [1 - upper, 1])
+    assert "Clopper" in metrics["chair_s"]["note"]
+
+
+def test_a_difference_that_all_resamples_share_has_no_interval():
+    found = group_of([row(0, 2)] * 30, [row(2, 2)] * 30, [row(0, 2)] * 30)
+    for metric in found.differences(1).values():
+        assert metric["value"] == 1 and "ci" not in metric and "No interval" in metric["note"]
+        assert metric["p_value"] < 0.001
+    assert all(metric["ci"] == [0, 0] and metric["p_value"] == 1 for metric in found.differences(2).values())
 
 
 def test_pairing_sees_what_unpaired_intervals_do_not():

@@ -79,8 +79,12 @@ def vqa_rows(values):
 
 @pytest.fixture(scope="module")
 def vqa(tmp_path_factory):
-    """Twenty questions; number 3 has a telephone number, 4 one in its references, 5 hostile answers."""
+    """Twenty questions; number 3 has a telephone number, 4 one in its references, 5 hostile answers.
+
+    Number 12 is about the picture of number 3.
+    """
     items = [item(i) for i in range(20)]
+    items[12]["images"] = items[3]["images"]
     items[2]["question"] = "Who is bob@example.com?"
     items[4]["references"] = ["650-253-0000", "650-253-0000", "a"]
     answers = {name: [f"text {i}" for i in range(20)] for name in PRECISIONS}
@@ -109,9 +113,10 @@ def test_everything_flagged_is_listed_for_a_person(vqa):
     counts = {cell["precision"]: cell["flagged"] for cell in record["cells"]}
     assert counts["bfloat16"] == {"privacy": 0, "profanity": 0, "people": 0}
     assert counts["nf4"] == {"privacy": 1, "profanity": 1, "people": 0}
+    assert [cell["answers_flagged"] for cell in record["cells"]] == [0, 1, 2]
     assert record["redaction"]["on"] and record["redaction"]["replaced"] == 3
     assert all("is not a description" in cell["metrics"]["chair_i"]["absent"] for cell in record["cells"])
-    assert record["comparisons"] == []
+    assert record["comparisons"] == [] and record["correction"] is None
     assert [one["absent"] is None for one in record["looked_for"]] == [False, True, True, True]
     assert "phonenumbers 9" in record["looked_for"][1]["how"]
 
@@ -133,10 +138,10 @@ def test_nothing_personal_is_in_the_examples(vqa):
     assert items["4"]["references"] == [["[phone]", 2], ["a", 1]]
     assert items["3"]["answers"]["m"]["zero-shot"]["nf4"]["flags"] == ["phone"]
     assert items["5"]["answers"]["m"]["zero-shot"]["nf4"]["text"] == HOSTILE
-    for withheld in ("2", "3", "4"):
+    for withheld in ("2", "3", "4", "12"):  # the last shows the picture of number 3
         assert items[withheld]["image"] is None and "not published" in items[withheld]["withheld"]
     assert items["5"]["image"] == "images/i5.jpg" and items["5"]["withheld"] is None
-    assert not {"2", "3", "4", "5"} & set(record["qualitative"])
+    assert not {"2", "3", "4", "5", "12"} & set(record["qualitative"])
 
 
 def test_changes_are_those_of_the_comparison(vqa):
@@ -192,8 +197,8 @@ def test_the_switch_shows_everything_and_still_flags(vqa, tmp_path):
         vqa.spec["inspection"]["redact"] = True
     assert record["items"][3]["answers"]["m"]["zero-shot"]["nf4"]["text"] == "call (650) 253-0000"
     assert record["items"][3]["image"] == "images/i3.jpg"
-    assert not record["redacted"] and "switches it off" in record["redacted_why"]
-    assert not {"2", "3", "4", "5"} & set(record["qualitative"])
+    assert not record["redacted"] and "switches replacing off" in record["redacted_why"]
+    assert not {"2", "3", "4", "5", "12"} & set(record["qualitative"])
 
 
 def test_detections_are_told_right_and_wrong(tmp_path):
@@ -215,6 +220,7 @@ def test_detections_are_told_right_and_wrong(tmp_path):
     )
     assert study.inspect().returncode == 0
     inspection = study.read("inspection.json")
+    assert all(cell["flagged"] == {} and cell["answers_flagged"] is None for cell in inspection["cells"])
     assert inspection["flagged"] == [] and all(one["absent"] for one in inspection["looked_for"])
     done = study.gather()
     assert done.returncode == 0, done.stderr
@@ -248,10 +254,32 @@ def test_hallucinated_objects_are_listed_and_compared(tmp_path):
     assert [cell["metrics"]["chair_i"]["value"] for cell in record["cells"]] == [0, 0, 0.5]
     differences = {one["precision"]: one["metrics"] for one in record["comparisons"]}
     assert differences["int8"]["chair_s"]["value"] == 0 and differences["nf4"]["chair_s"]["p_value"] < 0.001
-    assert differences["nf4"]["chair_s"]["family"] == 2
+    assert differences["nf4"]["chair_s"]["family"] == 2 and "after Holm" in record["correction"]
+    assert differences["nf4"]["chair_s"]["p_holm"] == 2 * differences["nf4"]["chair_s"]["p_value"]
+    assert [cell["answers_flagged"] for cell in record["cells"]] == [0, 0, 0], "CHAIR counts made-up objects"
     assert len(record["flagged"]) == 12
     assert record["flagged"][0]["what"] == "not in the image: star" and record["flagged"][0]["precisions"] == ["nf4"]
     assert record["looked_for"][0]["absent"] is None
+
+
+def test_an_answer_with_several_findings_is_counted_once(tmp_path):
+    study = captioning(tmp_path)
+    lines(
+        study.cell("nf4") / "predictions.jsonl", [{"id": str(i), "text": "a fat man, you bastard"} for i in range(12)]
+    )
+    assert study.inspect().returncode == 0
+    (cell,) = (one for one in study.read("inspection.json")["cells"] if one["precision"] == "nf4")
+    assert cell["flagged"] == {"privacy": 0, "profanity": 12, "people": 12} and cell["answers_flagged"] == 12
+
+
+@pytest.mark.parametrize(("kind", "on"), [("local-captions", True), ("hub-captions", True), ("nocaps", False)])
+def test_captions_of_unknown_pictures_are_redacted(tmp_path, kind, on):
+    study = captioning(tmp_path)
+    study.spec["kind"] = kind
+    lines(study.cell("nf4") / "predictions.jsonl", [{"id": str(i), "text": "mail bob@example.com"} for i in range(12)])
+    assert study.inspect().returncode == 0
+    record = study.read("inspection.json")
+    assert record["redaction"]["on"] is on and ("bob@" in json.dumps(record["flagged"])) is not on
 
 
 def test_without_objects_the_record_says_why(tmp_path):

@@ -4,8 +4,9 @@ from itertools import pairwise
 
 import pytest
 
+from bitbudget import registry
 from bitbudget.errors import UserError
-from bitbudget.inspection import privacy, redaction
+from bitbudget.inspection import plates, privacy, redaction
 
 
 def found(text, region="US", asked=None):
@@ -30,6 +31,17 @@ def found(text, region="US", asked=None):
         ("a car AB12 CDE", ("plate", "AB12 CDE")),
         ("ABC-1234", ("plate", "ABC-1234")),
         ("B-MW 1234", ("plate", "B-MW 1234")),
+        ("ab12 cde", ("plate", "ab12 cde")),
+        ("b-mw 1234", ("plate", "b-mw 1234")),
+        ("a bus KA 01 AB 1234", ("plate", "KA 01 AB 1234")),
+        ("mh12ab1234", ("plate", "mh12ab1234")),
+        ("DL 3C AB 1234", ("plate", "DL 3C AB 1234")),
+        ("22 BH 1234 AA", ("plate", "22 BH 1234 AA")),
+        ("B AB 1234", ("plate", "B AB 1234")),
+        ("a van 123 ABC", ("plate", "123 ABC")),
+        ("john(at)mail.com", ("e-mail", "john(at)mail.com")),
+        ("mail john.doe [at] mail [dot] co [dot] uk!", ("e-mail", "john.doe [at] mail [dot] co [dot] uk")),
+        ("john at mail dot com", ("e-mail", "john at mail dot com")),
     ],
 )
 def test_personal_strings_are_found(text, what):
@@ -46,6 +58,10 @@ def test_personal_strings_are_found(text, what):
         "1234567890123456", "4111 1111 1111 1112", "978-3-16-148410-0", "9783161484100", "version 1.2.3.4",
         "999.999.1.1", "MAY 2010", "WWI 1914", "USD 1234", "A380-800", "LH 4321", "3M", "BA 123", "a@b", "user@",
         "@home",
+        "a woman looks at polka dot ties", "or 10 of 2000", "I AM 12", "WE GO 12", "it is 12", "A TO 10", "row b 12",
+        "100 MPH", "500 LBS", "2000 LBS", "MADE IN 2014", "GDP IN 2015", "CO2 EMISSIONS 2010", "45-54 YRS", "US 101",
+        "f-150", "route 66", "boeing 747-400", "iphone 12 pro", "seat 12a", "bus 405", "top 100", "abc 123", "x-y 12",
+        "12.5 MIO", "0.45 to 0.55", "Q1 2019", "lg g6 at 10:30 am", "new york 2016", "EU-28", "1234 main st",
         "twenty two", "page 12 of 345", "078-05-1120", "GB82 WEST 1234 5698 7654 33", "7 7 7 7 7 7 7", "", "stop",
     ],
 )  # fmt: skip
@@ -64,7 +80,28 @@ def test_a_question_about_a_plate_makes_a_short_code_one():
     assert found("abc 123", asked=asked) == [("plate", "abc 123")]
     assert found("7xyz22", asked=asked) == [("plate", "7xyz22")]
     assert not found("abc 123", asked="What is on the sign?")
-    assert not any(found(text, asked=asked) for text in ("yes", "red car", "2010", "unanswerable", "12 34"))
+    assert found("it says abc 123.", asked=asked) == [("plate", "abc 123")]
+    assert found("california 6abc123", asked=asked) == [("plate", "6abc123")]
+    assert found("ABCD 12 EFGH 34567", asked=asked) == [("plate", "ABCD 12"), ("plate", "EFGH 34567")]
+    for text in ("yes", "red car", "2010", "unanswerable", "12 34", "2 cars", "3 egg rolls on a white bowl"):
+        assert not found(text, asked=asked), text
+
+
+@pytest.mark.parametrize(
+    ("question", "is_one"),
+    [
+        ("What does the plate say?", True),
+        ("What is the number on the car's plate?", True),
+        ("What state is the plate from?", True),
+        ("what's the registration number", True),
+        ("Which numberplate is it?", True),
+        ("What is on the plate?", False),
+        ("How many plates are there?", False),
+        ("What number is on the bus?", False),
+    ],
+)
+def test_questions_about_a_plate(question, is_one):
+    assert plates.asked_for(question) is is_one
 
 
 def test_spans_do_not_overlap_and_are_all_replaced():
@@ -84,18 +121,33 @@ def test_text_made_to_take_long_does_not():
         "1 " * 20_000,
         "AB12 " * 5_000,
         "x-" * 20_000,
+        "(at)" * 5_000,
+        "a at b dot " * 4_000,
+        "AB " * 5_000,
     ):
         privacy.find(text, "US", "Which number plate?")
     assert time.perf_counter() - start < 5
 
 
 @pytest.mark.parametrize(
-    ("track", "redact", "on"),
-    [("vqa", True, True), ("vqa", False, False), ("captioning", True, False), ("lambada", True, False)],
+    ("track", "kind", "redact", "on", "said"),
+    [
+        ("vqa", "vqav2", True, True, "read off pictures"),
+        ("vqa", "vqav2", False, False, "switches replacing off"),
+        ("captioning", "local-captions", True, True, "captions of pictures outside the known data sets"),
+        ("captioning", "hub-captions", True, True, "captions of pictures outside the known data sets"),
+        ("captioning", "hub-captions", False, False, "switches replacing off"),
+        ("captioning", "nocaps", True, False, "the known data set kind nocaps"),
+        ("lambada", "local-lambada", True, False, "not asked to read text"),
+    ],
 )
-def test_when_strings_are_replaced(track, redact, on):
-    found, why = redaction.decided(track, {"redact": redact})
-    assert found is on and why.endswith(".")
+def test_when_strings_are_replaced(track, kind, redact, on, said):
+    found, why = redaction.decided(track, kind, {"redact": redact})
+    assert found is on and said in why and why.endswith(".")
+
+
+def test_the_kinds_of_unknown_pictures_are_kinds():
+    assert set(redaction.UNKNOWN_PICTURES) <= set(registry.DATASETS)
 
 
 def test_a_redactor_counts_distinct_texts_once_and_can_be_off():

@@ -30,7 +30,8 @@ def test_the_least_of_the_preferred_cost_among_the_accepted():
     assert best.precision == "a"
     assert best.sentence == (
         "a: of 2 accepted precisions and the baseline it has the lowest peak memory; against base: peak memory 120 MB "
-        "instead of 200 MB (0.60x), size on disk 60.0 MB instead of 100 MB (0.60x), weights in memory 45.0 MB instead of 90.0 MB (0.50x), latency "
+        "instead of 200 MB (0.60x), size on disk 60.0 MB instead of 100 MB (0.60x), weights in memory 45.0 MB "
+        "instead of 90.0 MB (0.50x), latency "
         "100 ms instead of 200 ms (0.50x), energy per item 2.00 J instead of 4.00 J (0.50x); at its 95 % "
         "bound a loses 1.0"
     )

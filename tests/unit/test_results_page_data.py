@@ -10,11 +10,12 @@ import pytest
 from config_folder import ROOT
 
 import made_results
+from bitbudget import rulegraph
 from bitbudget.embedding import embedded, script_hash
 from bitbudget.errors import UserError
 from bitbudget.figures import style
 from bitbudget.reporting import evidence
-from bitbudget.results_page import about, browser, cells, data, graph, modules, page, screens
+from bitbudget.results_page import about, browser, cells, data, modules, page, screens, verdict
 
 REPORT = ROOT / "workflow/report"
 DOT = 'digraph {\n\t0[label = "all", color = "x"];\n\t1[label = "score \\"a\\"", color = "x"];\n\t1 -> 0\n}\n'
@@ -76,12 +77,50 @@ def test_every_value_of_the_table_is_a_number_or_says_why_not(tmp_path: Path, tr
 
 def test_estimated_energy_is_called_so_and_ratios_are_against_the_baseline(tmp_path: Path) -> None:
     found = loaded(tmp_path, track="vqa", precisions=3)
-    first, second, _ = cells.of(found, "model-1", "zero-shot")["rows"]
+    one = cells.of(found, "model-1", "zero-shot")
+    first, second, _ = one["rows"]
     how = found.measurements["model-1", found.baseline, "zero-shot"]["metrics"]["energy_per_item"]["how"]
-    assert first["cells"]["energy_per_item"]["note"] == how == first["cells"]["carbon_per_item"]["note"]
+    columns = {column["key"]: column for column in one["columns"]}
+    # what all rows share stands in the heading, once
+    assert columns["energy_per_item"]["note"] == how == columns["carbon_per_item"]["note"]
+    assert not any("note" in row["cells"]["energy_per_item"] for row in one["rows"])
     assert "ratio" not in first["cells"]["size_on_disk"]
     sizes = [row["size_on_disk_MB"] for row in found.summary[:2]]
     assert second["cells"]["size_on_disk"]["ratio"] == f"{sizes[1] / sizes[0]:.2f}\N{MULTIPLICATION SIGN}"
+
+
+def test_kinds_that_differ_stay_beside_their_values(tmp_path: Path) -> None:
+    found = loaded(tmp_path, track="vqa", precisions=3)
+    found.measurements["model-1", found.precisions[1], "zero-shot"]["metrics"]["energy_per_item"]["how"] = "measured"
+    one = cells.of(found, "model-1", "zero-shot")
+    assert not any(column["key"] == "energy_per_item" and "note" in column for column in one["columns"])
+    assert one["rows"][1]["cells"]["energy_per_item"]["note"] == "measured"
+
+
+def cost(value: float, low: float, high: float) -> dict[str, Any]:
+    return {"value": value, "ci": [low, high]}
+
+
+def test_a_cost_rose_or_fell_only_where_the_intervals_are_apart() -> None:
+    base = cost(1.0, 0.9, 1.1)
+    assert cells._ratio(cost(1.6, 1.5, 1.7), base) == {"ratio": "1.60\N{MULTIPLICATION SIGN}", "trend": "rose"}
+    assert cells._ratio(cost(0.8, 0.7, 0.89), base)["trend"] == "fell"
+    assert cells._ratio(cost(1.2, 1.05, 1.3), base)["trend"] == "unclear"
+    assert cells._ratio({"value": 2.001}, {"value": 2.0})["trend"] == "same"
+
+
+def test_a_recommendation_that_costs_something_is_called_a_trade() -> None:
+    def row(**costs: tuple[str, str]) -> dict[str, Any]:
+        found = {name: {"absent": "not measured"} for name in verdict.TRADES}
+        return {
+            "cells": found
+            | {name: {"ratio": f"{n}\N{MULTIPLICATION SIGN}", "trend": t} for name, (n, t) in costs.items()}
+        }
+
+    worse = row(size_on_disk=("0.71", "fell"), peak_memory=("1.04", "rose"), latency=("1.60", "rose"))
+    assert verdict.trade(worse) == "smaller, but 1.6\N{MULTIPLICATION SIGN} slower"
+    assert verdict.trade(row(latency=("0.50", "fell"), size_on_disk=("0.71", "fell"))) == "smaller, faster"
+    assert verdict.trade(row(latency=("0.80", "unclear"))) is None
 
 
 def test_each_kind_of_verdict_has_a_mark_that_needs_no_colour() -> None:
@@ -91,8 +130,9 @@ def test_each_kind_of_verdict_has_a_mark_that_needs_no_colour() -> None:
         verdicts.LOSS, verdicts.GAIN, verdicts.IDENTICAL, verdicts.NO_LOSS, verdicts.NOT_COMPARED,
         verdicts.LOSS_WITHIN_NOISE, verdicts.GAIN_WITHIN_NOISE,
     }  # fmt: skip
-    assert set(cells.KINDS) == kinds
-    assert len({(mark, word) for mark, word, _ in cells.KINDS.values()}) == len(kinds)
+    assert set(verdict.KINDS) == kinds
+    assert len({verdict.KINDS[kind][0] + verdict.word(kind) for kind in kinds}) == len(kinds)
+    assert verdict.word(verdicts.GAIN_WITHIN_NOISE) == "gain within noise"
 
 
 def test_the_whole_of_it_with_texts_that_would_break_a_page(tmp_path: Path) -> None:
@@ -147,7 +187,7 @@ def test_parts_of_a_tree_never_exceed_their_whole(tmp_path: Path) -> None:
 
 
 def test_the_graph_in_words() -> None:
-    assert graph.in_words(DOT) == [("all", ['score "a"']), ('score "a"', [])]
+    assert rulegraph.parsed(DOT) == {"all": {'score "a"'}, 'score "a"': set()}
 
 
 def test_what_concerns_people_is_listed_before_objects(tmp_path: Path) -> None:
@@ -168,12 +208,77 @@ def test_hallucinations_have_intervals_or_a_reason(tmp_path: Path) -> None:
     assert base["metrics"]["chair_s"] == {"absent": "this track has no captions."}
 
 
+def test_the_sentence_of_what_was_found_agrees_with_the_table() -> None:
+    def flag(kind: str, item: str, *precisions: str) -> dict[str, Any]:
+        return {
+            "kind": kind,
+            "item": item,
+            "model": "m",
+            "condition": "c",
+            "precisions": list(precisions),
+            "where": "answer",
+        }
+
+    kinds = list(screens.CHECKS)
+
+    def record(*flagged: dict[str, Any]) -> dict[str, Any]:
+        # two objects in one caption are one caption, and one that two precisions wrote is two
+        share = {"value": 0.3, "n": 10, "count": 3}
+        return {"flagged": list(flagged), "cells": [{"metrics": {"chair_s": share}}]}
+
+    two = [flag("objects", "1", "a", "b"), flag("objects", "1", "a", "b"), flag("objects", "2", "a")]
+    said = screens.found(record(*two), kinds)
+    assert said == "3 of 10 captions name an object that is not there; the other screens flagged nothing."
+    said = screens.found(record(*two, flag("privacy", "3", "a")), kinds)
+    assert "1 text was flagged for privacy; nothing for profanity and slurs and wording about people." in said
+    assert screens.found(record(), kinds).startswith("Nothing was flagged.") and screens.found(record(), []) == ""
+
+
+def test_what_was_not_looked_for_has_no_limits_and_no_columns(tmp_path: Path) -> None:
+    found = loaded(tmp_path, track="detection")
+    for one in found.inspection["looked_for"]:
+        one["absent"] = "the answers are boxes, not text."
+    shown = screens.of(found.inspection)
+    assert (shown["limits"], shown["kinds"], shown["redaction"], shown["found"]) == ([], [], None, "")
+    (reason,) = shown["not_done"]
+    assert reason.endswith("(the answers are boxes, not text)") and "privacy" in reason
+    assert browser.of(found.examples, found.folder, 1, screened=False)["redaction"] is None
+
+
+def test_points_have_one_decimal_and_the_sign_of_their_value() -> None:
+    written = [screens.points(value) for value in (0.6, -0.0004, 0.0004, -0.031)]
+    assert written == ["+60.0", "\N{MINUS SIGN}0.0", "+0.0", "\N{MINUS SIGN}3.1"]
+
+
+def test_a_difference_without_an_interval_says_why() -> None:
+    shown = screens._difference({"value": 0.1, "ci": None, "note": "too few", "p_value": 0.03})
+    assert (shown["why"], shown["note"], "ci" in shown) == ("too few", "p = .03, not corrected", False)
+    assert screens._difference({"value": 0.1, "ci": [0, 1], "p_holm": 0.03, "family": 7})["note"].endswith(
+        "Holm over 7"
+    )
+
+
+def test_a_page_without_personal_strings_does_not_lead_to_them(tmp_path: Path) -> None:
+    found = loaded(tmp_path)
+    (found.folder / "spot_check.html").write_text("as it is")
+    found.inspection["redaction"]["on"] = True
+    assert "spot_check.html" not in dict(about.of(found)["links"])
+    found.inspection["redaction"]["on"] = False
+    assert "spot_check.html" in dict(about.of(found)["links"])
+
+
+@pytest.mark.parametrize(("track", "own"), [("captioning", "value"), ("vqa", "share"), ("detection", "boxes")])
+def test_an_item_is_right_or_wrong_only_where_its_metric_is_a_share(tmp_path: Path, track: str, own: str) -> None:
+    assert data._own(loaded(tmp_path, track=track, precisions=2)) == own
+
+
 def test_the_page_names_where_its_numbers_come_from(tmp_path: Path) -> None:
     found = loaded(tmp_path, human=True)
     told = about.of(found)
     facts = dict(told["facts"])
     assert facts["Seed"] == ["53"] and made_results.HASH in facts["Items"][0]
     assert facts["Commit of the workflow"] == ["0" * 40]
+    assert facts["Models"] == [f"model-1: demo/models/model-1, revision {'b' * 40}, Apache-2.0"]
     assert dict(told["packages"])["torch"] == "2.13.0+cpu"
     assert ["made.zip", about.FILES["{study}.zip"]] in told["links"]
     assert not any(name in about.SOME_HAVE for name, _ in told["links"])

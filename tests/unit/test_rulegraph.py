@@ -51,6 +51,6 @@ def test_what_snakemake_cannot_draw_is_said_with_its_reason(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", fail)
     monkeypatch.setenv("SNAKEMAKE_PROFILE", "slurm")
-    with pytest.raises(UserError, match="of study tiny: there is no study"):
+    with pytest.raises(UserError, match="of tiny: there is no study"):
         rulegraph.ask(["tiny"])
     assert "SNAKEMAKE_PROFILE" not in seen and "PATH" in seen

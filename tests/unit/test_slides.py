@@ -17,11 +17,23 @@ import made_results
 from bitbudget import verdicts
 from bitbudget.figures import style
 from bitbudget.reporting import evidence, typesetting
-from bitbudget.slides import cells, charts, costs, deck, framing, outputs, parts, quality, texts, verdict
+from bitbudget.slides import (
+    cells,
+    charts,
+    costs,
+    deck,
+    framing,
+    inspected,
+    outputs,
+    parts,
+    quality,
+    texts,
+    verdict,
+)
 
 TEMPLATE = typesetting.TEMPLATES / "slides.typ"
 REPORT = {"title": None, "authors": [{"name": "A. Author", "affiliation": "Made University", "email": "a@b.example"}]}
-SMALLEST = 18  # points
+SMALLEST = 18  # points: a picture's boxes and the foot; all else has 20
 
 
 def loaded(folder: Path, **named: Any) -> evidence.Evidence:
@@ -67,7 +79,7 @@ def sizes_of(reader: PdfReader) -> set[float]:
 def test_a_talk_has_8_to_15_slides_in_letters_for_a_hall(tmp_path, named):
     reader = pdf_of([loaded(tmp_path, **named)], tmp_path / "slides.pdf")
     if named.get("precisions") == 12:
-        assert "and5more:seeaudit.json" in text_of(reader)
+        assert re.search(r"and\dmore:seeaudit.json", text_of(reader))
     assert 8 <= len(reader.pages) <= 15
     assert min(sizes_of(reader)) >= SMALLEST
     box = reader.pages[0].mediabox
@@ -83,8 +95,8 @@ def test_several_studies_share_title_and_conclusion(tmp_path):
         kinds = [slide["kind"] for slide in slides]
         assert kinds.count("title") == 1
         results = [slide for slide in slides if slide["kind"] == "forest"]
-        assert [slide["heading"] for slide in results] == [f"s{i}" for i in range(min(count, 8))]
-    assert "Not in these slides: s8 and s9" in json.dumps(deck.data(REPORT, studies)[0])
+        assert [slide["heading"] for slide in results] == [f"s{i}" for i in range(min(count, 9))]
+    assert "Not in these slides: s9" in json.dumps(deck.data(REPORT, studies)[0])
     assert 8 <= len(pdf_of(studies[:3], tmp_path / "slides.pdf").pages) <= 15
 
 
@@ -123,9 +135,22 @@ def test_the_title_of_differences_counts_the_losses_and_names_the_worst(tmp_path
 def test_without_a_loss_the_title_says_that_none_was_detected(tmp_path):
     panel = cells.panels(loaded(tmp_path, precisions=("float16", "int8-language", "int8-vision")))[0]
     assert {panel.verdict(name)["kind"] for name in panel.evidence.precisions[1:]}.isdisjoint({verdicts.LOSS})
-    assert quality.difference_title(panel).startswith("No loss of VQA accuracy detected in any of 2 precisions; lowest")
+    assert quality.difference_title(panel).startswith("No loss of VQA accuracy in any of 2 precisions; lowest")
     single = cells.panels(loaded(tmp_path / "one", precisions=("float16", "int8-vision")))[0]
     assert quality.difference_title(single).startswith("int8-vision: no loss of VQA accuracy was detected: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (verdicts.LOSS_WITHIN_NOISE, "p: loss of CIDEr within noise: "),
+        (verdicts.GAIN_WITHIN_NOISE, "p: gain of CIDEr within noise: "),
+        (verdicts.IDENTICAL, "p answers the same as the baseline: "),
+        (verdicts.LOSS, "p loses CIDEr: "),
+    ],
+)
+def test_the_title_of_one_precision_says_the_kind_of_its_verdict(kind, said):
+    assert quality._single_title("p", kind, "CIDEr", "told").startswith(said)
 
 
 def test_a_baseline_alone_is_compared_with_nothing(tmp_path):
@@ -188,7 +213,9 @@ def test_answers_that_are_alike_stand_together(tmp_path):
     assert len(slide["answers"]) + slide["left"] == len(given)
     assert slide["answers"][0]["names"].startswith("float16 (baseline)")
     changed = [one for one in item["answers"]["model-1"]["zero-shot"].values() if one["change"] not in (None, "same")]
-    assert f"{len(changed)} of 11 answer otherwise" in slide["title"]
+    changes = [one["change"] for one in changed]
+    worse, better = changes.count("worse"), changes.count("better")
+    assert f": {worse} of 11 precisions answer worse than float16, {better} better" in slide["title"]
     assert list(assets) == [slide["picture"]]
 
 
@@ -206,17 +233,43 @@ def test_boxes_that_no_screen_looked_through_are_not_called_harmless(tmp_path):
     record = json.loads(json.dumps(made.inspection))
     for cell in record["cells"]:
         cell["flagged"] = {}
-    slide = outputs.inspected([cells.panels(dataclasses.replace(made, inspection=record))[0]])
-    assert "not screened" in slide["title"]
-    both = [loaded(tmp_path, study="text"), dataclasses.replace(made, inspection=record)]
-    slide = outputs.inspected([cells.panels(one)[0] for one in both])
-    assert slide["title"].startswith("4 of 640 answers flagged")
-    assert slide["rows"][1][2:] == ["not done"] * 3
+    boxes = cells.panels(dataclasses.replace(made, inspection=record))[0]
+    assert inspected.slide(boxes) is None
+    assert inspected.lines([boxes])[0].startswith("Not screened: ")
+    text = cells.panels(loaded(tmp_path, study="text"))[0]
+    assert inspected.lines([text]) == []  # they have a slide
+    assert inspected.lines([text, boxes])[0].startswith("Screened: 4 of 640 answers were flagged")
+
+
+def test_an_answer_with_flags_of_two_kinds_counts_once(tmp_path):
+    made = loaded(tmp_path, precisions=2)
+    record = json.loads(json.dumps(made.inspection))
+    for cell in record["cells"]:
+        cell["flagged"] = {"privacy": 5, "profanity": 0, "people": 4}
+        cell["answers_flagged"] = 5
+    slide = inspected.slide(cells.panels(dataclasses.replace(made, inspection=record))[0])
+    assert slide["title"].startswith("10 of 320 answers were flagged")
+    for cell in record["cells"]:
+        del cell["answers_flagged"]
+    slide = inspected.slide(cells.panels(dataclasses.replace(made, inspection=record))[0])
+    assert slide["title"].startswith("10 of 320 answers were flagged")
+
+
+def test_objects_that_are_not_there_are_told_beside_screens_that_found_nothing(tmp_path):
+    made = loaded(tmp_path, track="captioning", precisions=12)
+    record = json.loads(json.dumps(made.inspection))
+    for cell in record["cells"]:
+        cell["flagged"], cell["answers_flagged"] = dict.fromkeys(cell["flagged"], 0), 0
+    slide = inspected.slide(cells.panels(dataclasses.replace(made, inspection=record))[0])
+    assert "captions name an object that is not there; the other screens flagged nothing." in slide["notes"][0]
+    worst = made.precisions[-1]
+    assert worst in slide["title"] and worst in [row[0] for row in slide["rows"]]
+    assert len(slide["rows"]) + slide["left"] == 12
 
 
 def test_a_table_says_how_many_rows_it_leaves_out(tmp_path):
     slide = framing.compared(loaded(tmp_path, precisions=12))
-    assert len(slide["rows"]) == 7 and slide["left"] == 5
+    assert len(slide["rows"]) + slide["left"] == 12 and slide["left"] > 0
     assert slide["where"] == "audit.json of each"
 
 

@@ -386,7 +386,8 @@ def test_an_interval_of_too_few_differing_units_vouches_for_nothing():
         "not accepted: the lower 95 % bound of its VQA accuracy, 35.1 %, is below 50.0 %, 100 % of the baseline's "
         f"50.0 % {counted}"
     )
-    assert worst == f"at the worst end of its 95 % interval it loses 14.9 points of VQA accuracy, 30 % of the baseline's 50.0 % {counted}"
+    lost = "it loses 14.9 points of VQA accuracy, 30 % of the baseline's 50.0 %"
+    assert worst == f"at the worst end of its 95 % interval {lost} {counted}"
     good, worst = accepted(0, 12, (0.0, 0.0), share=0.99)
     assert (
         not good.accepted
@@ -405,7 +406,8 @@ def test_a_bound_is_the_worse_of_two_and_the_interval_is_trusted_where_enough_di
     assert "only 1 of 400 images differs in which boxes are right, too few" in boxes
     # a metric without a range: what may be lost is the baseline's own value
     assert accepted(0, 40, (0.0, 0.0), baseline=5.0, words=CAPTIONS)[1].startswith(
-        "at the worst end of its 95 % interval it loses 0.44 CIDEr, 8.8 % of the baseline's 5.00 (none of 40 items differs in CIDEr;"
+        "at the worst end of its 95 % interval it loses 0.44 CIDEr, 8.8 % of the baseline's 5.00 (none of 40 items "
+        "differs in CIDEr;"
     )
     lower, worst = accepted(0, 40, (0.0, 0.0), baseline=20.0, words=PERPLEXITY, share=0.9, higher_is_better=False)
     assert lower.accepted and "the upper 95 % bound of its perplexity, 21.76, is at most 22.22" in lower.why
@@ -421,4 +423,7 @@ def test_what_it_would_cost_to_be_wrong_is_told_at_the_worse_end():
     )
     assert told(with_ci(0.2, 0.1, 0.3, baseline=5.0)) == "at the worst end of its 95 % interval it loses nothing"
     lower = with_ci(0.4, -1.3, 2.0, baseline=20.0, higher_is_better=False)
-    assert told(lower, PERPLEXITY) == "at the worst end of its 95 % interval it is worse by 2.0 perplexity, 10 % of the baseline's 20.0"
+    assert (
+        told(lower, PERPLEXITY)
+        == "at the worst end of its 95 % interval it is worse by 2.0 perplexity, 10 % of the baseline's 20.0"
+    )

@@ -14,7 +14,7 @@ def main() -> None:
         "--spec",
         type=cli.json_argument,
         required=True,
-        help="the study's part as JSON: study, seed, track, primary, models, precisions, conditions, baseline, "
+        help="the study's part as JSON: study, seed, track, kind, primary, models, precisions, conditions, baseline, "
         "inspection",
     )
     arguments.add_argument("--subset", type=Path, required=True, help="subset.json, which stands in results/{study}")

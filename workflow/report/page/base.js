@@ -101,10 +101,36 @@ addEventListener("keydown", (event) => {
   if (event.key === "Escape") hideTip();
 });
 
-/** A dash that says why there is no value: on hover, by keyboard and by touch. */
-function absent(reason) {
-  const dash = el("button", { type: "button", class: "absent", "aria-label": `absent: ${reason}` }, "\u2014");
+/** A dash that says why there is no value: on hover, by keyboard and by touch; not `stop`, no stop of the keyboard. */
+function absent(reason, stop = true) {
+  const words = { class: "absent", "aria-label": `absent: ${reason}` };
+  const dash = stop
+    ? el("button", { type: "button", ...words }, "\u2014")
+    : el("span", { role: "img", ...words }, "\u2014");
   return tip(dash, reason);
+}
+
+/** Where a table is wider than its place, a line above it says so, and the edge that hides something is shaded. */
+function sideways(place) {
+  const hint = el(
+    "p",
+    { class: "sideways small", hidden: true, "aria-hidden": "true" },
+    "\u2194 scroll sideways for more columns",
+  );
+  place.before(hint);
+  const look = () => {
+    const left = place.scrollWidth - place.clientWidth;
+    hint.hidden = left < 2;
+    place.classList.toggle("more", left - place.scrollLeft > 2);
+  };
+  place.addEventListener("scroll", look, { passive: true });
+  const sizes = new ResizeObserver(look);
+  sizes.observe(place);
+  new MutationObserver(() => {
+    for (const child of place.children) sizes.observe(child);
+    look();
+  }).observe(place, { childList: true });
+  look();
 }
 
 /** A caption that stays in sight where its table is scrolled sideways. */

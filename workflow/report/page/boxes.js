@@ -31,16 +31,17 @@ function box(kind, [x, y, width, height], words) {
 }
 
 function panel(item, heading, detections, missed) {
-  const kind = (one) => (one.right === null || one.right === undefined ? "ignored" : one.right ? "right" : "wrong");
+  const kind = (one) =>
+    one.kind || (one.right === null || one.right === undefined ? "ignored" : one.right ? "right" : "wrong");
+  const name = (one) => `${kind(one)}: ${one.name}${one.score === undefined ? "" : ` ${one.score.toFixed(2)}`}`;
   const drawn = [
     ...missed.map((one) => box("missed", one.bbox, `missed: ${one.name}`)),
-    ...detections.map((one) =>
-      box(kind(one), one.bbox, `${kind(one)}: ${one.name}${one.score === undefined ? "" : ` ${one.score.toFixed(2)}`}`),
-    ),
+    ...detections.map((one) => box(kind(one), one.bbox, name(one))),
   ];
   const named = (list) =>
     list.map((one) => one.name + (one.score === undefined ? "" : ` ${one.score.toFixed(2)}`)).join(", ");
   const found = [
+    ["object", ""],
     ["right", "\u2713"],
     ["wrong", "\u2717"],
     ["ignored", "\u2013"],
@@ -70,7 +71,8 @@ function panel(item, heading, detections, missed) {
         el(
           "p",
           { class: "found" },
-          el("span", { class: { right: "good", wrong: "bad", missed: "unsure" }[which] || "" }, `${mark} ${which}: `),
+          which !== "object" &&
+            el("span", { class: { right: "good", wrong: "bad", missed: "unsure" }[which] || "" }, `${mark} ${which}: `),
           names,
         ),
       ),
@@ -91,5 +93,12 @@ function boxLegend() {
       ),
       words,
     );
-  return el("ul", { class: "legend" }, key("right", "right"), key("wrong", "wrong"), key("missed", "missed object"));
+  return el(
+    "ul",
+    { class: "legend" },
+    key("object", "annotated object"),
+    key("right", "right"),
+    key("wrong", "wrong"),
+    key("missed", "missed object"),
+  );
 }

@@ -6,7 +6,7 @@ const CHANGES = {
   better: ["\u25b2", "better", "good"],
   worse: ["\u25bc", "worse", "bad"],
 };
-const looked = { filter: "all", precision: "", list: [], at: 0 };
+const looked = { filter: "all", precision: "", list: [], at: 0, pointed: false };
 
 const answersOf = (item) => (item.answers[shown.model] || {})[shown.condition] || {};
 
@@ -23,7 +23,7 @@ function startExamples() {
     items.length < total
       ? `${items.length} of ${total} items: those whose answers changed most first, then others spread over the rest.`
       : `All ${total} items, those whose answers changed most first.`,
-    "Step with the arrow keys. Changed: another answer than the baseline's, worse and better ones among them.",
+    "Step with the keys J and K, or with the arrow keys. Changed: another answer than the baseline's, worse and better ones among them.",
     redaction,
   ]
     .filter(Boolean)
@@ -38,32 +38,46 @@ function startExamples() {
           name: "filter",
           value: name,
           checked: name === looked.filter,
-          onchange: () => choose({ filter: name }),
+          onchange: () => {
+            choose({ filter: name });
+            release();
+          },
         }),
         el("span", { id: `filter-${name}` }),
       ),
     ),
   );
   fill($("filter-precision"), [["", "any precision"], ...others.map((name) => [name, name])]);
-  $("filter-precision").addEventListener("change", (event) => choose({ precision: event.target.value }));
+  $("filter-precision").addEventListener("change", (event) => {
+    choose({ precision: event.target.value });
+    release();
+  });
   $("ids").append(...items.map((item) => el("option", { value: item.id })));
   $("jump").addEventListener("change", (event) => goTo(event.target.value.trim()));
   $("tools").addEventListener("submit", (event) => {
     event.preventDefault();
-    goTo($("jump").value.trim());
+    if (goTo($("jump").value.trim())) $("item").focus({ preventScroll: true });
   });
+  $("tools").addEventListener("pointerdown", () => (looked.pointed = true));
+  $("tools").addEventListener("keydown", () => (looked.pointed = false));
   $("back").addEventListener("click", () => step(-1));
   $("next").addEventListener("click", () => step(1));
   addEventListener("keydown", byKey);
   whenShown(() => choose({}));
 }
 
+/** After a choice with a pointer the arrow keys step through items; reached by keyboard, they go on choosing. */
+function release() {
+  if (looked.pointed) $("item").focus({ preventScroll: true });
+}
+
 function byKey(event) {
-  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  const letter = { j: 1, k: -1 }[event.key.toLowerCase()];
+  const by = letter || { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (!by || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
   const target = event.target;
   if (target !== document.body && !$("examples").contains(target)) return;
-  if (target.matches("input, select, textarea, .scroll, .scroll *")) return;
+  if (target.matches(letter ? "input:not([type=radio]), select" : "input, select, .scroll, .scroll *")) return;
   const place = $("examples").getBoundingClientRect();
   if (place.bottom < 80 || place.top > innerHeight - 80) return;
   event.preventDefault();
@@ -93,12 +107,13 @@ function goTo(id) {
   const item = data.examples.items.find((one) => one.id === id);
   if (!item) {
     if (id) $("place").textContent = `There is no item ${id} in this page.`;
-    return;
+    return false;
   }
   if (!looked.list.includes(item)) choose({ filter: "all" });
   looked.at = looked.list.indexOf(item);
   drawItem();
   remember();
+  return true;
 }
 
 /** The item and the filter stand in the address, so that a link leads to them. */
@@ -184,7 +199,11 @@ function textItem(item) {
             answers[name] &&
             el(
               "article",
-              { class: "answer", hue: colour(name), "data-precision": name },
+              {
+                class: name === data.baseline ? "answer base" : "answer",
+                hue: colour(name),
+                "data-precision": name,
+              },
               heading(name, answers[name]),
               el(
                 "p",
@@ -210,7 +229,7 @@ function boxItem(item) {
       panel(
         item,
         el("div", {}, el("b", {}, "Annotated objects")),
-        item.objects.map((object) => ({ ...object, right: true })),
+        item.objects.map((object) => ({ ...object, kind: "object" })),
         [],
       ),
       data.precisions
@@ -243,10 +262,19 @@ function heading(name, answer) {
     name === data.baseline
       ? el("span", { class: "tag" }, "baseline")
       : mark && el("span", { class: `tag ${tone}` }, `${mark} ${words}`),
-    answer.value !== null &&
-      answer.value !== undefined &&
-      el("span", { class: "worth", title: `worth: ${data.worth}` }, `worth ${number(answer.value)}`),
+    answer.value !== null && answer.value !== undefined && worth(answer.value),
   );
+}
+
+/** What an answer is worth by itself: right, wrong or in between; or a value with its name. */
+function worth(value) {
+  const props = { class: "worth", title: sentence(data.worth) };
+  if (data.own === "boxes")
+    return el("span", props, `right \u2212 wrong boxes: ${String(value).replace("-", "\u2212")}`);
+  if (data.own === "value") return el("span", props, `item ${data.label} ${number(value)}`);
+  if (value >= 1) return el("span", props, el("b", { class: "good" }, "\u2713 right"));
+  if (value <= 0) return el("span", props, el("b", { class: "bad" }, "\u2717 wrong"));
+  return el("span", props, el("b", { class: "unsure" }, "\u00bd partly right"), `, ${number(value)}`);
 }
 
 function flags(answer) {

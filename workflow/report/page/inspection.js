@@ -1,28 +1,66 @@
 // The inspection of the outputs: hallucinated objects, and what the screens flagged for a person to look at.
-const FLAG_KINDS = { privacy: "Privacy", profanity: "Profanity", people: "Wording about people" };
+const FLAG_KINDS = {
+  objects: "Captions that name an object not there",
+  privacy: "Privacy, flagged",
+  profanity: "Profanity, flagged",
+  people: "Wording about people, flagged",
+};
 
 function drawInspection() {
+  const { inspection } = data;
+  const { redaction } = inspection;
+  $("screens").replaceChildren(
+    ...[
+      inspection.looked_for.length > 0 && el("ul", { class: "screens" }, inspection.looked_for.map(checkCard)),
+      inspection.not_done.length > 0 &&
+        el("p", { class: "soft" }, `Not looked for: ${inspection.not_done.join("; ")}.`),
+      inspection.looked_for.length > 0 && screensTable(),
+      inspection.found && flaggedTable(),
+      redaction &&
+        el("p", { class: "small" }, sentence(redaction.why), redaction.on && ` ${redaction.replaced} replaced.`),
+      inspection.limits.length > 0 &&
+        el(
+          "ul",
+          { class: "bullets small soft" },
+          inspection.limits.map((text) => el("li", {}, text)),
+        ),
+    ].filter(Boolean),
+  );
+  $("screens").querySelectorAll(".scroll").forEach(sideways);
+}
+
+function checkCard(one) {
+  return el(
+    "li",
+    { class: "card" },
+    el("h3", {}, `${one.check[0].toUpperCase()}${one.check.slice(1)}`),
+    el("p", { class: "small soft" }, sentence(one.how)),
+  );
+}
+
+/** Every precision: hallucinated objects with their difference, and how many answers each screen flagged. */
+function screensTable() {
   const { inspection } = data;
   const cells = inspection.cells.filter((one) => one.model === shown.model && one.condition === shown.condition);
   // a metric that could not be had for any answer of the study has no columns: above it says why
   const metrics = inspection.metrics.filter(([name]) => inspection.cells.some((one) => one.metrics[name].text));
-  const screened = cells.some((one) => Object.keys(one.flagged).length > 0);
+  const kinds = inspection.kinds.filter((kind) => cells.some((one) => Number.isFinite(one.flagged[kind])));
+  const any = cells.some((one) => Number.isFinite(one.answers_flagged));
   const heads = [
     "Precision",
     ...metrics.flatMap(([, label]) => [label, "Difference (points)"]),
-    ...(screened ? Object.values(FLAG_KINDS).map((kind) => `${kind}, flagged`) : []),
+    ...kinds.map((kind) => FLAG_KINDS[kind]),
+    ...(any ? ["Any of these three, flagged"] : []),
   ];
+  const count = (value, one) => (Number.isFinite(value) ? `${value} of ${one.n}` : absent("not counted in this run"));
   const rows = cells.map((one) => [
     one.precision,
     ...metrics.flatMap(([name]) => [
       small(one.metrics[name]),
-      one.precision === data.baseline ? absent("this is the baseline") : small(one.differences[name]),
+      one.precision === data.baseline ? absent("this is the baseline", false) : small(one.differences[name]),
     ]),
-    ...(screened ? Object.keys(FLAG_KINDS) : []).map((kind) =>
-      one.flagged[kind] === undefined || one.flagged[kind] === null
-        ? absent("not looked for in this study")
-        : String(one.flagged[kind]),
-    ),
+    ...kinds.map((kind) => count(one.flagged[kind], one)),
+    ...(any ? [count(one.answers_flagged, one)] : []),
   ]);
   const table = plainTable(heads, rows, heads.length - 1);
   if (metrics.length)
@@ -32,44 +70,10 @@ function drawInspection() {
           "that name such an object. Less is better; in brackets 95 % intervals.",
       ),
     );
-  const { redaction } = inspection;
-  $("screens").replaceChildren(
-    ...[
-      el(
-        "ul",
-        { class: "screens" },
-        inspection.looked_for.map((one) =>
-          el(
-            "li",
-            { class: "card" },
-            el(
-              "h3",
-              {},
-              `${one.check[0].toUpperCase()}${one.check.slice(1)} `,
-              el(
-                "span",
-                { class: one.absent ? "tag unsure" : "tag good" },
-                one.absent ? "not done" : "\u2713 looked for",
-              ),
-            ),
-            el("p", { class: "small soft" }, one.absent ? sentence(one.absent) : sentence(one.how)),
-          ),
-        ),
-      ),
-      (metrics.length > 0 || screened) &&
-        el(
-          "div",
-          { class: "scroll", role: "region", "aria-label": "Inspection of every precision", tabindex: "0" },
-          table,
-        ),
-      inspection.looked_for.some((one) => !one.absent) && flaggedTable(inspection.flagged),
-      el("p", { class: "small" }, sentence(redaction.why), redaction.on && ` ${redaction.replaced} replaced.`),
-      el(
-        "ul",
-        { class: "bullets small soft" },
-        inspection.limits.map((text) => el("li", {}, text)),
-      ),
-    ].filter(Boolean),
+  return el(
+    "div",
+    { class: "scroll", role: "region", "aria-label": "Inspection of every precision", tabindex: "0" },
+    table,
   );
 }
 
@@ -79,13 +83,15 @@ function small(value) {
     : [
         el("span", { class: "value" }, value.text),
         value.ci && el("small", {}, value.ci),
+        value.why && el("small", { class: "wrap" }, value.why),
         value.note && el("small", {}, value.note),
       ];
 }
 
-function flaggedTable({ rows, total }) {
-  if (!total)
-    return el("p", {}, "Nothing was flagged. That is what the screens found, and no proof that nothing is there.");
+function flaggedTable() {
+  const { found, flagged } = data.inspection;
+  const { rows, total } = flagged;
+  if (!total) return el("p", {}, found);
   const known = new Set(data.examples.items.map((item) => item.id));
   const lines = rows.map((one) => [
     known.has(one.item)
@@ -97,14 +103,11 @@ function flaggedTable({ rows, total }) {
     one.precisions.join(", ") || "\u2014",
     [one.model, one.condition].filter(Boolean).join(", ") || "\u2014",
   ]);
-  const words =
-    total > rows.length
-      ? `${total} flagged for a person to look at; the first ${rows.length} are here, all of them in flagged.csv`
-      : `${total} flagged for a person to look at`;
+  const listed = total > rows.length ? ` The first ${rows.length} are here, all of them in flagged.csv.` : "";
   return el(
     "details",
     { open: total <= 10 },
-    el("summary", {}, words),
+    el("summary", {}, found, listed),
     el(
       "div",
       { class: "scroll long", role: "region", "aria-label": "Flagged answers", tabindex: "0" },

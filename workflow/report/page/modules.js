@@ -157,34 +157,34 @@ function listModules() {
   );
 }
 
-/** Groups down, precisions across: what each holds, how large it is, how far off, and whether it is as asked. */
+/** Precisions down, groups across: what each holds, how large it is, how far off, and whether it is as asked. */
 function drawGroups() {
   const audits = data.audits.filter((one) => one.model === shown.model);
   const names = [...new Set(audits.flatMap((audit) => audit.groups.map((group) => group.group)))];
-  const heads = audits.map((audit) =>
-    el(
-      "th",
-      { scope: "col" },
-      el("span", { class: "head" }, audit.precision),
-      el(
-        "span",
-        { class: audit.passed ? "tag good" : "tag bad" },
-        audit.passed ? "\u2713 audit passed" : "\u2717 audit failed",
-      ),
-      audit.simulated.length > 0 && [" ", el("span", { class: "tag unsure" }, "simulated")],
-    ),
-  );
-  const rows = names.map((name) =>
-    el(
+  const heads = ["Precision", ...names].map((name) => el("th", { scope: "col" }, name));
+  const rows = audits.map((audit) => {
+    const missing = names.filter((name) => !audit.groups.some((group) => group.group === name));
+    return el(
       "tr",
       {},
-      el("th", { scope: "row" }, name),
-      audits.map((audit) => {
+      el(
+        "th",
+        { scope: "row" },
+        el("span", { class: "head" }, audit.precision),
+        el(
+          "span",
+          { class: audit.passed ? "tag good" : "tag bad" },
+          audit.passed ? "\u2713 audit passed" : "\u2717 audit failed",
+        ),
+        audit.simulated.length > 0 && [" ", el("span", { class: "tag unsure" }, "simulated")],
+      ),
+      names.map((name) => {
         const group = audit.groups.find((one) => one.group === name);
-        return el("td", {}, group ? groupCell(group) : absent("this precision has no such module group"));
+        const reason = "this precision has no such module group";
+        return el("td", {}, group ? groupCell(group) : absent(reason, name === missing[0]));
       }),
-    ),
-  );
+    );
+  });
   $("groups").replaceChildren(
     el(
       "table",
@@ -193,7 +193,7 @@ function drawGroups() {
         `Formats by module group${data.models.length > 1 ? `, ${shown.model}` : ""}. The error is that of the ` +
           "weights as they are used, relative to the originals; where none stands, no weight was rounded.",
       ),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Module group"), heads)),
+      el("thead", {}, el("tr", {}, heads)),
       el("tbody", {}, rows),
     ),
   );

@@ -18,6 +18,7 @@ $("switch").addEventListener("submit", (event) => event.preventDefault());
 for (const form of document.querySelectorAll("form.choices"))
   form.addEventListener("submit", (event) => event.preventDefault());
 
+for (const place of document.querySelectorAll("main .scroll:not(.graph)")) sideways(place);
 drawVerdicts();
 whenShown(drawTable);
 startPlots();

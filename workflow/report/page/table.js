@@ -12,19 +12,11 @@ function drawTable() {
       el(
         "button",
         { type: "button", "data-key": column.key, onclick: () => sortBy(column) },
-        el("span", {}, column.label),
+        el("span", {}, column.label, column.note && el("small", {}, column.note)),
       ),
     );
   });
-  const body = sorted(rows).map((row) =>
-    el(
-      "tr",
-      { class: row.baseline ? "baseline" : null },
-      columns.map((column) =>
-        column.key === "precision" ? nameOfRow(row) : el("td", { class: "number" }, valueOf(row.cells[column.key])),
-      ),
-    ),
-  );
+  const body = sorted(rows).map((row) => rowOf(row, columns));
   $("summary").replaceChildren(
     el(
       "table",
@@ -36,18 +28,36 @@ function drawTable() {
   );
 }
 
-function nameOfRow(row) {
+/** A row of the table; the keyboard stops in it once for all values that are absent for one reason. */
+function rowOf(row, columns) {
+  const told = new Set();
+  const cells = columns.map((column) => {
+    if (column.key === "precision") return nameOfRow(row, told);
+    const value = row.cells[column.key];
+    if (!value.absent) return el("td", { class: "number" }, valueOf(value));
+    // the baseline's name says why it is not compared with itself
+    const stop = !told.has(value.absent) && !(row.baseline && column.key === "difference");
+    told.add(value.absent);
+    return el("td", { class: "number" }, absent(value.absent, stop));
+  });
+  return el("tr", { class: row.baseline ? "baseline" : null }, cells);
+}
+
+/** A precision's name; what its note tells by keyboard joins `told`: a warning, and why values of it are absent. */
+function nameOfRow(row, told) {
   const name = el("th", { scope: "row" }, row.precision);
   if (row.baseline) name.append(" ", el("span", { class: "tag" }, "baseline"));
   if (row.warning) {
-    const mark = el("button", { type: "button", class: "absent", "aria-label": `note: ${row.warning}` }, "\u26a0");
-    name.append(" ", tip(mark, row.warning));
+    const reasons = Object.values(row.cells).flatMap((value) => (value.absent ? [value.absent] : []));
+    reasons.forEach((reason) => told.add(reason));
+    const words = [...new Set([row.warning, ...reasons])].map(sentence).join(" ");
+    const mark = el("button", { type: "button", class: "absent", "aria-label": `note: ${words}` }, "\u26a0");
+    name.append(" ", tip(mark, words));
   }
   return name;
 }
 
 function valueOf(value) {
-  if (value.absent) return absent(value.absent);
   return [
     el("span", { class: "value" }, value.text),
     [value.ci, value.ratio, value.note].map((text) => text && el("small", {}, text)),

@@ -21,10 +21,9 @@ from bitbudget.inspection import redaction, screen
 SAME, CHANGED, BETTER, WORSE = "same", "changed", "better", "worse"
 DECIMALS = 6  # of an item's value: enough for any sum of tenths and thirds
 QUALITATIVE_HOW = (
-    "By a fixed rule: the item whose answer differs from the baseline's in most precisions, of the others the one that "
-    "is worse in most, and of the others the one that differs in fewest; where several are equal, that with more (for "
-    "the last: fewer) answers better or worse than the baseline's, and then the first in the study's order. None with "
-    "a personal string, profanity or wording about people flagged, and none whose picture is withheld."
+    "By a fixed rule: the item whose answer changed in most precisions, the one that became worse in most, and the one "
+    "that changed in fewest (of equals the first in the study's order, those better or worse before those merely "
+    "changed); none that was flagged, or shows a picture that is not published."
 )
 
 Cell = tuple[str, str, str]  # model, precision, condition
@@ -42,15 +41,18 @@ def gather(
 ) -> dict[str, Any]:
     """The body of the record.
 
-    `spec` has the study's `track`, `primary`, `models`, `precisions`, `conditions`, `baseline` and `inspection`;
-    `items` are those of `inputs.usable_items`; both files are by cell; `names` are those of the data set's categories,
-    and `root` is results/{study}, to which the pictures' paths are relative. Raises `UserError` where a file is missing
-    or lacks an item.
+    `spec` has the study's `track`, `kind`, `primary`, `models`, `precisions`, `conditions`, `baseline` and
+    `inspection`; `items` are those of `inputs.usable_items`; both files are by cell; `names` are those of the data
+    set's categories, and `root` is results/{study}, to which the pictures' paths are relative. Raises `UserError` where
+    a file is missing or lacks an item.
     """
     track = registry.module_of("track", spec["track"])
-    on, why = redaction.decided(spec["track"], spec["inspection"])
+    on, why = redaction.decided(spec["track"], spec["kind"], spec["inspection"])
     redactor = redaction.Redactor(on, spec["inspection"]["phone_region"])
     flags, private, delicate = _flags(inspection)
+    # a picture shows the same, whichever item it is published with
+    pictures = {picture for item in items if item["id"] in private for picture in item["images"]}
+    private = {item["id"] for item in items if item["id"] in private or not pictures.isdisjoint(item["images"])}
     cells = {}
     for model in spec["models"]:
         for condition in spec["conditions"]:
@@ -82,7 +84,7 @@ def gather(
         "redacted": on,
         "redacted_why": f"{why} {_count(replaced)}" if on else why,
         "items": found,
-        "qualitative": qualitative([item for item in found if item["id"] not in delicate]),
+        "qualitative": qualitative([item for item in found if item["id"] not in delicate | private]),
         "qualitative_how": QUALITATIVE_HOW,
     }
 

@@ -13,7 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 from bitbudget.errors import UserError
 
 _NODE = re.compile(r'^\s*(\d+)\[label = "((?:[^"\\]|\\.)*)"', re.MULTILINE)
-_EDGE = re.compile(r"^\s*(\d+) -> (\d+)\s*$", re.MULTILINE)
+_EDGE = re.compile(r"^\s*(\d+) -> (\d+);?\s*$", re.MULTILINE)
 
 
 def ask(studies: Sequence[str]) -> str:
@@ -47,12 +47,9 @@ def in_order(dot: str) -> str:
 
     Raises `UserError` for a text that has no rules.
     """
-    names = dict(_NODE.findall(dot))
-    if not names:
+    needs = parsed(dot)
+    if not needs:
         raise UserError(f"Snakemake drew no graph of rules, but wrote: {' '.join(dot.split())[:200]}")
-    needs: dict[str, set[str]] = {name: set() for name in names.values()}
-    for before, after in _EDGE.findall(dot):
-        needs[names[after]].add(names[before])
     number = {name: k for k, name in enumerate(_sorted(needs))}
     lines = ["digraph rules {", "    graph[bgcolor=white, margin=0];"]
     lines.append("    node[shape=box, style=rounded, fontname=sans, fontsize=10, penwidth=2];")
@@ -63,6 +60,16 @@ def in_order(dot: str) -> str:
     edges = sorted((number[before], number[after]) for after, befores in needs.items() for before in befores)
     lines += [f"    {before} -> {after};" for before, after in edges]
     return "\n".join([*lines, "}"]) + "\n"
+
+
+def parsed(dot: str) -> dict[str, set[str]]:
+    """Each rule of such a graph with those whose output it reads, in the order of the text; empty for another text."""
+    names = {number: re.sub(r"\\(.)", r"\1", label) for number, label in _NODE.findall(dot)}
+    needs: dict[str, set[str]] = {name: set() for name in names.values()}
+    for before, after in _EDGE.findall(dot):
+        if before in names and after in names:
+            needs[names[after]].add(names[before])
+    return needs
 
 
 def _sorted(needs: dict[str, set[str]]) -> list[str]:

@@ -7,34 +7,21 @@ from typing import Any
 
 from bitbudget import wording
 from bitbudget.reporting.evidence import Evidence
+from bitbudget.reporting.texts import fitting, one_line, shortened, some
 
 Record = Mapping[str, Any]
 Pair = tuple[str, str]
 
+SIMULATED = "-"  # in place of a size: what is only rounded has none of its own
 # Kernels of layers that keep a float format: they say nothing of how a precision is computed.
 _PLAIN = ("torch.nn.functional.linear",)
-
-
-def shortened(text: str, most: int) -> str:
-    """The text in one line, cut with an ellipsis where it is longer than `most` letters."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
-
-
-def some(texts: Sequence[str], most: int | None, where: str, joint: str = "; ") -> str:
-    """The texts in a row, all or the first `most`, and then how many more there are and where they stand."""
-    shown = list(texts) if most is None or len(texts) <= most else list(texts[:most])
-    left = len(texts) - len(shown)
-    if left and not shown:
-        return f"{left}: see {where}"
-    return joint.join([*shown, f"and {left} more: see {where}"] if left else shown)
 
 
 def data(evidence: Evidence, most: int | None, digits: int) -> list[Pair]:
     """Data set and items; of the checksums the first `most` (None: all), with `digits` of their 64 digits."""
     subset, study = evidence.subset, evidence.study
     sums = [f"{name} {checksum[:digits]}" for name, checksum in sorted(subset["checksums"].items())]
-    many = some(sums, most, f"results/{evidence.name}/subset.json") or "none recorded"
+    many = some(sums, most, "; ", f"results/{evidence.name}/subset.json") or "none recorded"
     asked = study["dataset"].get("name", subset["dataset"])
     shots = study["dataset"].get("shots_split")
     examples = f"; examples of few-shot prompts from {shots}" if shots and evidence.conditions != ["zero-shot"] else ""
@@ -84,6 +71,8 @@ def checkpoints(evidence: Evidence, digits: int) -> list[list[str]]:
 
 
 def _size(evidence: Evidence, name: str, precision: str) -> str:
+    if evidence.audits[name, precision].get("simulated"):
+        return SIMULATED
     checkpoint = evidence.checkpoints.get((name, precision))
     if checkpoint is not None:
         return f"{wording.number(checkpoint['size_on_disk_bytes'] / 1e6)} MB"
@@ -93,17 +82,57 @@ def _size(evidence: Evidence, name: str, precision: str) -> str:
 
 def formats(audit: Record) -> str:
     """The formats that the audit found, with their groups: "bnb-int8: language.mlp; bfloat16: the rest"."""
-    groups: dict[str, list[str]] = {}
-    for name, group in audit["groups"].items():
-        groups.setdefault(group["format"], []).append(name)
+    groups = _by_format(audit)
     if len(groups) == 1:
         (only,) = groups
         return f"{only} throughout"
-    # what was left as it was is the rest, else the format that most groups have
-    kept = [form for form, names in groups.items() if all(_is_whole(audit["groups"][name]) for name in names)]
-    rest = max(kept or groups, key=lambda form: len(groups[form]))
+    rest = _rest(audit, groups)
     told = [f"{form}: {', '.join(names)}" for form, names in groups.items() if form != rest]
     return "; ".join([*told, f"{rest}: the rest"])
+
+
+def formats_in_short(audit: Record, untold: str | None) -> str:
+    """Likewise, with "language (attention, mlp)" for groups of one part, and without the rest where its format is
+    `untold`."""
+    groups = _by_format(audit)
+    if len(groups) == 1:
+        return f"{next(iter(groups))} throughout"
+    rest = _rest(audit, groups)
+    told = [f"{form}: {', '.join(_merged(names, audit['groups']))}" for form, names in groups.items() if form != rest]
+    return "; ".join([*told, *([] if rest == untold else [f"{rest}: the rest"])])
+
+
+def only_format(audit: Record) -> str | None:
+    """The format of all groups; None where they have several."""
+    groups = _by_format(audit)
+    return next(iter(groups)) if len(groups) == 1 else None
+
+
+def _by_format(audit: Record) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for name, group in audit["groups"].items():
+        groups.setdefault(group["format"], []).append(name)
+    return groups
+
+
+def _rest(audit: Record, groups: Mapping[str, Sequence[str]]) -> str:
+    """What was left as it was is the rest, else the format that most groups have."""
+    kept = [form for form, names in groups.items() if all(_is_whole(audit["groups"][name]) for name in names)]
+    return max(kept or groups, key=lambda form: len(groups[form]))
+
+
+def _merged(names: Sequence[str], every: Mapping[str, Any]) -> list[str]:
+    """Names of groups by their parts: "language" where all groups of it are among these, else those in brackets."""
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        part, _, group = name.partition(".")
+        parts.setdefault(part, []).extend([group] * bool(group))
+    whole = {part for part in parts if all(name in names for name in every if name.partition(".")[0] == part)}
+    return [
+        part if part in whole or not groups else f"{part}.{groups[0]}" if len(groups) == 1
+        else f"{part} ({', '.join(groups)})"
+        for part, groups in parts.items()
+    ]  # fmt: skip
 
 
 def _is_whole(group: Record) -> bool:
@@ -123,13 +152,13 @@ def kernels(audit: Record) -> str:
     return ", ".join(special) or "none recorded"
 
 
-def asked(evidence: Evidence, most: int) -> list[Pair]:
+def asked(evidence: Evidence, most: int | None) -> list[Pair]:
     """The prompt as it was given, how many examples stood before it, and how an answer was decoded."""
     found: dict[str, list[str]] = {}
     decoding: dict[str, None] = {}
     for (_, _, condition), record in evidence.predictions.items():
         prompt = record.get("prompt")
-        told = "none (the input alone is given)" if prompt is None else f"“{shortened(prompt, most)}”"
+        told = "none (the input alone is given)" if prompt is None else _quoted(prompt, most)
         conditions = found.setdefault(told, [])
         if condition not in conditions:
             conditions.append(condition)
@@ -142,6 +171,12 @@ def asked(evidence: Evidence, most: int) -> list[Pair]:
     return [("prompt", "; ".join(prompts) or "none recorded"), ("decoding", " / ".join(decoding) + images)]
 
 
+def _quoted(prompt: str, most: int | None) -> str:
+    line = one_line(prompt)
+    broken = " (a slash stands for a new line)" if "\n" in prompt.strip() else ""
+    return f"“{line if most is None else shortened(line, most)}”{broken}"
+
+
 def _decoding(record: Record) -> str:
     told = [f"batch size {record['batch_size']}" if "batch_size" in record else "batch size not recorded"]
     for name, value in (record.get("generation") or record.get("detection") or {}).items():
@@ -150,16 +185,21 @@ def _decoding(record: Record) -> str:
     return ", ".join(told)
 
 
-def quantizing(evidence: Evidence) -> str:
-    """The parameters of every quantized format, once each, and what the calibration saw."""
-    formats: dict[str, None] = {}
+def quantizing(evidence: Evidence, most: int | None = None) -> str:
+    """The parameters of every quantized format, once for all that share them, and what the calibration saw."""
+    given: dict[str, str] = {}
     for precisions in evidence.study.get("assignments", {}).values():
         for assignment in precisions.values():
             for one in assignment.values():
-                given = [f"{name} {_value(value)}" for name, value in one.items() if name != "format"]
-                if given:
-                    formats[f"{one['format']}: {', '.join(given)}"] = None
-    return "; ".join([*formats, *_calibration(evidence)]) or "no parameters"
+                settings = ", ".join(f"{name} {_value(value)}" for name, value in one.items() if name != "format")
+                if settings:
+                    given.setdefault(f"{one['format']}: {settings}", settings)
+    formats: dict[str, list[str]] = {}
+    for told, settings in given.items():
+        formats.setdefault(settings, []).append(told.partition(": ")[0])
+    parts = [f"{wording.listed(list(dict.fromkeys(names)))}: {settings}" for settings, names in formats.items()]
+    where = f"results/{evidence.name}/study.resolved.yaml"
+    return fitting([*parts, *_calibration(evidence)], most, "; ", where) or "no parameters"
 
 
 def _calibration(evidence: Evidence) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from bitbudget import wording
 from bitbudget.appendix import facts, provenance
 from bitbudget.errors import UserError
+from bitbudget.reporting import texts
 from bitbudget.reporting.evidence import Evidence
 
 Data = dict[str, Any]
@@ -16,6 +17,7 @@ Data = dict[str, Any]
 # Sizes of type in points, from the one that reads best to the smallest that can still be read on paper.
 SIZES = (9.0, 8.5, 8.0, 7.5, 7.0, 6.5, 6.0)
 NBSP = "\N{NO-BREAK SPACE}"
+RULED = f"{facts.SIMULATED}: simulated by rounding, so no size is claimed."
 HASH = 16  # most digits of a checkpoint's hash
 
 
@@ -26,7 +28,7 @@ class Shortening:
     checksums: int | None = None  # of a data set
     rows: int | None = None  # of the table of checkpoints, of a study
     digits: int = 64  # of a checksum
-    letters: int = 400  # of a prompt, or of a list of parameters
+    letters: int | None = None  # of a prompt, or of a list of parameters
     settings: bool = True  # how speed was measured
     studies: int | None = None
 
@@ -34,6 +36,7 @@ class Shortening:
 # From nothing on, always the next where the page does not hold what is there.
 LEVELS = (
     Shortening(),
+    Shortening(digits=16),
     Shortening(digits=16, letters=300),
     Shortening(checksums=2, digits=16, letters=200),
     Shortening(checksums=1, rows=12, digits=12, letters=150),
@@ -74,13 +77,9 @@ def data(
     return {
         "title": f"Appendix: {report.get('title') or wording.listed(names)}",
         "authors": ", ".join(author["name"] for author in report.get("authors") or []),
-        "demo": f"{_is_demo(demos)}: the inputs and the model are made by the project." if demos else "",
+        "demo": texts.demo_note(demos, len(studies)),
         "blocks": blocks,
     }
-
-
-def _is_demo(names: Sequence[str]) -> str:
-    return f"{wording.listed(names)} {'are demo studies' if len(names) > 1 else 'is a demo study'}"
 
 
 def _machines(made: Sequence[provenance.Made], studies: Sequence[Evidence]) -> Data:
@@ -143,7 +142,7 @@ def _study(study: Evidence, less: Shortening) -> Data:
     cut = f"Checkpoints' hashes are cut to {digits} of their 64 digits; all stand in audit.json. "
     if less.digits < 64:
         cut = f"Checksums are cut to their first digits ({less.digits}, hashes {digits}); all stand in the records. "
-    more = f"And {left} more checkpoint{'s' * (left != 1)}: see {where}." if left else ""
+    more = f"And {left} more checkpoint{'s' * (left != 1)}: see {where}. " if left else ""
     entries = study.study["models"].items()
     models = [facts.model(name, entry, study.models_fetched.get(name), less.digits) for name, entry in entries]
     return {
@@ -152,11 +151,11 @@ def _study(study: Evidence, less: Shortening) -> Data:
             *map(list, facts.data(study, less.checksums, less.digits)),
             ["model" + "s" * (len(models) > 1), "; ".join(models)],
             *map(list, facts.asked(study, less.letters)),
-            ["quantizing", facts.shortened(facts.quantizing(study), less.letters)],
+            ["quantizing", facts.quantizing(study, less.letters)],
             *([["measuring", facts.measuring(study)]] if less.settings else []),
         ],
         "table": {"columns": ["checkpoint", "on disk", "hash", "formats as audited", "kernel"], "rows": kept},
-        "note": (cut + more).strip(),
+        "note": (cut + more + (RULED if any(row[1] == facts.SIMULATED for row in kept) else "")).strip(),
     }
 
 

@@ -106,13 +106,29 @@ def packages(made: Sequence[Made]) -> list[str]:
 
 
 def commits(made: Sequence[Made]) -> list[str]:
-    """The workflow's commits, with the steps where there are several."""
-    found: dict[str, list[str]] = {}
+    """The workflow's commits; where there are several, each with its studies (of several), and the steps of a study
+    that has more than one."""
+    found: dict[str, dict[str, list[str]]] = {}
     for one in made:
-        steps = found.setdefault(one.provenance.get("commit") or "unknown (outside a git checkout)", [])
+        studies = found.setdefault(one.provenance.get("commit") or "unknown (outside a git checkout)", {})
+        steps = studies.setdefault(one.study, [])
         if one.step not in steps:
             steps.append(one.step)
-    return [commit if len(found) == 1 else f"{commit} ({', '.join(steps)})" for commit, steps in found.items()]
+    many = len({one.study for one in made}) > 1
+    if len(found) == 1:
+        return list(found)
+    return [
+        f"{commit} ({'; '.join(_done(study, steps, found, many) for study, steps in studies.items())})"
+        for commit, studies in found.items()
+    ]
+
+
+def _done(study: str, steps: Sequence[str], found: Mapping[str, Mapping[str, Any]], many: bool) -> str:
+    """What a commit did of a study: all of it, or some steps."""
+    if not many:
+        return ", ".join(steps)
+    alone = sum(study in studies for studies in found.values()) == 1
+    return study if alone else f"{study}: {', '.join(steps)}"
 
 
 def dates(made: Sequence[Made]) -> tuple[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from bitbudget import files
 from bitbudget.archive import code as codes
@@ -28,39 +29,50 @@ def bundle(work: Path, folders: Sequence[Path], out: Path) -> list[Study]:
 def _entries(work: Path, studies: Sequence[Study]) -> Iterator[Entry]:
     """The page, the code, what is the user's own, the results: each after what it is made from."""
     code = codes.of(work)
-    own, outside = [], []
-    for study in studies:
+    own: dict[str, Study] = {}
+    outside, unread = [], []
+    for study in sorted(studies, key=lambda one: not one.redacts):  # what two name is redacted where one of them is
         inside, elsewhere = contents.own_files(work, study.resolved)
-        own += [(study, name) for name in inside if name not in code.files]
+        # data that is part of the code, as files of a checkout are, is named by the study as well
+        for name in [*inside, *(path for path in elsewhere if study.redacts and path in code.files)]:
+            if study.redacts and not redacted.is_readable(name):
+                unread.append(name)
+            elif name not in unread:
+                own.setdefault(name, study)
         outside += [path for path in elsewhere if not any(Path(name).is_relative_to(path) for name in code.files)]
-    yield package.of_text("README.md", readme.text(studies, code, sorted(set(outside))))
-    hashes = {name: files.sha256_of(work / name) for name in code.files}
+    yield package.of_text("README.md", readme.text(studies, code, sorted(set(outside)), sorted(set(unread))))
+    kept = [name for name in code.files if name not in unread]
+    hashes = {name: files.sha256_of(work / name) for name in kept}
     sign = codes.sign(studies[0].name, code, hashes)
     yield package.of_text(f"{readme.WORK}/{codes.SIGN}", json.dumps(sign, indent=1, ensure_ascii=False) + "\n")
     published = {study.name: _publisher(study) for study in studies}
-    taken: set[str] = set()
-    for name in code.files:
-        taken.add(name)
-        yield package.of_file(f"{readme.WORK}/{name}", work / name)
-    for study, name in own:
-        if name not in taken:
-            taken.add(name)
-            yield published[study.name](name, work / name)
+    for name in kept:
+        if name not in own:
+            yield package.of_file(f"{readme.WORK}/{name}", work / name)
+    for name, study in own.items():
+        yield published[study.name](name, work / name, own=True)
     for study in reversed(studies):
         for name in study.shipped:
             yield published[study.name](f"results/{study.name}/{name}", study.folder / name)
 
 
-def _publisher(study: Study) -> Callable[[str, Path], Entry]:
-    """What makes an entry of a file of the study's, its texts redacted where the study's are."""
+class _Publisher(Protocol):
+    def __call__(self, name: str, path: Path, *, own: bool = False) -> Entry: ...
+
+
+def _publisher(study: Study) -> _Publisher:
+    """What makes an entry of a file of the study's, its texts redacted where the study's are.
+
+    `own` says that the file is the user's own; then all of it is text.
+    """
     if not study.redacts:
-        return lambda name, path: package.of_file(f"{readme.WORK}/{name}", path)
+        return lambda name, path, own=False: package.of_file(f"{readme.WORK}/{name}", path)
     redact = Redactor(True, study.resolved["inspection"]["phone_region"])
     asked = redacted.questions(study.folder)
 
-    def entry(name: str, path: Path) -> Entry:
+    def entry(name: str, path: Path, *, own: bool = False) -> Entry:
         whole = f"{readme.WORK}/{name}"
-        if not redacted.holds_texts(name):
+        if not own and not redacted.holds_texts(name):
             return package.of_file(whole, path)
         return Entry(whole, lambda: redacted.chunks(path, redact, asked), path.stat().st_size)
 

@@ -113,7 +113,8 @@ def own_files(work: Path, study: Mapping[str, Any]) -> tuple[list[str], list[str
     """The user's own files that a study names: those in the archive (relative to `work`), and those that are not.
 
     Words for the paper, a template, lists of items, calibration texts and ratings are in it where they lie in the
-    working folder. Data and weights are not: whose they are, and how large, nobody here knows.
+    working folder. Data (the objects of images too) and weights are not: whose they are, and how large, nobody here
+    knows.
     """
     report = study.get("report", {})
     chosen, calibration = study["dataset"]["subset"], study.get("quantization", {}).get("calibration", {})
@@ -133,6 +134,7 @@ def own_files(work: Path, study: Mapping[str, Any]) -> tuple[list[str], list[str
             inside.update((PurePosixPath(path) / name).as_posix() for name in _walk(place) if not _is_hidden(name))
     data = study["dataset"]
     outside += [data["options"][option] for option in registry.module_of("dataset", data["kind"]).LOCAL_PATHS]
+    outside += filter(None, [study["inspection"].get("instances")])
     outside += [entry["local"] for entry in study["models"].values() if "local" in entry]
     return sorted(inside), outside
 

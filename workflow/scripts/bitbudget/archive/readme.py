@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,11 +26,13 @@ LOOK = (
 )
 
 
-def text(studies: Sequence[Study], code: Code, needed: Sequence[str]) -> str:
+def text(studies: Sequence[Study], code: Code, needed: Sequence[str], unread: Sequence[str] = ()) -> str:
     """README.md of the archive of the first of these studies, told of together with the others.
 
-    `needed` are the user's own files that have to be put back before anything runs.
+    `needed` are the user's own files that have to be put back before anything runs, and `unread` those that are left
+    out because no personal string could be replaced in them.
     """
+    needed = sorted({*needed, *unread})
     first = studies[0]
     parts = [
         _what_this_is(studies, code),
@@ -37,7 +40,7 @@ def text(studies: Sequence[Study], code: Code, needed: Sequence[str]) -> str:
         _how_to_check(studies),
         _one_file_again(first, needed),
         _everything_again(studies, needed),
-        _left_out(studies),
+        _left_out(studies, unread),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -167,7 +170,10 @@ def _everything_again(studies: Sequence[Study], needed: Sequence[str]) -> Iterat
     yield ""
     for study in studies:
         yield f"    mv results/{study.name} {study.name}.as-shipped"
-    yield f"    make run STUDY={studies[0].name}"
+    # the others first: the first one's report tells of them
+    names = [study.name for study in (*studies[1:], studies[0])]
+    picked = names[0] if len(names) == 1 else shlex.quote(f"[{','.join(names)}]")
+    yield f"    make run STUDY={picked}"
     yield ""
     if all(study.resolved["demo"] for study in studies):
         yield "It needs no network (but for installing packages once), no GPU and no account."
@@ -196,13 +202,15 @@ def _put_back(needed: Sequence[str]) -> Iterator[str]:
         yield from (f"- `{path}`" for path in needed)
 
 
-def _left_out(studies: Sequence[Study]) -> Iterator[str]:
+def _left_out(studies: Sequence[Study], unread: Sequence[str]) -> Iterator[str]:
     yield "## What is not in here"
     yield ""
     left_out = sum((study.left_out for study in studies), Counter())
     for reason, number in sorted(left_out.items()):
         if reason:
             yield f"- {reason} ({number} file{'s' if number > 1 else ''})"
+    for name in unread:
+        yield f"- `{name}`, your own: it is of no kind in which personal strings can be replaced"
     yield "- data sets and models' weights (`resources/`) but for the demo models, which are part of the code"
     if left_out[PICTURES]:
         shown = any(name.startswith("images/") for study in studies for name in study.shipped)

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bitbudget.figures import rows, style
-from bitbudget.figures.study import PHASES, Quantity, Row, Study, span
+from bitbudget.figures.study import Quantity, Row, Study, span
+from bitbudget.phase_names import PHASES
 from bitbudget.wording import number, unit_for
 
 

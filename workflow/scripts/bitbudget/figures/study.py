@@ -10,6 +10,7 @@ from typing import Any
 
 from bitbudget import registry, summary
 from bitbudget.errors import UserError
+from bitbudget.phase_names import NO_REASON, PHASES
 
 
 @dataclass(frozen=True)
@@ -139,15 +140,6 @@ COSTS = (
     "prefill_rate",
     "decode_rate",
 )
-PHASES = {
-    "latency_preprocessing": "preprocessing",
-    "latency_vision": "vision encoding",
-    "latency_prefill": "prefill",
-    "latency_decode": "decode",
-    "latency_invoke": "invoke (the model)",
-    "latency_postprocessing": "post-processing",
-}
-NO_REASON = "not in the measurements of this run"
 IS_BASELINE = "of the baseline there is none: it is measured against the baseline itself"
 
 

@@ -1,7 +1,7 @@
 """What is looked for in a study's outputs beside their quality, and how personal strings are kept out of what is shown.
 
 `objects`, `coco_objects`, `truth`, `chair`   objects that a caption names and the image does not show
-`privacy`, `redaction`                        strings that may be about a person, found and replaced
+`privacy`, `plates`, `redaction`              strings that may be about a person, found and replaced
 `profanity`                                   profanity and slurs
 `people`, `people_words`                      wording about people that is prone to stereotypes
 `screen`, `findings`                          all of it over every answer of a study, as a record and a table

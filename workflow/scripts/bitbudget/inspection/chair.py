@@ -17,13 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from bitbudget import paired, records, statistics
+from bitbudget import bounds, paired, records, statistics
 from bitbudget.inspection.objects import Vocabulary, named_by_people
 from bitbudget.inspection.truth import Truth
 
 UNITS = {"chair_i": "share of mentioned objects", "chair_s": "share of captions"}
 LABELS = {"chair_i": "CHAIR-i", "chair_s": "CHAIR-s"}
+CORRECTION = (
+    "p_value is two-sided and uncorrected; p_holm is after Holm over all precisions of all models and conditions of "
+    "the study that could be compared, in each of the two metrics by itself; family says how many these are."
+)
 _TOO_FEW = f"fewer than {statistics.FEWEST_UNITS} captions are too few to tell a difference from chance."
+_NO_WIDTH = 1e-12  # of an interval of a share: no more than rounding
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,15 @@ class Row:
     def counts(self) -> tuple[int, int, int]:
         """Hallucinated mentions, mentions, and whether any is hallucinated."""
         return len(self.hallucinated), self.mentions, int(bool(self.hallucinated))
+
+    @property
+    def share(self) -> float:
+        """The hallucinated share of what it names; 0 where it names nothing, which makes nothing up.
+
+        What a test may count as a change: a caption that names fewer objects, none of them made up, moves CHAIR-i, but
+        says nothing of hallucination by itself.
+        """
+        return len(self.hallucinated) / self.mentions if self.mentions else 0.0
 
 
 def rows_of(
@@ -95,22 +109,39 @@ class Group:
         return cls(rows, sets, statistics.draws(sets, seed) if enough else [])
 
     def metrics(self, number: int) -> dict[str, dict[str, Any]]:
-        """Both shares of the precision of this number, each with its interval where there are enough captions."""
-        whole, found = self.sets[number].whole(), {}
-        counts = [sum(column) for column in zip(*(row.counts for row in self.rows[number]), strict=True)]
-        totals = {"chair_i": (counts[0], counts[1]), "chair_s": (counts[2], len(self.rows[number]))}
+        """Both shares of the precision of this number, each with its interval, or a note why it has none.
+
+        Where no caption or every one has a hallucinated mention, all resamples are alike; CHAIR-s then has the exact
+        interval of Clopper & Pearson (captions are drawn independently), CHAIR-i none (mentions are not).
+        """
+        whole, found, rows = self.sets[number].whole(), {}, self.rows[number]
+        counts = [sum(column) for column in zip(*(row.counts for row in rows), strict=True)]
+        totals = {"chair_i": (counts[0], counts[1]), "chair_s": (counts[2], len(rows))}
         for name, unit in UNITS.items():
             hallucinated, of = totals[name]
             if not of:
                 found[name] = records.absent(_none_named(), unit, higher_is_better=False)
                 continue
-            drawn = self.drawn[number][name] if self.drawn else np.array([])
-            drawn = drawn[np.isfinite(drawn)]
-            ci = statistics.interval(drawn) if len(drawn) else None
-            found[name] = records.metric(
-                whole[name], unit, higher_is_better=False, n=len(self.rows[number]), ci=ci, count=hallucinated, of=of
-            )
+            ci, note = self._interval(name, number, hallucinated, of)
+            more = {"count": hallucinated, "of": of, **({"note": note} if note else {})}
+            found[name] = records.metric(whole[name], unit, higher_is_better=False, n=len(rows), ci=ci, **more)
         return found
+
+    def _interval(
+        self, name: str, number: int, hallucinated: int, of: int
+    ) -> tuple[tuple[float, float] | None, str | None]:
+        """The interval of a share, and what is to be known of it."""
+        reason = self._too_few(name, [number])
+        if reason:
+            return None, f"No interval: {reason}"
+        drawn, note = _numbers(self.drawn[number][name])
+        if np.ptp(drawn) > _NO_WIDTH:
+            return statistics.interval(drawn), note
+        if name == "chair_s":
+            upper = bounds.clopper_pearson_upper(0, of)
+            ci = (0.0, upper) if hallucinated == 0 else (1 - upper, 1.0)
+            return ci, "The interval is the exact one of Clopper & Pearson, because all resamples are alike."
+        return None, "No interval: all resamples are alike, so the bootstrap says nothing of others that could be."
 
     def differences(self, number: int) -> dict[str, dict[str, Any]]:
         """Both differences of the precision of this number from the baseline, number 0; less is better.
@@ -121,38 +152,65 @@ class Group:
         here, base, found = self.metrics(number), self.metrics(0), {}
         for name, unit in UNITS.items():
             both = {"baseline": base[name], "compared": here[name]}
-            reason = next((one["absent"] for one in both.values() if "absent" in one), None) or (
-                None if self.drawn else _TOO_FEW
-            )
+            reason = next((one["absent"] for one in both.values() if "absent" in one), None)
+            reason = reason or self._too_few(name, [0, number])
             if reason:
                 found[name] = records.absent(reason, unit, higher_is_better=False)
                 continue
             found[name] = self._difference(name, number, {side: one["value"] for side, one in both.items()})
         return found
 
+    def _too_few(self, name: str, numbers: Sequence[int]) -> str | None:
+        """Why the captions of these precisions are too few to say how far chance moves a share."""
+        if not self.drawn:
+            return _TOO_FEW
+        naming = min(sum(row.mentions > 0 for row in self.rows[number]) for number in numbers)
+        if name == "chair_s" or naming >= statistics.FEWEST_UNITS:
+            return None
+        return (
+            f"only {naming} of {len(self.rows[0])} captions of {'one of the two' if len(numbers) > 1 else 'this one'} "
+            f"name an object of the vocabulary, and fewer than {statistics.FEWEST_UNITS} are too few to tell a "
+            "difference from chance."
+        )
+
     def _difference(self, name: str, number: int, values: Mapping[str, float]) -> dict[str, Any]:
         pairs = list(zip(self.rows[0], self.rows[number], strict=True))
-        drawn = self.drawn[number][name] - self.drawn[0][name]
-        drawn = drawn[np.isfinite(drawn)]  # a resample may name no object at all
+        drawn, note = _numbers(self.drawn[number][name] - self.drawn[0][name])
         flips = None
         if name == "chair_s":
             before, after = ([bool(row.hallucinated) for row in one] for one in zip(*pairs, strict=True))
             flips = sum(map(gt, after, before)), sum(map(gt, before, after))
             changed = sum(flips)
         else:
-            changed = sum(before.counts[:2] != after.counts[:2] for before, after in pairs)
+            changed = sum(before.share != after.share for before, after in pairs)
         tested = paired.difference(values["compared"] - values["baseline"], drawn, changed=changed, flips=flips)
+        ci: tuple[float, float] | None = tested.ci
+        if changed and np.ptp(tested.ci) <= _NO_WIDTH:
+            ci, note = (
+                None,
+                "No interval: all resamples are alike, so the bootstrap says nothing of others that could be.",
+            )
         return records.metric(
             tested.value,
             UNITS[name],
             higher_is_better=False,
             n=len(pairs),
-            ci=tested.ci,
+            ci=ci,
             **values,
             units_changed=changed,
             test=tested.test,
             p_value=tested.p_value,
+            **({"note": note} if note else {}),
         )
+
+
+def _numbers(drawn: np.ndarray) -> tuple[np.ndarray, str | None]:
+    """The draws that are numbers, and how many are left out because these captions name no object."""
+    kept = drawn[np.isfinite(drawn)]
+    dropped = len(drawn) - len(kept)
+    if not dropped:
+        return kept, None
+    return kept, f"{dropped} of {len(drawn)} resamples are left out, because their captions name no object."
 
 
 def _none_named() -> str:

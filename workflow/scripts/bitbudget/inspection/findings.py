@@ -15,14 +15,21 @@ from bitbudget.inspection.profanity import THRESHOLD
 
 COLUMNS = ("study", "item", "model", "condition", "precisions", "kind", "what", "where", "excerpt")
 BOXES = "the answers are boxes, not text."
-LIMITS = (
-    "All but the hallucinated objects are screens for a person to look at: what they flag may be harmless, and what "
-    "they do not flag may not be. Nothing is dropped for being flagged.",
-    "Personal strings are found by their form alone. Names, postal addresses and dates of birth have none, and strings "
-    "that a model misread may have lost theirs.",
-    "Profanity and wording about people are looked for in English.",
-    "Pictures themselves are not inspected.",
-)
+
+
+def limits_of(items: Sequence[Mapping[str, Any]], answers: screen.Answers, known: truth.Truth | None) -> list[str]:
+    """What was not looked for, or cannot be found, in sentences; none where nothing was looked for."""
+    if not answers:
+        return []
+    screens = "All but the hallucinated objects are" if known else "These are"
+    found = [
+        f"{screens} screens for a person to look at: what they flag may be harmless, and what they do not flag may not "
+        "be. Nothing is dropped for being flagged.",
+        "Personal strings are found by their form alone. Names, postal addresses and dates of birth have none, and "
+        "strings that a model misread may have lost theirs.",
+        "Profanity and wording about people are looked for in English.",
+    ]
+    return [*found, "Pictures themselves are not inspected."] if any(item["images"] for item in items) else found
 
 
 def inspect(
@@ -34,12 +41,12 @@ def inspect(
     `answers` the text of every item by cell, empty for a track whose answers are no text; `known` is what the images
     show, None where that is not known. Raises `UserError` for a region without telephone numbers.
     """
-    on, why = redaction.decided(spec["track"], spec["inspection"])
+    on, why = redaction.decided(spec["track"], spec["kind"], spec["inspection"])
     redactor = redaction.Redactor(on, spec["inspection"]["phone_region"])
     texts = {text for of_cell in answers.values() for text in of_cell.values()}
     looking = screen.Screen(texts, redactor)
     measured, comparisons, not_there = _chair(spec, items, answers, known)
-    flagged, counts = screen.of_answers(items, answers, looking, not_there)
+    flagged, counts, answers_flagged = screen.of_answers(items, answers, looking, not_there)
     flagged += screen.of_given(items, looking)
     order = {item["id"]: number for number, item in enumerate(items)}
     flagged.sort(key=lambda row: order[row["item"]])
@@ -51,16 +58,18 @@ def inspect(
             "n": len(items),
             "metrics": measured[model, precision, condition],
             "flagged": counts.get((model, precision, condition), {}),
+            "answers_flagged": answers_flagged.get((model, precision, condition)),
         }
         for model, precision, condition in cells_of(spec)
     ]
     return {
         "looked_for": looked_for(spec, known),
         "cells": cells,
+        "correction": chair.CORRECTION if comparisons else None,
         "comparisons": comparisons,
         "flagged": flagged,
         "redaction": {"on": on, "why": why, "replaced": redactor.replaced},
-        "limits": list(LIMITS),
+        "limits": limits_of(items, answers, known),
     }
 
 

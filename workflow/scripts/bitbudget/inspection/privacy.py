@@ -2,7 +2,8 @@
 
 Found by their form alone, in text that a model read off a picture or that people wrote about it. What has check digits
 or a numbering plan is held against it (`python-stdnum`; `phonenumbers`, the Python form of Google's library); the
-others are patterns. Names, postal addresses and dates of birth have no form and are not found.
+others are patterns (those of number plates in `plates`). Names, postal addresses and dates of birth have no form and
+are not found.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from bitbudget.errors import UserError
+from bitbudget.inspection import plates
 
 E_MAIL, PHONE, CARD, ACCOUNT, PLATE = "e-mail", "phone", "card number", "bank account", "plate"
 COMPUTER, SOCIAL_SECURITY = "IP address", "social security number"
@@ -50,8 +52,8 @@ def find(text: str, region: str, asked: str | None = None) -> list[Span]:
     found = [Span(*place, what) for what, finder in _FINDERS.items() for place in finder(text)]
     if sum(map(str.isdigit, text)) >= _FEWEST_DIGITS:
         found += [Span(*place, PHONE) for place in _phones(text, region)]
-    if asked and asks_for_a_plate(asked):
-        found += [Span(*one.span(), PLATE) for one in _SHORT_CODE.finditer(text) if _is_mixed(one[0])]
+    if asked and plates.asked_for(asked):
+        found += [Span(*place, PLATE) for place in plates.codes(text)]
     found.sort(key=lambda span: (span.start, KINDS.index(span.what), -span.end))
     kept: list[Span] = []
     for span in found:
@@ -65,11 +67,22 @@ Places = Iterator[tuple[int, int]]
 _E_MAIL = re.compile(
     r"(?<![\w.+-])[^\W_][\w.+-]{0,63} ?@ ?[^\W_](?:[\w-]{0,62}\.)(?:[\w-]{1,63}\.){0,4}[a-z]{2,24}(?![\w-])", re.I
 )
+# Written out against harvesting: john(at)mail.com, john [at] mail [dot] com; without brackets only both words at once,
+# before what addresses mostly end in.
+_SPELLED = re.compile(
+    r"(?<![\w.+-])[^\W_][\w.+-]{0,63} ?(?:[(\[{<] ?at ?[)\]}>] ?[^\W_][\w-]{0,62}"
+    r"(?:(?:\.| ?[(\[{<] ?dot ?[)\]}>] ?| dot )[\w-]{1,63}){0,3}(?:\.| ?[(\[{<] ?dot ?[)\]}>] ?| dot )[a-z]{2,24}"
+    r"| at [^\W_][\w-]{0,62}(?: dot [\w-]{1,63})? dot (?:com|org|net|edu|gov|info))(?![\w-])",
+    re.I,
+)
+_AT_IN_BRACKETS = re.compile(r"[(\[{<] ?at ?[)\]}>]", re.I)
 
 
 def _e_mails(text: str) -> Places:
     if "@" in text:
         yield from (one.span() for one in _E_MAIL.finditer(text))
+    if " dot " in text.lower() or _AT_IN_BRACKETS.search(text):
+        yield from (one.span() for one in _SPELLED.finditer(text))
 
 
 # 13 to 19 digits, in groups or not, not a part of a longer number, that begin as an issuer's do (ISO/IEC 7812).
@@ -125,53 +138,13 @@ def _computers(text: str) -> Places:
             yield one.span()
 
 
-# Layouts of number plates: AB12 CDE; ABC 1234, ABC-123; 1ABC234; B-AB 1234; AB-123-CD; 1234 BCD; W-12345 A.
-_PLATE = re.compile(
-    r"(?<![\w-])(?:[A-Z]{2}\d{2} ?[A-Z]{3}|([A-Z]{3})[ -]?(\d{3,4})|\d[A-Z]{3}\d{3}|[A-Z]{1,3}-[A-Z]{1,2} ?\d{1,4}"
-    r"|[A-Z]{2}-\d{3}-[A-Z]{2}|\d{4} [B-DF-HJ-NP-TV-Z]{3}|[A-Z]{1,2}-\d{4,5} ?[A-Z])(?![\w-])"
-)
-# What three capitals before a number are as a rule, if not a plate.
-_NO_PLATE = frozenset(
-    {
-        "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC", "MON", "TUE", "WED",
-        "THU", "FRI", "SAT", "SUN", "USD", "EUR", "GBP", "INR", "JPY", "CHF", "CAD", "AUD", "ISO", "DIN", "FIG",
-        "TAB", "REF", "BOX", "TEL", "FAX", "EXT", "FLT", "BUS", "HWY", "RTE", "APT", "RMB", "AGE", "TOP", "MAX",
-        "MIN", "AVG", "SUM", "VOL", "PAG", "DOC", "INV", "QTY", "LOT",
-    }
-)  # fmt: skip
-_YEAR = re.compile(r"(?:18|19|20)\d\d")
-
-
-def _plates(text: str) -> Places:
-    for one in _PLATE.finditer(text):
-        if not (one[1] and (one[1] in _NO_PLATE or _YEAR.fullmatch(one[2]))):
-            yield one.span()
-
-
-_ABOUT_A_PLATE = re.compile(
-    r"\blicen[cs]e\s+(?:plate|tag|number)|\bregistration\s+(?:plate|number)|\bnumber\s?plate|\bplate number", re.I
-)
-_SHORT_CODE = re.compile(r"(?<!\w)[A-Z0-9]{1,4}(?:[ -]?[A-Z0-9]{1,4}){1,3}(?!\w)", re.I)
-
-
-def asks_for_a_plate(question: str) -> bool:
-    """Whether a question is about a number plate."""
-    return bool(_ABOUT_A_PLATE.search(question))
-
-
-def _is_mixed(code: str) -> bool:
-    """Whether a code has letters and digits, four in all at least."""
-    kinds = [one.isdigit() for one in code if one.isalnum()]
-    return 4 <= len(kinds) <= 9 and any(kinds) and not all(kinds)
-
-
 _FINDERS = {
     E_MAIL: _e_mails,
     CARD: _cards,
     ACCOUNT: _accounts,
     SOCIAL_SECURITY: _social_security,
     COMPUTER: _computers,
-    PLATE: _plates,
+    PLATE: plates.find,
 }
 
 _FEWEST_DIGITS = 7  # of a telephone number

@@ -77,14 +77,17 @@ def of_answers(
     answers: Answers,
     screen: Screen,
     not_there: Mapping[Cell, Mapping[str, Sequence[str]]],
-) -> tuple[list[dict[str, Any]], dict[Cell, dict[str, int]]]:
-    """Everything flagged in the answers, a row each, and in how many items of each cell something of a kind is.
+) -> tuple[list[dict[str, Any]], dict[Cell, dict[str, int]], dict[Cell, int]]:
+    """Everything flagged in the answers, a row each; how many answers of each cell have something of a kind; and how
+    many have anything of any of these kinds, each answer counted once.
 
-    Precisions that gave the same answer share a row. `not_there` has, of the cells and items that have any, the
-    categories that are named and not there.
+    Objects that are not there are no finding of a screen, and are counted as CHAIR. Precisions that gave the same
+    answer share a row. `not_there` has, of the cells and items that have any, the categories that are named and not
+    there.
     """
     rows: list[dict[str, Any]] = []
     counts = {cell: dict.fromkeys((PRIVACY, PROFANITY, PEOPLE), 0) for cell in answers}
+    answers_flagged = dict.fromkeys(answers, 0)
     for item in items:
         key, grouped = item["id"], {}
         for cell, texts in answers.items():
@@ -92,12 +95,13 @@ def of_answers(
         for (model, condition, text), cells in grouped.items():
             flags = screen.answer(text, item["question"])
             for cell in cells:
+                answers_flagged[cell] += bool(flags)
                 for kind in {flag.kind for flag in flags}:
                     counts[cell][kind] += 1
             flags += screen.not_there(text, item["question"], not_there.get(cells[0], {}).get(key, ()))
             about = {"item": key, "model": model, "condition": condition, "precisions": [cell[1] for cell in cells]}
             rows += [_row(flag, ANSWER, about) for flag in flags]
-    return rows, counts
+    return rows, counts, answers_flagged
 
 
 def of_given(items: Sequence[Mapping[str, Any]], screen: Screen) -> list[dict[str, Any]]:

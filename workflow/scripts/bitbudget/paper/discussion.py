@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from bitbudget import wording
-from bitbudget.paper import examples, nodes
+from bitbudget.paper import losses, nodes, screens
 from bitbudget.paper.nodes import Node, Unit
 from bitbudget.paper.view import View, named
 
-LEAST_OF_TYPE = 10  # items of a type before its share is spoken of
 RISKS = {
     "captioning": "A caption can name what is not in the picture, fluently and without any sign of doubt "
     "[@rohrbach2018chair], and captions of people tend to follow stereotypes [@hendricks2018women]. Someone who relies "
@@ -54,8 +52,7 @@ def _drops(view: View) -> list[Node]:
         found.append(
             nodes.text(
                 f"{view.where(view.model, view.condition) or 'On this subset, '}no precision lost quality clearly. "
-                "That is a statement about what these items can show, not a proof that nothing is lost: the "
-                "differences that could have been seen stand with the results."
+                f"That is a statement about what these items can show, not a proof that nothing is lost: {_seen(view)}."
             )
         )
     else:
@@ -70,11 +67,10 @@ def _drops(view: View) -> list[Node]:
                 f"{view.words.direction}."
             )
         )
-        found.append(_by_type(view, worst))
-    found.append(nodes.text(view.elsewhere()) if view.elsewhere() else [])
+        found.append(losses.by_kinds(view, worst))
     blocks = [nodes.paragraph(*found)]
     if view.e.ablation:
-        blocks.append(_ablated(view))
+        blocks.append(losses.ablated(view))
     return blocks
 
 
@@ -92,60 +88,18 @@ def _worst(view: View) -> tuple[str | None, bool]:
     return min(names, key=lambda name: differences[name]), bool(losses)
 
 
-def _by_type(view: View, precision: str) -> list[Node]:
-    """The type of item that a precision loses most on, where items have types."""
-    here = view.e.scores[view.model, precision, view.condition].get("breakdown", {})
-    there = view.e.scores[view.model, view.e.baseline, view.condition].get("breakdown", {})
-    found: list[Node] = []
-    for kind, types in here.items():
-        falls = {
-            name: (there[kind][name]["value"], metric["value"], metric["n"])
-            for name, metric in types.items()
-            if metric["n"] >= LEAST_OF_TYPE and name in there.get(kind, {})
-        }
-        falls = {name: one for name, one in falls.items() if view.words.sign * (one[1] - one[0]) < 0}
-        if len(types) > 1 and falls:
-            name = min(falls, key=lambda one: view.words.sign * (falls[one][1] - falls[one][0]))
-            before, after, n = falls[name]
-            form = wording.Format(view.words, 1 if view.words.share else 2)
-            found += nodes.text(
-                f"By {kind.replace('_', ' ')}, it falls most on {nodes.quoted(name)}: from {form.level(before)} to "
-                f"{form.level(after)} (n = {n}). "
-            )
-    return found + (nodes.text("Such single types are described and not tested.") if found else [])
-
-
-def _ablated(view: View) -> Node:
-    """Which module group loses how much when it alone is in the low format."""
-    rows = [
-        row
-        for row in view.e.ablation
-        if (row["model"], row["condition"]) == (view.model, view.condition) and row["difference"] is not None
-    ]
-    single = sorted((row for row in rows if row["row"] == "group"), key=lambda row: view.words.sign * row["difference"])
-    whole = next((row for row in rows if row["row"] == "every-group"), None)
-    said = [
-        f"{row['group']} {_interval(view, row)}" + ("" if row["verdict"] == "loss" else " (not clear)")
-        for row in single
-    ]
-    text = f"With one module group at a time in the low format, the differences are {wording.listed(said)}"
-    text += f"; with every group together it is {_interval(view, whole)}. " if whole else ". "
-    joint = next((row for row in rows if row["row"] == "interaction" and row["group"] == "every-group"), None)
-    if joint:
-        form = wording.format_of(view.words, {"baseline": joint["difference"]})
-        text += (
-            f"The groups' differences do not simply add up: the whole differs from their sum by "
-            f"{form.signed(joint['difference'])}. "
-        )
-    return nodes.p(
-        "{text}Differences are {noun}{direction}.", text=text, noun=view.words.noun, direction=view.words.direction
-    )
-
-
-def _interval(view: View, row: Mapping[str, Any]) -> str:
-    ci = (row["difference_ci_low"], row["difference_ci_high"])
-    metric = {"value": row["difference"], "ci": ci if None not in ci else None, "baseline": None}
-    return view.signed(metric)
+def _seen(view: View) -> str:
+    """Whether it is known what loss these items would have shown."""
+    known, unknown = [], []
+    for name in view.others:
+        metric = view.difference(view.model, name, view.condition)
+        if metric is not None:
+            (known if metric.get("smallest_detectable") is not None else unknown).append(name)
+    few = f"because too few {view.words.clusters} differ"
+    if not known:
+        return f"what loss they would have shown could not be told, {few}"
+    stand = "the differences that would have been seen stand with the results"
+    return f"{stand}, but for {named(unknown)}, where they could not be told, {few}" if unknown else stand
 
 
 def _limitations(views: Sequence[View]) -> Node:
@@ -156,35 +110,18 @@ def _limitations(views: Sequence[View]) -> Node:
         names = wording.listed([view.e.name for view in demos])
         name = "This is a demo study" if len(views) == 1 else f"{names} {verb} demo material"
         said.append(
-            f"{name}: a very small model and generated data show that the method works. Its numbers say nothing about "
+            f"{name}: a very small model and generated data show that the method works. The numbers say nothing about "
             "models of a useful size."
         )
     for view in views:
-        where = f"In {view.e.name}, " if view.several else ""
-        said.append(
-            _begin(
-                f"{where}the results hold for {nodes.count(view.n, view.items.removesuffix('s'))} of one data set, "
-                f"one seed" + (" and one prompt." if view.e.study.get("prompt") else ".")
-            )
-        )
-        if view.e.study["dataset"]["name"].startswith("coco2017"):
-            said.append(
-                "COCO does not publish the annotations of its test images, so everything is judged on the validation "
-                "images, which developers of the models may have tuned on."
-            )
-        elif view.words.detections:
-            said.append(
-                "The boxes are judged on the split val of generated scenes; with COCO it would be its validation "
-                "images as "
-                "well, because the annotations of its test images are not published."
-            )
+        said.append(_scope(view))
+        said += _split(view)
         if any(audit["simulated"] for audit in view.e.audits.values()):
             said.append("Precisions that are only simulated show rounding's effect on quality and have no costs.")
         if any(row.get("energy_how") == "estimated" for row in view.e.summary):
             said.append(
                 "Energy is estimated from the rated power and the load and not metered, so small differences in it "
-                "mean "
-                "little."
+                "mean little."
             )
         if len(view.e.models) == 1 and not view.several:
             said.append("One model was studied; another of the same kind may react otherwise.")
@@ -196,8 +133,42 @@ def _limitations(views: Sequence[View]) -> Node:
     return nodes.p("{text}", text=" ".join(dict.fromkeys(said)))
 
 
-def _begin(value: str) -> str:
-    return value[:1].upper() + value[1:]
+def _scope(view: View) -> str:
+    """How much was looked at: the items, the data set, the seed and, where one is asked with, the prompt."""
+    items = nodes.count(view.n, view.items.removesuffix("s"))
+    of = ["of one data set" + (", drawn with one seed" if _drawn(view) else "")]
+    several = [name for name in view.e.conditions if name != "zero-shot"]
+    asked = ""
+    if view.e.study.get("prompt"):
+        asked = "and with one wording of the prompt in every condition" if several else "and asked with one prompt"
+    where = f"The results of {view.e.name} hold" if view.several else "The results hold"
+    return f"{where} for {' '.join(filter(None, (items, *of, asked)))}."
+
+
+def _drawn(view: View) -> bool:
+    """Whether the items were drawn, and are not all there are or those of a file."""
+    asked = view.e.study["dataset"]["subset"]
+    return isinstance(asked, int) and view.e.subset.get("n_available") != view.n
+
+
+def _split(view: View) -> list[str]:
+    """What the split that was evaluated leaves open, by the kind of the data."""
+    data, split = view.e.study["dataset"], view.e.subset["split"]
+    kind = data.get("kind") or data["name"]
+    where = f"In {view.e.name}, the" if view.several else "The"
+    if kind.startswith("demo-"):
+        return ["The generated data are nobody's real task."]
+    if split == "train":
+        return [f"{where} items are of the split train, which models may have been trained on."]
+    if kind.startswith("coco2017") or data["name"].startswith("coco2017"):
+        return [
+            f"{where} {view.items} are of COCO's split {split}, because its test annotations are not published; "
+            "developers of the models may have tuned on it."
+        ]
+    if kind.startswith("local"):
+        return [f"{where} data are the author's own, so nobody else may be able to repeat this."]
+    tuned = f"{where} {view.items} are of the split {split}, which developers of the models may have tuned on."
+    return [tuned] if "val" in split else []
 
 
 def _ethics(views: Sequence[View]) -> list[Node]:
@@ -205,16 +176,10 @@ def _ethics(views: Sequence[View]) -> list[Node]:
     said = []
     for view in views:
         record = view.e.inspection
-        if record is None:
+        if record is None or not screens.screened(record):
             continue
-        if not examples.screened(record):
-            continue
-        number = len(examples.found_by_screens(record))
-        where = f" in {view.e.name}" if view.several else ""
         said.append(
-            f"The screens flagged {nodes.count(number, 'finding')}{where} for a person to judge."
-            if number
-            else f"The screens flagged nothing{where}, which is no proof that nothing is there."
+            f"In {view.e.name}, {screens.flagged(record)}" if view.several else _capital(screens.flagged(record))
         )
         said += [nodes.sentence(limit) for limit in record["limits"]]
     if said:
@@ -229,6 +194,10 @@ def _ethics(views: Sequence[View]) -> list[Node]:
         )
     )
     return found
+
+
+def _capital(said: str) -> str:
+    return said[:1].upper() + said[1:]
 
 
 def _number(view: View, number: int) -> str:

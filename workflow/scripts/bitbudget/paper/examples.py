@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bitbudget import wording
-from bitbudget.paper import nodes
+from bitbudget.paper import boxes, nodes, screens
 from bitbudget.paper.nodes import Node, Notes, Unit
 from bitbudget.paper.view import View
 
@@ -15,31 +15,36 @@ from bitbudget.paper.view import View
 ANSWER, LEAST_ANSWER, ALL_ANSWERS = 160, 60, 900
 QUESTION, REFERENCES = 300, 220
 MOST_REFERENCES = 3
+SHOWN = 3  # items side by side
 ALPHA = 0.05  # of Holm's p, below which a difference is called clear
 CHANGES = {"better": "better", "worse": "worse", "changed": "changed, same worth"}
-OBJECTS = "hallucinated objects"  # the check that is a count and no screen
+WORTH = {0.0: "wrong", 1.0: "right"}  # of an item, where the metric is a share of right answers
+ROLES = "The most changed, the most worsened and the least changed item"
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 
 
 def units(view: View) -> list[Unit]:
-    """The qualitative examples; a detector's are in its figure. The first two come before the third."""
+    """The qualitative examples: answers in words, or the boxes of a detector."""
     record = view.e.examples
-    if record is None or view.words.detections:
+    if record is None:
         return []
     items = {item["id"]: item for item in record["items"]}
     chosen = [items[name] for name in record["qualitative"] if name in items]
     if not chosen:
         return []
-    letters = min(_letters(view, item) for item in chosen[:3])
-    shown = [_example(view, item, letters) for item in chosen[:3]]
-    how = nodes.sentence(record["qualitative_how"])
-    caption = nodes.inline(
-        "What every precision answers{of}. {how} Answers are cut after {letters} letters; names stand together where "
-        "their answers "
-        "are the same.",
-        of=f" ({view.cell_name(view.model, view.condition)})" if view.cell_name(view.model, view.condition) else "",
-        how=how,
-        letters=letters,
+    if view.words.detections:
+        pictures = {item["id"]: found[0] for item in chosen if (found := image_of(view, item))}
+        return boxes.units(view, chosen, pictures)
+    chosen = chosen[:SHOWN] + (_more(view, record, chosen) if not view.others else [])
+    letters = min(_letters(view, item) for item in chosen)
+    shown = [_example(view, item, letters) for item in chosen]
+    texts = [one["text"] for item in chosen for one in item["answers"][view.model][view.condition].values()]
+    where = view.cell_name(view.model, view.condition)
+    which = ROLES if len(shown) == SHOWN and view.others else "Items of the study"
+    same = " Precisions with the same answer stand together." if view.others else ""
+    caption = nodes.text(
+        f"{which}{f' ({where})' if where else ''}, chosen by a fixed rule (examples.json).{same}"
+        + (f" Answers are cut after {letters} letters." if any(len(text) > letters for text in texts) else "")
     )
     about = {"t": "examples", "wide": True, "label": view.label("examples"), "caption": caption}
     intro = nodes.p(
@@ -47,6 +52,19 @@ def units(view: View) -> list[Unit]:
         n=nodes.count(len(shown), "item"),
     )
     return [Unit([nodes.h("Examples"), intro, about | {"items": shown}], 2)]
+
+
+def _more(view: View, record: Mapping[str, Any], chosen: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first items besides the chosen ones, none of which is flagged or withheld: one precision has the room."""
+    known = {item["id"] for item in chosen}
+    clean = [
+        item
+        for item in record["items"]
+        if item["id"] not in known
+        and not item["withheld"]
+        and not any(one["flags"] for one in item["answers"][view.model][view.condition].values())
+    ]
+    return clean[:SHOWN]
 
 
 def _letters(view: View, item: Mapping[str, Any]) -> int:
@@ -91,8 +109,11 @@ def _why(view: View, item: Mapping[str, Any], shown: bool) -> str | None:
 
 def _marks(view: View, given: Mapping[str, Any]) -> str:
     value = given["value"]
-    form = wording.Format(view.words, 0 if view.words.share else 2)
-    shown = [] if value is None else [f"{view.words.label} {form.level(value)}"]
+    shown = []
+    if value is not None and view.words.share:
+        shown.append(WORTH.get(float(value), "partly right"))
+    elif value is not None:
+        shown.append(f"item {view.words.label} {wording.Format(view.words, 2).level(value)}")
     change = CHANGES.get(given["change"] or "")
     return ", ".join([*shown, *([change] if change else [])])
 
@@ -111,6 +132,8 @@ def assets(view: View) -> dict[str, Path]:
     """The pictures of the examples by their names among the assets."""
     record = view.e.examples
     chosen = [] if record is None else [item for item in record["items"] if item["id"] in record["qualitative"]]
+    if record is not None and not view.others and not view.words.detections:
+        chosen += _more(view, record, chosen)
     return dict(found for item in chosen if (found := image_of(view, item)))
 
 
@@ -155,12 +178,19 @@ def _hallucinated(view: View, cells: Mapping[Any, Any], chair: Mapping[str, Any]
         if here and apart and metric.get("p_holm", metric["p_value"]) < ALPHA:
             more = "more" if metric["value"] > 0 else "less"
             clear.append(f"{one['precision']} ({_points(metric)} points, {more})")
-    compared = [one for one in view.e.inspection["comparisons"] if "value" in one["metrics"].get("chair_i", {})]
+    compared = [
+        one["metrics"]["chair_i"]
+        for one in view.e.inspection["comparisons"]
+        if "value" in one["metrics"].get("chair_i", {})
+        and (one["model"], one["condition"]) == (view.model, view.condition)
+    ]
+    family = next((metric.get("family") for metric in compared), None)
+    after = f" (after Holm's correction over {nodes.count(family, 'comparison')})" if family else ""
     if clear:
-        found += nodes.text(f" CHAIR-i differs clearly from the baseline's under {wording.listed(clear)}.")
+        found += nodes.text(f" CHAIR-i differs clearly{after} from the baseline's under {wording.listed(clear)}.")
     elif compared:
-        found += nodes.text(" No precision's CHAIR-i differs clearly from the baseline's.")
-    how = next((one["how"] for one in view.e.inspection["looked_for"] if one["check"] == OBJECTS), "")
+        found += nodes.text(f" No precision's CHAIR-i differs clearly{after} from the baseline's.")
+    how = next((one["how"] for one in view.e.inspection["looked_for"] if one["check"] == screens.OBJECTS), "")
     found += nodes.text(f" How they are counted: {nodes.sentence_end(how)}" if how else "")
     return nodes.paragraph(found)
 
@@ -208,32 +238,15 @@ def _chair_table(view: View, cells: Mapping[Any, Any]) -> Node:
     return nodes.table(view.label("chair"), caption, columns, rows, notes.lines())
 
 
-def screened(record: Mapping[str, Any]) -> list[str]:
-    """The screens of the answers that were run, without the count of hallucinated objects."""
-    return [one["check"] for one in record["looked_for"] if not one["absent"] and one["check"] != OBJECTS]
-
-
-def found_by_screens(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What the screens flagged."""
-    return [one for one in record["flagged"] if one["kind"] != "objects"]
-
-
 def _flagged(record: Mapping[str, Any]) -> Node:
-    screens, flagged = screened(record), found_by_screens(record)
-    if not screens:
-        why = next((one["absent"] for one in record["looked_for"] if one["check"] != OBJECTS), "")
+    looked_for = screens.screened(record)
+    if not looked_for:
+        why = next((one["absent"] for one in record["looked_for"] if one["check"] != screens.OBJECTS), "")
         return nodes.p("The answers were not screened for sensitive content: {why}", why=nodes.sentence_end(why))
-    kinds = [one["kind"] for one in flagged]
-    which = wording.listed([f"{kinds.count(kind)} for {kind}" for kind in sorted(set(kinds))])
-    said = (
-        f"flagged {nodes.count(len(flagged), 'finding')} ({which}), listed in flagged.csv for a person to look at"
-        if flagged
-        else "flagged nothing"
-    )
     return nodes.p(
-        "All answers were screened for {screens}; the screens {said}. {redaction}",
-        screens=wording.listed(screens),
-        said=said,
+        "All answers were screened for {checks}: {said} {redaction}",
+        checks=wording.listed(looked_for),
+        said=screens.flagged(record),
         redaction=nodes.sentence(record["redaction"]["why"]),
     )
 

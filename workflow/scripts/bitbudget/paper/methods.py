@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bitbudget import wording
+from bitbudget import registry, wording
 from bitbudget.paper import nodes
 from bitbudget.paper.background import FAMILIES
 from bitbudget.paper.nodes import Node, Unit
@@ -13,6 +13,7 @@ from bitbudget.paper.statistics import carbon, tests
 from bitbudget.paper.view import View
 
 HASH_SHOWN, REVISION_SHOWN = 16, 12  # hexadecimal digits
+NEW_LINE = "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"
 DATASETS = {
     "coco2017-captions": "COCO 2017 Captions [@lin2014coco; @chen2015captions]",
     "coco2017-detection": "COCO 2017 [@lin2014coco]",
@@ -33,16 +34,32 @@ DATASETS = {
 }
 SCORES = {
     "captioning": "Captions are scored by CIDEr [@vedantam2015cider], with the document frequencies of the evaluated "
-    "references, and beside it by BLEU [@papineni2002bleu], ROUGE-L [@lin2004rouge], METEOR [@denkowski2014meteor] and "
-    "SPICE [@anderson2016spice] as far as they could be computed.",
+    "references{beside}.",
     "vqa": "Answers are normalised and scored against the answers that people gave [@antol2015vqa]; {label} is the "
     "primary metric.",
     "lambada": "Nothing is generated: the model reads the passage, and {label} asks whether the first token of the "
-    "last "
-    "word is among the tokens it gives the greatest logits. Perplexity is that of the whole last word.",
+    "last word is among the tokens it gives the greatest logits. Perplexity is that of the whole last word, and the "
+    "relative logit error is how far a precision's logits lie from the baseline's, as a share of their norm.",
     "detection": "Boxes are scored by COCO's evaluation [@lin2014coco]; AP is the mean over IoU thresholds from .50 to "
     ".95 and over the categories that the chosen images show.",
 }
+
+
+# Metrics of captions beside the primary one: the first letters of their names, and how they are cited.
+BESIDE = (
+    ("CIDEr", "CIDEr [@vedantam2015cider]"),
+    ("BLEU", "BLEU [@papineni2002bleu]"),
+    ("ROUGE", "ROUGE-L [@lin2004rouge]"),
+    ("METEOR", "METEOR [@denkowski2014meteor]"),
+    ("SPICE", "SPICE [@anderson2016spice]"),
+)
+# What may have been measured: its name and the first letters of its columns in the summary.
+MEASURED = (
+    ("latency", "latency_median"),
+    ("throughput", "throughput_batch"),
+    ("memory", ("peak_memory_MB", "weights_in_memory")),
+    ("energy", "energy_per_item_J"),
+)
 
 
 def units(view: View) -> list[Unit]:
@@ -62,9 +79,9 @@ def _models(view: View) -> list[Node]:
         where = known.get("source") or about.get("hub") or about.get("local") or about.get("url") or "an unnamed source"
         said.append(
             nodes.inline(
-                "{name} is of the family " + family + " (from {where}{at}; licence {licence}).",
+                "The architecture of {name} is " + family + " (from {where}{at}; licence {licence}).",
                 name=name,
-                family=about.get("family") or "that its file names",
+                family=about.get("family") or "the one that its file names",
                 where=where,
                 at=f", revision {revision[:REVISION_SHOWN]}" if revision else "",
                 licence=known.get("licence") or "not stated",
@@ -106,7 +123,11 @@ def formats_table(view: View) -> Node:
         "Number formats by module group as audited in the loaded checkpoint{of}, with the relative error of the "
         "weights "
         "against the originals (in brackets, where the format rounds), and the bits that a weight takes with its "
-        "scales.{more}",
+        "scales.{rest}{more}",
+        rest=" \N{LEFT DOUBLE QUOTATION MARK}(rest)\N{RIGHT DOUBLE QUOTATION MARK} is what a group holds beside its "
+        "parts."
+        if any(_has_rest(view.e.audits[view.model, precision]["groups"]) for precision in view.e.precisions)
+        else "",
         of=f" of {view.model}" if len(view.e.models) > 1 else "",
         more=more,
     )
@@ -117,6 +138,13 @@ def formats_table(view: View) -> Node:
         nodes.column("Audit"),
     ]
     return nodes.table(view.label("formats"), caption, columns, rows)
+
+
+def _has_rest(groups: Mapping[str, Any]) -> bool:
+    """Whether a group with weights has parts that are told by themselves."""
+    return any(
+        about["bytes"] and any(name.startswith(f"{group}.") for name in groups) for group, about in groups.items()
+    )
 
 
 def _held(groups: Mapping[str, Any]) -> list[Node]:
@@ -148,39 +176,71 @@ def _data(view: View) -> list[Node]:
     study, subset = view.e.study, view.e.subset
     name = study["dataset"]["name"]
     what = DATASETS.get(name, "{name}")
-    available = subset.get("n_available")
     chosen = nodes.inline(
-        "The data are " + what + " ({dataset}, revision {revision}, split {split}; licence {licence}). {n} "
-        "{items}{of} were drawn with seed {seed}, before any model was run; their indices are in subset.json, "
-        "with the SHA-256 {digest}\N{HORIZONTAL ELLIPSIS}.",
+        "The data are " + what + " ({dataset}, revision {revision}, split {split}; licence {licence}). {drawn}; their "
+        "indices are in subset.json, with the SHA-256 {digest}\N{HORIZONTAL ELLIPSIS}.",
         name=name,
         dataset=name,
         revision=subset.get("revision") or "not stated",
         split=subset["split"],
         licence=subset.get("licence") or study["dataset"].get("licence") or "not stated",
-        n=view.n,
-        items=view.items,
-        of=f" of {available}" if available and available > view.n else "",
-        seed=subset["seed"],
+        drawn=_drawn(view),
         digest=subset["subset_hash"][:HASH_SHOWN],
     )
-    scored = nodes.inline(SCORES[view.e.track], label=view.words.label)
-    return [nodes.h("Data, prompts and decoding"), nodes.paragraph(chosen, _asked(view), scored)]
+    scored = nodes.inline(SCORES[view.e.track].replace("{beside}", _beside(view)), label=view.words.label)
+    return [
+        nodes.h("Data, prompts and decoding"),
+        nodes.paragraph(chosen, *map(nodes.text, filter(None, (_calibrated(view), _asked(view)))), scored),
+    ]
 
 
-def _asked(view: View) -> list[Node]:
+def _drawn(view: View) -> str:
+    """How the items were chosen: by the seed, by a file, or not at all."""
+    asked, available = view.e.study["dataset"]["subset"], view.e.subset.get("n_available")
+    if isinstance(asked, dict):
+        return f"{view.n} {view.items} were chosen by the study's file {asked['ids']}, before any model was run"
+    if asked == "all" or available == view.n:
+        return f"All {view.n} {view.items} of the split are evaluated"
+    of = f" of {available}" if available and available > view.n else ""
+    seed = view.e.subset["seed"]
+    return f"{view.n} {view.items}{of} were drawn with seed {seed}, before any model was run"
+
+
+def _beside(view: View) -> str:
+    """The metrics of captions that were computed beside the primary one."""
+    metrics = view.e.scores[view.model, view.e.baseline, view.condition]["metrics"]
+    there = [name for name, metric in metrics.items() if "value" in metric and name != "CIDEr"]
+    names = [cited for start, cited in BESIDE if any(name.startswith(start) for name in there)]
+    return f", and beside it by {wording.listed(names)}" if names else ""
+
+
+def _calibrated(view: View) -> str:
+    """What formats were calibrated on, where one needs it."""
+    formats = [name for name in view.formats if registry.format_of(name).calibrated]
+    if not formats:
+        return ""
+    wanted = view.e.study["quantization"]["calibration"]
+    what = "image" if view.words.detections else "text"
+    split = wanted.get("split") or view.e.study["dataset"]["split"]
+    of = f"of the file {wanted['file']}" if wanted.get("file") else f"of the split {split}"
+    apart = "" if wanted.get("file") else ", none of which is evaluated"
+    was = "was" if len(formats) == 1 else "were"
+    return f"{wording.listed(formats)} {was} calibrated on {nodes.count(wanted['items'], what)} {of}{apart}."
+
+
+def _asked(view: View) -> str:
     study = view.e.study
-    found: list[Node] = []
+    found = ""
     if study.get("prompt"):
-        found += nodes.inline(
-            "The prompt is \N{LEFT DOUBLE QUOTATION MARK}{prompt}\N{RIGHT DOUBLE QUOTATION MARK}",
-            prompt=nodes.shortened(study["prompt"].replace("\n", " / "), 240),
-        )
-        found += nodes.text(" (a slash stands for a new line). " if "\n" in study["prompt"] else ". ")
+        shown = nodes.shortened(study["prompt"].strip().replace("\n", f" {NEW_LINE} "), 240)
+        found += f"The prompt is {nodes.quoted(shown)}"
+        end = " " if shown.endswith((".", "?", "!")) else ". "
+        found += f" ({NEW_LINE} stands for a line break). " if NEW_LINE in shown else end
     if len(view.e.conditions) > 1:
-        found += nodes.text(f"The conditions are {wording.listed(view.e.conditions)}. ")
+        found += f"The conditions are {wording.listed(view.e.conditions)}. "
     elif study.get("prompt"):
-        found += nodes.text(f"The condition is {view.e.conditions[0]}. ")
+        found += f"The condition is {view.e.conditions[0]}. "
+    found += _shots(view)
     generation = study.get("generation") or {}
     if view.e.track in ("captioning", "vqa") and generation:
         how = (
@@ -191,42 +251,87 @@ def _asked(view: View) -> list[Node]:
             else "by beams"
         )
         beams = f" ({generation['num_beams']} beams)" if generation.get("num_beams", 1) > 1 else ""
-        found += nodes.text(f"Decoding is {how}{beams}, with at most {generation['max_new_tokens']} new tokens. ")
+        found += f"Decoding is {how}{beams}, with at most {generation['max_new_tokens']} new tokens. "
     if study.get("images") and view.track.IMAGES:
-        found += nodes.text(
-            f"Images are scaled down to at most {study['images']['max_side']} pixels on the longer side."
-        )
-    return found
+        found += f"Images are scaled down to at most {study['images']['max_side']} pixels on the longer side."
+    return found.strip()
+
+
+def _shots(view: View) -> str:
+    """How many examples each condition shows, and where they come from."""
+    counts = {name: len(view.e.predictions[view.model, view.e.baseline, name]["shots"]) for name in view.e.conditions}
+    shown = {name: count for name, count in counts.items() if count}
+    if not shown:
+        return ""
+    data = view.e.study["dataset"]
+    split = data.get("shots_split") or data["split"]
+    told = wording.listed([f"{nodes.count(count, 'example')} ({name})" for name, count in shown.items()])
+    other = ", none of which is evaluated" if split != data["split"] else ""
+    return f"Before the question the model sees {told} of the split {split}{other}, the same for all precisions. "
 
 
 def shared_units(views: Sequence[View]) -> list[Unit]:
     """Measuring and statistics, which are the same for all studies of the workflow."""
     return [
-        Unit([nodes.h("Measuring"), *(_measuring(view, len(views) > 1) for view in views), carbon(views)]),
+        Unit([nodes.h("Measuring"), _measuring(views), carbon(views)]),
         tests(views),
     ]
 
 
-def _measuring(view: View, several: bool) -> Node:
-    measure = view.e.study["measure"]
-    facts = _machine(view)
-    timed = nodes.inline(
-        "{what} were measured apart from the quality pass, on the same checkpoints, in a fresh process each time"
-        "{repeats}: at least {warmup} to warm up, then at least {iterations} and {seconds} s over {items}, at batch "
-        "{sizes}{tokens}. Medians are reported, with 95 % intervals.",
-        what=f"In {view.e.name}, latency, throughput, memory and energy"
-        if several
-        else "Latency, throughput, memory and energy",
-        repeats=f", {measure['repeats']} times over" if measure.get("repeats", 1) > 1 else "",
-        warmup=nodes.count(measure["warmup"], "call"),
-        iterations=nodes.count(measure["min_iterations"], "call"),
-        seconds=f"{measure['min_seconds']:g}",
-        items=nodes.count(measure["items"], "item"),
-        sizes=f"size{'s' * (len(measure['batch_sizes']) > 1)} "
-        + wording.listed([str(size) for size in measure["batch_sizes"]]),
-        tokens=f", with exactly {measure['new_tokens']} new tokens" if measure.get("new_tokens") else "",
+def _measuring(views: Sequence[View]) -> Node:
+    """What was measured and how; what is the same of several studies is said once, with their names."""
+    what = [name for name, start in MEASURED if any(_has(view, start) for view in views)]
+    if not what:
+        return nodes.p("Neither speed nor memory nor energy could be measured.")
+    common = nodes.text(
+        f"{_capital(wording.listed(what))} {'was' if len(what) == 1 else 'were'} measured apart from the quality pass, "
+        "on the same checkpoints, in a fresh process each time. Medians are reported, with 95 % intervals where there "
+        "are calls enough."
     )
-    return nodes.paragraph(timed, facts)
+    pieces = [*_alike(views, lambda view: nodes.text(_calls(view))), *_alike(views, _machine)]
+    return nodes.paragraph(common, *pieces)
+
+
+def _alike(views: Sequence[View], of: Callable[[View], list[Node]]) -> list[list[Node]]:
+    """What is said of each study, once where it is the same, and with their names where it is not."""
+    found: list[tuple[list[Node], list[str]]] = []
+    for view in views:
+        said = of(view)
+        names = next((names for other, names in found if other == said), None)
+        if names is None:
+            found.append((said, [view.e.name]))
+        else:
+            names.append(view.e.name)
+    if len(found) == 1:
+        return [found[0][0]]
+    return [[*nodes.text(f"In {wording.listed(names)}, {_small(said[0]['text'])}"), *said[1:]] for said, names in found]
+
+
+def _small(said: str) -> str:
+    """The beginning of a sentence within one."""
+    return said[:1].lower() + said[1:]
+
+
+def _has(view: View, start: str | tuple[str, ...]) -> bool:
+    return any(value is not None for row in view.e.summary for key, value in row.items() if key.startswith(start))
+
+
+def _calls(view: View) -> str:
+    measure = view.e.study["measure"]
+    repeats = f"{nodes.number_word(measure['repeats'])} times over, " if measure.get("repeats", 1) > 1 else ""
+    sizes = wording.listed([str(size) for size in measure["batch_sizes"]])
+    tokens = f", with exactly {measure['new_tokens']} new tokens" if measure.get("new_tokens") else ""
+    several = "s" * (len(measure["batch_sizes"]) > 1)
+    said = (
+        f"{repeats}at least {nodes.count(measure['warmup'], 'call')} warmed up, then at least "
+        f"{nodes.count(measure['min_iterations'], 'call')} and {measure['min_seconds']:g} s were timed over "
+        f"{nodes.count(measure['items'], 'item')}, at batch size{several} {sizes}{tokens}."
+    )
+    return _capital(said)
+
+
+def _capital(said: str) -> str:
+    return said[:1].upper() + said[1:]
 
 
 def _machine(view: View) -> list[Node]:
@@ -244,8 +349,10 @@ def _machine(view: View) -> list[Node]:
     kinds = dict.fromkeys(row["peak_memory_kind"] for row in rows if row.get("peak_memory_kind"))
     found: list[str] = []
     if places:
-        found.append(f"The machine was {wording.listed(list(places))}.")
+        found.append("The machine was {places}.")
     if kinds:
-        found.append(f"Peak memory is the {wording.listed(list(kinds))} of the process.")
-    found.append(f"Energy is {wording.listed(list(energies))}." if energies else "Energy could not be measured.")
-    return nodes.text(" ".join(found))
+        found.append("Peak memory is the {kinds} of the process.")
+    cited = " [@codecarbon]" if any(row.get("energy_source") == "codecarbon" for row in rows) else ""
+    found.append(f"Energy is {{energies}}{cited}." if energies else "Energy could not be measured.")
+    values = {"places": places, "kinds": kinds, "energies": energies}
+    return nodes.inline(" ".join(found), **{name: wording.listed(list(value)) for name, value in values.items()})

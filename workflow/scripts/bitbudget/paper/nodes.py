@@ -38,7 +38,18 @@ def inline(sentence: str, **values: Any) -> list[Node]:
         else:
             found.append({"t": "ref", "to": match[3]})
         at = match.end()
-    return found + ([{"t": "s", "text": sentence[at:]}] if at < len(sentence) else [])
+    return joined(found + ([{"t": "s", "text": sentence[at:]}] if at < len(sentence) else []))
+
+
+def joined(inlines: Sequence[Node]) -> list[Node]:
+    """The same with neighbouring texts as one, in which a number stays beside its unit."""
+    found: list[Node] = []
+    for one in inlines:
+        if one["t"] == "s" and found and found[-1]["t"] == "s":
+            found[-1] = {"t": "s", "text": found[-1]["text"] + one["text"]}
+        elif one.get("text") != "":
+            found.append(dict(one))
+    return found
 
 
 def text(value: Any) -> list[Node]:
@@ -55,13 +66,35 @@ def p(sentence: str, **values: Any) -> Node:
     return {"t": "p", "c": inline(sentence, **values)}
 
 
+def brief(sentence: str, **values: Any) -> Node:
+    """A paragraph that others of its kind right behind it are joined to, such as one that points to a figure."""
+    return p(sentence, **values) | {"brief": True}
+
+
+def flowing(blocks: Sequence[Node]) -> list[Node]:
+    """The same with brief paragraphs joined that have nothing but what floats between them."""
+    found: list[Node] = []
+    open_at = None  # where the paragraph is that the next brief one joins
+    for block in blocks:
+        if block.get("brief") and open_at is not None:
+            before = found[open_at]
+            found[open_at] = paragraph(before["c"], block["c"]) | {"brief": True}
+            continue
+        if block.get("brief"):
+            open_at = len(found)
+        elif "label" not in block:
+            open_at = None
+        found.append(block)
+    return found
+
+
 def paragraph(*pieces: Sequence[Node]) -> Node:
     """A paragraph of inlines that are there already, with a space between each two."""
     found: list[Node] = []
     for piece in pieces:
         if piece:
             found += ([{"t": "s", "text": " "}] if found else []) + list(piece)
-    return {"t": "p", "c": found}
+    return {"t": "p", "c": joined(found)}
 
 
 def h(title: str, level: int = 2) -> Node:
@@ -89,9 +122,31 @@ def table(
     *,
     wide: bool = True,
 ) -> Node:
-    """A table over both columns, or (not wide) in one."""
+    """A table over both columns, or (not wide) in one. Of rows with no value at all, only the notes tell."""
+    rows, empty = _with_values(rows)
+    notes = [*notes, *empty]
     about = {"label": label, "caption": list(caption), "wide": wide, "notes": [text(note) for note in notes]}
     return {"t": "table", **about, "columns": list(columns), "rows": list(rows)}
+
+
+def _with_values(rows: Sequence[Node]) -> tuple[list[Node], list[str]]:
+    """The rows that have a value, and notes of those that have none, where there are several with the same reasons."""
+    empty: dict[tuple[str, ...], list[Node]] = {}
+    for one in rows:
+        marks = [cell[1]["text"] for cell in one.get("cells", ())[1:] if _is_absent(cell)]
+        if marks and len(marks) == len(one["cells"]) - 1:
+            empty.setdefault(tuple(dict.fromkeys(marks)), []).append(one)
+    left = {id(one) for same in empty.values() if len(same) > 1 for one in same}
+    names = {marks: [one["cells"][0][0]["text"] for one in same] for marks, same in empty.items() if len(same) > 1}
+    notes = [
+        f"Not shown, because all values are absent (note {' and '.join(marks)}): {', '.join(dict.fromkeys(of))}."
+        for marks, of in names.items()
+    ]
+    return [one for one in rows if id(one) not in left], notes
+
+
+def _is_absent(cell: Sequence[Node]) -> bool:
+    return len(cell) == 2 and cell[0].get("text") == NOT_MEASURED and cell[1]["t"] == "sup"
 
 
 def row(*cells: str | Sequence[Node], strong: bool = False) -> Node:

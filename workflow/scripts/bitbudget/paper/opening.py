@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bitbudget import wording
-from bitbudget.paper import nodes
+from bitbudget.paper import advice, losses, nodes
 from bitbudget.paper.nodes import Node
-from bitbudget.paper.view import View, named
+from bitbudget.paper.view import NOT_COMPARED, View, named
 
 TASKS = {
     "captioning": "image captioning",
@@ -56,60 +56,72 @@ def abstract(views: Sequence[View]) -> Node:
         if several
         else "What a model costs to run belongs beside what it can do, with the uncertainty of both."
     )
-    return nodes.paragraph(nodes.text(start), *(piece for view in views for piece in _found(view)))
+    did = [_did(views[0])] if len(views) == 1 else [_did_all(views)]
+    return nodes.paragraph(nodes.text(start), *map(nodes.text, did), *(nodes.text(_found(view)) for view in views))
 
 
-def _found(view: View) -> list[list[Node]]:
-    base = view.metric(view.model, view.e.baseline, view.condition)
-    models = wording.listed(view.e.models)
-    task, where = TASKS[view.e.track], view.where(view.model, view.condition)
+def _did(view: View) -> str:
+    models, task = wording.listed(view.e.models), TASKS[view.e.track]
     if not view.others:
-        did = f"We evaluate {models} in {view.e.baseline} for {task}, on {view.n} {view.items}."
-    else:
-        conditions = f" under {len(view.e.conditions)} conditions" if len(view.e.conditions) > 1 else ""
-        did = (
-            f"We compare {len(view.e.precisions)} precisions of {models} for {task}{conditions}, on the same {view.n} "
-            f"{view.items}, after auditing what each loaded checkpoint really holds."
-        )
-    found = [nodes.text(did)]
-    if "value" in base:
-        found.append(nodes.text(f"{where}{view.e.baseline} reaches {view.level(base)} {view.words.label}."))
-    if view.others:
-        found += [nodes.text(outcome(view)), nodes.text(recommended(view, view.model, view.condition, 2))]
-    return found
+        return f"We evaluate {models} in {view.e.baseline} for {task}, on {view.n} {view.items}."
+    conditions = f" under {len(view.e.conditions)} conditions" if len(view.e.conditions) > 1 else ""
+    return (
+        f"We compare {len(view.e.precisions)} precisions of {models} for {task}{conditions}, on the same {view.n} "
+        f"{view.items}, after auditing what each loaded checkpoint really holds."
+    )
+
+
+def _did_all(views: Sequence[View]) -> str:
+    """The experiments of a joint report, in one sentence."""
+    told = [
+        f"{nodes.count(len(view.e.precisions), 'precision')} of {wording.listed(view.e.models)} for "
+        f"{TASKS[view.e.track]} ({view.n} {view.items})"
+        for view in views
+    ]
+    return f"We compare {wording.listed(told)}, after auditing what each loaded checkpoint really holds."
+
+
+def _found(view: View) -> str:
+    base = view.metric(view.model, view.e.baseline, view.condition)
+    said = []
+    if "value" in base and not view.e.ablation:
+        said.append(f"{view.e.baseline} reaches {view.level(base)} {view.words.label}.")
+    if view.e.ablation:
+        said.append(losses.module_groups(view))
+    elif view.others:
+        said.append(outcome(view))
+    said += advice.sentences(view, view.cells, full=not view.several) if view.others else []
+    text = _after(view.where(view.model, view.condition), " ".join(filter(None, said)))
+    return _after(f"In {view.e.name}, ", text) if view.several else text
 
 
 def outcome(view: View) -> str:
-    """How many precisions lost, in one sentence."""
+    """How many precisions lost, in one sentence; those without a comparison are named."""
     kinds = view.by_kind(view.model, view.condition)
-    lost, n = kinds.get("loss", []), len(view.others)
-    if not n or sum(map(len, kinds.values())) == len(kinds.get("not-compared", [])):
+    missing = kinds.get(NOT_COMPARED, [])
+    lost, compared = kinds.get("loss", []), [name for name in view.others if name not in missing]
+    n = len(compared)
+    if not n:
         return "No difference could be computed."
+    rest = f"; {named(missing)} could not be compared" if missing else ""
+    which = "other" if not missing else "compared"
     if n == 1:
-        said = f"The other precision, {view.others[0]}, {'loses quality clearly' if lost else 'shows no clear loss'}."
+        one = "The other precision" if not missing else "The one precision that could be compared"
+        said = f"{one}, {compared[0]}, {'loses quality clearly' if lost else 'shows no clear loss'}"
     elif not lost:
-        said = f"None of the {n} other precisions loses quality clearly."
+        said = f"None of the {n} {which} precisions loses quality clearly"
     elif len(lost) == n:
-        said = f"All {n} other precisions lose quality clearly."
+        said = f"All {n} {which} precisions lose quality clearly"
     else:
         verb = "loses" if len(lost) == 1 else "lose"
-        said = f"Of the {n} other precisions, {len(lost)} {verb} quality clearly: {named(lost)}."
-    return _after(view.where(view.model, view.condition), said)
+        said = f"Of the {n} {which} precisions, {len(lost)} {verb} quality clearly: {named(lost)}"
+    return f"{said}{rest}."
 
 
 def _after(where: str, said: str) -> str:
-    """A sentence behind the words that say of what model and condition it is."""
-    return where + (said[:1].lower() + said[1:] if where else said)
-
-
-def recommended(view: View, model: str, condition: str, parts: int) -> str:
-    """The recommendation's sentence, the first so many of its parts."""
-    chosen = view.e.recommendation_of(model, condition)
-    if chosen is None:
-        return ""
-    said = "; ".join(chosen["sentence"].split("; ")[:parts])
-    said = nodes.sentence(said) if chosen["precision"] is None else f"Recommended is {said}."
-    return _after(view.where(model, condition), said)
+    """A sentence behind the words that say of what model and condition it is; a name keeps its letters."""
+    words = ("None ", "All ", "Of ", "No ", "The ", "Under ", "For ")
+    return where + (said[:1].lower() + said[1:] if where and said.startswith(words) else said)
 
 
 def introduction(views: Sequence[View]) -> list[Node]:
@@ -174,12 +186,9 @@ def conclusion(views: Sequence[View]) -> list[Node]:
                 "With one precision there is nothing to choose between; adding others to the study would show it."
             )
         else:
-            said.append(outcome(view) + " ")
-            for model, condition in view.cells[:4]:
-                sentence = recommended(view, model, condition, 9 if (model, condition) == view.cells[0] else 2)
-                said.append(f"{sentence} ")
-            left = len(view.cells) - 4
-            said.append(f"The recommendations of {left} more are in verdicts.txt. " if left > 0 else "")
+            finding = losses.module_groups(view) if view.e.ablation else outcome(view)
+            said.append(f"{_after(view.where(view.model, view.condition), finding)} ")
+            said.append(" ".join(advice.sentences(view, view.cells)))
         found.append(nodes.p("{text}", text=" ".join("".join(said).split())))
     if any(view.e.demo for view in views):
         found.append(

@@ -67,7 +67,10 @@ def tests(views: Sequence[View]) -> Unit:
             "shows as "
             "well is called a loss. "
         )
-    words += "Where no loss is detected we say what difference would have been seen with a probability of {power} %."
+    words += (
+        "Where no loss is detected we say what difference could have been seen: one of this size would have been found "
+        "with a probability of {power} %."
+    )
     shown = nodes.p(
         words,
         clusters=clusters,
@@ -76,8 +79,12 @@ def tests(views: Sequence[View]) -> Unit:
         power=_each(compared, lambda view: f"{100 * view.e.comparison['power']:.0f}"),
     )
     rule = nodes.p(
-        "A precision is accepted where at least {quality} of the baseline's quality is left at the 95 % bound; of the "
-        "accepted ones that are measured, the one with the least {prefer} is recommended.",
+        "A precision is accepted where the {end} end of its 95 % interval keeps at least {quality} of the baseline's "
+        "quality; of the accepted ones that are measured, the one with the least {prefer} is recommended. Where too "
+        "few {clusters} differ for an interval, those that were not seen to differ are counted as lost, up to the "
+        "share that chance could have hidden.",
+        end=_each(compared, lambda view: "lower" if view.words.higher_is_better else "upper"),
+        clusters=clusters,
         quality=_each(compared, lambda view: f"{100 * view.e.study['accept']['quality']:g} %"),
         prefer=_each(compared, lambda view: view.e.study["accept"]["prefer"]),
     )

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from bitbudget import registry, wording
+from bitbudget import recommendation, registry, verdicts, wording
 from bitbudget.reporting.evidence import Evidence
 from bitbudget.wording import Format
 
 Record = Mapping[str, Any]
+NOT_COMPARED = verdicts.NOT_COMPARED
 
 
 class View:
@@ -59,14 +60,20 @@ class View:
     def elsewhere(self) -> str:
         """What became of the other models and conditions than the main one; empty where there are none."""
         others = [cell for cell in self.cells if cell != (self.model, self.condition)]
-        compared = len(others) * len(self.others)
+        kinds = {cell: self.by_kind(*cell) for cell in others}
+        compared = sum(len(names) for found in kinds.values() for kind, names in found.items() if kind != NOT_COMPARED)
         if not compared:
             return ""
-        lost = [f"{name} ({self.cell_name(*cell)})" for cell in others for name in self.by_kind(*cell).get("loss", [])]
-        which = f": {named(lost)}" if lost else ""
-        where = wording.listed([self.cell_name(*cell) for cell in others])
-        shown = "shows" if len(lost) < 2 else "show"
-        return f"Elsewhere, under {where}, {len(lost) or 'none'} of {compared} comparisons {shown} a clear loss{which}."
+        lost = {cell: found["loss"] for cell, found in kinds.items() if "loss" in found}
+        number = sum(map(len, lost.values()))
+        alike: dict[str, list[str]] = {}
+        for cell, names in lost.items():
+            alike.setdefault(named(names, 3), []).append(f"({self.cell_name(*cell)})")
+        which = "; ".join(f"{names} {wording.listed(where)}" for names, where in alike.items())
+        shown = "shows" if number < 2 else "show"
+        said = f"{number or 'none'} of {compared} comparisons {shown} a clear loss" + (f": {which}" if which else "")
+        what = "models" * (len(self.e.models) > 1), "conditions" * (len(self.e.conditions) > 1)
+        return f"With the other {' and '.join(filter(None, what))}, {said}."
 
     def metric(self, model: str, precision: str, condition: str, name: str | None = None) -> Record:
         """A metric of the scores; an empty record where there is none."""
@@ -75,8 +82,12 @@ class View:
     def format_of(self, name: str, metric: Record, compared: Record | None = None) -> Format:
         """How the values of a metric are written."""
         words = wording.words_of({"track": self.e.track, "primary": name})
-        found = {"ci": metric.get("ci"), "baseline": metric.get("value")}
-        return wording.format_of(words, compared or found)
+        if compared:
+            return wording.format_of(words, compared)
+        # of all precisions like the baseline, so that the numbers of a column have the same decimals
+        base = self.metric(self.model, self.e.baseline, self.condition, name)
+        own = base if base.get("value") else metric
+        return wording.format_of(words, {"ci": own.get("ci"), "baseline": own.get("value")})
 
     def level(self, metric: Record, name: str | None = None) -> str:
         """A metric's value with its interval: "86.9 % [81.1, 92.1]"."""
@@ -96,6 +107,52 @@ class View:
         form = self.format_of(self.e.primary, metric, metric)
         interval = f" {form.interval(metric['ci'])}" if metric.get("ci") else ""
         return f"{form.signed(metric['value'])}{interval}"
+
+    def unusable(self, precision: str, model: str | None = None, condition: str | None = None) -> str | None:
+        """Why a precision's costs cannot be held against the baseline's; None where they can."""
+        model, condition = model or self.model, condition or self.condition
+        row, base = (self.e.row(model, name, condition) for name in (precision, self.e.baseline))
+        return recommendation.unusable(row, base)
+
+    def comparable(self, column: str) -> dict[str, float]:
+        """A cost of each precision of the main cell that has one which can be held against the baseline's."""
+        return {name: value for name, value in self.measured(column).items() if self.unusable(name) is None}
+
+    @property
+    def simulated_only(self) -> bool:
+        """Whether every precision but the baseline is only simulated, so that no cost can be chosen by."""
+        rows = [self.e.row(self.model, name, self.condition) for name in self.others]
+        return bool(rows) and all(row["simulated"] is not None for row in rows)
+
+    @property
+    def kept(self) -> str:
+        """What an accepted precision does, as a verb: "keeps at least 95 % of the baseline's quality"."""
+        share = self.e.study["accept"]["quality"]
+        if self.words.higher_is_better:
+            return f"keeps at least {100 * share:g} % of the baseline's quality"
+        return f"stays at or below the baseline's {self.words.label} divided by {share:g}"
+
+    def why_accepted(self, model: str, precision: str, condition: str) -> str:
+        """Why a precision is accepted or is not, in a few words, from its comparison."""
+        one, verdict = self.e.comparison_of(model, precision, condition), self.e.verdict_of(model, precision, condition)
+        metric = verdicts.metric_of(one, self.e.primary) if one else None
+        if metric is None or verdict is None:
+            return "not compared, so nothing vouches for its quality"
+        if metric["baseline"] <= 0:
+            return f"the baseline's own {self.words.label} is not above 0"
+        few = bool(verdicts.worst(one, metric, self.words).why)
+        loses = verdict["kind"] == verdicts.LOSS
+        margin = f"{100 * (1 - self.e.study['accept']['quality']):.2g} %"
+        if verdict["accepted"]:
+            said = f"{'loses clearly, but ' if loses else ''}{self.kept} even at the worse end of its interval"
+            return f"{said}, which reckons with differences that these items cannot show" if few else said
+        if few:
+            return f"too few {self.words.clusters} differ to rule out a loss of {margin}"
+        if loses:
+            limit = metric["baseline"] * self.e.study["accept"]["quality"] ** self.words.sign
+            beyond = self.words.sign * (metric["compared"] - limit) < 0
+            return f"loses more than {margin}" if beyond else f"loses clearly, and a loss of {margin} is not ruled out"
+        return f"no clear loss, but one of more than {margin} is not ruled out"
 
     def by_kind(self, model: str, condition: str) -> dict[str, list[str]]:
         """The precisions of each kind of verdict."""

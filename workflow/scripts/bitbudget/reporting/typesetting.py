@@ -30,6 +30,14 @@ DATA = "data.json"
 TIMESTAMP = 0  # seconds since 1970: the same for every PDF, so that its bytes depend on its content only
 # For seeing how full a page is: dots an inch, what is darker than this is print, and the lower margin of a page.
 SKETCH, PRINTED, MARGIN = 20.0, 215, 0.07
+# Where no line may end: between a number and its unit or the number before it in an interval, and around "n =", "p <".
+_UNIT = r"(?:%|[mkµ]?J|k?Wh?|m?s|µs|[kMG]i?B|k?g|Hz|V|mm|cm)(?![\w/])"
+UNBROKEN = re.compile(
+    rf"(?<=[\d\]]) (?={_UNIT})|(?<=\d,) (?=[+\u2212-]?[\d.]+[\])])"
+    r"|(?<=\b[np]) (?=[=<>] )|(?<=\b[np] [=<>]) (?=[\d.])"
+)
+# Entries of the data that are names or sources and no texts.
+NO_TEXT = ("path", "picture", "url", "bibliography", "label", "to", "keys")
 
 
 def compile_pdf(template: Path, data: Mapping[str, Any], out: Path, assets: Mapping[str, Path] | None = None) -> int:
@@ -52,10 +60,20 @@ def compiled(template: Path, data: Mapping[str, Any], assets: Mapping[str, Path]
 
 @dataclass(frozen=True)
 class Page:
-    """How a page is printed, as shares of its height without the lower margin, averaged over its two halves."""
+    """How a page of two columns is printed, as shares of its height without the lower margin."""
 
-    filled: float  # down to the last print
-    gap: float  # the largest blank part with print above it, for the foot of a page as well
+    ends: tuple[float, float]  # of each half, where the last print ends
+    gaps: tuple[float, float]  # of each half, the largest blank part with print above it, or at its foot
+
+    @property
+    def filled(self) -> float:
+        """Down to the last print, on average."""
+        return sum(self.ends) / 2
+
+    @property
+    def gap(self) -> float:
+        """The larger of the two."""
+        return max(self.gaps)
 
 
 def sketched(template: Path, data: Mapping[str, Any], assets: Mapping[str, Path]) -> list[Page]:
@@ -70,9 +88,9 @@ def sketched(template: Path, data: Mapping[str, Any], assets: Mapping[str, Path]
         width, height = page.size
         bottom = int(height * (1 - MARGIN))
         halves = [_rows(page.crop((left, 0, left + width // 2, bottom))) for left in (0, width // 2)]
-        ends = [max(rows, default=-1) + 1 for rows in halves]
-        gaps = [max((b - a - 1 for a, b in pairwise([*rows, bottom])), default=bottom) for rows in halves]
-        pages.append(Page(sum(ends) / 2 / bottom, sum(gaps) / 2 / bottom))
+        ends = [(max(rows, default=-1) + 1) / bottom for rows in halves]
+        gaps = [max((b - a - 1 for a, b in pairwise([*rows, bottom])), default=bottom) / bottom for rows in halves]
+        pages.append(Page((ends[0], ends[1]), (gaps[0], gaps[1])))
     return pages
 
 
@@ -81,24 +99,51 @@ def _rows(picture: Any) -> list[int]:
     return [y for y in range(picture.height) if picture.crop((0, y, picture.width, y + 1)).getbbox()]
 
 
+def unbroken(data: Any) -> Any:
+    """JSON-like data in whose texts no line ends between a number and its unit, or within a short interval."""
+    if isinstance(data, str):
+        return UNBROKEN.sub("\N{NO-BREAK SPACE}", data)
+    if isinstance(data, Mapping):
+        return {key: value if key in NO_TEXT else unbroken(value) for key, value in data.items()}
+    return [unbroken(value) for value in data] if isinstance(data, list) else data
+
+
+def told(template: Path, data: Mapping[str, Any], assets: Mapping[str, Path], label: str) -> dict[str, Any]:
+    """What a template tells of itself in a metadata of this label; empty where it tells nothing."""
+    import typst
+
+    found = _with_root(template, data, assets, typst.query, f"<{label}>", field="value")
+    values = json.loads(found)
+    return values[0] if values else {}
+
+
 def _run(template: Path, data: Mapping[str, Any], assets: Mapping[str, Path], **how: Any) -> Any:
+    import typst
+
+    return _with_root(template, data, assets, typst.compile, timestamp=TIMESTAMP, **how)
+
+
+def _with_root(
+    template: Path, data: Mapping[str, Any], assets: Mapping[str, Path], do: Any, *more: Any, **how: Any
+) -> Any:
+    """Lay everything out in a temporary root and let Typst do something with the template there."""
     import typst
 
     with tempfile.TemporaryDirectory(prefix="bitbudget-typst-") as name:
         root = Path(name).resolve()
         main = _lay_out(root, template, assets)
         (root / DATA).write_text(
-            json.dumps(glyphs.shown_within(data), ensure_ascii=False, allow_nan=False), encoding="utf-8"
+            json.dumps(unbroken(glyphs.shown_within(data)), ensure_ascii=False, allow_nan=False), encoding="utf-8"
         )
         try:
-            return typst.compile(
+            return do(
                 str(main),
+                *more,
                 root=str(root),
                 font_paths=[str(glyphs.FONTS)],
                 ignore_system_fonts=True,
                 package_path=str(root / "packages"),
                 package_cache_path=str(root / "packages"),
-                timestamp=TIMESTAMP,
                 **how,
             )
         except typst.TypstError as fault:

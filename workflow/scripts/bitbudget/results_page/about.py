@@ -23,10 +23,9 @@ FILES = {
     "study.resolved.yaml": "the study with every default filled in",
     "{study}.zip": "code, configuration and results, to run it again",
 }
-SOME_HAVE = {
-    "ablation.csv": "what each module group costs in quality",
-    "spot_check.html": "where people rate answers, blind to the precision",
-}
+SOME_HAVE = {"ablation.csv": "what each module group costs in quality"}
+# Shows answers and pictures as they are: no part of what is published where personal strings are replaced.
+UNREDACTED = {"spot_check.html": "where people rate answers, blind to the precision"}
 
 
 def of(evidence: Evidence) -> dict[str, Any]:
@@ -47,7 +46,7 @@ def of(evidence: Evidence) -> dict[str, Any]:
         "Seed": [str(study["seed"])],
         "Data": [f"{subset['dataset']}, revision {subset['revision']}, split {subset['split']}, {subset['licence']}"],
         "Items": [f"{len(subset['ids'])} of {subset['n_available']}, subset hash {subset['subset_hash']}"],
-        "Models": [_model(name, about) for name, about in study["models"].items()],
+        "Models": [_model(name, about) for name, about in evidence.models_fetched.items()],
         "Checkpoints": _distinct(
             f"{model} / {precision}: {audit['checkpoint_hash']}"
             for (model, precision), audit in evidence.audits.items()
@@ -60,7 +59,8 @@ def of(evidence: Evidence) -> dict[str, Any]:
             if version not in packages.setdefault(name, []):
                 packages[name].append(version)
     links = {name.format(study=evidence.name): words for name, words in FILES.items()}
-    links |= {name: words for name, words in SOME_HAVE.items() if (evidence.folder / name).exists()}
+    beside = SOME_HAVE | ({} if evidence.inspection["redaction"]["on"] else UNREDACTED)
+    links |= {name: words for name, words in beside.items() if (evidence.folder / name).exists()}
     return {
         "facts": [[name, lines] for name, lines in facts.items() if lines],
         "packages": [[name, ", ".join(versions)] for name, versions in sorted(packages.items())],
@@ -82,8 +82,8 @@ def _gpus(hardware: Record) -> str:
     return "; ".join(names) or "none used"
 
 
-def _model(name: str, about: Record) -> str:
-    revision = about.get("revision") or about.get("sha256")
-    where = about.get("repo") or about.get("hub") or about.get("local") or ""
-    parts = [name, where, f"revision {revision}" if revision else "", about.get("licence", "")]
+def _model(name: str, fetched: Record) -> str:
+    """Where a model came from, as it was fetched: a source on a hub with a commit, one on a disk with a hash."""
+    own_code = "with code of its own source" if fetched.get("trust_remote_code") else ""
+    parts = [f"{name}: {fetched['source']}", f"revision {fetched['revision']}", fetched["licence"], own_code]
     return ", ".join(part for part in parts if part)

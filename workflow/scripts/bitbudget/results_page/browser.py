@@ -41,8 +41,10 @@ def chosen(items: Sequence[Record], most: int) -> list[Record]:
     return changed + [rest[i * len(rest) // room] for i in range(room)]
 
 
-def of(examples: Record, folder: Path, most: int) -> dict[str, Any]:
+def of(examples: Record, folder: Path, most: int, *, screened: bool = True) -> dict[str, Any]:
     """The browser's data: items, each picture once as a data URI, and how many items there are in all.
+
+    What became of personal strings is said where they were looked for (`screened`).
 
     Raises `UserError` where a picture is not in the study's folder.
     """
@@ -56,5 +58,5 @@ def of(examples: Record, folder: Path, most: int) -> dict[str, Any]:
         "total": len(examples["items"]),
         "items": [dict(item) | {"image": places.get(item["image"])} for item in items],
         "images": data_uris([folder / path for path in paths], sides=(SIDE,)),
-        "redaction": examples["redacted_why"],
+        "redaction": examples["redacted_why"] if screened else None,
     }

@@ -11,41 +11,20 @@ from typing import Any
 
 from bitbudget import recommendation, registry, summary, wording
 from bitbudget.pareto import pareto_front
+from bitbudget.phase_names import NO_REASON, PHASES
 from bitbudget.reporting.evidence import Evidence
+from bitbudget.results_page import verdict
 from bitbudget.wording import Words
 
 Record = Mapping[str, Any]
 
-NOT_THERE = "not in the measurements of this run"
 IS_BASELINE = "this is the baseline, which all others are compared with"
-PHASES = {
-    "preprocessing": "preprocessing",
-    "vision": "vision encoding",
-    "prefill": "prefill",
-    "decode": "decode",
-    "invoke": "invoke (the model)",
-    "postprocessing": "post-processing",
+# Metric of the measurements: its name in the table and the plots, its unit, and a factor to it. Less is better.
+COSTS: dict[str, tuple[str, str, float]] = {
+    summary.COSTS[cost.column][0]: (cost.name.capitalize(), cost.unit, 1.0) for cost in recommendation.COSTS
 }
-# Metric of the measurements: its name in the table and the plots, its unit, a factor to it, whether less is better.
-COSTS: dict[str, tuple[str, str, float, bool]] = {
-    "size_on_disk": ("Size on disk", "MB", 1.0, True),
-    "weights_in_memory": ("Weights in memory", "MB", 1.0, True),
-    "peak_memory": ("Peak memory", "MB", 1.0, True),
-    "latency": ("Latency", "s", 1.0, True),
-    "energy_per_item": ("Energy per item", "J", 1.0, True),
-    "carbon_per_item": ("CO\N{SUBSCRIPT TWO}e per 1000 items", "g", 1e3, True),
-}
-PLOTTED = ("size_on_disk", "latency", "weights_in_memory", "peak_memory", "energy_per_item")
-# Of kinds of verdict: a mark that needs no colour, what it says, and the tone.
-KINDS = {
-    "loss": ("\N{BLACK DOWN-POINTING TRIANGLE}", "loss", "bad"),
-    "gain": ("\N{BLACK UP-POINTING TRIANGLE}", "gain", "good"),
-    "identical": ("=", "identical", "good"),
-    "no-loss-detected": ("\N{WHITE CIRCLE}", "no loss detected", "good"),
-    "loss-within-noise": ("\N{ALMOST EQUAL TO}", "loss within noise", "unsure"),
-    "gain-within-noise": ("\N{ALMOST EQUAL TO}", "gain within noise", "unsure"),
-    "not-compared": ("?", "not compared", "unsure"),
-}
+PLOTTED = tuple(COSTS)
+COSTS["carbon_per_item"] = ("CO\N{SUBSCRIPT TWO}e per 1000 items", "g", 1e3)
 
 
 def of(evidence: Evidence, model: str, condition: str) -> dict[str, Any]:
@@ -53,64 +32,31 @@ def of(evidence: Evidence, model: str, condition: str) -> dict[str, Any]:
     words = wording.words_of({"track": evidence.track, "primary": evidence.primary})
     rows = [evidence.row(model, precision, condition) for precision in evidence.precisions]
     units = _units(evidence, model, condition)
-    columns = _columns(words, units)
+    columns = [{"key": key, "label": label} for key, label in _columns(words, units).items()]
+    shown = [_row(evidence, words, row, units) for row in rows]
+    for column in columns:
+        column |= _shared(column["key"], shown)
     return {
         "model": model,
         "condition": condition,
-        "verdict": _verdict(evidence, model, condition),
-        "columns": [{"key": key, "label": label} for key, label in columns.items()],
-        "rows": [_row(evidence, words, row, units) for row in rows],
+        "verdict": verdict.of(evidence, model, condition, shown),
+        "columns": columns,
+        "rows": shown,
         "plots": _plots(evidence, rows, units),
     }
-
-
-def _verdict(evidence: Evidence, model: str, condition: str) -> dict[str, Any]:
-    """What is recommended, and what is said of every precision."""
-    chosen = evidence.recommendation_of(model, condition)
-    floor = next(
-        (
-            one["sentence"]
-            for one in evidence.verdicts["noise_floors"]
-            if (one["model"], one["condition"]) == (model, condition)
-        ),
-        None,
-    )
-    judged = []
-    for precision in evidence.precisions:
-        entry = evidence.verdict_of(model, precision, condition)
-        if entry is None:
-            continue
-        mark, word, tone = KINDS[entry["kind"]]
-        said = {key: entry.get(key) for key in ("precision", "sentence", "accepted", "accepted_why", "answers")}
-        judged.append(said | {"mark": mark, "word": word, "tone": tone, "front": _on_front(entry)})
-    return {
-        "precision": chosen and chosen["precision"],
-        "sentence": chosen["sentence"] if chosen else "there is no recommendation for this model and condition",
-        "front": chosen and chosen["pareto_sentence"],
-        "noise": floor,
-        "judged": judged,
-    }
-
-
-def _on_front(entry: Record) -> str:
-    if entry["pareto"] is None:
-        return f"left out of the Pareto front: {entry.get('pareto_absent', 'its costs cannot be compared')}"
-    if entry["pareto"]:
-        return "on the Pareto front"
-    return "not on the Pareto front: another is as good in everything and better in one"
 
 
 def _metric(measured: Record, name: str) -> Record:
     """A metric of a measurements record; one that is not in it is absent for the reason for which nothing was timed."""
     metrics = measured["metrics"]
-    return metrics.get(name) or {"absent": metrics.get("latency", {}).get("absent", NOT_THERE)}
+    return metrics.get(name) or {"absent": metrics.get("latency", {}).get("absent", NO_REASON)}
 
 
 def _units(evidence: Evidence, model: str, condition: str) -> dict[str, tuple[str, str, float]]:
     """Of each cost of this model and condition: its name, its unit, and the factor to it."""
     records = [evidence.measurements[model, precision, condition] for precision in evidence.precisions]
     found = {}
-    for name, (label, unit, factor, _) in COSTS.items():
+    for name, (label, unit, factor) in COSTS.items():
         values = [metric["value"] * factor for one in records if "value" in (metric := _metric(one, name))]
         scale, unit = wording.unit_for(unit, max(values, default=0.0))
         found[name] = (label, unit, factor * scale)
@@ -153,7 +99,7 @@ def _row(evidence: Evidence, words: Words, row: Record, units: Mapping[str, tupl
         if name == "carbon_per_item" and "how" in _metric(measured, "energy_per_item"):
             notes = [_metric(measured, "energy_per_item")["how"]]
         if not row["baseline"] and unusable is None and other.get("value"):
-            shown["ratio"] = f"{metric['value'] / other['value']:.2f}\N{MULTIPLICATION SIGN}"
+            shown |= _ratio(metric, other)
         cells[name] = shown | ({"note": ", ".join(notes)} if notes else {})
     return {
         "precision": cell[1],
@@ -161,6 +107,30 @@ def _row(evidence: Evidence, words: Words, row: Record, units: Mapping[str, tupl
         "warning": unusable or summary.difference(measured, reference) or None,
         "cells": cells,
     }
+
+
+def _ratio(metric: Record, other: Record) -> dict[str, str]:
+    """A cost against the baseline's, and which way it went: "rose" and "fell" only where the intervals are apart."""
+    text = f"{metric['value'] / other['value']:.2f}"
+    (a, b), (c, d) = (one.get("ci") or (one["value"], one["value"]) for one in (metric, other))
+    if text == "1.00":
+        trend = "same"
+    elif a <= d and c <= b:
+        trend = "unclear"
+    else:
+        trend = "rose" if metric["value"] > other["value"] else "fell"
+    return {"ratio": f"{text}\N{MULTIPLICATION SIGN}", "trend": trend}
+
+
+def _shared(key: str, rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """A note that all values of a column have (how, or what kind) is moved from them to its heading."""
+    values = [row["cells"][key] for row in rows if key in row["cells"] and "text" in row["cells"][key]]
+    notes = {value.get("note") for value in values}
+    if key == "difference" or len(notes) != 1 or notes <= {None, ""}:
+        return {}
+    for value in values:
+        del value["note"]
+    return {"note": notes.pop()}
 
 
 def _quality(evidence: Evidence, words: Words, row: Record) -> dict[str, Any]:
@@ -200,7 +170,7 @@ def _plots(evidence: Evidence, rows: Sequence[Record], units: Mapping[str, tuple
     """Values for the plots in the units of their axes, as `[value, low, high]`; no interval is two times None."""
     metrics = shown_metrics(evidence)
     track = registry.module_of("track", evidence.track)
-    phases = {f"latency_{name}": PHASES[name] for name in summary.phases_of(track)}
+    phases = {name: PHASES[name] for name in (f"latency_{phase}" for phase in summary.phases_of(track))}
     base = next(row for row in rows if row["baseline"])
     points = []
     for row in rows:

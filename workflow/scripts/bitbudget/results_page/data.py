@@ -8,7 +8,8 @@ from typing import Any
 from bitbudget import registry, wording
 from bitbudget.errors import UserError
 from bitbudget.reporting.evidence import Evidence
-from bitbudget.results_page import about, browser, cells, graph, modules, screens
+from bitbudget.results_page import about, browser, cells, modules, screens
+from bitbudget.rulegraph import parsed
 
 
 def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
         raise UserError(f"{rulegraph} is not there: make it with `make run STUDY={evidence.name}`.") from None
     verdicts = evidence.verdicts
     accept = verdicts["accept"]
+    inspected = screens.of(evidence.inspection)
     return {
         "study": evidence.name,
         "title": (evidence.study.get("report") or {}).get("title"),
@@ -32,6 +34,7 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
         "primary": evidence.primary,
         "label": verdicts["label"],
         "worth": verdicts["worth"],
+        "own": _own(evidence),
         "prompt": evidence.study.get("prompt"),
         "accept": f"Accepted is a precision that keeps {100 * accept['quality']:g} % of the baseline's quality at its "
         f"95 % bound. Of those, the one with the least {accept['prefer']} is recommended.",
@@ -44,11 +47,20 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
             cells.of(evidence, model, condition) for model in evidence.models for condition in evidence.conditions
         ],
         "audits": [_audit(model, precision, audit) for (model, precision), audit in evidence.audits.items()],
-        "examples": browser.of(evidence.examples, evidence.folder, most),
-        "inspection": screens.of(evidence.inspection),
-        "graph": {"dot": dot, "words": graph.in_words(dot)},
+        "examples": browser.of(evidence.examples, evidence.folder, most, screened=inspected["redaction"] is not None),
+        "inspection": inspected,
+        "graph": {"words": [(rule, sorted(needs)) for rule, needs in parsed(dot).items()]},
         "about": about.of(evidence),
     }
+
+
+def _own(evidence: Evidence) -> str:
+    """What an example's value is: "share" is right, partly right or wrong, "boxes" right ones minus wrong ones, and
+    "value" anything else in the primary metric's unit."""
+    words = wording.words_of({"track": evidence.track, "primary": evidence.primary})
+    if words.detections:
+        return "boxes"
+    return "share" if words.share else "value"
 
 
 def _floor(evidence: Evidence) -> str | None:

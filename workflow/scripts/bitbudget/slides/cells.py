@@ -54,9 +54,12 @@ class Panel:
 
     def difference(self, precision: str) -> Record | None:
         """The primary metric against the baseline's; None where there is no comparison, or it found no number."""
-        found = self.evidence.comparison_of(self.model, precision, self.condition)
-        metric = (found or {}).get("metrics", {}).get(self.evidence.primary)
+        metric = (self.comparison(precision) or {}).get("metrics", {}).get(self.evidence.primary)
         return metric if metric is not None and metric.get("value") is not None else None
+
+    def comparison(self, precision: str) -> Record | None:
+        """The whole comparison with the baseline."""
+        return self.evidence.comparison_of(self.model, precision, self.condition)
 
     def verdict(self, precision: str) -> Record | None:
         return self.evidence.verdict_of(self.model, precision, self.condition)

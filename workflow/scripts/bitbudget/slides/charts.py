@@ -1,216 +1,30 @@
-"""Charts for slides: positions between 0 and 1, ticks and texts, which the template draws in letters for a hall.
+"""The report's charts with the sizes of a slide: letters for the back of a hall."""
 
-The figures of a study are made for paper: their letters would be a third as high as those of a slide.
-"""
+from bitbudget.reporting.charts import (
+    BASELINE,
+    COLOUR,
+    HALL,
+    KIND_COLOURS,
+    MOST_ROWS,
+    PALETTE,
+    Chart,
+    Plot,
+    Point,
+    Scale,
+    Span,
+    bars,
+    colours_of,
+    forest,
+    left_out,
+    scale_of,
+    scatter,
+)
+from bitbudget.reporting.charts import shared as _shared
 
-from __future__ import annotations
+__all__ = [
+    "BASELINE", "COLOUR", "HALL", "KIND_COLOURS", "MOST_ROWS", "PALETTE", "Chart", "Plot", "Point", "Scale", "Span",
+    "_shared", "bars", "colours_of", "forest", "left_out", "scale_of", "scatter",
+]  # fmt: skip
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from bitbudget import verdicts, wording
-from bitbudget.slides.texts import shortened
-
-Chart = dict[str, Any]
-
-MOST_ROWS = 12  # of a chart on one slide
-KIND_COLOURS = {verdicts.LOSS: "#D55E00", verdicts.GAIN: "#009E73"}
-COLOUR = "#0072B2"  # of a difference that is neither a loss nor a gain
-# Those of bitbudget.figures.style, which needs matplotlib; a test holds them together.
-BASELINE = "#4D4D4D"
-PALETTE = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#332288", "#999933", "#882255", "#44AA99",
-    "#DDCC77", "#AA4499",
-)  # fmt: skip
-NAME = 24  # letters of a name beside a row
-# The plot of a scatter chart, in points, as the template draws it: names are placed where they do not meet.
-PLOT = (560.0, 280.0)
-LETTER, LINE = 9.8, 22.0  # width and height of a name's letters in that plot, in points
-MARK = 8.0  # half of a mark's width
-
-
-def colours_of(precisions: Sequence[str], baseline: str) -> dict[str, str]:
-    """A colour for each precision, the same as in the study's figures."""
-    others = [name for name in precisions if name != baseline]
-    return {baseline: BASELINE} | {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(others)}
-
-
-@dataclass(frozen=True)
-class Span:
-    """A value with its interval in the written unit; no value where there is none, and then why."""
-
-    name: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    text: str = ""
-    colour: str = "#222222"
-    baseline: bool = False
-
-
-@dataclass(frozen=True)
-class Scale:
-    """From a value to its place between 0 and 1."""
-
-    least: float
-    most: float
-
-    def at(self, value: float | None) -> float | None:
-        return None if value is None else (value - self.least) / (self.most - self.least)
-
-    def ticks(self, most: int = 5) -> list[dict[str, Any]]:
-        """Round values within the scale."""
-        raw = (self.most - self.least) / most
-        power = 10 ** math.floor(math.log10(raw))
-        step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= raw)
-        decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-        first = math.ceil(self.least / step - 1e-9)
-        values = [(first + i) * step for i in range(most + 2)]
-        kept = [value for value in values if value <= self.most + 1e-9 * step]
-        return [
-            {"at": self.at(value), "text": f"{value + 0.0:.{decimals}f}".replace("-", wording.MINUS)} for value in kept
-        ]
-
-
-def scale_of(values: Sequence[float | None], *, room: float = 0.06) -> Scale:
-    """A scale that holds all values that there are, with some room at its ends."""
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    least, most = (min(known), max(known)) if known else (0.0, 1.0)
-    if most - least <= 1e-9 * max(abs(least), abs(most), 1e-9):
-        apart = abs(most) * 0.1 or 1.0
-        least, most = least - apart, most + apart
-    return Scale(least - room * (most - least), most + room * (most - least))
-
-
-def forest(
-    rows: Sequence[Span], axis: str, *, lines: Sequence[tuple[float, str]] = (), holds: Sequence[float] = ()
-) -> Chart:
-    """A row for each value with its interval. `lines` stand across all rows (solid or dashed), as far as they lie
-    within the scale; `holds` are values that the scale must hold."""
-    shown = rows[:MOST_ROWS]
-    ends = [end for row in shown for end in (row.low, row.value, row.high)]
-    scale = scale_of([*ends, *holds])
-    within = [(value, style) for value, style in lines if scale.least <= value <= scale.most]
-    return {
-        "rows": [
-            {
-                "name": shortened(row.name, NAME),
-                "value": scale.at(row.value),
-                "low": scale.at(row.low),
-                "high": scale.at(row.high),
-                "text": row.text,
-                "colour": row.colour,
-                "hollow": row.baseline,
-            }
-            for row in shown
-        ],
-        "lines": [{"at": scale.at(value), "style": style} for value, style in within],
-        "ticks": scale.ticks(),
-        "axis": axis,
-    }
-
-
-def bars(names: Sequence[str], colours: Sequence[str], columns: Sequence[tuple[str, Sequence[Span]]]) -> Chart:
-    """Bars from 0 in columns of one quantity each, in rows of one precision each."""
-    made = []
-    for title, spans in columns:
-        most = max((span.value for span in spans[:MOST_ROWS] if span.value is not None), default=0) or 1.0
-        cells = [
-            {"share": None if span.value is None else span.value / most, "text": span.text}
-            for span in spans[:MOST_ROWS]
-        ]
-        made.append({"title": title, "cells": cells})
-    names = [shortened(name, NAME) for name in names[:MOST_ROWS]]
-    return {"names": names, "colours": list(colours[:MOST_ROWS]), "columns": made}
-
-
-@dataclass(frozen=True)
-class Point:
-    """A point of a scatter chart with the interval of its second value."""
-
-    name: str
-    x: float
-    y: float
-    low: float | None
-    high: float | None
-    colour: str
-    front: bool
-    baseline: bool
-
-
-def scatter(points: Sequence[Point], x_axis: str, y_axis: str) -> Chart:
-    """Points with their names beside them; the front is joined by steps where it has more than one point."""
-    xs = scale_of([point.x for point in points], room=0.14)
-    ys = scale_of([end for point in points for end in (point.low, point.y, point.high)], room=0.1)
-    places = [(xs.at(point.x) * PLOT[0], (1 - ys.at(point.y)) * PLOT[1]) for point in points]
-    labels = _labels(places, [shortened(point.name, NAME) for point in points])
-    made = []
-    for point, place, label in zip(points, places, labels, strict=True):
-        low, high = ((1 - ys.at(end)) * PLOT[1] if end is not None else None for end in (point.low, point.high))
-        made.append(
-            {"x": place[0], "y": place[1], "low": low, "high": high, "colour": point.colour, "front": point.front,
-             "hollow": point.baseline, **label}
-        )  # fmt: skip
-    front = sorted((place for point, place in zip(points, places, strict=True) if point.front), key=lambda at: at[0])
-    return {
-        "width": PLOT[0], "height": PLOT[1], "points": made, "front": [list(place) for place in front],
-        "x_ticks": xs.ticks(), "y_ticks": ys.ticks(4), "x_axis": x_axis, "y_axis": y_axis,
-    }  # fmt: skip
-
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom
-
-
-def _labels(places: Sequence[tuple[float, float]], names: Sequence[str]) -> list[dict[str, Any]]:
-    """Where each name stands (its box's left and top): the nearest place that covers least."""
-    taken: list[Box] = [(x - MARK, y - MARK, x + MARK, y + MARK) for x, y in places]
-    found = {}
-    for i in sorted(range(len(names)), key=lambda i: places[i][0]):
-        width = LETTER * len(names[i])
-        x, y = places[i]
-        tried = _tried(x, y, width)
-        boxes = [(left, top, left + width, top + LINE) for left, top in tried]
-        costs = [_covered(box, taken) + 0.4 * (n // 4) for n, box in enumerate(boxes)]
-        best = min(range(len(boxes)), key=costs.__getitem__)
-        taken.append(boxes[best])
-        left, top, right, bottom = boxes[best]
-        # a name that stands apart is joined with its mark by a line to the nearest edge of its box
-        leader = [min(max(x, left), right), min(max(y, top), bottom)] if best >= 4 else None
-        side = "right" if right <= x else "left"  # of the box the one where the name begins or ends
-        found[i] = {"name": names[i], "left": left, "top": top, "width": width, "side": side, "leader": leader}
-    return [found[i] for i in range(len(names))]
-
-
-def _tried(x: float, y: float, width: float) -> list[tuple[float, float]]:
-    """Left and top of places for a name around a point: right, left, above and below it, from near to far."""
-    places = []
-    for far in range(9):
-        away, up = MARK + 4 + 5 * far, far * (LINE + 2)
-        right, left = x + away, x - away - width
-        if far == 0:
-            places += [(right, y - LINE / 2), (left, y - LINE / 2)]
-            places += [(x - width / 2, y - away - LINE), (x - width / 2, y + away)]
-        else:
-            places += [(side, y - LINE / 2 + shift) for side in (right, left) for shift in (-up, up)]
-    return places
-
-
-def _covered(box: Box, taken: Sequence[Box]) -> float:
-    """What a place costs: the share of it that lies on others, or outside the plot."""
-    area = (box[2] - box[0]) * (box[3] - box[1])
-    outside = area - _shared(box, (0.0, 0.0, *PLOT))
-    return 40 * (sum(_shared(box, other) for other in taken) + outside) / area
-
-
-def _shared(one: Box, other: Box) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(width, 0.0) * max(height, 0.0)
-
-
-def left_out(rows: Sequence[Span]) -> list[str]:
-    """Says how many rows a chart does not show; nothing where it shows all."""
-    left = [row.name for row in rows[MOST_ROWS:]]
-    return [f"And {len(left)} more: see summary.csv."] if left else []
+PLOT = (HALL.width, HALL.height)
+LETTER, LINE = HALL.letter, HALL.line

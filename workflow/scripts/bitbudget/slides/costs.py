@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bitbudget import recommendation, wording
 from bitbudget.pareto import pareto_front
 from bitbudget.recommendation import Cost
-from bitbudget.slides import charts
+from bitbudget.slides import charts, standing
 from bitbudget.slides.cells import Panel
 from bitbudget.slides.charts import Point, Span
-from bitbudget.slides.texts import ABSENT, REASON, capital, reasons, shortened
+from bitbudget.slides.texts import ABSENT, REASON, capital, reasons, sentences, width
 
 Slide = dict[str, Any]
+# As wide as a slide, as high as it may be without notes, with names in 20 points.
+PLOT = charts.Plot(780.0, 280.0, 10.9, 24.0, 9.0)
+NOTE_LINE = (84, 25.0)  # letters of a line of notes, and its height in points
 Record = Mapping[str, Any]
 
 
-def slide(panel: Panel) -> Slide:
-    """What the weights and an answer take: size or the memory that the study prefers, latency and energy."""
+def slide(panel: Panel) -> Slide | None:
+    """What the weights and an answer take: size or the memory that the study prefers, latency and energy.
+
+    None where there are other precisions than the baseline, and all are simulated: there is no cost to compare.
+    """
+    if len(panel.rows) > 1 and all(row["simulated"] is not None for row in panel.rows if row is not panel.base):
+        return None
     asked = recommendation.preferred(panel.evidence.study["accept"]["prefer"], panel.rows)
     memory = (recommendation.WEIGHTS, recommendation.PEAK)
     first = asked if asked in memory and _measured(panel, asked) else recommendation.SIZE
@@ -33,7 +42,7 @@ def slide(panel: Panel) -> Slide:
     notes += reasons({row["precision"]: reason for row in panel.rows if (reason := panel.usable(row))})
     for cost in shown:
         if not _measured(panel, cost):
-            notes.append(f"{capital(cost.name)} {ABSENT}: {shortened(absence(panel, cost), REASON)}")
+            notes.append(f"{capital(cost.name)} {ABSENT}: {sentences(absence(panel, cost), REASON)}")
     return {
         "kind": "bars",
         "title": title,
@@ -117,24 +126,30 @@ def trade_off(panel: Panel) -> Slide | None:
     on_front = [point.name for point in points if point.front]
     left = {row["precision"]: reason for row in panel.rows if (reason := _both(panel, cost, row))}
     unit_y = " (%)" if panel.words.share else ""
-    many = "is" if len(on_front) == 1 else "are"
+    notes = [
+        "Filled: none is better in both. Diamond: the baseline. Bars: 95 % intervals.",
+        *reasons(left, "Not shown: "),
+    ]
+    lines = sum(-(-width(note) // NOTE_LINE[0]) for note in notes) + bool(panel.heading)
+    plot = dataclasses.replace(PLOT, height=PLOT.height - min(lines, 4) * NOTE_LINE[1])
     return {
         "kind": "scatter",
-        "title": f"{_named(on_front)} {many} beaten by none in both {label} and {cost.name}",
+        "title": _front_title(panel, cost, on_front, len(points)),
         "heading": panel.heading,
-        "chart": charts.scatter(points, f"{cost.name} ({unit}), less is better", f"{label}{unit_y}"),
-        "notes": [
-            "Filled: beaten by none (Pareto front).",
-            "Open: another is as good in both and better in one.",
-            "Diamond: the baseline.",
-            "Bars: 95 % intervals.",
-            *reasons(left, "Not shown: "),
-        ],
+        "chart": charts.scatter(points, f"{cost.name} ({unit}), less is better", f"{label}{unit_y}", plot),
+        "notes": notes,
     }
 
 
-def _named(names: Sequence[str]) -> str:
-    return wording.listed(names) if len(names) <= 3 else f"{len(names)} precisions"
+def _front_title(panel: Panel, cost: Cost, front: Sequence[str], of: int) -> str:
+    """Which precisions no other beats in quality and a cost, in plain words."""
+    better = f"no other is both {standing.WORDS[cost][0]} and better in {panel.words.label}"
+    if cost in (recommendation.WEIGHTS, recommendation.PEAK, recommendation.ENERGY):
+        better = f"no other has both less {cost.name} and better {panel.words.label}"
+    if len(front) == 1:
+        return f"{front[0]} is best in both {panel.words.label} and {cost.name}"
+    who = f"{len(front)} of {of} precisions" if len(front) > 3 else wording.listed(front)
+    return f"{who}: {better}"
 
 
 def _both(panel: Panel, cost: Cost, row: Record) -> str | None:

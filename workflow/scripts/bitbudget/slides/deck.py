@@ -8,7 +8,7 @@ from typing import Any
 
 from bitbudget import wording
 from bitbudget.reporting.evidence import Evidence
-from bitbudget.slides import costs, framing, outputs, parts, quality, verdict
+from bitbudget.slides import costs, framing, inspected, outputs, parts, quality, verdict
 from bitbudget.slides.cells import Panel, panels
 from bitbudget.slides.texts import shortened
 
@@ -50,7 +50,7 @@ def _alone(report: Mapping[str, Any], evidence: Evidence) -> tuple[list[Slide], 
         (0, parts.ablation(first)),
         (3, parts.by_type(first)),
         *((5 * n, slide) for n, (slide, _) in enumerate(shown)),
-        (0, outputs.inspected([first])),
+        (0, inspected.slide(first)),
         (0, verdict.slide([evidence])),
         (0, framing.limits([evidence])),
         (0, framing.ending(report, [evidence])),
@@ -76,24 +76,21 @@ def _chosen(every: Sequence[Panel]) -> list[Panel]:
 
 
 def _tell_others(slides: Sequence[Slide], every: Sequence[Panel]) -> None:
-    """Say on the charts of quality which models and conditions have none."""
+    """Say on the charts of quality how many models and conditions have none."""
     if len(every) == 1:
         return
-    shown = {slide["heading"] for slide in slides if slide["kind"] == "forest"}
-    for slide in slides:
-        if slide["kind"] == "forest":
-            left = [panel.heading for panel in every if panel.heading not in shown | {slide["heading"]}]
-            if left:
-                more = wording.listed(left) if len(left) <= 2 else f"{len(left)} more models and conditions"
-                slide["notes"] = [*slide["notes"], shortened(f"Not here: {more}; see index.html.", 110)]
+    for about in ("levels", "differences"):
+        charts = [slide for slide in slides if slide.get("about") == about]
+        shown = {slide["heading"] for slide in charts}
+        left = sum(panel.heading not in shown for panel in every)
+        for slide in charts if left else ():
+            slide["heading"] += f" ({left} more in index.html)"
 
 
 def _joint(report: Mapping[str, Any], studies: Sequence[Evidence]) -> tuple[list[Slide], Assets]:
     firsts = [panels(study)[0] for study in studies]
     start = [framing.title(report, studies), framing.question(studies), framing.measured(studies)]
-    end = [
-        outputs.inspected(firsts), verdict.slide(studies), framing.limits(studies), framing.ending(report, studies),
-    ]  # fmt: skip
+    end = [verdict.slide(studies), framing.limits(studies), framing.ending(report, studies)]
     room = MOST_JOINT - len(start) - len(end)
     each = max(1, room // len(studies))
     middle: list[Slide] = []
@@ -103,11 +100,12 @@ def _joint(report: Mapping[str, Any], studies: Sequence[Evidence]) -> tuple[list
         # the more important first; told in the order of a talk
         wanted = [
             (1, quality.difference(panel) or quality.slide(panel)),
-            (2, costs.trade_off(panel) or costs.slide(panel)),
+            (2, costs.trade_off(panel) or costs.slide(panel) or parts.ablation(panel)),
             (0, framing.compared(panel.evidence)),
             *((3, slide) for slide, _ in example),
         ]
-        taken = [slide for _, slide in sorted(wanted[:each], key=lambda one: one[0])]
+        there = [(rank, slide) for rank, slide in wanted if slide is not None]
+        taken = [slide for _, slide in sorted(there[:each], key=lambda one: one[0])]
         for slide in taken:
             slide["heading"] = ", ".join(dict.fromkeys(filter(None, [panel.evidence.name, slide["heading"]])))
         middle += taken

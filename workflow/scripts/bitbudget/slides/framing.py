@@ -7,16 +7,18 @@ from typing import Any
 
 from bitbudget import recommendation, wording
 from bitbudget.appendix import facts, provenance
+from bitbudget.reporting import texts
 from bitbudget.reporting.evidence import Evidence
-from bitbudget.slides import verdict
+from bitbudget.slides import inspected, verdict
 from bitbudget.slides.cells import Panel, panels
-from bitbudget.slides.texts import shortened, some
+from bitbudget.slides.texts import sentences, shortened, some
 
 Slide = dict[str, Any]
 
 NBSP = "\N{NO-BREAK SPACE}"
 LETTERS = 170  # of a line
-TABLE = 7  # rows
+TABLE = 10  # rows
+POINTS = 6  # of the limits
 TITLE = 110
 
 
@@ -35,27 +37,17 @@ def title(report: Mapping[str, Any], studies: Sequence[Evidence]) -> Slide:
         "kind": "title",
         "title": shortened(report.get("title") or asked, TITLE),
         "study": shortened(f"{'studies' if len(names) > 1 else 'study'} {wording.listed(names)}", 110),
-        "about": shortened(studies[0].study.get("description") or "", LETTERS) if len(studies) == 1 else "",
+        "about": sentences(studies[0].study.get("description") or "", LETTERS) if len(studies) == 1 else "",
         "authors": authors[:5] + ([f"and {len(authors) - 5} more"] if len(authors) > 5 else []),
         "date": f"results of {provenance.dates(made)[1][:10]}",
-        "demo": demo(demos, len(studies)),
+        "demo": texts.demo_note(demos, len(studies)),
     }
-
-
-def demo(names: Sequence[str], count: int) -> str:
-    """The note that a demo study carries; empty where none is one."""
-    if not names:
-        return ""
-    who = ("These are demo studies" if count > 1 else "This is a demo study") if len(names) == count else (
-        f"{wording.listed(names)} {'are demo studies' if len(names) > 1 else 'is a demo study'}"
-    )  # fmt: skip
-    return f"{who}: inputs and models are small and made by the project."
 
 
 def question(studies: Sequence[Evidence]) -> Slide:
     """Why fewer bits: what the baseline takes, in large numbers, or of several studies in a table."""
     first = panels(studies[0])[0]
-    lines = ["Fewer bits can save memory, time and energy, and can change answers: both are measured here."]
+    lines = ["Fewer bits can save memory, time and energy, and can change answers."]
     if len(studies) > 1:
         rows = [_taken(panels(study)[0]) for study in studies]
         return {
@@ -80,7 +72,7 @@ def question(studies: Sequence[Evidence]) -> Slide:
         "title": f"How few bits are enough for {first.model}?",
         "heading": f"{first.model} as it is: {first.evidence.baseline}",
         "numbers": _numbers(first),
-        "lines": [shortened(line, LETTERS) for line in lines],
+        "lines": lines,
     }
 
 
@@ -97,8 +89,8 @@ def _numbers(panel: Panel) -> list[dict[str, str]]:
     made = []
     energy = recommendation.ENERGY
     estimated = " (estimated)" if panel.base.get("energy_how") == "estimated" else ""
-    for cost, words in ((recommendation.SIZE, "on disk"), (recommendation.LATENCY, "for an answer"),
-                        (energy, f"for an answer{estimated}")):  # fmt: skip
+    for cost, words in ((recommendation.SIZE, "on disk"), (recommendation.LATENCY, "an answer"),
+                        (energy, f"an answer{estimated}")):  # fmt: skip
         value = panel.base[cost.column]
         text = "not measured" if value is None else cost.written(value, value)
         made.append({"value": text, "label": words if value is not None else f"{cost.name}"})
@@ -118,6 +110,7 @@ def _smallest(panel: Panel) -> tuple[Mapping[str, Any], float] | None:
 def compared(evidence: Evidence) -> Slide:
     """Which precisions, with the formats of their parts as the audit found them."""
     model = evidence.models[0]
+    untold = facts.only_format(evidence.audits[model, evidence.baseline])
     rows = []
     for precision in evidence.precisions:
         audit = evidence.audits[model, precision]
@@ -129,28 +122,31 @@ def compared(evidence: Evidence) -> Slide:
         rows.append(
             [
                 shortened(precision, 24) + base,
-                shortened(simulated + facts.formats(audit), 74),
-                "unknown" if bits is None else f"{bits:.1f}",
-                "not measured" if size is None or simulated else f"{wording.number(size)} MB",
+                shortened(simulated + facts.formats_in_short(audit, untold), 80),
+                "\N{EN DASH}" if simulated else "unknown" if bits is None else f"{bits:.1f}",
+                "\N{EN DASH}" if simulated else "not measured" if size is None else f"{wording.number(size)} MB",
             ]
         )
     passed = [one["passed"] for one in evidence.audits.values()]
     names = wording.listed(evidence.models) if len(evidence.models) <= 3 else f"{len(evidence.models)} models"
     others = len(evidence.precisions) - 1
     count = f"{others} precision{'s' * (others != 1)} against {evidence.baseline}" if others else evidence.baseline
-    audited = f"As audited in the loaded checkpoints: {sum(map(bool, passed))} of {len(passed)} passed."
+    audited = f"As audited: {sum(map(bool, passed))} of {len(passed)} passed. Bits: per weight."
+    if any(row["simulated"] is not None for row in evidence.summary):
+        audited += " \N{EN DASH}: simulated by rounding, without a size."
     if len(evidence.models) > 1:
         audited += f" Shown: {model}."
     return {
         "kind": "table",
         "title": f"{names}: {count}",
         "heading": evidence.name,
-        "columns": ["precision", "formats by module group", "bits/weight", "on disk"],
+        "columns": ["precision", f"formats (the rest: {untold})" if untold else "formats", "bits", "on disk"],
         "align": ["left", "left", "right", "right"],
         "rows": rows[:TABLE],
         "left": max(len(rows) - TABLE, 0),
         "where": "audit.json of each",
         "notes": [audited],
+        "wraps": True,
     }
 
 
@@ -161,15 +157,20 @@ def measured(studies: Sequence[Evidence]) -> Slide:
     lines += [f"And {len(studies) - 3} more studies: see appendix.pdf."] * (len(studies) > 3)
     lines += [_quality_measured(one) for one in studies[:1]]
     lines += [_speed_measured(studies), _energy_measured(studies)]
-    lines.append("Every loaded checkpoint was audited: number formats and errors of its weights, layer by layer.")
+    lines.append("Audit: formats and weights of every loaded checkpoint, layer by layer")
     count = len(first.subset["ids"])
     one = f"Every precision answers the same {count} items"
     return {
         "kind": "points",
         "title": one if len(studies) == 1 else "Every precision of a study answers the same items",
         "heading": "",
-        "lines": [{"head": head, "text": shortened(text, LETTERS)} for head, text in map(_split, filter(None, lines))],
+        "lines": _pointed(lines),
     }
+
+
+def _pointed(lines: Sequence[str]) -> list[dict[str, str]]:
+    """Points in whole sentences, each with what it is about."""
+    return [{"head": head, "text": sentences(text, LETTERS)} for head, text in map(_split, filter(None, lines))]
 
 
 def _split(line: str) -> tuple[str, str]:
@@ -226,31 +227,63 @@ def _energy_measured(studies: Sequence[Evidence]) -> str:
 
 
 def limits(studies: Sequence[Evidence]) -> Slide:
-    """What the results do not show, and what may go wrong."""
-    first = panels(studies[0])[0]
-    lines = []
-    note = demo([study.name for study in studies if study.demo], len(studies))
-    if note:
-        lines.append(f"Demo: {note}")
-    lines.append(f"Small differences: {_detectable(first)}")
-    floors = [one["sentence"] for study in studies for one in study.verdicts["noise_floors"]]
-    if floors:
-        lines.append(f"Noise: {floors[0]}")
-    simulated = [row["precision"] for study in studies for row in study.summary if row["simulated"] is not None]
-    if simulated:
-        names = some(list(dict.fromkeys(simulated)), 3)
-        lines.append(f"Simulated: {names}: only rounded, so nothing is claimed of size, speed or energy")
-    if any(row["energy_how"] == "estimated" for study in studies for row in study.summary):
-        lines.append("Energy: estimated from rated power and load, not read from a meter")
-    lines.append("One machine, one prompt: costs are this machine's, answers this prompt's; others may differ")
-    lines.append("Risk: a model may still name what is not there or repeat what is private; a screen does not judge")
-    lines += [f"Inspection: {text}" for study in studies[:1] for text in (study.inspection or {}).get("limits", [])[:1]]
+    """What the results do not show, and what may go wrong: so many points as can be read."""
+    firsts = [panels(study)[0] for study in studies]
+    rows = [row for study in studies for row in study.summary]
+    note = texts.demo_note([study.name for study in studies if study.demo], len(studies))
+    simulated = list(dict.fromkeys(row["precision"] for row in rows if row["simulated"] is not None))
+    noise = [one["sentence"] for study in studies for one in study.verdicts["noise_floors"]]
+    names = f"{some(simulated, 3)} {'is' if len(simulated) == 1 else 'are'}"
+    # the more important first: the last give way
+    lines = [
+        f"Demo: {note}" if note else "",
+        f"Small differences: {_detectable(firsts[0])}",
+        f"Costs: {_machine(studies, rows)}",
+        *inspected.lines(firsts),
+        f"Risk: {_risk(studies)}",
+        f"Simulated: {names} only rounded, with no claim of size, speed or energy" if simulated else "",
+        _prompts(studies),
+        f"Noise: {noise[0]}" if noise else "",
+    ]
     return {
         "kind": "points",
         "title": "What this does not show, and what can go wrong",
         "heading": "",
-        "lines": [{"head": head, "text": shortened(text, LETTERS)} for head, text in map(_split, lines)],
+        "lines": _pointed([line for line in lines if line][:POINTS]),
     }
+
+
+def _machine(studies: Sequence[Evidence], rows: Sequence[Mapping[str, Any]]) -> str:
+    """On what the costs hold."""
+    found = list(dict.fromkeys(text for row in rows if (text := _place(row))))
+    estimated = "; energy is estimated" if any(row["energy_how"] == "estimated" for row in rows) else ""
+    if not found:
+        return f"not measured{estimated}"
+    many = "this machine" if len(found) == 1 else f"these {len(found)} kinds of runs"
+    return f"those of {many}: {some(found, 2, '; ')}{estimated}"
+
+
+def _prompts(studies: Sequence[Evidence]) -> str:
+    """To which prompts the answers were given; empty where there was none."""
+    asked = {one["prompt"] for study in studies for one in study.predictions.values() if one.get("prompt")}
+    if not asked:
+        return ""
+    conditions = list(dict.fromkeys(name for study in studies for name in study.conditions))
+    how = f", {wording.listed(conditions)}" if len(conditions) > 1 else ""
+    many = "one prompt" if len(asked) == 1 else f"{len(asked)} prompts"
+    return f"Prompts: the answers are to {many}{how}; others may lose more or less"
+
+
+RISKS = {
+    "captioning": "a caption may name what is not there or repeat what is private",
+    "vqa": "a wrong answer reads like a right one, and may repeat what is private",
+    "lambada": "only the last word of a passage is judged, not what a model writes beyond it",
+    "detection": "a detector may miss objects or find what is not there; a score is no certainty",
+}
+
+
+def _risk(studies: Sequence[Evidence]) -> str:
+    return "; ".join(list(dict.fromkeys(RISKS.get(study.track, "an answer may be wrong") for study in studies))[:2])
 
 
 def _detectable(panel: Panel) -> str:
@@ -263,29 +296,30 @@ def _detectable(panel: Panel) -> str:
         return f"nothing was compared on the {count}"
     if not seen:
         return f"what {count} could have shown is unknown, as too few of them differ"
+    power = panel.evidence.comparison["power"]
     form = panel.form(seen[0])
     ends = sorted(metric["smallest_detectable"] for metric in seen)
     told = form.size(ends[0]) if form.size(ends[0]) == form.size(ends[-1]) else (
         f"{form.size(ends[0])} to {form.size(ends[-1])}"
     )  # fmt: skip
-    return f"{count} could have shown {told} {panel.words.noun} with a probability of 80 %; less may go unseen"
+    return f"{count} could have shown {told} {panel.words.noun} with {100 * power:g} % probability; less may go unseen"
 
 
 def ending(report: Mapping[str, Any], studies: Sequence[Evidence]) -> Slide:
     """Where everything is."""
     lines = [
+        "index.html: every item with all answers side by side",
         "paper.pdf: everything in sentences, with references",
-        "appendix.pdf: machine, versions, seeds, checksums, commit",
-        "index.html: every item with all answers side by side; open it in a browser",
-        "summary.csv, comparison.csv, carbon.csv: all numbers",
-        f"{studies[0].name}.zip: code, configuration and results to run it again",
+        "appendix.pdf: machine, versions, seeds, commit",
+        "summary.csv: all numbers",
+        f"{studies[0].name}.zip: code, settings and results, to run it again",
     ]
     mails = [f"{one['name']}: {one['email']}" for one in report.get("authors") or [] if one.get("email")]
     lines += [f"Questions: {some(mails, 2, '; ')}"] if mails else []
     others = "; the other studies have folders beside it" if len(studies) > 1 else ""
     return {
         "kind": "points",
-        "title": "Thank you. Everything is there to check and to run again",
+        "title": "Everything is there to check and to run again",
         "heading": shortened(f"In results/{studies[0].name}/{others}", 90),
-        "lines": [{"head": head, "text": shortened(text, LETTERS)} for head, text in map(_split, lines)],
+        "lines": _pointed(lines),
     }

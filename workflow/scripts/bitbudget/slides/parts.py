@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bitbudget import verdicts
 from bitbudget.slides import charts
 from bitbudget.slides.cells import Panel
 from bitbudget.slides.charts import Span
-from bitbudget.slides.texts import capital, shortened, some
+from bitbudget.slides.texts import shortened, some
 
 Slide = dict[str, Any]
+Record = Mapping[str, Any]
 
-TYPES = 7  # rows of a table
+TYPES = 9  # rows of a table
 
 
 def by_type(panel: Panel) -> Slide | None:
@@ -32,11 +35,11 @@ def by_type(panel: Panel) -> Slide | None:
         return None
     form = panel.form(panel.quality(panel.evidence.baseline))  # the same decimals in all cells
     sign = panel.words.sign
-    rows, apart = [], []
-    for name in sorted(types, key=lambda name: -types[name]["n"]):
+    rows, drops = [], []
+    for name in sorted(types, key=_kind_order if all(one[:1].isdigit() for one in types) else lambda n: -types[n]["n"]):
         values = {one: found[name]["value"] for one, found in parts.items() if "value" in found.get(name, {})}
         worst = min(values, key=lambda one: sign * values[one])
-        apart.append(max(values.values()) - min(values.values()))
+        drops.append((sign * (types[name]["value"] - values[worst]), name, worst, values[worst]))
         same = [one for one in values if values[one] == values[worst]]
         who = "all the same" if len(same) == len(values) else some(same, 1)
         rows.append(
@@ -48,23 +51,27 @@ def by_type(panel: Panel) -> Slide | None:
             ]
         )
     words = kind.replace("_", " ")
-    spread = max(metric["value"] for metric in types.values()) - min(metric["value"] for metric in types.values())
-    unit = " points" if panel.words.share else ""
-    title = (
-        f"{capital(panel.words.label)} differs by {form.size(spread)}{unit} between kinds of {words}, by at most "
-        f"{form.size(max(apart))} between precisions within a kind"
-    )
+    drop, name, worst, value = max(drops)
+    title = f"In no kind of {words} does a precision fall behind {panel.evidence.baseline}"
+    if drop > 0:
+        kept = form.level(types[name]["value"])
+        title = f"The largest drop by {words} is in “{name}”: {worst} reaches {form.level(value)} instead of {kept}"
     return {
         "kind": "table",
         "title": title,
         "heading": panel.heading,
-        "columns": [words, "n", f"{shortened(panel.evidence.baseline, 16)} (baseline)", _worst(panel)],
+        "columns": [words, "items", f"{shortened(panel.evidence.baseline, 16)} (baseline)", _worst(panel)],
         "align": ["left", "right", "right", "right"],
         "rows": rows[:TYPES],
         "left": max(len(rows) - TYPES, 0),
         "where": "scores.json",
-        "notes": ["n: items of a kind."],
+        "notes": [],
     }
+
+
+def _kind_order(name: str) -> tuple[int, str]:
+    """Kinds that are numbers in their order: 1, 2, 3+."""
+    return int(re.match(r"\d+", name)[0]), name
 
 
 def _worst(panel: Panel) -> str:
@@ -73,9 +80,8 @@ def _worst(panel: Panel) -> str:
 
 def ablation(panel: Panel) -> Slide | None:
     """What each part of the model loses when it alone is quantized; None where the study has no ablation."""
-    mine = (panel.model, panel.condition)
-    table = [row for row in panel.evidence.ablation if (row["model"], row["condition"]) == mine]
-    parts = [row for row in table if row["row"] == "group" and row["difference"] is not None]
+    table = _rows(panel)
+    parts = _groups(table)
     if not parts:
         return None
     words, factor = panel.words, panel.words.factor
@@ -83,15 +89,13 @@ def ablation(panel: Panel) -> Slide | None:
     for row in [*parts, *(one for one in table if one["row"] == "every-group" and one["difference"] is not None)]:
         ends = [row["difference_ci_low"], row["difference_ci_high"]]
         known = None not in ends
-        metric = {"value": row["difference"], "ci": ends if known else None, "baseline": 1.0}
-        texts[row["group"]] = f"{panel.signed(metric)}"
+        texts[row["group"]] = _changed(panel, row)
         colour = charts.KIND_COLOURS.get(row["verdict"], charts.COLOUR)
         low, high = (end * factor for end in ends) if known else (None, None)
         name = "every group at once" if row["row"] == "every-group" else row["group"]
         spans.append(Span(name, row["difference"] * factor, low, high, texts[row["group"]], colour))
     worst = min(parts, key=lambda row: words.sign * row["difference"])
-    form = panel.evidence.study["ablation"]["format"]
-    form = form if isinstance(form, str) else form["format"]
+    form = ablated_format(panel)
     unit = " (points)" if words.share else ""
     better = "higher" if words.higher_is_better else "lower"
     title = f"In {form}, {worst['group']} alone matters most: {texts[worst['group']]} {words.noun}"
@@ -99,6 +103,7 @@ def ablation(panel: Panel) -> Slide | None:
         title = f"In {form}, no part alone shows a loss; lowest {worst['group']}: {texts[worst['group']]} {words.noun}"
     return {
         "kind": "forest",
+        "about": "ablation",
         "title": title,
         "heading": panel.heading,
         "chart": charts.forest(
@@ -106,3 +111,29 @@ def ablation(panel: Panel) -> Slide | None:
         ),
         "notes": [*charts.left_out(spans), "One module group quantized at a time; 95 % intervals."],
     }
+
+
+def _rows(panel: Panel) -> list[Record]:
+    mine = (panel.model, panel.condition)
+    return [row for row in panel.evidence.ablation if (row["model"], row["condition"]) == mine]
+
+
+def _groups(table: Sequence[Record]) -> list[Record]:
+    return [row for row in table if row["row"] == "group" and row["difference"] is not None]
+
+
+def _changed(panel: Panel, row: Record) -> str:
+    ends = [row["difference_ci_low"], row["difference_ci_high"]]
+    return panel.signed({"value": row["difference"], "ci": None if None in ends else ends, "baseline": 1.0})
+
+
+def ablated_format(panel: Panel) -> str:
+    """The format to which one group at a time was brought."""
+    form = panel.evidence.study["ablation"]["format"]
+    return form if isinstance(form, str) else form["format"]
+
+
+def findings(panel: Panel) -> list[tuple[str, str, bool]]:
+    """Every group with what it changes when it alone is quantized, the worst first, and whether that is a loss."""
+    parts = sorted(_groups(_rows(panel)), key=lambda row: panel.words.sign * row["difference"])
+    return [(row["group"], _changed(panel, row), row["verdict"] == verdicts.LOSS) for row in parts]

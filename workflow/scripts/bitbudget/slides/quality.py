@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bitbudget import verdicts
-from bitbudget.slides import charts
+from bitbudget.slides import charts, standing
 from bitbudget.slides.cells import Panel
 from bitbudget.slides.charts import Span
 from bitbudget.slides.texts import ABSENT, capital, reasons
@@ -36,6 +36,7 @@ def slide(panel: Panel) -> Slide:
         notes.append(f"Without looking at the input, guesses reach {form.level(floor)}.")
     return {
         "kind": "forest",
+        "about": "levels",
         "title": _quality_title(panel, known),
         "heading": panel.heading,
         "chart": charts.forest(
@@ -95,10 +96,18 @@ def difference(panel: Panel) -> Slide | None:
     unknown = {name: (panel.verdict(name) or {}).get("sentence", ABSENT) for name in names if name not in known}
     return {
         "kind": "forest",
+        "about": "differences",
         "title": difference_title(panel),
         "heading": panel.heading,
         "chart": charts.forest(rows, axis, lines=lines, holds=holds),
-        "notes": [*charts.left_out(rows), *reasons(unknown), _key(panel, known)],
+        # the more important first: where many rows stand above, the last give way
+        "notes": [
+            _key(panel, known),
+            *standing.refused(panel),
+            *standing.losing_but_accepted(panel),
+            *reasons(unknown),
+            *charts.left_out(rows),
+        ],
     }
 
 
@@ -106,8 +115,8 @@ def _key(panel: Panel, known: Mapping[str, Record]) -> str:
     kinds = {(panel.verdict(name) or {}).get("kind") for name in known}
     told = [("orange", verdicts.LOSS, "loss"), ("green", verdicts.GAIN, "gain")]
     coloured = [f"{colour}: {word}" for colour, kind, word in told if kind in kinds]
-    items = f"Same {panel.base['n_items']} {panel.words.items}, 95 % intervals"
-    return f"{items}; {', '.join(coloured)} that holds after Holm's correction." if coloured else f"{items}."
+    items = f"{panel.base['n_items']} {panel.words.items}, 95 % intervals"
+    return f"{items}; {', '.join(coloured)} (after Holm's correction)." if coloured else f"{items}."
 
 
 def _difference_row(panel: Panel, name: str, metric: Record | None) -> Span:
@@ -137,7 +146,8 @@ def difference_title(panel: Panel) -> str:
         return _single_title(worst, kinds[worst], label, f"{told}{interval}")
     if not losing:
         end = "lowest" if words.higher_is_better else "worst"
-        return f"No loss of {label} detected in any of {len(names)} precisions; {end} {worst}: {told}{interval}"
+        noise = " beyond noise" if verdicts.LOSS_WITHIN_NOISE in kinds.values() else ""
+        return f"No loss of {label}{noise} in any of {len(names)} precisions; {end} {worst}: {told}{interval}"
     verbs = ("loses", "lose") if words.higher_is_better else ("is worse in", "are worse in")
     worst = min(losing, key=lambda name: words.sign * known[name]["value"])
     verb = verbs[len(losing) > 1]
@@ -145,11 +155,14 @@ def difference_title(panel: Panel) -> str:
 
 
 def _single_title(name: str, kind: str | None, label: str, told: str) -> str:
-    if kind == verdicts.LOSS:
-        return f"{name} loses {label}: {told}"
-    if kind == verdicts.GAIN:
-        return f"{name} gains {label}: {told}"
-    return f"{name}: no loss of {label} was detected: {told}"
+    said = {
+        verdicts.LOSS: f"{name} loses {label}",
+        verdicts.GAIN: f"{name} gains {label}",
+        verdicts.LOSS_WITHIN_NOISE: f"{name}: loss of {label} within noise",
+        verdicts.GAIN_WITHIN_NOISE: f"{name}: gain of {label} within noise",
+        verdicts.IDENTICAL: f"{name} answers the same as the baseline",
+    }
+    return f"{said.get(kind, f'{name}: no loss of {label} was detected')}: {told}"
 
 
 def signed_in_words(panel: Panel, name: str) -> str:

@@ -1,0 +1,94 @@
+"""A browser without a window on the screen, in which a test opens pages from a disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+PATIENCE = 20  # seconds until what a page does must have been done
+
+
+class Window:
+    """A browser; one page after another is opened in it."""
+
+    def __init__(self, profile: Path):
+        options = webdriver.ChromeOptions()
+        options.binary_location = BROWSER
+        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+            options.add_argument(argument)
+        options.add_argument(f"--user-data-dir={profile}")
+        options.add_argument("--window-size=1280,900")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+
+    def open(self, page: Path, scheme: str = "light", width: int = 1280, hash: str = "") -> None:
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.driver.get("about:blank")
+        self.driver.get(page.as_uri() + hash)
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def one(self, selector: str) -> Any:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector: str) -> list[Any]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def text(self, selector: str) -> str:
+        return self.one(selector).get_property("textContent")
+
+    def texts(self, selector: str) -> list[str]:
+        return self.run("return [...document.querySelectorAll(arguments[0])].map((one) => one.textContent)", selector)
+
+    def press(self, *keys: str) -> None:
+        webdriver.ActionChains(self.driver).send_keys(*keys).perform()
+
+    def choose(self, selector: str, value: str) -> None:
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))"
+        self.run(script, self.one(selector), value)
+
+    def see(self, name: str) -> None:
+        """Bring a part into sight, and wait until what is drawn there is drawn."""
+        self.run("document.getElementById(arguments[0]).scrollIntoView({block: 'center'})", name)
+        wait(lambda: self.all(f"#{name}.js-plotly-plot .main-svg, #{name} > svg, #{name}.none"))
+
+    def traces(self, name: str) -> list[dict[str, Any]]:
+        self.see(name)
+        script = "return document.getElementById(arguments[0]).data.map((one) => ({type: one.type, name: one.name}))"
+        return self.run(script, name)
+
+    def faults(self) -> list[str]:
+        """What the browser complained about: errors of the program, blocked scripts, failed requests."""
+        return [entry["message"] for entry in self.driver.get_log("browser")]
+
+    def requests(self) -> list[str]:
+        """The addresses that were asked for, but for the page itself and what stands in it."""
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        asked = [one["params"]["request"]["url"] for one in events if one["method"] == "Network.requestWillBeSent"]
+        return [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))]
+
+
+def wait(condition: Callable[[], Any]) -> Any:
+    """What a condition gives as soon as it holds."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
