@@ -13,6 +13,7 @@ from bitbudget.pareto import pareto_front
 from bitbudget.phase_names import PHASES
 from bitbudget.reporting import charts
 from bitbudget.reporting.charts import Point, Span
+from bitbudget.reporting.texts import kinds_in_order
 
 MOST_PANELS = 6  # of models and conditions beside each other over both columns
 IN_A_COLUMN = 2  # panels of a chart that stays in one column
@@ -163,7 +164,8 @@ def _by_type(view: View) -> Unit | None:
     if kind is None:
         return None
     form, rows = view.format_of(view.e.primary, view.metric(view.model, view.e.baseline, view.condition)), []
-    for name, metric in sorted(breakdown[kind].items(), key=lambda one: -one[1]["n"]):
+    for name in kinds_in_order(breakdown[kind]):
+        metric = breakdown[kind][name]
         found = [one.get("breakdown", {}).get(kind, {}).get(name, {}) for one in scores.values()]
         values = [one["value"] for one in found if "value" in one]
         if "value" not in metric:

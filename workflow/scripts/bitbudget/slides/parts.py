@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bitbudget import verdicts
+from bitbudget.reporting.texts import kinds_in_order
 from bitbudget.slides import charts
 from bitbudget.slides.cells import Panel
 from bitbudget.slides.charts import Span
@@ -36,7 +36,7 @@ def by_type(panel: Panel) -> Slide | None:
     form = panel.form(panel.quality(panel.evidence.baseline))  # the same decimals in all cells
     sign = panel.words.sign
     rows, drops = [], []
-    for name in sorted(types, key=_kind_order if all(one[:1].isdigit() for one in types) else lambda n: -types[n]["n"]):
+    for name in kinds_in_order(types):
         values = {one: found[name]["value"] for one, found in parts.items() if "value" in found.get(name, {})}
         worst = min(values, key=lambda one: sign * values[one])
         drops.append((sign * (types[name]["value"] - values[worst]), name, worst, values[worst]))
@@ -67,11 +67,6 @@ def by_type(panel: Panel) -> Slide | None:
         "where": "scores.json",
         "notes": [],
     }
-
-
-def _kind_order(name: str) -> tuple[int, str]:
-    """Kinds that are numbers in their order: 1, 2, 3+."""
-    return int(re.match(r"\d+", name)[0]), name
 
 
 def _worst(panel: Panel) -> str:
