@@ -123,7 +123,7 @@ def test_ratings_come_back_into_the_table(checkout: Path) -> None:
     assert run.returncode == 0, run.stderr[-3000:]
     assert set(jobs_run(run.stdout + run.stderr)) <= {
         "read_ratings", "summarize_study", "plot_figures", "plot_breakdown", "recommend_precision", "plot_comparison",
-        "all",
+        "write_page", "write_paper", "write_appendix", "write_slides", "bundle_study", "all",
     }  # fmt: skip
     row = table(checkout)["bfloat16", "zero-shot"]
     assert int(row["human_n"]) == 6

@@ -12,7 +12,7 @@ import made_results
 from bitbudget import recommendation, verdicts
 from bitbudget.reporting import evidence
 from bitbudget.reporting import texts as short
-from bitbudget.slides import cells, costs, deck, framing, outputs, parts, quality, standing, texts, verdict
+from bitbudget.slides import cells, costs, deck, framing, outputs, quality, standing, texts, verdict
 
 TIMES = standing.TIMES
 REPORT = {"title": None, "authors": [{"name": "A. Author"}]}
@@ -67,7 +67,9 @@ def test_power_and_machine_and_risk_are_those_of_the_study(tmp_path):
 
 
 def test_kinds_that_are_numbers_stand_in_their_order():
-    assert sorted(["1", "3+", "2", "10"], key=parts._kind_order) == ["1", "2", "3+", "10"]
+    numbers = {name: {"n": 1} for name in ("1", "3+", "2", "10")}
+    assert short.kinds_in_order(numbers) == ["1", "2", "3+", "10"]
+    assert short.kinds_in_order({"yes/no": {"n": 3}, "other": {"n": 9}}) == ["other", "yes/no"]
 
 
 def test_further_models_and_conditions_are_counted_by_the_chart_that_lacks_them(tmp_path):
