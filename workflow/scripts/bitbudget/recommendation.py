@@ -167,10 +167,10 @@ def recommend(
         return Choice(base["precision"], f"{base['precision']}, the baseline: {reason}{doubts}")
     among = f"only its {cost.name} is known"
     if len(valued) > 1:
-        least = cost.least
+        among = f"{_of_those(valued, base)} it has {cost.least}"
         if best[cost.column] > cheapest[cost.column]:
-            least = f"{cost.least} but for less than {100 * TIE:g} %, and the best {words.label} of those that near"
-        among = f"{_of_those(valued, base)} it has {least}"
+            near = f"it is within {100 * TIE:g} % of {cost.least}, and of those that are it has the best {words.label}"
+            among = f"{_of_those(valued, base)} {near}"
     won = f"against {base['precision']}: {_won(best, base, cost)}"
     return Choice(best["precision"], f"{best['precision']}: {among}; {won}; {at_worst[best['precision']]}{doubts}")
 
