@@ -55,7 +55,7 @@ def test_a_few_bytes_are_no_reason_to_take_what_is_worse():
     best = chosen(rows, prefer="size")
     assert best.precision == "b"
     said = (
-        "of 2 accepted precisions and the baseline it has the smallest size on disk but for less than 1 %, and the best"
+        "of 2 accepted precisions and the baseline it is within 1 % of the smallest size on disk, and of those that are"
     )
     assert said in best.sentence
     assert chosen([rows[0], rows[1] | {"size_on_disk_MB": 51.0}], prefer="size").precision == "a"

@@ -72,6 +72,8 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
                 )
         lines += _verdicts(Path("results") / name)
         lines.append(f"  table: results/{name}/summary.csv   figures: results/{name}/figures/")
+        if (Path("results") / name / "index.html").exists():
+            lines.append(f"  look around: results/{name}/index.html   read: results/{name}/paper.pdf")
     return lines
 
 
