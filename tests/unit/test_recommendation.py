@@ -54,7 +54,7 @@ def test_a_few_bytes_are_no_reason_to_take_what_is_worse():
     rows = [made.row("a", 45.0, size_on_disk_MB=50.0), made.row("b", 49.0, size_on_disk_MB=50.4)]
     best = chosen(rows, prefer="size")
     assert best.precision == "b"
-    said = (
+    said = "it is within 1 % of the smallest size on disk, and of those that are it has the best CIDEr"
         "of 2 accepted precisions and the baseline it is within 1 % of the smallest size on disk, and of those that are"
     )
     assert said in best.sentence
