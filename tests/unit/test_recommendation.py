@@ -55,8 +55,6 @@ def test_a_few_bytes_are_no_reason_to_take_what_is_worse():
     best = chosen(rows, prefer="size")
     assert best.precision == "b"
     said = "it is within 1 % of the smallest size on disk, and of those that are it has the best CIDEr"
-        "of 2 accepted precisions and the baseline it is within 1 % of the smallest size on disk, and of those that are"
-    )
     assert said in best.sentence
     assert chosen([rows[0], rows[1] | {"size_on_disk_MB": 51.0}], prefer="size").precision == "a"
     near = chosen([made.row("a", size_on_disk_MB=99.5)], prefer="size")
