@@ -36,8 +36,8 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
         "worth": verdicts["worth"],
         "own": _own(evidence),
         "prompt": evidence.study.get("prompt"),
-        "accept": f"Accepted is a precision that keeps {100 * accept['quality']:g} % of the baseline's quality at its "
-        f"95 % bound. Of those, the one with the least {accept['prefer']} is recommended.",
+        "accept": f"Accepted is a precision that keeps {100 * accept['quality']:g} % of the baseline's quality even at "
+        f"the worst end of its 95 % interval. Of those, the one with the least {accept['prefer']} is recommended.",
         "floor": _floor(evidence),
         "models": evidence.models,
         "precisions": evidence.precisions,

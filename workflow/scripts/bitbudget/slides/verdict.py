@@ -24,7 +24,7 @@ def rule(studies: Sequence[Evidence]) -> str:
     if len(rules) > 1:
         return "Each study has its own rule of what is good enough: see verdicts.txt of each."
     share, prefer = next(iter(rules))
-    left = f"at least {100 * share:g} % of the baseline's quality at the 95 % bound"
+    left = f"at least {100 * share:g} % of the baseline's quality, even at the worst end of the interval"
     return f"Good enough: {left}; then the least {prefer}."
 
 
