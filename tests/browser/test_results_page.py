@@ -20,7 +20,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from window import BROWSER, DRIVER, Window, wait
+from window import BROWSER, DRIVER, Window, contrast, wait
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(
@@ -317,7 +317,7 @@ def test_nothing_sticks_out_and_text_stands_out(window: Window, page: Path, sche
         window.see(name)
     assert window.run("return document.documentElement.scrollWidth <= innerWidth")
     for selector in CONTRASTS:
-        assert contrast(window, selector) >= 4.5, selector
+        assert contrast(window.driver, window.one(selector)) >= 4.5, selector
     assert window.faults() == []
 
 
@@ -325,31 +325,3 @@ CONTRASTS = (
     "#title", "#demo", ".big", ".matrix .kind", ".matrix small", ".tag", "thead th button", "td .value", "td small",
     ".answer .text", ".answer .worth", "del", "ins", "#place", "nav a", "footer", "#filter input:checked + span",
 )  # fmt: skip
-
-
-def contrast(window: Window, selector: str) -> float:
-    """Contrast of an element's text with what lies behind it (WCAG 2.1, contrast ratio)."""
-    ink, ground = window.run(
-        """
-        const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-        const numbers = (colour) => {
-          canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-          return [...canvas.getImageData(0, 0, 1, 1).data];
-        };
-        let behind = arguments[0];
-        const ink = numbers(getComputedStyle(behind).color);
-        while (behind.parentElement && numbers(getComputedStyle(behind).backgroundColor)[3] === 0) {
-          behind = behind.parentElement;
-        }
-        return [ink, numbers(getComputedStyle(behind).backgroundColor)];
-        """,
-        window.one(selector),
-    )
-    one, other = sorted(map(luminance, (ink, ground)))
-    return (other + 0.05) / (one + 0.05)
-
-
-def luminance(colour: list[float]) -> float:
-    parts = [value / 255 for value in colour[:3]]
-    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -6,8 +6,6 @@ It needs Debian's chromium and chromium-driver (or another Chromium with its dri
 from __future__ import annotations
 
 import json
-import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,14 +20,12 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from window import BROWSER, DRIVER, contrast, wait
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (BROWSER and DRIVER),
     reason="there is no chromium with its chromedriver on the PATH (Debian: apt-get install chromium chromium-driver)",
 )
-PATIENCE = 20  # seconds until what a click does must have been done
 
 
 class Window:
@@ -98,16 +94,6 @@ class Window:
 
     def close(self) -> None:
         self.driver.quit()
-
-
-def wait(condition: Callable[[], Any]) -> Any:
-    """What a condition gives as soon as it holds."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not happen in time")
 
 
 @pytest.fixture(scope="module")
@@ -378,32 +364,8 @@ def test_nothing_is_cut_off_and_text_stands_out(open_page: Callable[..., Window]
     window.begin("anna")
     assert window.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     for name in ("question", "answer", "count", "right", "partly", "wrong", "unsafe", "save", "place"):
-        assert contrast(window, name) >= 4.5, name
+        assert contrast(window.driver, window.one(name)) >= 4.5, name
     window.go_to("red")
     window.press("1")
     window.go_to("red")
-    assert contrast(window, "right") >= 4.5  # as it is when pressed
-
-
-def contrast(window: Window, name: str) -> float:
-    """Contrast of an element's text with what lies behind it (WCAG 2.1, contrast ratio)."""
-    ink, ground = window.driver.execute_script(
-        """
-        const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-        let behind = arguments[0];
-        const ink = numbers(getComputedStyle(behind).color);
-        while (behind.parentElement && numbers(getComputedStyle(behind).backgroundColor)[3] === 0) {
-          behind = behind.parentElement;
-        }
-        return [ink, numbers(getComputedStyle(behind).backgroundColor)];
-        """,
-        window.one(name),
-    )
-    one, other = sorted(map(luminance, (ink, ground)))
-    return (other + 0.05) / (one + 0.05)
-
-
-def luminance(colour: list[float]) -> float:
-    parts = [value / 255 for value in colour[:3]]
-    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    assert contrast(window.driver, window.one("right")) >= 4.5  # as it is when pressed

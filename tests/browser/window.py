@@ -92,3 +92,31 @@ def wait(condition: Callable[[], Any]) -> Any:
             return found
         time.sleep(0.05)
     raise AssertionError("it did not happen in time")
+
+
+def contrast(driver: Any, element: Any) -> float:
+    """Contrast of an element's text with what lies behind it (WCAG 2.1, contrast ratio)."""
+    ink, ground = driver.execute_script(
+        """
+        const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+        const numbers = (colour) => {
+          canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+          return [...canvas.getImageData(0, 0, 1, 1).data];
+        };
+        let behind = arguments[0];
+        const ink = numbers(getComputedStyle(behind).color);
+        while (behind.parentElement && numbers(getComputedStyle(behind).backgroundColor)[3] === 0) {
+          behind = behind.parentElement;
+        }
+        return [ink, numbers(getComputedStyle(behind).backgroundColor)];
+        """,
+        element,
+    )
+    one, other = sorted(map(luminance, (ink, ground)))
+    return (other + 0.05) / (one + 0.05)
+
+
+def luminance(colour: list[float]) -> float:
+    parts = [value / 255 for value in colour[:3]]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
