@@ -55,7 +55,9 @@ def by_type(panel: Panel) -> Slide | None:
     title = f"In no kind of {words} does a precision fall behind {panel.evidence.baseline}"
     if drop > 0:
         kept = form.level(types[name]["value"])
-        title = f"The largest drop by {words} is in “{name}”: {worst} reaches {form.level(value)} instead of {kept}"
+        tokens = "token" if name == "1" else "tokens"
+        where = f"words of {name} {tokens}" if kind == "target_tokens" else f"“{name}” ({words})"
+        title = f"The largest drop is in {where}: {worst} reaches {form.level(value)} instead of {kept}"
     return {
         "kind": "table",
         "title": title,

@@ -33,7 +33,10 @@ def slide(panel: Panel) -> Slide:
     )
     if floor is not None:
         form = panel.form(base or {"baseline": floor})
-        notes.append(f"Without looking at the input, guesses reach {form.level(floor)}.")
+        level = form.level(floor)
+        if floor > 0 and level == form.level(0.0):  # what is not 0 is not written as 0
+            level = f"less than {form.level(10.0**-form.decimals / panel.words.factor)}"
+        notes.append(f"Without looking at the input, guesses reach {level}.")
     return {
         "kind": "forest",
         "about": "levels",
