@@ -15,11 +15,16 @@ def delivered(study):
         f"results/{study}/verdicts.txt",
         f"results/{study}/carbon.csv",
         *ablation(study),
-        *figures(f"results/{study}/figures", (*plan.FIGURES, "quality_delta", *plan.track_figures(STUDIES[study]))),
+        *figures(f"results/{study}/figures", figures_of(STUDIES[study])),
         *spot_check(study),
         f"results/{study}/flagged.csv",
         *(f"results/{study}/{name}" for name in ("paper.pdf", "appendix.pdf", "slides.pdf", "index.html")),
     ]
+
+
+def figures_of(study):
+    """The names of a study's figures, but for the ablation's."""
+    return [*plan.FIGURES, "quality_delta", *plan.track_figures(study)]
 
 
 # What Snakemake's own report (`--report`) shows of a study's figures: caption, category, and the words beside it.
@@ -70,14 +75,12 @@ CELL_RECORDS = ("scores", "measurements", "predictions")
 
 
 def evidence(study):
-    """Every record and figure that is told of a study (bitbudget.reporting.evidence)."""
+    """Every record that is told of a study (bitbudget.reporting.evidence)."""
     name = study["study"]
     folder = f"results/{name}"
-    names = [*plan.FIGURES, "quality_delta", *plan.track_figures(study), *(["ablation"] if plan.ablates(study) else [])]
     tables = ["ablation.csv"] if plan.ablates(study) else []
     return [
         *(f"{folder}/{record}" for record in (*STUDY_RECORDS, *tables)),
-        *figures(f"{folder}/figures", names),
         *(f"{folder}/{m}/{p}/audit.json" for m in study["models"] for p in study["precisions"]),
         *(f"{folder}/{m}/{p}/{c}/{record}.json" for m, p, c in plan.cells(study) for record in CELL_RECORDS),
     ]
@@ -132,6 +135,8 @@ def own_template(wildcards):
 
 
 def packed(wildcards):
-    """What an archive is made of: its study, what is told of others, and what people wrote."""
-    study = study_of(wildcards)
-    return [*delivered(wildcards.study), *told_of(wildcards), *rating_files(wildcards.study), *publication.words(study)]
+    """What an archive is made of: its study, what is told and drawn of others, and what people wrote."""
+    study, others = study_of(wildcards), told(wildcards)[1:]
+    drawn = [path for other in others for path in figures(f"results/{other['study']}/figures", figures_of(other))]
+    written = [*rating_files(wildcards.study), *publication.words(study)]
+    return [*delivered(wildcards.study), *told_of(wildcards), *drawn, *written]

@@ -64,9 +64,9 @@ def test_a_deleted_result_as_target_rebuilds_just_it(run: Checkout) -> None:
     assert run.run(target) == [("score", target)]
 
 
-def test_a_deleted_figure_is_drawn_and_published_again(run: Checkout) -> None:
+def test_a_deleted_figure_is_drawn_and_packed_again(run: Checkout) -> None:
     (run.folder / "results/tiny/figures/quality.svg").unlink()
-    assert rules_of(run.run()) == {"plot_figures"} | PUBLISHED
+    assert rules_of(run.run()) == {"plot_figures", "bundle_study"}
 
 
 def test_a_deleted_final_file_is_rebuilt_alone(run: Checkout) -> None:

@@ -40,7 +40,6 @@ class Evidence:
     measurements: Mapping[Cell, Record]
     scores: Mapping[Cell, Record]
     predictions: Mapping[Cell, Record]  # how answers were made, not the answers
-    figures: Mapping[str, Path]  # the svg file of each; its png stands beside it
 
     @property
     def name(self) -> str:
@@ -132,11 +131,6 @@ def load(folder: Path) -> Evidence:
         measurements=of_cells("measurements.json"),
         scores=of_cells("scores.json"),
         predictions=of_cells("predictions.json"),
-        figures={
-            path.stem: path
-            for path in sorted((folder / "figures").glob("*.svg"))
-            if path.stem != "ablation" or "ablation" in study  # one of an earlier form of the study may still lie there
-        },
     )
 
 
