@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from bitbudget import plain_text
 from bitbudget.errors import UserError
 from bitbudget.shots import answer_of
 
@@ -119,27 +120,35 @@ def prepare(
     device: str,
     dtype: torch.dtype,
     examples: Sequence[Example] = (),
+    names: Sequence[str] = (),
 ) -> Any:
     """Model inputs of one batch: for each item its images and what is asked, through the chat template, left-padded.
 
-    The same worked examples stand before each item. Float inputs (pixels) come in the model's dtype, the others as they
-    are.
+    The same worked examples stand before each item. Text stays text, whatever control tokens it spells; `names` are
+    what errors call the items. Float inputs (pixels) come in the model's dtype, the others as they are.
     """
-    shots = [(example.asked, example.answer) for example in examples]
+    guard = plain_text.of(processor)
+    shots = [
+        (guard.mark(example.asked, f"example {number}"), guard.mark(example.answer, f"the answer of example {number}"))
+        for number, example in enumerate(examples, start=1)
+    ]
+    names = names or [f"text {number}" for number in range(1, len(texts) + 1)]
+    asked_of = [guard.mark(text, name) for text, name in zip(texts, names, strict=True)]
     prompts = [
         processor.apply_chat_template(family.conversation(len(shown), text, shots), add_generation_prompt=True)
-        for shown, text in zip(images, texts, strict=True)
+        for shown, text in zip(images, asked_of, strict=True)
     ]
     before = [example.image for example in examples]
     start = processor.tokenizer.bos_token
-    inputs = processor(
-        images=[[*before, *shown] for shown in images],
-        text=prompts,
-        padding=True,
-        return_tensors="pt",
-        # a template that writes the first token itself must not get a second one
-        add_special_tokens=not (start and prompts[0].startswith(start)),
-    )
+    with guard.reading(*prompts):
+        inputs = processor(
+            images=[[*before, *shown] for shown in images],
+            text=prompts,
+            padding=True,
+            return_tensors="pt",
+            # a template that writes the first token itself must not get a second one
+            add_special_tokens=not (start and prompts[0].startswith(start)),
+        )
     return inputs.to(device=device, dtype=dtype)
 
 
@@ -158,7 +167,8 @@ def prepare_items(
         Example(open_image(Path(shot["images"][0])), asked(shot, prompt), answer_of(shot["references"]))
         for shot in shots
     ]
-    return prepare(processor, family, images, [asked(item, prompt) for item in items], device, dtype, examples)
+    texts, names = [asked(item, prompt) for item in items], [f"what is asked of item {item['id']}" for item in items]
+    return prepare(processor, family, images, texts, device, dtype, examples, names)
 
 
 def asked(item: dict[str, Any], prompt: str) -> str:

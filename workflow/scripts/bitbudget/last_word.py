@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from bitbudget import plain_text
 from bitbudget.errors import UserError
 
 Tensor = torch.Tensor
@@ -88,7 +89,7 @@ def encode(tokenizer: Any, begin: list[int], item: dict[str, Any], room: int | N
     """
     context, word = item["question"], item["references"][0]
     stem = context.rstrip()  # white space before the word goes to the word
-    before, whole = _ids(tokenizer, stem), _ids(tokenizer, f"{context} {word}")
+    before, whole = _ids(tokenizer, stem, item), _ids(tokenizer, f"{context} {word}", item)
     shared = _common(before, whole)
     target = whole[shared:]
     if not target:
@@ -107,9 +108,9 @@ def encode(tokenizer: Any, begin: list[int], item: dict[str, Any], room: int | N
     return Passage(item["id"], begin + kept, target, len(kept) < shared, shared < len(before))
 
 
-def _ids(tokenizer: Any, text: str) -> list[int]:
+def _ids(tokenizer: Any, text: str, item: dict[str, Any]) -> list[int]:
     """A text's tokens, without any that the tokenizer puts before it or, as some do, after it."""
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    return plain_text.of(tokenizer).ids(text, f"item {item['id']}")
 
 
 def _common(first: list[int], second: list[int]) -> int:
@@ -134,7 +135,7 @@ def contexts(tokenizer: Any, begin: list[int], items: Sequence[dict[str, Any]], 
     count = None if room is None else room - len(begin)
     if count is not None and count < 1:
         raise UserError(f"the model's positions leave {room} for the prompt: set a smaller `measure.new_tokens`.")
-    found = [_last(_ids(tokenizer, item["question"].rstrip()), count) for item in items]
+    found = [_last(_ids(tokenizer, item["question"].rstrip(), item), count) for item in items]
     return [begin + ids for ids in found]
 
 

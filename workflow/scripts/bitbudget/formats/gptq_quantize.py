@@ -70,12 +70,17 @@ def _tokens(calibration: Calibration) -> list[list[int]]:
     """The texts as token numbers, as the model's tokenizer begins a text, cut to the positions that the model has."""
     from transformers import AutoConfig
 
+    from bitbudget import plain_text
     from bitbudget.generation import load_tokenizer
 
     config = AutoConfig.from_pretrained(calibration.snapshot, local_files_only=True)
     tokenizer = load_tokenizer(calibration.snapshot)
     longest = getattr(config, "max_position_embeddings", None)
-    found = [tokenizer(text).input_ids[:longest] for text in calibration.texts]
+    guard = plain_text.of(tokenizer)
+    found = [
+        guard.ids(text, f"calibration text {number}", begun=True)[:longest]
+        for number, text in enumerate(calibration.texts, start=1)
+    ]
     long_enough = [text for text in found if len(text) >= LEAST_TOKENS]
     if not long_enough:
         raise UserError(
