@@ -1,7 +1,7 @@
 """What people wrote stays text, even where it spells a control token.
 
 A tokenizer takes `</s>` for its end-of-text token wherever it stands, and a processor puts an image in the place of
-each `<image>`. In the chat template's own text that is meant; in a question, a prompt, an example or a passage it is not.
+each `<image>`. In the chat template's own text that is meant; in a question, a prompt, an example or a passage not.
 Each control token that such a text spells is therefore marked: `MARK` stands after its first character, so that neither
 processor nor tokenizer finds it. The text is then split into tokens as if its tokenizer had no control tokens
 (`split_special_tokens=True` gives the same for text that stands alone). Texts without one go the usual way, untouched.
