@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import tiny_models
 import yaml
 
 from bitbudget import files, hub, locks, registry
@@ -393,6 +394,11 @@ def test_a_directory_cannot_be_its_own_source(local):
             lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"w": "model-2.safetensors"}}'),
             r"mine lacks model-2\.safetensors, which its model\.safetensors\.index\.json names",
         ),
+        (lambda f: (f / "config.json").write_text("null"), r"config\.json holds null where a JSON object is expected"),
+        (lambda f: (f / "config.json").write_text("[]"), r"config\.json holds a list where a JSON object is expected"),
+        (lambda f: (f / "model.safetensors.index.json").write_text("{}"), r"index\.json has no weight_map"),
+        (lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": []}'), "has no weight_map"),
+        (lambda f: (f / "model.safetensors.index.json").write_text("[]"), r"index\.json holds a list"),
     ],
 )
 def test_damaged_directory(local, harm, sentence):
@@ -428,6 +434,15 @@ def test_the_script_says_one_sentence(local):
     assert failed.stderr.splitlines() == [
         "error: the model tiny is to come from nowhere, which is no directory: correct its `local` path."
     ]
+    refused = run(local[1])  # its tokenizer.json is {}
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines() == [
+        "error: models/tiny/tokenizer.json is no tokenizer (Model missing. at line 1 column 2): fetch it again, or "
+        "take it from the model's original repository."
+    ]
+    assert not Path("models/tiny/model.json").exists()
+    shutil.rmtree("mine")
+    tiny_models.llava(Path("mine"))
     done = run(local[1])
     assert done.returncode == 0, done.stderr
     assert Path("models/tiny/model.json").exists()

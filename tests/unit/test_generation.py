@@ -8,7 +8,7 @@ import tiny_tokenizers
 import torch
 from PIL import Image
 
-from bitbudget import audit, checkpoint, generation
+from bitbudget import audit, checkpoint, generation, readers
 from bitbudget.errors import UserError
 
 
@@ -90,7 +90,7 @@ def test_a_processor_that_needs_a_missing_package_is_one_sentence(snapshots, mon
         def from_pretrained(*_, **__):
             raise ImportError("\nthe library num2words\nwas not found.\n")
 
-    monkeypatch.setattr(generation, "_processor_class", lambda _: Needy)
+    monkeypatch.setattr(readers, "_processor_class", lambda _: Needy)
     with pytest.raises(UserError, match=r"needs a package that is missing: the library num2words was not found\.$"):
         generation.load_processor(snapshots["llava"])
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bitbudget import cli, hub, ready_models, registry
+from bitbudget import cli, hub, ready_models, registry, snapshots
 
 
 def main() -> None:
@@ -14,8 +14,11 @@ def main() -> None:
     parser.add_argument("--partial", required=True, type=Path, help="this model's own folder for unfinished downloads")
     arguments = parser.parse_args()
     family = registry.module_of("family", arguments.spec["family"])
-    fetch = ready_models.fetch if ready_models.is_ready(family) else hub.fetch
-    record = fetch(arguments.model, arguments.spec, arguments.out, arguments.partial)
+    given = (arguments.model, arguments.spec, arguments.out, arguments.partial)
+    if ready_models.is_ready(family):
+        record = ready_models.fetch(*given)
+    else:
+        record = hub.fetch(*given, check=lambda folder: snapshots.check(folder, family))
     total = sum(f["bytes"] for f in record["files"].values())
     cli.log.info(
         "%s: %d files, %.1f MB, at revision %s", arguments.model, len(record["files"]), total / 1e6, record["revision"]

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -21,6 +21,7 @@ from typing import Any
 
 from bitbudget import files, locks, records, registry
 from bitbudget.errors import UserError
+from bitbudget.snapshots import small_files
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,15 @@ class Remote:
     sha256: dict[str, str]
 
 
-def fetch(name: str, spec: dict[str, Any], out: Path, partial: Path) -> dict[str, Any]:
+def fetch(
+    name: str, spec: dict[str, Any], out: Path, partial: Path, check: Callable[[Path], None] = lambda folder: None
+) -> dict[str, Any]:
     """Fetch the model `name` into `out` and return its record, which is written last, to `out/model.json`.
 
     `spec` is its entry in config/models.yaml. `partial` is this model's own folder for an unfinished download: a
-    killed job goes on from there, and it is gone when the model is complete. Raises `UserError` for everything that
-    the entry, the network, the account or a damaged file can cause.
+    killed job goes on from there, and it is gone when the model is complete. `check` looks at the folder of all its
+    files before they count as fetched. Raises `UserError` for everything that the entry, the network, the account or a
+    damaged file can cause.
     """
     family = registry.module_of("family", spec["family"])
     if family.UNAVAILABLE:
@@ -54,9 +58,9 @@ def fetch(name: str, spec: dict[str, Any], out: Path, partial: Path) -> dict[str
     if bool(spec.get("hub")) == bool(spec.get("local")):
         raise UserError(f"the model {name} in config/models.yaml needs either `hub` or `local`, and not both.")
     if spec.get("hub"):
-        source, revision, found = _from_hub(name, spec, out, partial)
+        source, revision, found = _from_hub(name, spec, out, partial, check)
     else:
-        source, revision, found = _from_directory(name, spec, out)
+        source, revision, found = _from_directory(name, spec, out, check)
     record = records.write(
         out / RECORD,
         "model",
@@ -97,7 +101,9 @@ def is_one_of(name: str, patterns: tuple[str, ...]) -> bool:
 # --- from a local directory
 
 
-def _from_directory(name: str, spec: dict[str, Any], out: Path) -> tuple[str, str, dict[str, Any]]:
+def _from_directory(
+    name: str, spec: dict[str, Any], out: Path, check: Callable[[Path], None]
+) -> tuple[str, str, dict[str, Any]]:
     """Link the directory's files into `out`. Returns source, revision and files as they stand in the record."""
     folder = Path(spec["local"])
     if not folder.is_dir():
@@ -112,13 +118,16 @@ def _from_directory(name: str, spec: dict[str, Any], out: Path) -> tuple[str, st
     for n in names:
         (out / n).unlink(missing_ok=True)
         (out / n).symlink_to((folder / n).resolve())
+    check(out)
     return str(folder), files.hash_of({n: f["sha256"] for n, f in found.items()}), found
 
 
 # --- from the Hub
 
 
-def _from_hub(name: str, spec: dict[str, Any], out: Path, partial: Path) -> tuple[str, str, dict[str, Any]]:
+def _from_hub(
+    name: str, spec: dict[str, Any], out: Path, partial: Path, check: Callable[[Path], None]
+) -> tuple[str, str, dict[str, Any]]:
     """Download one commit into `out`. Returns source, revision and files as they stand in the record."""
     repository, code = spec["hub"], bool(spec.get("trust_remote_code"))
     if code and not spec.get("revision"):
@@ -153,6 +162,7 @@ def _from_hub(name: str, spec: dict[str, Any], out: Path, partial: Path) -> tupl
             )
     weights = {n: f["sha256"] for n, f in found.items() if is_one_of(n, SAFE + PICKLED)}
     locks.hold("models", name, {"hub": repository, "revision": remote.commit, **weights})
+    check(partial)
 
     clear(out)
     for n in names:
@@ -261,7 +271,7 @@ def _check_space(name: str, sizes: dict[str, int], partial: Path) -> None:
 
 def check_family(config: Path, family: str) -> None:
     """Check that the family takes the `model_type` of this config.json. Raises `UserError`."""
-    model_type = files.read_json(config).get("model_type")
+    model_type = small_files.read_object(config).get("model_type")
     takes = registry.module_of("family", family).MODEL_TYPES
     if model_type not in takes:
         raise UserError(
@@ -297,7 +307,10 @@ def _check_shards(folder: Path, names: list[str]) -> None:
     index = folder / ("model.safetensors.index.json" if safe else "pytorch_model.bin.index.json")
     if index.name not in names:
         return
-    missing = sorted(set(files.read_json(index)["weight_map"].values()) - set(names))
+    places = small_files.read_object(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise UserError(f"{index} has no weight_map from weights to files: {small_files.AGAIN}.")
+    missing = sorted(set(places.values()) - set(names))
     if missing:
         raise UserError(f"{folder} lacks {', '.join(missing)}, which its {index.name} names: complete the model.")
 

@@ -1,0 +1,29 @@
+"""Whether a fetched model is whole and can be asked, told in one sentence before anything is computed with it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import ModuleType
+
+log = logging.getLogger("bitbudget")
+
+
+def check(folder: Path, family: ModuleType) -> None:
+    """Check the files of a model that transformers runs: configuration, tokenizer and processor, weights.
+
+    Raises `UserError` that names the file at fault and the remedy. Of a detector, which has no tokenizer, the
+    configuration and the weights are checked.
+    """
+    from bitbudget.quiet import quiet_libraries
+    from bitbudget.snapshots import reading, small_files, weights
+
+    small_files.check_json(folder)
+    quiet_libraries()
+    config = small_files.check_configuration(folder)
+    question = None if "detection" in family.TRACKS else reading.check_tokenizer(folder, family, config)
+    model, surplus = weights.check(folder, family)
+    if question is not None:
+        reading.check_picture(folder, model, question)
+    if surplus:
+        log.info("%d weights are of no part of the model and are left out (%s, ...)", len(surplus), surplus[0])

@@ -1,0 +1,143 @@
+"""Whether a snapshot's tokenizer and processor fit its model: they are loaded, and asked one question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bitbudget.errors import UserError
+from bitbudget.snapshots.rendering import render
+from bitbudget.snapshots.small_files import AGAIN, reason
+
+QUESTION = "What is the cat doing on the mat?"
+SIZE = (320, 240)  # pixels of the picture that is shown
+
+
+def check_tokenizer(folder: Path, family: ModuleType, config: Any) -> Any:
+    """Check what reads texts: a processor where the family converses, else a tokenizer alone.
+
+    Returns the model's inputs of a picture and a question, None for a model of text alone. Raises `UserError` that
+    names the file at fault.
+    """
+    from bitbudget import readers
+
+    converses = hasattr(family, "conversation")
+    _check_tokenizer_file(folder)
+    try:
+        reader = (readers.load_processor if converses else readers.load_tokenizer)(folder)
+    except UserError:
+        raise
+    except Exception as fault:  # every class of tokenizer and processor has exceptions of its own
+        what = "processor" if converses else "tokenizer"
+        raise UserError(
+            f"transformers cannot make the {what} from {_sources(folder)} ({reason(fault)}): {AGAIN}."
+        ) from None
+    tokenizer = getattr(reader, "tokenizer", reader)
+    written = getattr(reader, "chat_template", None) if converses else None
+    _check_vocabulary(folder, tokenizer, int(config.get_text_config().vocab_size), written)
+    return _question(folder, family, config, reader) if converses else None
+
+
+def _sources(folder: Path) -> str:
+    names = ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json")
+    there = [name for name in names if (folder / name).is_file()]
+    return f"{folder} ({', '.join(there) or 'none of ' + ', '.join(names)})"
+
+
+def _check_tokenizer_file(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return  # older snapshots have other files, which the tokenizer's class knows
+    from tokenizers import Tokenizer
+
+    try:
+        Tokenizer.from_file(str(path))
+    except Exception as fault:  # the library raises plain `Exception`
+        raise UserError(f"{path} is no tokenizer ({reason(fault)}): {AGAIN}.") from None
+
+
+def _check_vocabulary(folder: Path, tokenizer: Any, rows: int, template: Any) -> None:
+    """Check that the tokenizer splits a text, can pad, and makes no token that the model has no embedding for.
+
+    Special tokens that nothing writes may be beyond the embeddings: some tokenizers declare more than they use.
+    """
+    found = tokenizer(QUESTION, add_special_tokens=False)["input_ids"]
+    if not found or set(found) == {tokenizer.unk_token_id}:
+        raise UserError(f"the tokenizer in {folder} knows none of the letters of {QUESTION!r}: {AGAIN}.")
+    if tokenizer.pad_token is None:
+        raise UserError(
+            f"the tokenizer in {folder} has neither a pad_token nor an eos_token: name them in tokenizer_config.json."
+        )
+    written = "\0".join(template.values()) if isinstance(template, dict) else template or ""
+    named = set(tokenizer.special_tokens_map.values())
+    idle = {
+        number
+        for number, token in tokenizer.added_tokens_decoder.items()
+        if token.special and token.content not in named and token.content not in written
+    }
+    beyond = sorted(number for number in tokenizer.get_vocab().values() if number >= rows and number not in idle)
+    if beyond:
+        token = tokenizer.convert_ids_to_tokens(beyond[0])
+        raise UserError(
+            f"the tokenizer in {folder} has tokens that the model does not (number {beyond[0]}, {token!r}, where the "
+            f"model has {rows}): it is another model's, so take tokenizer.json from the model's original repository."
+        )
+
+
+def _question(folder: Path, family: ModuleType, config: Any, processor: Any) -> Any:
+    """A picture and a question as the model's inputs, after checking that both get through the template and arrive."""
+    from PIL import Image
+
+    names = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json", "processor_config.json")
+    template = next((folder / name for name in names if (folder / name).is_file()), folder)
+    if not processor.chat_template:
+        raise UserError(
+            f"{folder} has no chat template, so nobody knows how the model is asked: add the chat_template.jinja of "
+            "its original repository, or name a model that is tuned to follow instructions."
+        )
+    asked = family.conversation(1, QUESTION)
+    prompt = render(lambda: processor.apply_chat_template(asked, add_generation_prompt=True), template)
+    if QUESTION not in prompt:
+        raise UserError(
+            f"the chat template in {template} leaves out what is asked: take that of the model's original repository."
+        )
+    try:
+        inputs = processor(images=[[Image.new("RGB", SIZE)]], text=[prompt], padding=True, return_tensors="pt")
+    except Exception as fault:
+        raise UserError(
+            f"the processor in {_sources(folder)} cannot take a picture and a question as its chat template writes "
+            f"them ({reason(fault)}): {AGAIN}."
+        ) from None
+    number = getattr(config, "image_token_id", None) or getattr(config, "image_token_index", None)
+    if number is not None and not (inputs["input_ids"] == number).any():
+        raise UserError(
+            f"the prompt has no image token ({number} in {folder / 'config.json'}): the tokenizer or the chat template "
+            f"is another model's; {AGAIN}."
+        )
+    return inputs
+
+
+def check_picture(folder: Path, model: Any, inputs: Any) -> None:
+    """Check that the vision tower takes the picture, and gives as many features as the prompt has image tokens.
+
+    `model` is on the meta device, so that this costs nothing. Towers whose shapes depend on values (those that take
+    pictures of any size) cannot be asked there.
+    """
+    if set(inputs) != {"input_ids", "attention_mask", "pixel_values"}:
+        return
+    tokens = int((inputs["input_ids"] == model.config.image_token_id).sum())
+    try:
+        found = model.get_image_features(pixel_values=inputs["pixel_values"].to("meta"))
+    except (RuntimeError, NotImplementedError):
+        return
+    except ValueError as fault:
+        raise UserError(
+            f"the vision tower refuses the pictures of {_sources(folder)} ({reason(fault)}): {AGAIN}."
+        ) from None
+    features = sum(one.shape[-2] for one in getattr(found, "pooler_output", found))
+    if features != tokens:
+        raise UserError(
+            f"the processor in {_sources(folder)} writes {tokens} image tokens for a picture of which the model makes "
+            f"{features}: {AGAIN}."
+        )

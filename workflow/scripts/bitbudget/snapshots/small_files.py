@@ -1,0 +1,91 @@
+"""The JSON files of a snapshot: readable, objects, and a configuration that transformers can build from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bitbudget.errors import UserError
+
+OBJECTS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "chat_template.json",
+    "model.safetensors.index.json",
+    "pytorch_model.bin.index.json",
+)
+AGAIN = "fetch it again, or take it from the model's original repository"
+
+
+def check_json(folder: Path) -> None:
+    """Check that each of these files that is there is a JSON object. Raises `UserError` that names one that is not."""
+    for name in OBJECTS:
+        if (folder / name).is_file():
+            read_object(folder / name)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds. Raises `UserError` where it holds none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as fault:
+        raise UserError(f"{path} is not valid JSON ({reason(fault)}): {AGAIN}.") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} holds {_kind(found)} where a JSON object is expected: {AGAIN}.")
+    return found
+
+
+def reason(fault: BaseException) -> str:
+    """The first line of what an exception says, short enough for a sentence; its kind where it says nothing."""
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    return lines[0].rstrip(".:")[:160] if lines else type(fault).__name__
+
+
+def _kind(value: Any) -> str:
+    return "null" if value is None else f"a {type(value).__name__}"
+
+
+def check_configuration(folder: Path) -> Any:
+    """The configuration that transformers reads from config.json.
+
+    Raises `UserError` where it cannot, where the model is quantized already, and where generation_config.json names
+    tokens that the model does not have.
+    """
+    from transformers import AutoConfig, GenerationConfig
+
+    path = folder / "config.json"
+    said = read_object(path)
+    for part in (said, *(value for value in said.values() if isinstance(value, dict))):
+        if part.get("quantization_config"):
+            raise UserError(
+                f"{path} has a quantization_config, so the model is quantized already: name the original model in "
+                "16 or 32 bits."
+            )
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        rows = int(getattr(config.get_text_config(), "vocab_size", 0))
+    except Exception as fault:  # whatever the class of some model type raises for a value of some type
+        raise UserError(f"transformers cannot read {path} ({reason(fault)}): {AGAIN}.") from None
+    path = folder / "generation_config.json"
+    if path.is_file():
+        try:
+            own = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        except Exception as fault:
+            raise UserError(f"transformers cannot read {path} ({reason(fault)}): correct or delete it.") from None
+        for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            value = getattr(own, key)
+            for one in value if isinstance(value, list) else [value]:
+                if one is not None and (type(one) is not int or not -1 <= one < rows):
+                    raise UserError(
+                        f"{path} gives {one!r} as {key}, and the model has the tokens 0 to {rows - 1}: "
+                        "correct or delete the entry."
+                    )
+    return config
