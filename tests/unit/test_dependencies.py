@@ -184,7 +184,6 @@ def test_a_new_import_is_followed(library: Library) -> None:
     assert library.changed_by("bitbudget/new.py") == {
         "resize_images",
         "make_spot_check",
-        "export_detector",
         "write_page",
     }
 

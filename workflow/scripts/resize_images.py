@@ -39,6 +39,11 @@ def main() -> None:
         )
     if not done:
         raise UserError(f"none of the {len(sources)} images can be read; {next(iter(unreadable.values()))}")
+    for key, reason in unreadable.items():
+        cli.log.warning("left out %s: %s", key, reason)
+    for key, entry in done.items():
+        if "levels" in entry:
+            cli.log.warning("%s: %s", sources[key], entry["levels"])
     folder = args.out_dir.resolve().relative_to(args.out.parent.resolve())
     body = {
         "max_side": args.spec["max_side"],

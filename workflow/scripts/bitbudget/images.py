@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 import shutil
-import struct
+import warnings
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from bitbudget import files, parallel
+from bitbudget import files, levels, parallel
 from bitbudget.errors import UserError
 
 ORIENTATION = 0x0112  # EXIF tag
@@ -32,8 +35,6 @@ UPRIGHT = {  # what makes a picture of each EXIF orientation upright; 1, and any
 ACROSS = {Turn.TRANSPOSE, Turn.TRANSVERSE, Turn.ROTATE_90, Turn.ROTATE_270}  # width and height change places
 LOSSY = {"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"}  # formats whose pixels are an approximation already
 COPIED = {"JPEG": ".jpg", "PNG": ".png"}
-# What Pillow raises for files that are no image, or a broken one.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 
 
 class UnreadableImage(UserError):
@@ -54,17 +55,15 @@ def prepare_image(source: Path, target_stem: Path, max_side: int) -> dict[str, A
 
     Lossy sources become JPEG (quality 95, 4:4:4), lossless ones PNG; a plain RGB JPEG or PNG that fits is copied.
     Returns `{file, source_size, size, action}`: the file's name, width and height in pixels of the upright source and
-    of the result, and `copied`, `converted` or `resized`. Raises `UnreadableImage` for a file that cannot be decoded.
+    of the result, and `copied`, `converted` or `resized`; and with them `levels`, how values of more than 8 bits were
+    scaled, where the pixel's own range would not do. Raises `UnreadableImage` for a file that cannot be decoded.
     """
     if not source.is_file():
         raise UserError(f"the image {source} does not exist; fetch it again.")
-    try:
+    with decoding(source), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of tags that are damaged and large pictures
         with Image.open(source) as picture:
             result, upright, file_format = _decoded(picture, max_side)
-    except BROKEN as fault:
-        if isinstance(fault, UserError):
-            raise
-        raise UnreadableImage(f"the image {source} cannot be read ({_reason(fault)}); replace or remove it.") from None
     if result is None:
         suffix, action = COPIED[file_format], "copied"
     else:
@@ -79,21 +78,44 @@ def prepare_image(source: Path, target_stem: Path, max_side: int) -> dict[str, A
         else:
             result.save(temporary, "PNG")
     size = upright if result is None else result.size
-    return {"file": target.name, "source_size": list(upright), "size": list(size), "action": action}
+    done = {"file": target.name, "source_size": list(upright), "size": list(size), "action": action}
+    return done | (result.info if result else {})
+
+
+@contextmanager
+def decoding(source: Path) -> Iterator[None]:
+    """Let whatever a decoder raises of this file in the block be an `UnreadableImage` that names it.
+
+    A damaged file can bring any exception out of a decoder, and which ones is not written anywhere. Only a lack of
+    memory is no word on the file; it becomes a `UserError` that no study skips.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except MemoryError:
+        raise UserError(
+            f"the memory ran out while the image {source} was read; give the run fewer cores, or remove the image."
+        ) from None
+    except Exception as fault:
+        raise UnreadableImage(f"the image {source} cannot be read ({_reason(fault)}); replace or remove it.") from None
 
 
 def _decoded(picture: Image.Image, max_side: int) -> tuple[Image.Image | None, tuple[int, int], str]:
-    """The result (None: the file will do as it is), the upright source's size, and the source's format."""
+    """The result (None: the file will do as it is), the upright source's size, and the source's format.
+
+    How values of more than 8 bits were scaled stands in the result's `info` under "levels".
+    """
     file_format = picture.format or ""
-    deep = "16" in str(picture.tile[0][3]) if picture.tile else False  # 16 bits a channel, told as RGB all the same
+    deep = levels.is_deep(picture)
     if file_format == "PNG":
         picture.load()  # a PNG's EXIF data may stand behind its pixels
     turn = _turn(picture)
     across = turn in ACROSS
     upright = picture.size[::-1] if across else picture.size
     target = fitted(picture.size, max_side)
-    plain = picture.mode == "RGB" and not picture.has_transparency_data and getattr(picture, "n_frames", 1) == 1
-    if plain and not deep and turn is None and target == picture.size and file_format in COPIED:
+    fits = file_format in COPIED and picture.mode == "RGB" and not deep and turn is None and target == picture.size
+    if fits and not picture.has_transparency_data and getattr(picture, "n_frames", 1) == 1:
         picture.load()  # finds out whether it is whole
         return None, upright, file_format
     box = None  # the part of the decoded picture that shows the source
@@ -103,41 +125,35 @@ def _decoded(picture: Image.Image, max_side: int) -> tuple[Image.Image | None, t
         # Sides that do not divide evenly leave a last row or column that is filled only in part: `box` leaves it out.
         drafted = picture.draft(None, (2 * target[0], 2 * target[1]))
         box = drafted[1] if drafted else None
-    result = rgb(picture)
+    shallow, said = levels.to_eight_bits(picture) if deep else (picture, None)
+    result = rgb(shallow)
     if result.size != target:
         result = result.resize(target, Image.Resampling.LANCZOS, box)
     if turn is not None:
         result = result.transpose(turn)  # after resizing, when there is less to turn
+    if result is picture:
+        result = picture.copy()
     result.info.clear()  # a profile or a tag of the source does not describe the result
+    result.info |= {"levels": said} if said else {}
     return result, upright, file_format
 
 
 def _turn(picture: Image.Image) -> Image.Transpose | None:
     try:
         return UPRIGHT.get(picture.getexif().get(ORIENTATION, 1))
-    except (SyntaxError, ValueError, TypeError, struct.error):  # damaged EXIF data: the picture itself may be whole
+    except Exception:  # damaged EXIF data: the picture itself may be whole
         return None
 
 
 def rgb(picture: Image.Image) -> Image.Image:
-    """The picture in RGB with 8 bits: transparency on white, 16-bit grey scaled to 8, anything else as Pillow converts.
-
-    Raises `ValueError` for floating-point pixels, which have no known range.
-    """
-    if picture.mode == "F":
-        raise ValueError("its pixels are floating-point numbers without a known range")
-    if picture.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip all above 255 to white
-        import numpy as np
-
-        levels = np.clip(np.asarray(picture, dtype=np.int64), 0, 65535)
-        picture = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+    """The picture of 8 bits a channel in RGB: transparency on white, anything else as Pillow converts."""
     if picture.has_transparency_data:
         see_through = picture.convert("RGBA")
         paper = Image.new("RGBA", see_through.size, "white")
         return Image.alpha_composite(paper, see_through).convert("RGB")
     if picture.mode == "RGB":
         picture.load()
-        return picture.copy()
+        return picture
     return picture.convert("RGB")
 
 
@@ -146,7 +162,7 @@ def _reason(fault: BaseException) -> str:
         return f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels"
     if isinstance(fault, Image.UnidentifiedImageError):
         return "it is no image, or in no format that Pillow knows"
-    return str(fault).rstrip(".") or type(fault).__name__
+    return (str(fault).strip().split("\n")[0].rstrip(".") or type(fault).__name__)[:200]
 
 
 def _try(job: tuple[str, Path], folder: Path, max_side: int) -> tuple[str, dict[str, Any] | str]:
@@ -162,14 +178,21 @@ def prepare_images(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Prepare all images (id to source) into `folder`, in at most `threads` processes.
 
-    Returns what `prepare_image` says of each that could be read, and the sentence of each that could not.
+    Returns what `prepare_image` says of each that could be read, and the sentence of each that could not. Raises
+    `UserError` where a process ended that read one.
     """
     done: dict[str, dict[str, Any]] = {}
     unreadable: dict[str, str] = {}
     one = partial(_try, folder=folder, max_side=max_side)
-    for key, outcome in parallel.in_order(one, list(sources.items()), threads=threads, title="images"):
-        if isinstance(outcome, str):
-            unreadable[key] = outcome
-        else:
-            done[key] = outcome
+    try:
+        for key, outcome in parallel.in_order(one, list(sources.items()), threads=threads, title="images"):
+            if isinstance(outcome, str):
+                unreadable[key] = outcome
+            else:
+                done[key] = outcome
+    except BrokenProcessPool:
+        raise UserError(
+            "a process that read images was ended from outside, most likely because the memory ran out; run the same "
+            "command again with fewer cores."
+        ) from None
     return done, unreadable

@@ -11,10 +11,12 @@ def suffix_of(data: bytes, where: str) -> str:
     """The suffix of a file with these bytes. Raises `UserError` that names `where` for bytes that are no image."""
     import io
 
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data)) as picture:
             return SUFFIXES.get(picture.format or "", f".{(picture.format or 'image').lower()}")
-    except UnidentifiedImageError:
-        raise UserError(f"{where} holds an image in no format that Pillow knows.") from None
+    except Exception as fault:  # a decoder may raise any of a damaged file
+        raise UserError(
+            f"{where} holds no image that can be read ({type(fault).__name__}); choose another column or revision."
+        ) from None

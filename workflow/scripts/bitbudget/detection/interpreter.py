@@ -25,7 +25,6 @@ from bitbudget.detection.classes import WHERE
 from bitbudget.detection.decoding import Found, decode
 from bitbudget.detection.preprocessing import Placement, prepare
 from bitbudget.errors import UserError
-from bitbudget.images import BROKEN
 
 log = logging.getLogger("bitbudget")
 
@@ -84,7 +83,7 @@ class Detector:
         try:
             with Image.open(image) as picture:
                 return prepare(picture.convert("RGB"), self.spec["input"])
-        except BROKEN as fault:
+        except Exception as fault:  # a decoder may raise any
             raise UserError(
                 f"the prepared image {image} cannot be read ({fault}): delete it and make it again."
             ) from None
