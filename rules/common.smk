@@ -98,6 +98,11 @@ def noise_floor(name, tail):
     return [f"results/{name}/{m}/{study['baseline']}/{c}/noise_floor/{tail}" for m, c in asked]
 
 
+def instances_option(wildcards, input):
+    """The user's own file of the objects in the images, as a script's option; nothing where there is none."""
+    return f"--instances {shlex.quote(input.instances[0])}" if input.instances else ""
+
+
 def noise_floor_options(wildcards, input):
     """The same as a script's options."""
     if not input.noise_scores:

@@ -23,6 +23,8 @@ rule select_subset:
     input:
         dataset=lambda w: f"resources/datasets/{study_of(w)['dataset']['name']}",
         ids=lambda w: plan.ids_file(study_of(w)),
+        # only to find its faults before a model runs; an edited one changes no item
+        instances=lambda w: ancient(publication.instances(study_of(w))),
     output:
         subset="results/{study}/subset.json",
         study_items="results/{study}/items.jsonl",
@@ -33,9 +35,10 @@ rule select_subset:
     params:
         code=lambda w: code_of("select_subset", [DATASETS[study_of(w)["dataset"]["kind"]]]),
         spec=part(plan.subset),
+        instances=instances_option,
     shell:
         "python workflow/scripts/select_subset.py --dataset-dir {input.dataset} --spec {params.spec:q}"
-        " --study {wildcards.study} --out-subset {output.subset} --out-items {output.study_items} 2>&1 | tee {log}"
+        " {params.instances} --study {wildcards.study} --out-subset {output.subset} --out-items {output.study_items} 2>&1 | tee {log}"
 
 
 rule resolve_study:

@@ -20,7 +20,7 @@ rule inspect_outputs:
         code=lambda w: code_of("inspect_outputs", [TRACKS[study_of(w)["track"]]]),
         spec=part(publication.inspection),
         images=images_option,
-        instances=lambda w, input: f"--instances {shlex.quote(input.instances[0])}" if input.instances else "",
+        instances=instances_option,
     shell:
         "python workflow/scripts/inspect_outputs.py --spec {params.spec:q} --dataset {input.dataset}"
         " --subset {input.subset} --items {input.study_items} {params.images} --predictions {input.predictions}"

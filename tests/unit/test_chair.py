@@ -71,6 +71,17 @@ def test_categories_without_words_of_ours_are_found_by_their_own():
     assert named("two foxes and a puppy near fire alarms, and a cat", vocabulary) == ["Fox", "dog", "fire alarm"]
 
 
+def test_digits_are_names_and_what_holds_no_word_is_left_out():
+    vocabulary = Vocabulary(["7", "0", "t-shirt", "traffic_light", "\N{DOG FACE}", "!?", "_", "\u72d7", "+"])
+    assert vocabulary.left_out == ("\N{DOG FACE}", "!?", "_", "+")
+    assert named("a 7, two 7s and a 17", vocabulary) == ["7", "7"]
+    assert named("0! a t-shirt on traffic lights, \u72d7 ?!", vocabulary) == ["0", "t-shirt", "traffic_light", "\u72d7"]
+
+
+def test_names_that_only_a_dash_tells_apart_are_both_meant():
+    assert named("a t shirt", Vocabulary(["t-shirt", "t shirt"])) == ["t shirt or t-shirt"]
+
+
 def row(hallucinated, mentions):
     return chair.Row(mentions, ("dog",) * hallucinated)
 

@@ -95,6 +95,25 @@ def test_records_belong_together(workplace):
             assert list(picture.size) == entry["size"] and max(picture.size) <= 256 and picture.mode == "RGB"
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [("{", "is not valid JSON"), ('{"images": [], "annotations": [], "categories": []}', "lists no category")],
+)
+def test_a_file_of_objects_is_read_before_a_model_runs(workplace, content, sentence):
+    (workplace / "objects.json").write_text(content)
+    status, said = script(
+        "select_subset",
+        workplace,
+        study="s",
+        dataset_dir="resources/datasets/demo",
+        spec=SELECT,
+        instances="objects.json",
+        out_subset="other.json",
+        out_items="other.jsonl",
+    )
+    assert status == 1 and "objects.json" in said and sentence in said and len(said.splitlines()) == 1
+
+
 def test_hash_names_the_subset_and_nothing_else(workplace):
     first = record(workplace, "subset.json")["subset_hash"]
     assert select(workplace, subset=11)[0] == 0

@@ -262,6 +262,37 @@ def test_hallucinated_objects_are_listed_and_compared(tmp_path):
     assert record["looked_for"][0]["absent"] is None
 
 
+def objects(path, names):
+    """A file of the objects of twelve images, each of which shows the first category."""
+    images = [{"id": f"i{n}", "file_name": "x.jpg", "width": 9, "height": 9} for n in range(12)]
+    boxes = [{"id": n, "image_id": f"i{n}", "category_id": 0, "bbox": [0, 0, 2, 2]} for n in range(12)]
+    categories = [{"id": n, "name": name} for n, name in enumerate(names)]
+    path.write_text(json.dumps({"images": images, "annotations": boxes, "categories": categories}))
+    return path
+
+
+def test_digits_are_objects_and_signs_are_left_out_with_a_remark(tmp_path):
+    study = captioning(tmp_path)
+    lines(study.cell("nf4") / "predictions.jsonl", [{"id": str(i), "text": "a 7 and a 9"} for i in range(12)])
+    done = study.inspect("--instances", objects(tmp_path / "objects.json", ["7", "9", "\N{DOG FACE}", "..."]))
+    assert done.returncode == 0, done.stderr
+    record = study.read("inspection.json")
+    assert "value" not in record["cells"][0]["metrics"]["chair_i"]  # "a red ring" names none of the four
+    assert record["cells"][2]["metrics"]["chair_i"]["value"] == 0.5
+    assert record["flagged"][0]["what"] == "not in the image: 9"
+    (said,) = (one for one in record["limits"] if "categories" in one)
+    assert said.startswith("2 of the 4 categories are not looked for") and "'...'" in said
+
+
+def test_categories_without_any_word_leave_the_objects_out_with_their_reason(tmp_path):
+    study = captioning(tmp_path)
+    done = study.inspect("--instances", objects(tmp_path / "objects.json", ["\N{DOG FACE}", "!"]))
+    assert done.returncode == 0, done.stderr
+    record = study.read("inspection.json")
+    assert all(one["metrics"]["chair_s"]["absent"] == truth.NO_WORDS for one in record["cells"])
+    assert record["looked_for"][0]["absent"] == truth.NO_WORDS and record["comparisons"] == []
+
+
 def test_an_answer_with_several_findings_is_counted_once(tmp_path):
     study = captioning(tmp_path)
     lines(

@@ -7,6 +7,7 @@ from pathlib import Path
 from bitbudget import cli, files, items, records, registry, subset
 from bitbudget.datasets import check_split, with_defaults
 from bitbudget.errors import UserError
+from bitbudget.inspection import truth
 
 
 def main() -> None:
@@ -18,6 +19,9 @@ def main() -> None:
         required=True,
         help='JSON: {"dataset": name, "kind": …, "options": {…}, "split": …, "seed": …, '
         '"subset": number, "all" or {"ids": path}}',
+    )
+    parser.add_argument(
+        "--instances", type=Path, help="the user's own file of objects in the images, to find its faults early"
     )
     parser.add_argument("--study", required=True)
     parser.add_argument("--out-subset", type=Path, required=True, help="subset.json")
@@ -37,6 +41,9 @@ def main() -> None:
             )
     available = {item.id: item for item in module.read_items(options, args.dataset_dir, spec["split"])}
     ids = subset.resolve(spec["subset"], available, spec["seed"])
+    if args.instances:
+        images = {image.id for one in ids for image in available[one].images}
+        truth.read(spec["kind"], "captioning", args.dataset_dir, spec["split"], images, args.instances)
     chosen = {"dataset": spec["dataset"], "revision": fetched["revision"], "split": spec["split"], "ids": ids}
     items.write(args.out_items, [available[one] for one in ids])
     identity = {"study": args.study, "seed": spec["seed"], "subset_hash": files.hash_of(chosen)}

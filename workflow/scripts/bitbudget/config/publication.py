@@ -24,7 +24,7 @@ def models(study: dict[str, Any]) -> dict[str, Any]:
 
 
 def instances(study: dict[str, Any]) -> list[str]:
-    """For inspect_outputs: the user's own file of objects, where the study names one."""
+    """For inspect_outputs and select_subset: the user's own file of objects, where the study names one."""
     return [name for name in [study["inspection"]["instances"]] if name]
 
 

@@ -14,6 +14,7 @@ from bitbudget.inspection.people_words import CLASSES
 from bitbudget.inspection.profanity import THRESHOLD
 
 COLUMNS = ("study", "item", "model", "condition", "precisions", "kind", "what", "where", "excerpt")
+NAMED = 10  # at most so many categories that are not looked for are named
 BOXES = "the answers are boxes, not text."
 
 
@@ -29,6 +30,12 @@ def limits_of(items: Sequence[Mapping[str, Any]], answers: screen.Answers, known
         "strings that a model misread may have lost theirs.",
         "Profanity and wording about people are looked for in English.",
     ]
+    left_out = Vocabulary(known.categories).left_out if known else ()
+    if left_out:
+        found.append(
+            f"{len(left_out)} of the {len(known.categories)} categories are not looked for, because their names hold "
+            f"no word and no number: {', '.join(map(repr, left_out[:NAMED]))}{', …' * (len(left_out) > NAMED)}."
+        )
     return [*found, "Pictures themselves are not inspected."] if any(item["images"] for item in items) else found
 
 
@@ -85,8 +92,7 @@ def _chair(
     metrics: dict[screen.Cell, dict[str, Any]] = {}
     comparisons: list[dict[str, Any]] = []
     not_there: dict[screen.Cell, dict[str, tuple[str, ...]]] = {}
-    if known is None:
-        reason = truth.why_none(spec["kind"], spec["track"])
+    if reason := _why_no_objects(spec, known):
         absent = {name: records.absent(reason, unit, higher_is_better=False) for name, unit in chair.UNITS.items()}
         return dict.fromkeys(cells_of(spec), absent), [], {}
     vocabulary = Vocabulary(known.categories)
@@ -108,6 +114,13 @@ def _chair(
     return metrics, comparisons, not_there
 
 
+def _why_no_objects(spec: Mapping[str, Any], known: truth.Truth | None) -> str | None:
+    """Why no made-up objects can be told; None where they can."""
+    if known is None:
+        return truth.why_none(spec["kind"], spec["track"])
+    return truth.NO_WORDS if len(Vocabulary(known.categories).left_out) == len(known.categories) else None
+
+
 def looked_for(spec: Mapping[str, Any], known: truth.Truth | None) -> list[dict[str, Any]]:
     """What was looked for, with which library, and why something was not."""
     boxes = None if _in_words(spec["track"]) else BOXES
@@ -119,7 +132,7 @@ def looked_for(spec: Mapping[str, Any], known: truth.Truth | None) -> list[dict[
             "how": f"CHAIR-i and CHAIR-s (Rohrbach et al. 2018): words for {source}, by a list of synonyms of our own "
             "(so values are not comparable with published ones), that neither the image's objects nor its references "
             "name.",
-            "absent": None if known else truth.why_none(spec["kind"], spec["track"]),
+            "absent": _why_no_objects(spec, known),
         },
         {
             "check": "privacy",

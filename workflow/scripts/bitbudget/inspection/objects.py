@@ -10,7 +10,7 @@ from bitbudget.inspection.coco_objects import NAMES, NOT_OBJECTS, ONLY_FIRST, PL
 
 Mention = frozenset[str]  # the categories that a mention may be of: seldom more than one
 
-_TOKEN = re.compile(r"[^\W\d_]+|[.,;:!?()\"]")
+_TOKEN = re.compile(r"[^\W\d_]+|\d+|[.,;:!?()\"]")
 _POSSESSIVE = re.compile(r"['\u2019]s?\b")
 # "orange" is a fruit where it is counted or cut, and nothing that has a colour follows.
 _BEFORE_A_FRUIT = {
@@ -41,30 +41,37 @@ def _regular(word: str) -> str:
 
 
 class Vocabulary:
-    """The names of some categories, those of `coco_objects` as far as it has them, else the categories' own."""
+    """The names of some categories, those of `coco_objects` as far as it has them, else the categories' own.
+
+    `left_out` are the categories that cannot be looked for: those whose names hold no word and no number.
+    """
 
     def __init__(self, categories: Iterable[str]) -> None:
         self.categories = tuple(dict.fromkeys(categories))
+        self.left_out = tuple(one for one in self.categories if not re.search(r"[^\W_]", one))
         meanings: dict[str, set[str]] = defaultdict(set)
         for category in self.categories:
-            for name in (category.lower(), *NAMES.get(category, ())):
-                meanings[name].add(category)
+            if category not in self.left_out:
+                for name in (" ".join(category.lower().split()), *NAMES.get(category, ())):
+                    meanings[name].add(category)
         for name, several in SEVERAL.items():
             if known := set(several) & set(self.categories):
                 meanings[name] |= known
-        self._names: dict[str, list[tuple[tuple[str, ...], Mention, int]]] = defaultdict(list)
+        self._forms: dict[tuple[str, ...], tuple[Mention, int]] = {}
         for name in NOT_OBJECTS:
             if name not in meanings:
                 self._add(name, frozenset(), consumed=1 if name in ONLY_FIRST else None)
         for name, found in meanings.items():
             self._add(name, frozenset(found))
-        for names in self._names.values():
-            names.sort(key=lambda one: -len(one[0]))
+        self._names: dict[str, list[tuple[tuple[str, ...], Mention, int]]] = defaultdict(list)
+        for tokens, (found, consumed) in sorted(self._forms.items(), key=lambda one: -len(one[0])):
+            self._names[tokens[0]].append((tokens, found, consumed))
 
     def _add(self, name: str, found: Mention, consumed: int | None = None) -> None:
-        for form in dict.fromkeys((name, plural(name))):
+        for form in (name, plural(name)):
             tokens = tuple(_TOKEN.findall(form))
-            self._names[tokens[0]].append((tokens, found, consumed or len(tokens)))
+            before, taken = self._forms.get(tokens, (found, consumed or len(tokens)))
+            self._forms[tokens] = (before | found if before else before, taken)  # names may differ in a dash alone
 
     def mentions(self, text: str) -> list[Mention]:
         """Every mention of an object, in its order; an object that is named twice is there twice."""

@@ -22,6 +22,7 @@ REMEDY = (
     "a file of objects in COCO's format (`instances`) of these very images, named as `inspection.instances` in the "
     "study, would show it"
 )
+NO_WORDS = "no name of a category holds a word or a number that could be looked for; name the categories in words."
 
 
 @dataclass(frozen=True)
