@@ -77,7 +77,9 @@ FAULTS = {
     "annotation 2 has the category 2, which is not": lambda c: c["annotations"][1].update(category_id=2),
     "annotation 2 has '1, 2' as its `bbox`": lambda c: c["annotations"][1].update(bbox="1, 2"),
     r"annotation 2 has \[1, 2, 3\] as its `bbox`": lambda c: c["annotations"][1].update(bbox=[1, 2, 3]),
-    r"annotation 2 has \[1, 2, 3, nan\] as": lambda c: c["annotations"][1].update(bbox=[1, 2, 3, float("nan")]),
+    r"not finite in annotations\[1\]\.bbox\[3\] \(image_id 7, id 2\)": lambda c: c["annotations"][1].update(
+        bbox=[1, 2, 3, float("nan")]
+    ),
     r"annotation 2 has \[1, 2, 3, True\] as": lambda c: c["annotations"][1].update(bbox=[1, 2, 3, True]),
     "annotation 2 has -1 as its `area`": lambda c: c["annotations"][1].update(area=-1),
     "annotation 2 has 2 as `iscrowd`": lambda c: c["annotations"][1].update(iscrowd=2),

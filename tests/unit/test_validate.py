@@ -59,7 +59,7 @@ def test_broken_yaml_is_named_with_its_line(text: str, tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_bytes(b"a: \xff\xfe\n")
-    with pytest.raises(UserError, match=r"x\.yaml is not text in UTF-8 .*; save it as such\.$"):
+    with pytest.raises(UserError, match=r"x\.yaml is not UTF-8 text \(byte .*save the file as UTF-8\.$"):
         read_yaml(path)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from bitbudget import foreign
 from bitbudget.errors import UserError
 
 
@@ -33,12 +34,7 @@ def read_ids_file(path: Path) -> list[str]:
 
     Raises `UserError` where the file is missing or empty, or names an id twice.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"the ids file {path} does not exist; name a text file with one item id a line.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"the ids file {path} is not UTF-8 text; write one item id a line.") from None
+    lines = foreign.read_text(path).splitlines()
     ids = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not ids:
         raise UserError(f"the ids file {path} names no item; write one item id a line.")

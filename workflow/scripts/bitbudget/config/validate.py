@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
+from bitbudget import foreign
 from bitbudget.errors import UserError
 
 SCHEMAS = Path(__file__).parents[3] / "schemas"
@@ -45,16 +46,21 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file. Raises `UserError` for a missing file or broken YAML, with the line."""
+    text = foreign.read_text(path)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; write it, or name another file.") from None
+        content = yaml.load(text, Loader=_Loader)
+        json.dumps(content, default=str)  # a list that an alias puts into itself is nobody's intention
     except yaml.MarkedYAMLError as fault:
         line = fault.problem_mark.line + 1 if fault.problem_mark else "?"
         raise UserError(f"{path}, line {line}, is not valid YAML: {fault.problem}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        reason = str(fault).splitlines()[0]
-        raise UserError(f"{path} is not text in UTF-8 ({reason}); save it as such.") from None
+    except yaml.YAMLError as fault:
+        raise UserError(f"{path} is not text in UTF-8 ({str(fault).splitlines()[0]}); save it as such.") from None
+    except RecursionError:
+        raise UserError(f"{path} is nested too deeply to be read; write it with fewer levels.") from None
+    except ValueError as fault:  # a number, a date or an alias that makes no sense
+        raise UserError(f"{path} holds a value that cannot be read ({str(fault).split(';')[0]}); correct it.") from None
+    foreign.check(content, str(path))
+    return content
 
 
 def schema(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from bitbudget import files
+from bitbudget import files, foreign
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
 from bitbudget.items import ImageRef, Item, check
@@ -64,7 +64,7 @@ def read_items(options: dict[str, Any], folder: Path, split: str) -> list[Item]:
     items = []
     for kind in TYPES:
         path = folder / "annotations" / f"{split}_{kind}.json"
-        content = files.read_json(path)
+        content = foreign.read_json(path)
         if not isinstance(content, list) or not content:
             raise UserError(f"{path} is not in the format of ChartQA; it needs to be a list of questions.")
         for number, entry in enumerate(content):

@@ -69,6 +69,7 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
     common = {"info": {"description": "DocVQA, validation split", "url": base}, "data_subtype": "val"}
     files.write_json(folder / QUESTIONS, common | {"questions": questions})
     files.write_json(folder / ANNOTATIONS, common | {"annotations": annotations})
+    read_items(options, folder, SPLITS[0])
     for shard in shards:
         shard.unlink()
     return {

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files
+from bitbudget import files, foreign
 from bitbudget.datasets import coco_format, image_rows
 from bitbudget.errors import UserError
 from bitbudget.items import Item
@@ -59,7 +59,8 @@ LOCAL_PATHS: tuple[str, ...] = ()
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:
     """Download the splits, and write their images and captions.
 
-    Raises `UserError` where repository, revision, split or column cannot be had.
+    Raises `UserError` where repository, revision, split or column cannot be had, and for a row without a usable image,
+    id or caption.
     """
     commit, licence = _resolve(options["repo"], options["revision"] or None)
     found = {}
@@ -68,6 +69,7 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
         name = f"annotations/captions_{split}.json"
         files.write_json(folder / name, _write_images(rows, options, folder, split))
         found[name] = files.sha256_of(folder / name)
+        read_items(options, folder, split)
     return {
         "revision": commit,
         "licence": licence,
@@ -136,6 +138,11 @@ def _write_images(
     images, annotations = [], []
     for number, row in enumerate(tqdm(rows, desc=f"images of {split}")):
         key = row[options["id_column"]] if options["id_column"] else number
+        if isinstance(key, bool) or not isinstance(key, int | str):
+            raise UserError(
+                f"row {number} of {options['repo']} has {foreign.shown(key)} in {options['id_column']!r}; choose a "
+                "column of whole numbers or strings as id_column, or none."
+            )
         data = _bytes_of(row[options["image_column"]], options, number)
         suffix = image_rows.suffix_of(data, f"row {number} of {options['repo']}")
         name = f"{split}/{number:06d}{suffix}"
@@ -143,7 +150,12 @@ def _write_images(
             temporary.write_bytes(data)
         images.append({"id": key, "file_name": name})
         captions = row[options["caption_column"]]
-        for caption in [captions] if isinstance(captions, str) else captions:
+        for caption in captions if isinstance(captions, list) else [captions]:
+            if not isinstance(caption, str) or not caption.split():
+                raise UserError(
+                    f"row {number} of {options['repo']} has {foreign.shown(caption)} as a caption in "
+                    f"{options['caption_column']!r}; choose another caption_column."
+                )
             annotations.append({"id": len(annotations) + 1, "image_id": key, "caption": caption})
     return {"images": images, "annotations": annotations}
 

@@ -11,15 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files
+from bitbudget import foreign
 from bitbudget.datasets import strict
+from bitbudget.datasets.names import plain
 from bitbudget.errors import UserError
+from bitbudget.foreign import shown
 from bitbudget.items import ImageRef, Item, check
 
 IMAGE_KEYS = ("id", "file_name", "width", "height")
 ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox")
 CATEGORY_KEYS = ("id", "name")
 UNANNOTATED = ("refuse", "keep", "drop")  # what to do with an image without an annotation
+HIGHEST_ID = 2**31 - 1  # of a category: no detector has a label beyond
 MARGIN = 1.0  # pixels that a box may reach beyond its image: COCO's own do so by rounding
 
 
@@ -102,13 +105,13 @@ def read_categories(path: Path) -> list[dict[str, Any]]:
     """The categories of a COCO instances JSON in its order: their `id` and `name`.
 
     Raises `UserError` that names the file and the entry: missing keys, an id that is no number or used twice, an empty
-    name, no category at all.
+    name or one that two categories have, no category at all.
     """
     return _categories(_read(path), path)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = files.read_json(path)
+    content = foreign.read_json(path)
     lists = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in lists):
         raise UserError(
@@ -123,13 +126,21 @@ def _categories(content: dict[str, Any], path: Path) -> list[dict[str, Any]]:
         where = f"{path}: categories[{number}]"
         strict.require(category, CATEGORY_KEYS, where)
         key = category["id"]
-        if not isinstance(key, int) or key < 0:
-            raise UserError(f"{where} has {key!r} as its `id`; number the categories.")
+        if not isinstance(key, int) or not 0 <= key <= HIGHEST_ID:
+            raise UserError(f"{where} has {shown(key)} as its `id`; number the categories.")
         if key in found:
             raise UserError(f"{path} has the category id {key} twice; every category needs an id of its own.")
         found[key] = strict.text(category, "name", where)
     if not found:
         raise UserError(f"{path} lists no category; it needs at least one.")
+    by_name: dict[str, int] = {}
+    for key, name in found.items():
+        other = by_name.setdefault(plain(name), key)
+        if other != key:
+            raise UserError(
+                f"{path} calls both category {other} ({shown(found[other])}) and category {key} ({shown(name)}) by one "
+                "name, without regard to capitals and underscores; rename one, or put the two together."
+            )
     return [{"id": key, "name": name} for key, name in found.items()]
 
 
@@ -137,7 +148,9 @@ def _box(annotation: dict[str, Any], where: str) -> list[float]:
     """The box of an annotation: four finite numbers, which need not make sense."""
     box = annotation["bbox"]
     if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
-        raise UserError(f"{where} has {box!r} as its `bbox`; use four finite numbers: x, y, width, height in pixels.")
+        raise UserError(
+            f"{where} has {shown(box)} as its `bbox`; use four finite numbers: x, y, width, height in pixels."
+        )
     return [float(value) for value in box]
 
 
@@ -145,9 +158,9 @@ def _object(annotation: dict[str, Any], box: list[float], where: str) -> dict[st
     """An item's object from its annotation."""
     area, crowd = annotation.get("area", box[2] * box[3]), annotation.get("iscrowd", 0)
     if not _is_number(area) or area < 0:
-        raise UserError(f"{where} has {area!r} as its `area`; use a number of square pixels, or leave it out.")
+        raise UserError(f"{where} has {shown(area)} as its `area`; use a number of square pixels, or leave it out.")
     if crowd not in (0, 1):
-        raise UserError(f"{where} has {crowd!r} as `iscrowd`; use 0 for an object and 1 for a crowd of them.")
+        raise UserError(f"{where} has {shown(crowd)} as `iscrowd`; use 0 for an object and 1 for a crowd of them.")
     return {"category_id": annotation["category_id"], "bbox": box, "area": float(area), "iscrowd": int(crowd)}
 
 

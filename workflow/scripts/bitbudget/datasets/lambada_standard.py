@@ -12,12 +12,11 @@ each split in files of its own, and only those of the two small splits are downl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files
+from bitbudget import files, foreign
 from bitbudget.datasets import passage_rows
 from bitbudget.errors import UserError
 from bitbudget.items import Item
@@ -98,13 +97,13 @@ def _describe(options: dict[str, Any], partial: Path) -> tuple[str, dict[str, Ma
     address = f"{options['url'].rstrip('/')}/api/datasets/{REPOSITORY}/revision/{options['revision'] or 'main'}"
     answer = download.download(f"{address}?blobs=true", partial / "lambada_standard.json", partial=partial)
     try:
-        about = json.loads(answer.read_text(encoding="utf-8"))
+        about = foreign.read_json(answer)
         commit, names = about["sha"], {split: f"plain_text/{split}-" for split in SPLITS}
         tables = {
             split: [one for one in about["siblings"] if one["rfilename"].startswith(start)]
             for split, start in names.items()
         }
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (UserError, TypeError, KeyError, AttributeError):
         raise UserError(f"{address} does not describe a data set as the Hub does; check `url`.") from None
     finally:
         answer.unlink()

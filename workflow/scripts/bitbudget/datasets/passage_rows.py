@@ -8,10 +8,9 @@ White space at the end of a text is removed first, because it would leave no wor
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
+from bitbudget import foreign
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
 from bitbudget.items import Item
@@ -27,14 +26,12 @@ def read_passages(path: Path) -> list[Item]:
     parted by a space, and one that names the file where it is missing, not UTF-8, or has no passage.
     """
     items = []
-    for number, line in enumerate(_lines(path), start=1):
-        where = f"{path}, line {number},"
-        row = _parsed(line, where)
+    for number, (where, row) in enumerate(foreign.read_jsonl(path), start=1):
         strict.require(row, ("text",), where)
         context, word = split(strict.text(row, "text", where), where)
         items.append(Item(id=str(number), images=(), question=context, references=(word,)))
     if not items:
-        raise UserError(f"{path} has no passage; it needs one JSON object with a `text` a line.")
+        raise UserError(f"{path} has no passage; it needs one JSON object with a `text` per line.")
     return items
 
 
@@ -47,31 +44,6 @@ def split(text: str, where: str) -> tuple[str, str]:
             "give at least two words with a space between them, or remove the line."
         )
     return context, word
-
-
-def _lines(path: Path) -> list[str]:
-    """The file's lines but for empty ones at its end; only a newline ends a line, as JSON has the others in texts."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path} does not exist; name a file with one JSON object a line.") from None
-    except UnicodeDecodeError as fault:
-        raise UserError(f"{path} is not UTF-8 text (byte {fault.start}); save it as UTF-8.") from None
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return lines
-
-
-def _parsed(line: str, where: str) -> Any:
-    try:
-        row = json.loads(line)
-        json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but cannot be written as UTF-8
-    except json.JSONDecodeError as fault:
-        wrong = f"is not valid JSON ({fault.msg})" if line.strip() else "is empty"
-        raise UserError(f"{where} {wrong}; write one JSON object with a `text` a line.") from None
-    except UnicodeEncodeError:
-        raise UserError(f"{where} has half a character (a lone surrogate) in a text; remove it.") from None
-    return row
 
 
 def _shortened(word: str) -> str:

@@ -7,6 +7,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bitbudget.errors import UserError
+from bitbudget.foreign import shown
+
+LONGEST, LONGEST_PART = 1024, 255  # characters of a path, and bytes of a name in it that file systems take
 
 
 def require(entry: Any, keys: Sequence[str], where: str) -> None:
@@ -16,14 +19,20 @@ def require(entry: Any, keys: Sequence[str], where: str) -> None:
     for key in keys:
         if key not in entry:
             raise UserError(f"{where} has no `{key}`; it needs the keys {', '.join(keys)}.")
-        if key.endswith("id") and (isinstance(entry[key], bool) or not isinstance(entry[key], int | str)):
-            raise UserError(f"{where} has {entry[key]!r} as its `{key}`; use a whole number or a string.")
+        if key.endswith("id") and not _is_id(entry[key]):
+            raise UserError(f"{where} has {shown(entry[key])} as its `{key}`; use a whole number or a string.")
+
+
+def _is_id(value: Any) -> bool:
+    return bool(value.split()) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
 def path_inside(name: Any, where: str) -> str:
     """The name of a file that stays inside its folder. Raises `UserError` for any other."""
     if not isinstance(name, str) or not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
-        raise UserError(f"{where} has the file name {name!r}; use a path inside the image folder.")
+        raise UserError(f"{where} has the file name {shown(name)}; use a path inside the image folder.")
+    if len(name) > LONGEST or any(len(part.encode()) > LONGEST_PART for part in name.split("/")):
+        raise UserError(f"{where} has the file name {shown(name)}, which is too long for a file; correct it.")
     return name
 
 
@@ -56,6 +65,6 @@ def answers(entry: dict[str, Any], wanted: int | None, where: str) -> tuple[str,
     for number, one in enumerate(texts):
         if not isinstance(one, str):
             raise UserError(
-                f"{where} has {found[number]!r} as answers[{number}]; use an object with a text as `answer`."
+                f"{where} has {shown(found[number])} as answers[{number}]; use an object with a text as `answer`."
             )
     return texts

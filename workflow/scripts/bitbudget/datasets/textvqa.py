@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files
+from bitbudget import files, foreign
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
 from bitbudget.items import ImageRef, Item, check, is_address
@@ -66,7 +66,7 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
 def read_items(options: dict[str, Any], folder: Path, split: str) -> list[Item]:
     """The split's questions with their ten answers."""
     path = folder / "annotations" / f"TextVQA_0.5.1_{split}.json"
-    content = files.read_json(path)
+    content = foreign.read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("data"), list) or not content["data"]:
         raise UserError(f"{path} is not in the format of TextVQA; it needs the list `data` of questions.")
     items = []

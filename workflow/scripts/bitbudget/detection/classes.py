@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bitbudget.datasets.names import plain
 from bitbudget.errors import UserError
 
 # The ids of COCO's 80 object categories in the order of `categories` in its instances_val2017.json (cocodataset.org,
@@ -30,8 +31,8 @@ def category_ids(spec: dict[str, Any], categories: Sequence[dict[str, Any]]) -> 
     if spec["ids"] == "identity":
         entries = {number: number for number in sorted(ids)}
     elif spec["ids"] == "names":
-        by_name = {_plain(category["name"]): category["id"] for category in categories}
-        entries = {k: by_name[_plain(name)] for k, name in enumerate(_table(spec)) if _plain(name) in by_name}
+        by_name = {plain(category["name"]): category["id"] for category in categories}  # no name is there twice
+        entries = {k: by_name[plain(name)] for k, name in enumerate(_table(spec)) if plain(name) in by_name}
     else:
         entries = {k: number for k, number in enumerate(_table(spec)) if number in ids}
         if isinstance(spec["ids"], list) and len(entries) < len(spec["ids"]):
@@ -51,7 +52,7 @@ def _refuse_other_meaning(spec: dict[str, Any], found: dict[int, int], categorie
     """
     names = {category["id"]: category["name"] for category in categories}
     known = {k: spec["names"][k + spec["offset"]] for k in found if 0 <= k + spec["offset"] < len(spec["names"])}
-    if known and not any(_plain(name) == _plain(names[found[k]]) for k, name in known.items()):
+    if known and not any(plain(name) == plain(names[found[k]]) for k, name in known.items()):
         label = min(known)
         raise UserError(
             f"`classes.ids: {spec['ids']}` {WHERE} makes {names[found[label]]!r} of label {label}, which the model "
@@ -63,8 +64,8 @@ def without_category(spec: dict[str, Any], categories: Sequence[dict[str, Any]])
     """The names of labels that no category of the data set has; of `ids: names` only."""
     if spec["ids"] != "names":
         return []
-    known = {_plain(category["name"]) for category in categories}
-    return [name for name in _table(spec) if _plain(name) not in known]
+    known = {plain(category["name"]) for category in categories}
+    return [name for name in _table(spec) if plain(name) not in known]
 
 
 def _table(spec: dict[str, Any]) -> Sequence[Any]:
@@ -76,11 +77,6 @@ def _table(spec: dict[str, Any]) -> Sequence[Any]:
     if not spec["names"]:
         raise UserError(f"`classes.ids` is names, and `classes.names` {WHERE} has none; list the labels' names there.")
     return spec["names"]
-
-
-def _plain(name: str) -> str:
-    """A name as it is compared: without regard to capitals, and with spaces for underscores."""
-    return " ".join(name.replace("_", " ").split()).casefold()
 
 
 def _unknown_id(given: Sequence[int], known: set[int]) -> str:

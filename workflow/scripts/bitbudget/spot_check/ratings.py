@@ -7,13 +7,13 @@ the answer, so it counts wherever the same answer is given to the same item of t
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bitbudget import foreign
 from bitbudget.errors import UserError
 from bitbudget.spot_check.cards import Card
 
@@ -85,12 +85,7 @@ def read(path: Path, study: str, cards: Mapping[str, Card]) -> Ratings:
 
 def _content(path: Path) -> dict[str, Any]:
     """The file's JSON with its head checked: of the right kind, complete, and not empty."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark before the text
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; name an existing ratings file.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise UserError(f"{path} is not valid JSON ({fault}); save the ratings again from the page.") from None
+    content = foreign.read_json(path)
     if not isinstance(content, dict) or content.get("ratings_of") != MARK:
         raise UserError(f"{path} is no ratings file of a spot check; save one from the page, and keep this elsewhere.")
     for key, kind in (("study", str), ("rater", str), ("saved", str), ("cards", dict)):
