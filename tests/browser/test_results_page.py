@@ -99,7 +99,7 @@ def test_everything_is_drawn_without_a_request_or_a_complaint(window: Window, pa
     # the policy holds: neither a request nor a foreign script is let through
     blocked = "return await fetch('https://example.org/').then(() => 'sent', () => 'blocked')"
     assert window.run(f"return (async () => {{ {blocked} }})()") == "blocked"
-    assert window.faults()
+    assert wait(window.faults)
 
 
 def test_texts_of_others_are_text(window: Window, page: Path) -> None:

@@ -20,7 +20,7 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from window import BROWSER, DRIVER, contrast, wait
+from window import BROWSER, DRIVER, browser, contrast, visit, wait
 
 pytestmark = pytest.mark.skipif(
     not (BROWSER and DRIVER),
@@ -32,18 +32,9 @@ class Window:
     """A browser window on the page. Windows with one profile are of one browser, closed and opened again."""
 
     def __init__(self, page: Path, profile: Path, downloads: Path):
-        options = webdriver.ChromeOptions()
-        options.binary_location = BROWSER
-        # no sandbox: containers and root have none; no GPU and little shared memory in a container either
-        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-            options.add_argument(argument)
-        options.add_argument(f"--user-data-dir={profile}")
-        options.add_argument("--window-size=1200,800")
-        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+        self.driver = browser(profile, {"browser": "ALL"}, **{"download.default_directory": str(downloads)})
         self.downloads = downloads
-        self.driver.get(page.as_uri())
+        visit(self.driver, page.as_uri())
 
     def one(self, name: str) -> Any:
         return self.driver.find_element(By.ID, name)
@@ -81,7 +72,7 @@ class Window:
         """Click a save button; the file that was downloaded."""
         before = set(self.downloads.glob("*.json"))
         self.one(button).click()
-        return wait(lambda: next(iter(set(self.downloads.glob("*.json")) - before), None))
+        return wait(lambda: next((one for one in {*self.downloads.glob("*.json")} - before if one.stat().st_size), None))
 
     def load(self, path: Path) -> None:
         self.one("status")

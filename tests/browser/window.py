@@ -14,21 +14,43 @@ from selenium.webdriver.common.by import By
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
-PATIENCE = 20  # seconds until what a page does must have been done
+PATIENCE = 120  # seconds until what a page does must have been done, also on a busy machine
+
+
+def browser(profile: Path, logs: dict[str, str], **preferences: str) -> webdriver.Chrome:
+    """A browser with a profile of its own; `logs` says what it notes of its pages."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    # no sandbox: containers and root have none; no GPU and little shared memory in a container either
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.add_argument(f"--user-data-dir={profile}")
+    options.add_argument("--window-size=1280,900")
+    options.add_experimental_option("prefs", preferences)
+    options.set_capability("goog:loggingPrefs", logs)
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+
+
+def visit(driver: webdriver.Chrome, address: str) -> None:
+    """Open a page; when this returns, its program has run and it has the focus.
+
+    Chromium 150's driver may come back while the page is still being read. A window that no desktop shows may not have
+    the focus either: then `focus()` makes an element the active one, and no event tells the page.
+    """
+    driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})
+    driver.get(address)
+    script = """
+        const here = location.href.split('#')[0] === arguments[0].split('#')[0];
+        return here && document.readyState === 'complete' && document.hasFocus();
+    """
+    wait(lambda: driver.execute_script(script, address))
 
 
 class Window:
     """A browser; one page after another is opened in it."""
 
     def __init__(self, profile: Path):
-        options = webdriver.ChromeOptions()
-        options.binary_location = BROWSER
-        for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-            options.add_argument(argument)
-        options.add_argument(f"--user-data-dir={profile}")
-        options.add_argument("--window-size=1280,900")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+        self.driver = browser(profile, {"browser": "ALL", "performance": "ALL"})
 
     def open(self, page: Path, scheme: str = "light", width: int = 1280, hash: str = "") -> None:
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
@@ -38,8 +60,8 @@ class Window:
             {"name": "prefers-reduced-motion", "value": "reduce"},
         ]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.driver.get("about:blank")
-        self.driver.get(page.as_uri() + hash)
+        visit(self.driver, "about:blank")
+        visit(self.driver, page.as_uri() + hash)
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
@@ -64,9 +86,13 @@ class Window:
         self.run(script, self.one(selector), value)
 
     def see(self, name: str) -> None:
-        """Bring a part into sight, and wait until what is drawn there is drawn."""
-        self.run("document.getElementById(arguments[0]).scrollIntoView({block: 'center'})", name)
-        wait(lambda: self.all(f"#{name}.js-plotly-plot .main-svg, #{name} > svg, #{name}.none"))
+        """Bring a part into sight until what is drawn there is drawn: parts above it may grow and push it away."""
+        script = """
+            const place = document.getElementById(arguments[0]);
+            place.scrollIntoView({block: 'center'});
+            return place.matches(':has(.main-svg), :has(> svg), .none');
+        """
+        wait(lambda: self.run(script, name))
 
     def traces(self, name: str) -> list[dict[str, Any]]:
         self.see(name)
