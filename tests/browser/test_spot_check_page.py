@@ -72,7 +72,9 @@ class Window:
         """Click a save button; the file that was downloaded."""
         before = set(self.downloads.glob("*.json"))
         self.one(button).click()
-        return wait(lambda: next((one for one in {*self.downloads.glob("*.json")} - before if one.stat().st_size), None))
+        return wait(
+            lambda: next((one for one in {*self.downloads.glob("*.json")} - before if one.stat().st_size), None)
+        )
 
     def load(self, path: Path) -> None:
         self.one("status")

@@ -5,6 +5,7 @@ The machine draws `IDLE` watts whatever it does, and each piece of work costs it
 
 from __future__ import annotations
 
+import threading
 import time
 from types import SimpleNamespace
 
@@ -31,8 +32,11 @@ class World:
         self.joules += self.idle * seconds + joules
 
     def patch(self, monkeypatch):
-        monkeypatch.setattr(time, "perf_counter", lambda: self.clock)
-        monkeypatch.setattr(time, "sleep", self.spend)
+        """Let this thread read and move the world's clock; any other thread of the process keeps the real one."""
+        mine, counter, sleep = threading.get_ident(), time.perf_counter, time.sleep
+        here = lambda: threading.get_ident() == mine  # noqa: E731
+        monkeypatch.setattr(time, "perf_counter", lambda: self.clock if here() else counter())
+        monkeypatch.setattr(time, "sleep", lambda seconds: (self.spend if here() else sleep)(seconds))
         return self
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 
+import measuring_fakes as fakes
 import numpy as np
 import pytest
 import torch
@@ -11,9 +12,14 @@ from torch import nn
 from bitbudget.measuring import memory, spread
 from bitbudget.measuring.phases import PhaseTimer
 
-# --- phases ---
+# --- phases, on a clock of the test's own ---
 
 VISION, PREFILL, DECODE, PREPARE = 0.05, 0.08, 0.02, 0.03
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return fakes.World().patch(monkeypatch)
 
 
 class Sleeper(nn.Module):
@@ -56,13 +62,13 @@ def hooks_of(model):
     return [hook for m in model.modules() for hook in (*m._forward_hooks, *m._forward_pre_hooks)]
 
 
-def test_each_phase_takes_its_own_time_and_they_add_up():
+def test_each_phase_takes_its_own_time_and_they_add_up(clock):
     model = Sleeper()
     found = PhaseTimer(model, ("tower", "projector"), "cpu").time(prepare, model.generate)
-    assert found.preprocessing == pytest.approx(PREPARE, abs=0.04)
-    assert found.vision == pytest.approx(VISION, abs=0.04)
-    assert found.prefill == pytest.approx(PREFILL, abs=0.04)
-    assert found.decode == pytest.approx(5 * DECODE, abs=0.06)
+    assert found.preprocessing == pytest.approx(PREPARE)
+    assert found.vision == pytest.approx(VISION)
+    assert found.prefill == pytest.approx(PREFILL)
+    assert found.decode == pytest.approx(5 * DECODE)
     assert found.total == pytest.approx(found.preprocessing + found.vision + found.prefill + found.decode, rel=1e-6)
     assert found.decoded_tokens == 5, "the first token is the prefill's"
     assert found.decode_per_token == pytest.approx(found.decode / 5)
@@ -71,11 +77,11 @@ def test_each_phase_takes_its_own_time_and_they_add_up():
     assert found.decode_rate == pytest.approx(5 / found.decode)
 
 
-def test_a_model_that_does_not_see_has_no_vision_phase():
+def test_a_model_that_does_not_see_has_no_vision_phase(clock):
     model = Sleeper()
     found = PhaseTimer(model, (), "cpu").time(prepare, model.generate)
     assert found.vision == 0
-    assert found.prefill == pytest.approx(VISION + PREFILL, abs=0.06)
+    assert found.prefill == pytest.approx(VISION + PREFILL)
 
 
 class FakeEvent:
@@ -95,18 +101,18 @@ class FakeEvent:
         return 1000 * (end.at - self.at)
 
 
-def test_on_a_gpu_events_are_read_after_the_answer_and_milliseconds_become_seconds(monkeypatch):
+def test_on_a_gpu_events_are_read_after_the_answer_and_milliseconds_become_seconds(monkeypatch, clock):
     monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: setattr(FakeEvent, "synchronised", True))
     model = Sleeper()
     found = PhaseTimer(model, ("tower", "projector"), "cuda").time(prepare, model.generate)
-    assert found.vision == pytest.approx(VISION, abs=0.04)
-    assert found.prefill == pytest.approx(PREFILL, abs=0.04)
-    assert found.decode == pytest.approx(5 * DECODE, abs=0.06)
+    assert found.vision == pytest.approx(VISION)
+    assert found.prefill == pytest.approx(PREFILL)
+    assert found.decode == pytest.approx(5 * DECODE)
     assert found.total == pytest.approx(found.preprocessing + found.vision + found.prefill + found.decode, rel=1e-6)
 
 
-def test_answers_do_not_run_into_each_other():
+def test_answers_do_not_run_into_each_other(clock):
     model = Sleeper()
     timer = PhaseTimer(model, ("tower", "projector"), "cpu")
     timer.time(lambda: inputs_of(4), model.generate)
@@ -114,7 +120,7 @@ def test_answers_do_not_run_into_each_other():
 
 
 @pytest.mark.parametrize("where", ["prepare", "generate", "inside a module"])
-def test_hooks_are_gone_also_after_a_crash(where):
+def test_hooks_are_gone_also_after_a_crash(where, clock):
     model = Sleeper()
     timer = PhaseTimer(model, ("tower",), "cpu")
 

@@ -5,6 +5,7 @@ import sys
 import time
 from types import SimpleNamespace
 
+import measuring_fakes as fakes
 import pytest
 import torch
 
@@ -81,32 +82,59 @@ def test_nvml_counts_the_gpu_that_torch_uses_in_joules(gpu):
     assert source.stop().joules == pytest.approx(3.25)
 
 
-def test_a_gpu_without_a_counter_has_its_power_sampled(gpu):
+class NoThread:
+    """Stands for the thread that samples: the tests below sample by themselves, on a clock of their own."""
+
+    def __init__(self, target, daemon):
+        assert daemon
+
+    def start(self):
+        pass
+
+    join = start
+
+
+@pytest.fixture
+def sampled(gpu, monkeypatch):
+    """A source that samples power, and how to let time pass for it: seconds, and whether there is a reading each ms."""
     gpu.millijoules = {}
+    world = fakes.World().patch(monkeypatch)
+    monkeypatch.setattr(energy.threading, "Thread", NoThread)
     source, reason = energy.choose_source("cuda")
     assert (type(source), source.how, reason) == (energy.NvmlPower, "sampled", "")
-    source.interval = 0.002
+
+    def after(seconds):
+        for _ in range(round(seconds / 0.001)):
+            world.spend(0.001)
+            source._sample()
+
+    return source, after
+
+
+def test_a_gpu_without_a_counter_has_its_power_sampled_in_a_thread(gpu):
+    gpu.millijoules = {}
+    source, _ = energy.choose_source("cuda")
+    source.interval, source.longest_gap = 0.002, 600.0
     for watts in (200.0, 50.0):  # a source is used again and again
         gpu.milliwatts["GPU-bbb"] = 1000 * watts
         source.start()
-        time.sleep(0.03)
+        while len(source._samples) < 4:
+            time.sleep(0.002)
         found = source.stop()
         assert found.joules == pytest.approx(watts * found.seconds)
-        assert 0.03 <= found.seconds < 0.5
     assert not source._thread.is_alive()
 
 
-def test_sampled_power_that_changes_is_summed_up(gpu):
+def test_sampled_power_that_changes_is_summed_up(gpu, sampled):
     """600 W for the second half, 200 W before it."""
-    gpu.millijoules = {}
-    source = energy.NvmlPower()
-    source.interval = 0.001
+    source, after = sampled
     source.start()
-    time.sleep(0.1)
+    after(0.1)
     gpu.milliwatts["GPU-bbb"] = 600_000
-    time.sleep(0.1)
+    after(0.1)
     found = source.stop()
-    assert found.joules == pytest.approx(400 * found.seconds, rel=0.2)
+    assert found.seconds == pytest.approx(0.2)
+    assert found.joules == pytest.approx(400 * 0.2, rel=0.01)
 
 
 def test_trapezoids_are_exact_for_power_that_runs_straight():
@@ -114,33 +142,29 @@ def test_trapezoids_are_exact_for_power_that_runs_straight():
     assert energy.trapezoids([(10.0, 5.0)]) == 0
 
 
-def test_a_reading_that_fails_now_and_then_does_not_matter(gpu):
-    gpu.millijoules = {}
-    source, _ = energy.choose_source("cuda")
-    source.interval = 0.001
+def test_a_reading_that_fails_now_and_then_does_not_matter(gpu, sampled):
+    source, after = sampled
     works, gpu.milliwatts = gpu.milliwatts, {}
     source.start()  # the first reading fails
     for watts in (works, {}, works):
-        time.sleep(0.02)
+        after(0.02)
         gpu.milliwatts = watts
-    time.sleep(0.02)
+    after(0.02)
     gpu.milliwatts = {}  # and so does the last
     found = source.stop()
     assert found.fault == ""
-    assert found.joules == pytest.approx(200 * found.seconds)
+    assert found.joules == pytest.approx(200 * 0.08)
 
 
-def test_a_window_in_which_readings_fail_for_long_has_no_energy_and_says_so(gpu):
-    gpu.millijoules = {}
-    source, _ = energy.choose_source("cuda")
-    source.interval, source.longest_gap = 0.001, 0.15
+def test_a_window_in_which_readings_fail_for_long_has_no_energy_and_says_so(gpu, sampled):
+    source, after = sampled
     source.start()
-    time.sleep(0.02)
+    after(0.5)
     gpu.milliwatts = {}
-    time.sleep(0.2)
+    after(1.2)
     found = source.stop()
     assert found.joules == 0
-    assert found.fault.startswith("the GPU's power was not read for 0.2 s of a window of 0.2 s (Not Supported); ")
+    assert found.fault.startswith("the GPU's power was not read for 1.2 s of a window of 1.7 s (Not Supported); ")
     source.start()  # no reading at all
     assert source.stop().fault.startswith("the GPU's power was not read for 0.0 s")
 

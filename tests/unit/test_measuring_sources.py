@@ -4,9 +4,15 @@ import sys
 import time
 from types import SimpleNamespace
 
+import measuring_fakes as fakes
 import pytest
 
 from bitbudget.measuring import energy
+
+
+@pytest.fixture
+def world(monkeypatch):
+    return fakes.World().patch(monkeypatch)
 
 
 def zone(root, name, label, microjoules, largest=10**9):
@@ -17,7 +23,7 @@ def zone(root, name, label, microjoules, largest=10**9):
     (folder / "max_energy_range_uj").write_text(f"{largest}\n")
 
 
-def test_rapl_sums_its_packages_and_nothing_twice(tmp_path):
+def test_rapl_sums_its_packages_and_nothing_twice(tmp_path, world):
     zone(tmp_path, "intel-rapl:0", "package-0", 1_000_000)
     zone(tmp_path, "intel-rapl:0:0", "core", 1_000_000)
     zone(tmp_path, "intel-rapl:1", "package-1", 5_000_000)
@@ -26,10 +32,10 @@ def test_rapl_sums_its_packages_and_nothing_twice(tmp_path):
     source.start()
     for name, microjoules in (("0", 3_500_000), ("0:0", 9_000_000), ("1", 5_250_000), ("2", 90_000_000)):
         (tmp_path / f"intel-rapl:{name}" / "energy_uj").write_text(str(microjoules))
-    time.sleep(0.01)
+    world.spend(0.01)
     found = source.stop()
     assert found.joules == pytest.approx(2.5 + 0.25)
-    assert 0.01 <= found.seconds < 0.5
+    assert found.seconds == pytest.approx(0.01)
 
 
 def test_rapl_counters_that_wrap_around(tmp_path):
@@ -111,7 +117,7 @@ def test_the_estimate_is_of_processor_and_memory_in_joules(tracker):
     assert len(set(tracker.tasks)) == len(tracker.tasks) == 2, "one to find the hardware"
 
 
-def test_a_window_of_which_codecarbon_gives_no_figure_says_so(tracker):
+def test_a_window_of_which_codecarbon_gives_no_figure_says_so(tracker, world):
     source = energy.CodecarbonEstimate()
     tracker.gives = [None]
     source.start()
@@ -128,7 +134,7 @@ def test_a_window_of_which_codecarbon_gives_no_figure_says_so(tracker):
         (ValueError(), "(ValueError)"),
     ],
 )
-def test_a_codecarbon_that_does_not_work_is_a_reason_and_no_crash(tracker, monkeypatch, given, said):
+def test_a_codecarbon_that_does_not_work_is_a_reason_and_no_crash(tracker, world, monkeypatch, given, said):
     monkeypatch.setattr(energy, "RaplCounter", no_rapl)
     tracker.gives = [given]
     source, reason = energy.choose_source("cpu")
