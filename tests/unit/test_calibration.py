@@ -169,7 +169,7 @@ def run(folder, spec, fails=False):
     command = [sys.executable, str(SCRIPT), "--dataset-dir", str(folder / "dataset"), "--spec", json.dumps(spec)]
     command += ["--items", str(folder / "items.jsonl"), "--out", str(folder / "calibration.jsonl")]
     command += ["--record", str(folder / "calibration.json")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert (done.returncode != 0) == fails, done.stderr
     return done.stderr.strip()
 

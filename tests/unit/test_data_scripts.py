@@ -22,7 +22,7 @@ def script(name, folder, *arguments, **given):
     for key, value in given.items():
         call += [f"--{key.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
     done = subprocess.run(
-        call, cwd=folder, capture_output=True, text=True, timeout=60, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        call, cwd=folder, capture_output=True, text=True, timeout=600, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stderr

@@ -31,7 +31,7 @@ def run(name, *arguments, fails=False, threads="1", **paths):
     for key, value in paths.items():
         command += [f"--{key.replace('_', '-')}", json.dumps(value) if isinstance(value, dict) else str(value)]
     environment = os.environ | {"OMP_NUM_THREADS": threads}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert (done.returncode != 0) == fails, done.stderr
     return done
 

@@ -274,7 +274,7 @@ def combined(tmp_path, *repeats):
         [sys.executable, SCRIPT, "--repeats", *paths, "--spec", json.dumps({"carbon": CARBON}), "--out", out],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     return done, out
 

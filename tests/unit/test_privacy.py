@@ -114,7 +114,7 @@ def test_spans_do_not_overlap_and_are_all_replaced():
 def test_text_made_to_take_long_does_not():
     import time
 
-    start = time.perf_counter()
+    start = time.process_time()
     for text in (
         "a" * 20_000 + "@",
         "a." * 10_000 + "@" + "a." * 10_000,
@@ -126,7 +126,7 @@ def test_text_made_to_take_long_does_not():
         "AB " * 5_000,
     ):
         privacy.find(text, "US", "Which number plate?")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 20  # half a second; minutes where a pattern tries all ways
 
 
 @pytest.mark.parametrize(

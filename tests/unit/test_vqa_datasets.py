@@ -64,7 +64,7 @@ def script(name, folder, **given):
     call = [sys.executable, str(SCRIPTS / f"{name}.py")]
     for key, value in given.items():
         call += [f"--{key.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
-    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=60, env=os.environ)
+    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, timeout=600, env=os.environ)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stderr
 

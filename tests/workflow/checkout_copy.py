@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from checkouts import copy_checkout
@@ -56,7 +59,7 @@ class Checkout:
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run snakemake to its end."""
         process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=900)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def run(self, *arguments: str, **environment: str) -> list[tuple[str, str]]:
@@ -86,6 +89,22 @@ class Checkout:
     def write_study(self, name: str, **keys: Any) -> None:
         content = STUDY | {"study": name} | keys
         (self.folder / f"config/studies/{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def wait_until(happened: Callable[[], Any], seconds: float = 300) -> None:
+    """Wait for a state; the limit is far from what a busy machine takes."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whether it computes no more; where nobody collects orphans, as in some containers, it stays as a zombie."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def copy_of_the_checkout(folder: Path) -> Checkout:

@@ -1,7 +1,8 @@
 """What stands in for every script of the workflow in these tests: it writes the files that the script would write.
 
 Each call is noted in `stub.log`: script, what it wrote, start and end. STUB_SLEEP names scripts that take their time,
-as `predict=30,measure_efficiency=0.2`; STUB_FAIL names one that fails.
+as `predict=0.3,measure_efficiency=0.2`; STUB_HOLD names one that works until there is a file `stub.go`, and STUB_FAIL
+one that fails.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+LONGEST = 600  # seconds that a stand-in is held at most, should its test have died
 COSTS = ("size", "latency", "memory", "energy")
 WITH_RECORD = (
     "predict",
@@ -40,6 +42,8 @@ def main(script: str) -> None:
     with Path("stub.started").open("a") as log:
         log.write(f"{name}\n")
     time.sleep(dict(_sleeps()).get(name, 0.0))
+    while os.environ.get("STUB_HOLD") == name and not Path("stub.go").exists() and time.time() < start + LONGEST:
+        time.sleep(0.05)
     if os.environ.get("STUB_FAIL") == name:
         sys.exit(f"error: {name} was told to fail.")
     outputs = [option for option in options if option.startswith("--out")]

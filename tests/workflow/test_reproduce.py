@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
 import pytest
-from checkout_copy import Checkout
+from checkout_copy import Checkout, ended, wait_until
 
 from checkouts import ROOT
 
@@ -135,24 +135,26 @@ def test_a_study_that_is_not_finished_is_not_rerun_and_nothing_of_it_is_made(stu
 
 
 def test_a_killed_rerun_ends_with_all_its_jobs_and_the_next_one_finishes(study):
-    (study.folder / "seconds.txt").write_text("60")
+    (study.folder / "seconds.txt").write_text("600")
     process = subprocess.Popen(
         study.command("--cores", "1", "reproduce"),
         cwd=study.folder, env=study.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     seen: list[psutil.Process] = []
-    for _ in range(300):
-        seen = psutil.Process(process.pid).children(recursive=True)
-        if any("predict.py" in " ".join(_command(one)) for one in seen):
-            break
-        time.sleep(0.1)
+
+    def answering() -> bool:
+        seen[:] = psutil.Process(process.pid).children(recursive=True)
+        return any("predict.py" in " ".join(_command(one)) for one in seen)
+
+    wait_until(answering)
     scratch = [one for one in seen if "--directory" in _command(one)]
-    assert scratch, "the rerun did not come to its first answer"
+    assert scratch, "the answers are not of a rerun"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not psutil.wait_procs(scratch, timeout=10)[1], "Snakemake goes on in the scratch folder"
-    for one in psutil.wait_procs(seen, timeout=1)[1]:  # the stand-ins sleep on: only real scripts watch their run
-        one.kill()
+    wait_until(lambda: all(map(ended, scratch)))  # else Snakemake goes on in the scratch folder
+    for one in seen:  # the stand-ins sleep on: only real scripts watch their run
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
     (study.folder / "seconds.txt").write_text("0")
     done = reproduced(study)
     assert done.returncode == 0, done.stderr
