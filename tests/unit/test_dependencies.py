@@ -37,7 +37,7 @@ class Library:
         path = self.folder / name
         assert path.is_file()
         path.write_text(path.read_text() + text)
-        dependencies._imports.cache_clear()
+        dependencies.forget()
 
     def digests(self) -> dict[str, str]:
         """The digest of every rule; of those on one precision, that of each of the study's precisions."""
@@ -95,7 +95,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
     monkeypatch.chdir(ROOT)
     study = load_studies({"study": "demo-captioning"})["demo-captioning"]
     monkeypatch.setattr(dependencies, "SCRIPTS", tmp_path / "scripts")
-    dependencies._imports.cache_clear()
+    dependencies.forget()
     return Library(tmp_path / "scripts", study)
 
 
@@ -192,6 +192,40 @@ def test_every_registered_module_is_a_file() -> None:
     for names in registry.KINDS.values():
         for module in names.values():
             assert SCRIPTS.joinpath(*module.split(".")).with_suffix(".py").is_file()
+
+
+def test_an_import_in_any_kind_of_statement_is_found() -> None:
+    code = """
+import a
+class One:
+    from b import c
+    async def two(self):
+        try:
+            import d
+        except ValueError as fault:
+            import e
+        else:
+            import f
+        finally:
+            with self, self:
+                import g
+        for one in self:
+            while one:
+                import h
+            else:
+                import i
+        match self:
+            case 1:
+                import j
+if a:
+    pass
+elif a:
+    import k
+else:
+    import l.m
+from .n import o
+"""
+    assert dependencies._names_imported(code) == {*"abdefghijk", "b.c", "l.m"}
 
 
 @pytest.mark.parametrize("path", sorted(SCRIPTS.rglob("*.py")), ids=lambda path: str(path.relative_to(SCRIPTS)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -41,29 +41,41 @@ def content_of(*paths: str) -> str:
 def files_of(script: str, modules: Iterable[str] = ()) -> list[Path]:
     """The script's file and every library file that it, or one of `modules`, imports."""
     found: set[Path] = set()
-    waiting = [SCRIPTS / f"{script}.py", *(f for name in modules for f in _module_files(name))]
+    waiting = {SCRIPTS / f"{script}.py", *(f for name in modules for f in _module_files(name))}
     while waiting:
-        path = waiting.pop()
-        found.add(path)
-        waiting += [f for name in _imports(path) for f in _module_files(name) if f not in found]
+        found |= waiting
+        waiting = set().union(*map(_imported, waiting)) - found
     return sorted(found)
 
 
-def _module_files(module: str) -> list[Path]:
-    """The file of a module of the library, and the `__init__.py` of each package above it."""
-    if module.split(".")[0] != "bitbudget" or module in NAMES_ONLY:
-        return []
-    path = SCRIPTS.joinpath(*module.split("."))
-    own = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    above = [parent / "__init__.py" for parent in path.parents if SCRIPTS in parent.parents]
-    return [file for file in (own, *above) if file.is_file()]
+def forget() -> None:
+    """Look at every file again: for tests that edit them. A run looks at each once, and does not edit any."""
+    _module_files.cache_clear()
+    _imported.cache_clear()
 
 
 @cache
-def _imports(path: Path) -> frozenset[str]:
-    """Every module that a file imports, at its top or inside a function, in absolute terms."""
+def _module_files(module: str) -> tuple[Path, ...]:
+    """The file of a module of the library, and the `__init__.py` of each package above it."""
+    if module.split(".")[0] != "bitbudget" or module in NAMES_ONLY:
+        return ()
+    path = SCRIPTS.joinpath(*module.split("."))
+    own = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    above = [parent / "__init__.py" for parent in path.parents if SCRIPTS in parent.parents]
+    return tuple(file for file in (own, *above) if file.is_file())
+
+
+@cache
+def _imported(path: Path) -> frozenset[Path]:
+    """Every library file that a file imports, at its top or inside a function."""
+    return frozenset(file for name in _names_imported(path.read_text(encoding="utf-8")) for file in _module_files(name))
+
+
+@cache
+def _names_imported(code: str) -> frozenset[str]:
+    """What may be a module that this code imports, in absolute terms."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(code).body):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -71,3 +83,11 @@ def _imports(path: Path) -> frozenset[str]:
             # `from bitbudget import files` names a module, `from bitbudget.files import x` does not
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return frozenset(found)
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Statements and those within them. Imports are among these: expressions, most of a file, need no look."""
+    for node in body:
+        yield node
+        for within in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, within, ()))
