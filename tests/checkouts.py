@@ -12,6 +12,9 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
+# Whole runs are of one core each: a job takes as many threads as there are cores, and threads of two runs that wait for
+# each other on the same cores take ten times as long.
+ONE_CORE = ("--cores", "1")
 
 
 def copy_checkout(target: Path) -> Path:

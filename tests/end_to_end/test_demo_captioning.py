@@ -15,7 +15,7 @@ import pytest
 import whole_run
 import yaml
 
-from checkouts import ROOT, copy_checkout, environment, jobs_run, snakemake, write_study
+from checkouts import ONE_CORE, ROOT, copy_checkout, environment, jobs_run, snakemake, write_study
 
 PRECISIONS = ["bfloat16", "int8-language", "int8-language-vision", "nf4-language", "torchao-int4-language"]
 SIMULATED = "rtn-2-language-vision"
@@ -31,7 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     study["dataset"]["subset"] = 48
     study["measure"] |= {"min_seconds": 0.5, "items": 4, "batch_sizes": [1, 4], "repeats": 1}
     write_study(checkout, study)
-    run = snakemake(checkout, "--cores", "2", "--config", "study=reduced")
+    run = snakemake(checkout, *ONE_CORE, "--config", "study=reduced")
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
     return checkout, run.stdout + run.stderr
 
@@ -130,7 +130,7 @@ def test_phases_of_the_latency_add_up(finished):
 
 
 def test_a_second_run_has_nothing_to_do(finished):
-    run = snakemake(finished[0], "--cores", "2", "--config", "study=reduced")
+    run = snakemake(finished[0], *ONE_CORE, "--config", "study=reduced")
     assert "Nothing to be done" in run.stdout + run.stderr
 
 
@@ -138,32 +138,39 @@ def test_a_deleted_result_named_as_target_is_rebuilt_alone(finished):
     checkout, _ = finished
     target = f"{CELL}/int8-language/zero-shot/scores.json"
     (checkout / target).unlink()
-    run = snakemake(checkout, "--cores", "2", "--config", "study=reduced", "--", target)
+    run = snakemake(checkout, *ONE_CORE, "--config", "study=reduced", "--", target)
     assert run.returncode == 0
     assert jobs_run(run.stdout + run.stderr) == ["score"]
 
 
 def test_a_killed_prediction_goes_on_from_its_last_shard(finished):
     checkout, _ = finished
-    answers = checkout / CELL / "bfloat16/zero-shot/predictions.jsonl"
+    study, answers = checkout / "results/reduced", checkout / CELL / "bfloat16/zero-shot/predictions.jsonl"
     before = answers.read_text()
     answers.unlink()
     shards = checkout / "resources/.partial/predictions/reduced/demo-vlm/bfloat16/zero-shot"
     # The file is named as the target: a run whose final files are there makes no intermediate one again.
-    arguments = ["--cores", "2", "--config", "study=reduced", "--", str(answers.relative_to(checkout))]
+    arguments = [*ONE_CORE, "--config", "study=reduced", "--", str(answers.relative_to(checkout))]
+    # The last picture is a pipe into which nobody writes: reading it takes until the run is killed.
+    last = json.loads((study / "items.jsonl").read_text().splitlines()[-1])["images"][0]["id"]
+    picture = study / json.loads((study / "images.json").read_text())["images"][last]["file"]
+    picture.rename(picture.with_name("aside"))
+    os.mkfifo(picture)
     command = [sys.executable, "-m", "snakemake", *arguments]
     run = subprocess.Popen(
         command, cwd=checkout, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while not list(shards.rglob("*.jsonl")):
+    deadline = time.monotonic() + 600
+    while len(list(shards.rglob("[0-9]*.jsonl"))) < 2:
         assert run.poll() is None and time.monotonic() < deadline, "no shard was written before the run ended"
         time.sleep(0.02)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
+    picture.unlink()
+    picture.with_name("aside").rename(picture)
     kept = {path: path.stat().st_mtime_ns for path in shards.rglob("[0-9]*.jsonl")}
-    assert kept and not answers.exists()
+    assert len(kept) == 2 and not answers.exists()
     again = snakemake(checkout, *arguments)
     assert again.returncode == 0, again.stderr[-3000:]
     assert jobs_run(again.stdout + again.stderr) == ["predict"]

@@ -11,14 +11,14 @@ import pytest
 import whole_run
 import yaml
 
-from checkouts import ROOT, copy_checkout, jobs_run, snakemake, write_study
+from checkouts import ONE_CORE, ROOT, copy_checkout, jobs_run, snakemake, write_study
 
 if importlib.util.find_spec("gptqmodel") is None:
     pytest.skip("GPTQModel is not installed, whose installation needs a C compiler", allow_module_level=True)
 
 PRECISIONS = ["bfloat16", "bnb-int8", "gptq-4", "gptq-2", "rtn-2"]
 STUDY = "results/reduced"
-RUN = ("--cores", "2", "--config", "study=reduced")
+RUN = (*ONE_CORE, "--config", "study=reduced")
 
 
 @pytest.fixture(scope="module")

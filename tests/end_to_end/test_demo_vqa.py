@@ -10,12 +10,12 @@ import pytest
 import whole_run
 import yaml
 
-from checkouts import ROOT, copy_checkout, jobs_run, snakemake, write_study
+from checkouts import ONE_CORE, ROOT, copy_checkout, jobs_run, snakemake, write_study
 
 PRECISIONS = ["bfloat16", "int8-language", "nf4-language"]
 CONDITIONS = ["zero-shot", "4-shot"]
 STUDY = "results/reduced"
-RUN = ("--cores", "2", "--config", "study=reduced")
+RUN = (*ONE_CORE, "--config", "study=reduced")
 
 
 @pytest.fixture(scope="module")

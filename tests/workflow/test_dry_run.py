@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import venv
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from checkout_copy import Checkout
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from bitbudget.config import plan
 from bitbudget.config.study import load_studies
@@ -46,19 +48,39 @@ class BareCheckout(Checkout):
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a virtual environment with snakemake, as requirements.lock pins it, and what it needs."""
+    """The Python of a virtual environment with this one's snakemake and what it needs, and nothing else."""
     folder = tmp_path_factory.mktemp("bare") / "venv"
     venv.create(folder)
-    lock = ROOT / "requirements.lock"
-    pin = re.search(r"^snakemake==\S+$", lock.read_text(), re.MULTILINE)
-    assert pin is not None
-    pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python"]
-    done = subprocess.run([*pip, "install", "--quiet", "-c", lock, pin[0]], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"pip cannot install snakemake here: {done.stderr.strip().splitlines()[-1]}")
+    python = folder / "bin/python"
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(subprocess.run([python, "-c", where], capture_output=True, text=True, check=True).stdout.strip())
+    for name in needed_by("snakemake"):
+        for source in files_of(name):
+            (packages / source.name).symlink_to(source)
     heavy = "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, ['torch', 'numpy', 'pandas', 'PIL'])))"
-    assert subprocess.run([folder / "bin/python", "-c", heavy]).returncode == 0
-    return folder / "bin/python"
+    assert subprocess.run([python, "-c", heavy]).returncode == 0
+    return python
+
+
+def needed_by(package: str) -> set[str]:
+    """The package and all that must be installed with it, under one spelling each."""
+    found, waiting = set(), {package}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        needs = [Requirement(text) for text in metadata.requires(name) or ()]
+        waiting |= {
+            canonicalize_name(one.name) for one in needs if not one.marker or one.marker.evaluate({"extra": ""})
+        }
+        waiting -= found
+    return found
+
+
+def files_of(package: str) -> set[Path]:
+    """The folders and files of an installed package that lie in site-packages itself."""
+    installed = metadata.distribution(package)
+    tops = {file.parts[0] for file in installed.files or ()} - {"..", "__pycache__"}
+    return {Path(installed.locate_file(top)) for top in tops}
 
 
 @pytest.fixture
