@@ -1,9 +1,8 @@
-"""Tiny detectors of transformers' real classes, and their exported files, each made once in a test session."""
+"""Tiny detectors of transformers' real classes, and their exported files, each made once in a test run."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ from torch import nn
 
 from bitbudget import registry
 from bitbudget.detection import export, torch_export
+from made_once import made_once
 
 NAMES = {0: "circle", 1: "square", 2: "star"}
 SIZE = [64, 96]  # height and width of every input here
@@ -65,23 +65,19 @@ def spread(model: nn.Module, seed: int = 0) -> None:
 
 def exported(kind: str, tmp_path_factory) -> Path:
     """The folder of an exported detector: of a model type, or of `Operators`."""
-    folder = tmp_path_factory.getbasetemp() / f"exported-{kind}"
-    if not folder.exists():
-        unfinished = tmp_path_factory.mktemp(kind)
+
+    def make(folder: Path) -> None:
         if kind == "operators":
             torch.manual_seed(0)
-            torch_export.write(
-                Operators().eval(), SimpleNamespace(PIXEL_MASK=False, FROZEN=()), INPUT, unfinished / "model.tflite"
-            )
-            (unfinished / "detector.json").write_text(json.dumps(export.complete(OPERATORS)))
+            model, family = Operators().eval(), SimpleNamespace(PIXEL_MASK=False, FROZEN=())
+            torch_export.write(model, family, INPUT, folder / "model.tflite")
+            (folder / "detector.json").write_text(json.dumps(export.complete(OPERATORS)))
         else:
-            name = {"rt_detr": "rt-detr"}.get(kind, kind)
-            made = export.export(
-                snapshot(kind, unfinished / "source"), registry.module_of("family", name), {}, unfinished
-            )
-            (unfinished / "export.json").write_text(json.dumps(made))
-        shutil.move(unfinished, folder)
-    return folder
+            family = registry.module_of("family", kind.replace("_", "-"))
+            found = export.export(snapshot(kind, folder / "source"), family, {}, folder)
+            (folder / "export.json").write_text(json.dumps(found))
+
+    return made_once(tmp_path_factory, f"exported-{kind}", make)
 
 
 OPERATORS = {

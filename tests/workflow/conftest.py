@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from checkout_copy import LATE_IMPORT, STAND_IN, Checkout, copy_of_the_checkout
 
+from made_once import made_once
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
@@ -18,16 +20,19 @@ def checkout(tmp_path: Path) -> Checkout:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A copy whose scripts are stand-ins, in which the study `tiny` was run to its end; tests work on copies of it."""
-    made = copy_of_the_checkout(tmp_path_factory.mktemp("finished"))
-    for script in (made.folder / "workflow/scripts").glob("*.py"):
-        text = script.read_text()
-        # The script's own text stays below, so that its imports still say which code it depends on.
-        head = LATE_IMPORT if LATE_IMPORT in text else ""
-        script.write_text(head + STAND_IN + text.replace(LATE_IMPORT, ""))
-    made.write_study("tiny")
-    made.edit("config/config.yaml", "study: demo-captioning", "study: tiny")
-    made.run()
-    return made
+
+    def make(folder: Path) -> None:
+        made = copy_of_the_checkout(folder)
+        for script in (made.folder / "workflow/scripts").glob("*.py"):
+            text = script.read_text()
+            # The script's own text stays below, so that its imports still say which code it depends on.
+            head = LATE_IMPORT if LATE_IMPORT in text else ""
+            script.write_text(head + STAND_IN + text.replace(LATE_IMPORT, ""))
+        made.write_study("tiny")
+        made.edit("config/config.yaml", "study: demo-captioning", "study: tiny")
+        made.run()
+
+    return Checkout(made_once(tmp_path_factory, "finished", make))
 
 
 @pytest.fixture
