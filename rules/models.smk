@@ -89,6 +89,7 @@ rule audit_checkpoint:
     input:
         model="resources/models/{model}",
         checkpoint=rules.quantize_model.output.checkpoint,
+        calibration=calibration,
     output:
         "results/{study}/{model}/{precision}/audit.json",
     log:
@@ -104,6 +105,7 @@ rule audit_checkpoint:
     params:
         code=model_code("audit_checkpoint"),
         spec=part(plan.quantization),
+        calibration=calibration_option,
     shell:
         "python workflow/scripts/audit_checkpoint.py --checkpoint {input.checkpoint} --model-dir {input.model}"
-        " --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+        " --spec {params.spec:q} {params.calibration} --out {output} 2>&1 | tee {log}"

@@ -18,11 +18,17 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--model-dir", type=Path, required=True, help="snapshot of the original model")
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument(
+        "--calibration", type=Path, help="calibration.jsonl: the texts on which calibrated formats were quantized"
+    )
     parser.add_argument("--out", type=Path, required=True, help="audit.json")
     args = parser.parse_args()
 
-    from bitbudget import audit, checkpoint
+    from bitbudget import audit, calibration_texts, checkpoint, items
+    from bitbudget.calibration_inputs import inputs_of
     from bitbudget.devices import choose_device
+    from bitbudget.formats.base import Calibration
+    from bitbudget.formats.gptq_quantize import tokens
     from bitbudget.quiet import quiet_libraries
 
     quiet_libraries()
@@ -32,13 +38,21 @@ def main() -> None:
     model = checkpoint.load(args.checkpoint, family, device)
     original = checkpoint.load_original(args.model_dir, family, spec["dtype"])
     states = functools.partial(checkpoint.stored_state, args.checkpoint)
-    layers = audit.audit_layers(model, original, family, spec["assignment"], device, states)
+    manifest = checkpoint.manifest(args.checkpoint)
+    inputs, decided = None, {}
+    if args.calibration:
+        decided = {path: facts["decided"] for path, facts in manifest["calibration"]["layers"].items()}
+        texts = [calibration_texts.text_of(item) for item in items.read(args.calibration)]
+        read = tokens(Calibration(args.model_dir, texts))
+        inputs = functools.partial(inputs_of, model, list(decided), read, device)
+    layers = audit.audit_layers(model, original, family, spec["assignment"], device, states, decided, inputs)
     others = audit.other_parameters(model, original, family, layers)
-    audit.refuse_faults(spec["precision"], layers, others)
+    changed = audit.changed_elsewhere(model, original, layers)
+    audit.refuse_faults(spec["precision"], layers, others + changed)
     groups = audit.by_group(layers, others)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {
-        "checkpoint_hash": checkpoint.manifest(args.checkpoint)["checkpoint_hash"],
+        "checkpoint_hash": manifest["checkpoint_hash"],
         "passed": True,
         "simulated": spec["simulated"],
         "device": device,

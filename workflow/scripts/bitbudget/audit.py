@@ -3,61 +3,53 @@
 Three questions are put to every linear layer of the original, and none is answered from names or from the manifest:
 
 1. *Which format is it?* Each registered format says from the layer's class and tensors whether it is its own.
-2. *What do its weights come to?* The layer is given unit vectors and what comes out are its weights as the kernel
-   uses them, rounding, scales, faults and all.
-3. *Is that what the format promises?* There are two kinds of promise.
+2. *What do its tensors stand for?* Their integers and scales are unpacked in plain torch, by the format's definition.
+3. *Is that what the format promises?* Formats that round to nearest are held to their definition weight by weight
+   (`rounding_audit`), those that are calibrated to what they optimise (`calibrated_audit`).
 
-*Formats that round each weight to the nearest value of a grid* promise that grid. The original matrix is rounded by the
-format's definition in plain torch, and the relative Frobenius error of the kernel's weights must agree with that of the
-definition: more means wrong weights, far less means that nothing was rounded. How tight: the definition's error p is
-exact for these very weights (about 0.09 for NF4 in blocks of 64 on Gaussian weights, about 0.01 for row-wise int8), so
-it needs no assumption on their distribution. On top of it the kernel rounds its output, and the scales, to the compute
-dtype with unit roundoff u; the two errors are independent and add in squares. Kernels may also choose a scale a little
-differently, for which 10 % of p is allowed: `measured <= sqrt((1.1 p)^2 + (2 u)^2)`, and `measured >= 0.5 p` where p
-stands out from rounding (p > 4 u).
+A fourth question is put to the kernel: *does it multiply with these weights?* (`kernel_probe`).
 
-*Formats that round so that errors make up for one another* (GPTQ) promise no grid that could be worked out from the
-weights alone. They say by a `Promise` what the tensors stored in the checkpoint stand for, unpacked in plain torch and
-apart from the kernels, and are held to four things: the kernel's weights agree with that to within 4 u of their norm
-(0.6 u is what kernels were seen to differ by); no group has more values than its bits can tell apart; the error lies
-between the two bounds that the format justifies; and, because at 2 bits the upper one can lie above the error of just
-any matrix, the cosine between the kernel's weights and the original's is at least 0.25, where those of another layer
-have one of about 0.
-
-Of a matrix that is all zeros the errors are not relative: any weight that is not zero is a fault.
-
-What is held in a float format, layers and all other parameters, must equal the original bit for bit.
+What is held in a float format, layers, all other parameters and buffers, must equal the original bit for bit.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
+from bitbudget import calibrated_audit, kernel_probe, rounding_audit
 from bitbudget.audited import LayerAudit, by_group, faults_in_one_sentence, finite, refuse_faults
 from bitbudget.checkpoint import linear_layers
-from bitbudget.formats.base import Format, FormatSpec, Layer, Promise, State
+from bitbudget.errors import UserError
+from bitbudget.formats.base import Format, FormatSpec, Held, Layer, State
 from bitbudget.groups import group_of
 from bitbudget.registry import FORMATS, format_of
 
 __all__ = ["LayerAudit", "by_group", "faults_in_one_sentence", "refuse_faults"]
 
-PROBES = 512  # unit vectors given to a layer at a time; every input feature has its turn
-# The least cosine between an original and what GPTQ made of it. At 2 bits 0.73 was the least seen on a trained decoder,
-# and 0.50 with a damping of 0.001.
-ALIGNED = 0.25
+UNKNOWN = "unknown"
+# Settings of a configuration that may differ: a quantized head is no longer tied, and versions are no answers.
+HOW_IT_IS_HELD = ("dtype", "torch_dtype", "transformers_version", "tie_word_embeddings", "architectures")
 
 
 def recognise(layer: nn.Module) -> str:
-    """The name of the format that a loaded layer really holds, or `unknown`."""
-    return next((name for name in FORMATS if format_of(name).recognises(layer)), "unknown")
+    """The name of the format that a loaded layer really holds, or `unknown`.
+
+    Raises `UserError` where two formats say of one layer that it is theirs: nothing could be concluded then.
+    """
+    mine = [name for name in FORMATS if format_of(name).recognises(layer)]
+    if len(mine) > 1:
+        raise UserError(
+            f"the formats {' and '.join(mine)} both take a {type(layer).__name__} for their own: `recognises` of one "
+            "of them has to tell it from the other."
+        )
+    return mine[0] if mine else UNKNOWN
 
 
 def bytes_of(module: nn.Module, elsewhere: frozenset[int] = frozenset()) -> int:
@@ -109,23 +101,15 @@ def _plain_tensors(module: nn.Module) -> list[torch.Tensor]:
     return list(found.values())
 
 
-def effective_weight(layer: nn.Module, dtype: torch.dtype, device: str) -> torch.Tensor:
-    """The weight matrix (out, in) in float32 as the layer's own kernel multiplies with it, `PROBES` columns at a time.
+@dataclass
+class Weights:
+    """What was found of a quantized layer's weights: relative Frobenius errors, and the fault in words."""
 
-    The bias is taken off meanwhile: sums are rounded to `dtype`, and a large bias would swallow the weights' digits.
-    """
-    bias, layer.bias = layer.bias, None
-    columns = []
-    try:
-        with torch.no_grad():
-            for first in range(0, layer.in_features, PROBES):
-                number = min(PROBES, layer.in_features - first)
-                units = torch.zeros(number, layer.in_features, dtype=dtype, device=device)
-                units[torch.arange(number), torch.arange(first, first + number)] = 1
-                columns.append(layer(units).float().T.cpu())
-    finally:
-        layer.bias = bias
-    return torch.cat(columns, dim=1)
+    relative: float | None = None
+    promised: float | None = None
+    allowed: float | None = None
+    kernel: float | None = None
+    fault: str | None = None
 
 
 def audit_layer(
@@ -134,84 +118,105 @@ def audit_layer(
     device: str,
     elsewhere: frozenset[int] = frozenset(),
     state: Callable[[], State] | None = None,
+    decided: str | None = None,
 ) -> LayerAudit:
     """Audit one layer against its original, whose dtype is the one that the layer computes in.
 
-    `elsewhere`: see `bytes_of`. `state` reads what the checkpoint stores for the layer, for formats whose promise
-    depends on it.
+    `elsewhere`: see `bytes_of`. For calibrated formats `state` reads what the checkpoint stores for the layer;
+    `decided`: see `calibrated_audit.fault_of`.
     """
     asked, exact = layer.spec["format"], original.weight.detach()
     found = recognise(layer.module)
-    fmt = format_of(found if found != "unknown" else asked)
-    relative = promised = allowed = fault = None
+    fmt = format_of(found if found != UNKNOWN else asked)
+    weights = Weights()
     if found != asked:
-        fault = f"holds {found} where {asked} was asked for"
+        weights.fault = f"holds {found} where {asked} was asked for"
     elif fmt.is_float:
         if not _same_bits(layer.module.weight, exact):
-            fault = f"holds {asked} as was asked, but other weights than the original"
+            weights.fault = f"holds {asked} as was asked, but other weights than the original"
         elif original.bias is not None and not _same_bits(layer.module.bias, original.bias):
-            fault = f"holds {asked} as was asked, but another bias than the original"
+            weights.fault = f"holds {asked} as was asked, but another bias than the original"
     else:
-        promise = fmt.promise(exact, state(), layer.spec) if fmt.calibrated else None
-        relative, promised, allowed, fault = _against_promise(layer, fmt, exact, promise, device)
-        fault = fault or _bias_fault(layer.module, original, promise.unit if promise else 0.0, device)
+        weights = _audit_weights(layer, fmt, exact, device, state, decided)
+        weights.fault = weights.fault or _bias_fault(layer.module, original, fmt.unit(exact.dtype, layer.spec), device)
     return LayerAudit(
         path=layer.path,
         group=layer.group,
         asked=asked,
         found=found,
-        storage=fmt.storage(layer.module) if found != "unknown" else str(layer.module.weight.dtype),
-        kernel=fmt.kernel(layer.module) if found != "unknown" else type(layer.module).__name__,
+        storage=fmt.storage(layer.module) if found != UNKNOWN else str(layer.module.weight.dtype),
+        kernel=fmt.kernel(layer.module) if found != UNKNOWN else type(layer.module).__name__,
         parameters=0 if _tied(layer.module, elsewhere) else exact.numel(),
         bytes=bytes_of(layer.module, elsewhere),
-        relative_error=finite(relative),
-        promised_error=promised,
-        allowed_error=allowed,
-        fault=fault,
+        relative_error=finite(weights.relative),
+        promised_error=weights.promised,
+        allowed_error=weights.allowed,
+        kernel_error=finite(weights.kernel),
+        fault=weights.fault,
     )
 
 
-def _against_promise(
-    layer: Layer, fmt: Format, original: torch.Tensor, promise: Promise | None, device: str
-) -> tuple[float | None, float, float, str | None]:
-    """A quantized layer's relative error (None where its kernel fails), promised and allowed error, and the fault."""
-    exact = original.float().cpu()
-    size = exact.norm().item() or 1.0
-    unit = torch.finfo(original.dtype).eps / 2
-    if promise is None:
-        promised = (fmt.reference(original, layer.spec).cpu() - exact).norm().item() / size
-        least, most = (0.5 * promised if promised > 4 * unit else 0.0), 1.1 * promised
-    else:
-        promised = (promise.weights - exact).norm().item() / size
-        least, most = promise.least, promise.most
-    allowed = math.hypot(most, 2 * unit)
+def _audit_weights(
+    layer: Layer,
+    fmt: Format,
+    exact: torch.Tensor,
+    device: str,
+    state: Callable[[], State] | None,
+    decided: str | None,
+) -> Weights:
+    """What a quantized layer's tensors stand for against the original, and its kernel against these."""
+    found = Weights()
     try:
-        measured = effective_weight(layer.module, original.dtype, device)
+        held = _held(fmt.state(layer.module), fmt, layer.spec, exact)
+        if fmt.calibrated:
+            loaded, held = held, _held(state(), fmt, layer.spec, exact)
+            if loaded is not None and not _alike(loaded, held, fmt.unit(exact.dtype, layer.spec)):
+                found.fault = "was loaded with other integers, scales or zero points than the checkpoint stores"
+                return found
+    except (LookupError, ValueError, RuntimeError) as misfit:
+        found.fault = f"does not hold the tensors of a {fmt.name} layer of its shape ({misfit})"
+        return found
+    rounding = rounding_audit.compare(held, exact, fmt, layer.spec, fmt.freedom(exact.dtype, device))
+    found.relative, found.promised = rounding.relative_error, rounding.promised_error
+    found.allowed = found.promised
+    if fmt.calibrated:
+        found.allowed = None
+        found.fault = calibrated_audit.fault_of(held, exact, fmt, layer.spec, decided)
+    else:
+        found.fault = rounding_audit.fault_of(rounding, fmt)
+    if found.fault:
+        return found
+    try:
+        multiplied = fmt.multiplied(held, layer.spec)
+        found.kernel, most = kernel_probe.kernel_error(layer.module, multiplied, fmt, layer.spec, exact.dtype, device)
     except (RuntimeError, AssertionError) as crash:
-        return None, promised, allowed, f"cannot be used, because its kernel fails on it ({crash})"
-    relative = (measured - exact).norm().item() / size
-    fault = None if promise is None else _unlike_promise(measured, exact, promise)
-    if fault is None and not relative <= allowed:  # also where it is NaN
-        fault = f"has weights that are off by {relative:.3f}, where {fmt.name} promises {promised:.3f} for them"
-    elif fault is None and relative < least:
-        fault = f"has weights that are off by {relative:.4f} only, so they were not rounded as {fmt.name} rounds"
-    return relative, promised, allowed, fault
+        found.fault = f"cannot be used, because its kernel fails on it ({crash})"
+        return found
+    if not found.kernel <= most:
+        found.fault = (
+            f"has a kernel whose sums are off by {found.kernel:.4f} from those of the weights that its tensors stand "
+            f"for, where rounding explains {most:.4f}"
+        )
+    return found
 
 
-def _unlike_promise(measured: torch.Tensor, exact: torch.Tensor, promise: Promise) -> str | None:
-    """Where the weights that a kernel multiplies with are not those that the checkpoint's integers stand for."""
-    gap = (measured - promise.weights).norm().item() / (promise.weights.norm().item() or 1.0)
-    if not gap <= 4 * promise.unit:
-        return f"has a kernel whose weights are off by {gap:.4f} from those that the checkpoint's integers stand for"
-    if promise.levels < promise.group_size:
-        ordered = measured.reshape(len(measured), -1, promise.group_size).sort(-1).values
-        levels = 1 + (ordered.diff(dim=-1) != 0).sum(-1).amax().item()
-        if levels > promise.levels:
-            return f"has groups of {levels} different weights, where its bits can tell {promise.levels} apart"
-    aligned = nn.functional.cosine_similarity(measured.flatten(), exact.flatten(), dim=0).item()
-    if exact.any() and not aligned >= ALIGNED:
-        return f"has weights that are not this layer's (their cosine with the original's is {aligned:.2f})"
-    return None
+def _held(state: State | None, fmt: Format, spec: FormatSpec, exact: torch.Tensor) -> Held | None:
+    if state is None:
+        return None
+    shape = tuple(exact.shape)
+    held = fmt.held(state, shape, spec)
+    if tuple(held.codes.shape) != shape:
+        raise ValueError(f"{' x '.join(map(str, held.codes.shape))} instead of {' x '.join(map(str, shape))}")
+    return held
+
+
+def _alike(loaded: Held, stored: Held, unit: float) -> bool:
+    """Whether two hold the same, but for scales that were rounded to the model's dtype when they were loaded."""
+    return (
+        torch.equal(loaded.codes, stored.codes)
+        and torch.equal(loaded.grid.zero, stored.grid.zero)
+        and torch.allclose(loaded.grid.scale, stored.grid.scale, rtol=unit, atol=calibrated_audit.HALF_STEP)
+    )
 
 
 def _bias_fault(layer: nn.Module, original: nn.Linear, unit: float, device: str) -> str | None:
@@ -237,24 +242,40 @@ def audit_layers(
     assignment: dict[str, FormatSpec],
     device: str,
     states: Callable[[str], State] | None = None,
+    decided: Mapping[str, str] | None = None,
+    inputs: Callable[[], Mapping[str, torch.Tensor]] | None = None,
 ) -> list[LayerAudit]:
     """Audit every linear layer of the original where it stands in the loaded model.
 
-    `assignment` gives every group's format as the study asks for it; `states` reads what the checkpoint stores for the
-    layer at a path, and is needed where a format is calibrated.
+    `assignment` gives every group's format as the study asks for it. For calibrated formats `states` reads what the
+    checkpoint stores for the layer at a path, and `decided`, by path: see `calibrated_audit.fault_of`. Where nothing
+    else is wrong, the outputs of calibrated layers are looked at too, on the `inputs` by path.
     """
     layers = list(linear_layers(original, family, assignment))
     elsewhere = frozenset(_address(p) for _, p in _others(model, [layer.path for layer in layers]))
-    return [
+    found = [
         audit_layer(
             replace(layer, module=model.get_submodule(layer.path)),
             layer.module,
             device,
             elsewhere,
             functools.partial(states, layer.path) if states else None,
+            (decided or {}).get(layer.path),
         )
         for layer in layers
     ]
+    if inputs is None or any(layer.fault for layer in found):
+        return found
+    seen = inputs()
+    for number, layer in enumerate(layers):
+        fmt = format_of(layer.spec["format"])
+        if fmt.calibrated:
+            exact = layer.module.weight
+            held = fmt.held(states(layer.path), tuple(exact.shape), layer.spec)
+            if fault := calibrated_audit.output_fault_of(held, exact, seen[layer.path]):
+                found[number] = replace(found[number], fault=fault)
+                break  # what comes after it sees wrong inputs
+    return found
 
 
 def other_parameters(
@@ -283,6 +304,37 @@ def other_parameters(
             }
         )
     return rows
+
+
+def changed_elsewhere(model: nn.Module, original: nn.Module, layers: list[LayerAudit]) -> list[dict[str, Any]]:
+    """What else decides on answers and is not the original's: buffers, and settings of the configuration.
+
+    Rows as those of `other_parameters`, of faults alone.
+    """
+    below = tuple(f"{layer.path}." for layer in layers)
+    found = {name: value for name, value in model.named_buffers() if not name.startswith(below)}
+    faults = {}
+    for name, exact in original.named_buffers():
+        if name.startswith(below):
+            continue
+        if name not in found or found[name].dtype != exact.dtype or not _same_bits(found[name], exact):
+            faults[name] = "is a buffer that differs from the original's"
+    mine, theirs = (_settings(one.config.to_dict()) for one in (model, original))
+    for key in sorted(mine.keys() | theirs.keys()):
+        if mine.get(key) != theirs.get(key):
+            faults[f"config.{key}"] = f"is {mine.get(key)!r} where the original has {theirs.get(key)!r}"
+    nothing = {"storage": "", "kernel": "", "parameters": 0, "bytes": 0}
+    return [{"path": path, "group": "elsewhere", **nothing, "fault": fault} for path, fault in faults.items()]
+
+
+def _settings(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a configuration by their dotted names, without those of how and by what it is held."""
+    found = {}
+    for key, value in config.items():
+        if key in HOW_IT_IS_HELD or str(key).startswith("_"):
+            continue
+        found |= _settings(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
 
 
 def _others(model: nn.Module, paths: list[str]) -> list[tuple[str, nn.Parameter]]:

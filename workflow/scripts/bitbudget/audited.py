@@ -12,7 +12,10 @@ from bitbudget.errors import UserError
 
 @dataclass(frozen=True)
 class LayerAudit:
-    """What was found of one linear layer; the errors are None for a layer that keeps a float format."""
+    """What was found of one linear layer; the errors are None for a layer that keeps a float format.
+
+    `relative_error` is that of the weights that its tensors stand for, `kernel_error` that of its kernel's sums.
+    """
 
     path: str
     group: str
@@ -26,6 +29,7 @@ class LayerAudit:
     promised_error: float | None
     allowed_error: float | None
     fault: str | None
+    kernel_error: float | None = None
 
 
 def finite(value: float | None) -> float | None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from bitbudget.formats.grid import Grid
+
 # A group's format with its options: {"format": "bnb-int8", "threshold": 6.0}
 FormatSpec = dict[str, Any]
 # What a checkpoint stores for a layer, by the names below the layer's path.
@@ -45,21 +47,34 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Promise:
-    """What a format that does not round to nearest says of one layer; the audit holds the layer's kernel to it.
+class Held:
+    """What a layer's tensors stand for: stored integers `codes` (out, in) on a `grid`.
 
-    `weights` (out, in), float32: what the kernel has to multiply with, worked out from what the checkpoint stores.
-    `unit`: the unit roundoff of the coarsest dtype in which the kernel computes.
-    `levels`: how many values a group of `group_size` weights of a row has at most.
-    `least`, `most`: between which the relative error of the weights against the original's must lie.
+    Without a grid, `codes` are the weights themselves. Where the scales were rounded too after the weights had been,
+    `scale_error` (out, groups, 1) is the most by which that may have moved them.
     """
 
-    weights: torch.Tensor
-    unit: float
-    levels: int
-    group_size: int
-    least: float
-    most: float
+    codes: torch.Tensor
+    grid: Grid | None
+    scale_error: torch.Tensor | None = None
+
+    def weights(self, part: slice = slice(None)) -> torch.Tensor:
+        """The weights of these rows, (rows, in), in float32."""
+        return self.codes[part].float() if self.grid is None else self.grid.rows(part).values(self.codes[part])
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """In what a right checkpoint may differ from a format's definition.
+
+    `scale`: by how much its scales, relatively, and its offsets against the group's range; `least_scale`: what scales
+    may have been raised to. `tie`: within which share of the scale of the middle of two values a weight may go to
+    either.
+    """
+
+    scale: float = 1e-6
+    least_scale: float = 0.0
+    tie: float = 1e-4
 
 
 class Format:
@@ -69,8 +84,8 @@ class Format:
     the others hold its linear layers' matrices, and what else the group has stays in the float format beside them.
     `simulated` formats compute with the rounded values but store and multiply them as floats: they show what rounding
     does to quality, and nothing about size, memory, speed or energy. `calibrated` formats look at what texts make of a
-    model before they round it: they have `quantize_model` in place of `quantize` and `state`, and `promise` in place
-    of `reference`.
+    model before they round it: they have `quantize_model` in place of `quantize`, and are held to what they optimise
+    (`bitbudget.calibrated_audit`).
     """
 
     name: str
@@ -130,13 +145,38 @@ class Format:
         """The class or function that multiplies with the layer's weights."""
         return f"{type(layer).__module__}.{type(layer).__name__}"
 
-    def reference(self, weight: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
-        """What the format promises: `weight` (out, in) rounded to it and back, in float32 and plain torch.
+    def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
+        """What the format promises: the values that it rounds `weight` (out, in) to, in float32 and plain torch.
 
         Written from the format's definition and apart from the kernels, so that a wrong kernel shows.
         """
         raise NotImplementedError
 
-    def promise(self, weight: torch.Tensor, state: State, options: dict[str, Any]) -> Promise | None:
-        """What the format promises for the original `weight`, given what the checkpoint stores; None: its reference."""
-        return None
+    def reference(self, weight: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        """`weight` (out, in) rounded to the format's grid and back, in float32."""
+        return self.grid(weight, options).nearest(weight)
+
+    def held(self, state: State, shape: tuple[int, int], options: dict[str, Any]) -> Held:
+        """What the tensors of a layer of this shape (out, in) stand for, worked out in plain torch.
+
+        Raises `LookupError` or `ValueError` where these are not the tensors of such a layer.
+        """
+        raise NotImplementedError
+
+    def multiplied(self, held: Held, options: dict[str, Any]) -> Held:
+        """What the kernel makes of it before it multiplies, for kernels that round once more."""
+        return held
+
+    def freedom(self, dtype: torch.dtype, device: str) -> Freedom:
+        """In what the checkpoint of a model of this dtype, made on this device, may differ from the definition."""
+        return Freedom()
+
+    def unit(self, dtype: torch.dtype, options: dict[str, Any]) -> float:
+        """The unit roundoff of the coarsest dtype that the kernel computes in, in a model of this dtype."""
+        import torch
+
+        return torch.finfo(dtype).eps / 2
+
+    def probes(self, signs: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        """The inputs on which the kernel is tried, made of random signs (n, in), and exact for it."""
+        return signs

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bitbudget.formats.base import Format
+from bitbudget.formats.base import Format, Freedom, Held
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from bitbudget.formats.grid import Grid
 
 
 class BnbInt8(Format):
@@ -56,10 +58,35 @@ class BnbInt8(Format):
     def storage(self, layer: nn.Module) -> str:
         return "int8 with a float32 scale a row"
 
-    def reference(self, weight: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+    def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
         from bitbudget.formats.grid import symmetric
 
         return symmetric(weight, 8, 0)
+
+    def held(self, state: dict[str, torch.Tensor], shape: tuple[int, int], options: dict[str, Any]) -> Held:
+        import torch
+
+        from bitbudget.formats.grid import Uniform
+
+        scale = state["SCB"].cpu().float().reshape(shape[0], 1, 1) / 127
+        return Held(state["weight"].cpu(), Uniform(scale, torch.zeros_like(scale), -127, 127, 0))
+
+    def freedom(self, dtype: torch.dtype, device: str) -> Freedom:
+        import torch
+
+        half = device != "cpu" and dtype != torch.float16  # it is quantized from float16 there
+        return Freedom(scale=2**-10, tie=127 * 2**-11) if half else Freedom()
+
+    def unit(self, dtype: torch.dtype, options: dict[str, Any]) -> float:
+        return max(super().unit(dtype, options), 2**-11)  # activations pass through float16
+
+    def probes(self, signs: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        """In half of them some columns are outliers, which another kernel multiplies."""
+        if not options["threshold"]:
+            return signs
+        some = signs.clone()
+        some[: len(some) // 2, ::61] *= 2 * options["threshold"]
+        return some
 
     @staticmethod
     def _shell(layer: nn.Linear, options: dict[str, Any]) -> nn.Module:

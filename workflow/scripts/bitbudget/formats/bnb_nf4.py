@@ -7,13 +7,16 @@ blocks, and the padding is cut off the result.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bitbudget.formats.base import Format
+from bitbudget.formats.base import Format, Held
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from bitbudget.formats.grid import Grid
 
 BLOCK, ROWS = 64, 32
 
@@ -41,7 +44,7 @@ class BnbNf4(Format):
         return self._layer(layer, packed, quant_state.as_dict(packed=True), layer.bias, str(weight.device))
 
     def state(self, layer: nn.Module) -> dict[str, torch.Tensor]:
-        found = dict(layer.inner.state_dict())
+        found = dict(getattr(layer, "inner", layer).state_dict())
         return found if layer.bias is None else found | {"bias": layer.bias.data}
 
     def restore(
@@ -66,10 +69,46 @@ class BnbNf4(Format):
     def kernel(self, layer: nn.Module) -> str:
         return "bitsandbytes.nn.modules.Linear4bit"
 
-    def reference(self, weight: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+    def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
         from bitbudget.formats.grid import NF4, codebook
 
         return codebook(weight, NF4, BLOCK)
+
+    def held(self, state: dict[str, torch.Tensor], shape: tuple[int, int], options: dict[str, Any]) -> Held:
+        """Two codes a byte, the first in the high bits; blocks of the padded matrix, row by row.
+
+        Nested scales are 8-bit codes of a table, times a scale for 256 of them, plus their mean. The table's steps are
+        at most 0.0141 near 1, so rounding moves a scale by at most 0.0071 of the scale of its 256.
+        """
+        import torch
+
+        from bitbudget.formats.grid import NF4, Codebook
+
+        rows, columns = shape
+        blocks = -(-columns // BLOCK)
+        own = {key.removeprefix("weight."): value.cpu() for key, value in state.items()}
+        padded = (rows + -rows % ROWS) * blocks
+        if (own["absmax"].numel(), 2 * own["weight"].numel()) != (padded, padded * BLOCK):
+            raise ValueError(f"{own['absmax'].numel()} blocks of {BLOCK} instead of {padded}")
+        moved = None
+        if "nested_absmax" in own:
+            facts = next(value for key, value in own.items() if key.startswith("quant_state."))
+            shared = own["nested_absmax"].repeat_interleave(256)[: own["absmax"].numel()]
+            mean = json.loads(bytes(facts.tolist()))["nested_offset"]
+            scale = own["nested_quant_map"][own["absmax"].long()] * shared + mean
+            moved = (0.0071 * shared).reshape(-1, blocks, 1)[:rows]
+        else:
+            scale = own["absmax"].float()
+        codes = torch.stack((own["weight"] >> 4, own["weight"] & 15), -1).reshape(-1, blocks * BLOCK)
+        book = own["quant_map"] if "quant_map" in own else torch.tensor(NF4)
+        grid = Codebook(scale.reshape(-1, blocks, 1)[:rows], book, BLOCK)
+        return Held(codes[:rows, :columns], grid, moved)
+
+    def unit(self, dtype: torch.dtype, options: dict[str, Any]) -> float:
+        """On processors with AVX-512 BF16, bitsandbytes 0.50 multiplies in bfloat16 whatever the model's dtype."""
+        import bitsandbytes as bnb
+
+        return max(super().unit(dtype, options), 2**-8 if bnb.functional.has_avx512bf16() else 0.0)
 
     @staticmethod
     def _layer(

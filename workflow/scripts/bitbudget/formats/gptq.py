@@ -9,15 +9,16 @@ whichever kernel is to run them: kernels are an option, and differ in speed and 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bitbudget.formats.base import Calibration, Format, Layer, Promise, State
+from bitbudget.formats.base import Calibration, Format, Held, Layer, State
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from bitbudget.formats.grid import Grid
 
 WORD = 32  # integers are packed into words of so many bits, and whole runs of 32 of them fill words at every width
 
@@ -101,6 +102,12 @@ class Gptq(Format):
 
         return gptq_quantize.quantize(layers, calibration, dtype, device)
 
+    def state(self, layer: nn.Module) -> State | None:
+        """None of kernels that put the packed tensors into an order of their own."""
+        from bitbudget.formats import gptq_kernels
+
+        return gptq_kernels.packed_tensors(layer)
+
     def restore(self, shell: nn.Linear, state: State, options: dict[str, Any], device: str) -> nn.Module:
         from bitbudget.formats import gptq_kernels
 
@@ -121,38 +128,26 @@ class Gptq(Format):
 
         return super().kernel(layer) + gptq_kernels.helper(layer)
 
-    def promise(self, weight: torch.Tensor, state: State, options: dict[str, Any]) -> Promise:
-        """The weights are those of the stored integers; their error is held against that of round to nearest.
+    def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
+        """As it is laid where no weight has moved yet: what rounding to nearest on the same kind of grid would use."""
+        from bitbudget.formats.grid import gptq
 
-        Nearest on the same grid is as close as any rounding comes, but GPTQ lays its grid where weights have moved to;
-        half of that error is left for it. How much farther it may go follows from what it minimises: with E the change
-        of the weights, H the damped Hessian and D the mean diagonal of the undamped one,
+        return gptq(weight, self.bits, max(0, options["group_size"]), options["symmetric"])
 
-            |E|^2 damping D <= tr(E H E') = sum over columns i of e_i^2 h_i,
+    def held(self, state: State, shape: tuple[int, int], options: dict[str, Any]) -> Held:
+        from bitbudget.formats import packed
 
-        where e_i is the error of rounding column i, and h_i <= H_ii what the columns after i cannot make up for. The
-        H_ii are (1 + damping) D on average. If e_i, which is at most half a step as in rounding to nearest, does not
-        depend on H_ii, |E| is at most sqrt(1 + 1 / damping) times the error of rounding to nearest: 4.6 times at 0.05.
-        (Seen on a trained decoder: 1.1 to 1.5 times at 0.05, 2.0 at 0.01, 3.1 at 0.001.) Columns whose input was zero
-        in all texts are set to zero by GPTQ and their weights are lost whole, which comes on top.
-        """
-        from bitbudget.formats import gptq_kernels, grid, packed
+        return packed.held(state, self.bits, shape)
 
-        stored = packed.dequantize(state, self.bits)
-        rows = 0 if options["group_size"] == -1 else options["group_size"]
-        exact = weight.detach().cpu().float()
-        nearest = grid.gptq(exact, self.bits, rows, options["symmetric"])
-        size = exact.norm().item() or 1.0
-        rounding = (nearest - exact).norm().item() / size
-        lost = exact[:, gptq_kernels.zeroed(stored, exact)].norm().item() / size
-        return Promise(
-            weights=gptq_kernels.as_multiplied(stored, options["kernel"]),
-            unit=gptq_kernels.unit(options["kernel"], weight.dtype),
-            levels=2**self.bits,
-            group_size=rows or weight.shape[1],
-            least=0.5 * rounding,
-            most=math.hypot(math.sqrt(1 + 1 / options["damping"]) * rounding, lost),
-        )
+    def multiplied(self, held: Held, options: dict[str, Any]) -> Held:
+        from bitbudget.formats import gptq_kernels
+
+        return gptq_kernels.as_multiplied(held, options["kernel"])
+
+    def unit(self, dtype: torch.dtype, options: dict[str, Any]) -> float:
+        from bitbudget.formats import gptq_kernels
+
+        return gptq_kernels.unit(options["kernel"], dtype)
 
 
 FORMATS = {f.name: f for f in (Gptq(8), Gptq(4), Gptq(3), Gptq(2))}

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bitbudget.formats.base import State
+from bitbudget.formats.base import Held, State
 from bitbudget.formats.gptq_library import gptqmodel_library
 from bitbudget.formats.grid import symmetric
 
@@ -69,12 +69,22 @@ def helper(layer: nn.Module) -> str:
     return " (dequantized by Triton)" if uses_it else ""
 
 
-def as_multiplied(stored: torch.Tensor, kernel: str) -> torch.Tensor:
-    """What a kernel is to multiply with, given the weights (out, in) that the packed integers stand for.
+def as_multiplied(stored: Held, kernel: str) -> Held:
+    """What a kernel is to multiply with, given what the packed integers stand for.
 
     The int8 kernel rounds them once more, to a symmetric grid of 255 levels a row.
     """
-    return symmetric(stored, 8, 0) if kernel == "torch-int8" else stored
+    if kernel != "torch-int8":
+        return stored
+    weights = stored.weights()
+    return Held(symmetric(weights, 8, 0).nearest(weights), None)
+
+
+def packed_tensors(layer: nn.Module) -> State | None:
+    """The packed tensors as a loaded layer holds them; None of kernels that put them into an order of their own."""
+    if name_of(layer) not in ("torch", "triton"):
+        return None
+    return {name: getattr(layer, name) for name in TENSORS}
 
 
 def zeroed(stored: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:

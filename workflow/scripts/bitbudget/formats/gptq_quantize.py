@@ -6,9 +6,10 @@ the texts. What comes out are the packed tensors; bias and all else stay as the 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -31,14 +32,14 @@ UNSOLVED = 999_999_999  # what GPTQModel reports as loss where it rounded to nea
 def quantize(layers: Sequence[Layer], calibration: Calibration, dtype: torch.dtype, device: str) -> dict[str, State]:
     """The packed tensors of each layer, by path: qweight, qzeros (zero points as they are), scales, g_idx, and bias.
 
-    The texts go through the model in float32 on a CPU, in the model's dtype on a GPU; its weights are those of
-    `dtype` in both cases. `calibration.report` gets the
-    texts and tokens that were used, and each layer's loss and damping. Raises `UserError` that names the layers which
-    GPTQModel does not take or could not solve, and where no text is long enough.
+    The texts go through the model in float32 on a CPU, in the model's dtype on a GPU; its weights are those of `dtype`
+    in both cases. `calibration.report` gets the texts and tokens that were used, and each layer's loss, damping and
+    what the solver decided on. Raises `UserError` that names the layers which GPTQModel does not take or could not
+    solve, and where no text is long enough.
     """
     library = gptqmodel_library()
     wanted = {layer.path: layer for layer in layers}
-    texts = _tokens(calibration)
+    texts = tokens(calibration)
     log.info("gptq: %d layers, on %d texts (%d tokens)", len(layers), len(texts), sum(map(len, texts)))
     with silent_gptqmodel():
         config = _config(library, layers[0], device)
@@ -53,20 +54,50 @@ def quantize(layers: Sequence[Layer], calibration: Calibration, dtype: torch.dty
         with tqdm(total=len(_blocks(model)), desc="gptq", unit="block", mininterval=1) as bar:
             model.layer_callback = lambda layer_idx, submodule_finalized: bar.update(not submodule_finalized)
             # One text at a time: in a batch, layers whose inputs have no batch dimension (OPT's MLP) see the padding.
-            rows = model.quantize(
-                [{"input_ids": text, "attention_mask": [1] * len(text)} for text in texts], batch_size=1
-            )
+            with _decisions() as decided:
+                rows = model.quantize(
+                    [{"input_ids": text, "attention_mask": [1] * len(text)} for text in texts], batch_size=1
+                )
     found = {name: module for name, module in model.model.named_modules() if hasattr(module, "qweight")}
     _refuse_missing(set(wanted) - set(found))
     if surplus := sorted(set(found) - set(wanted)):
         raise RuntimeError(f"GPTQModel quantized layers that were not asked for: {', '.join(surplus)}")
     states = {path: _state(found[path], layer) for path, layer in wanted.items()}
     reports = _reports(rows["gptq"], wanted, states)
+    for path, report in reports.items():
+        report["decided"] = decided[path]
     calibration.report |= {"texts": len(texts), "tokens": sum(map(len, texts)), "layers": reports}
     return states
 
 
-def _tokens(calibration: Calibration) -> list[list[int]]:
+@contextlib.contextmanager
+def _decisions() -> Iterator[dict[str, str]]:
+    """What GPTQModel's solver decides on for each layer, by path, as `packed.decision` has it.
+
+    It is taken where the solver returns, before anything is packed, so that packing is proved too.
+    """
+    from gptqmodel.quantization.gptq import GPTQ
+
+    found: dict[str, str] = {}
+    solve = GPTQ.quantize
+
+    def told(self: Any, *options: Any, **named: Any) -> Any:
+        result = solve(self, *options, **named)
+        rounded, scales, zeros, *_ = result
+        columns = rounded.shape[1] // scales.shape[1]
+        steps = (rounded.float().cpu() / scales.float().cpu().repeat_interleave(columns, 1)).round()
+        codes = steps + zeros.float().cpu().repeat_interleave(columns, 1)
+        found[self._named_module.full_name] = packed.decision(codes, scales, zeros)
+        return result
+
+    GPTQ.quantize = told
+    try:
+        yield found
+    finally:
+        GPTQ.quantize = solve
+
+
+def tokens(calibration: Calibration) -> list[list[int]]:
     """The texts as token numbers, as the model's tokenizer begins a text, cut to the positions that the model has."""
     from transformers import AutoConfig
 
@@ -152,7 +183,7 @@ def _refuse_missing(paths: set[str]) -> None:
 
 def _reports(
     rows: list[dict[str, Any]], wanted: dict[str, Layer], states: dict[str, State]
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """What there is to tell of each layer.
 
     `loss` is the mean squared change of its outputs, as GPTQModel reckons it, `damping` what it took, `unused_inputs`

@@ -6,7 +6,12 @@ i b on. At 8, 4 and 2 bits no value crosses a word; at 3 bits 32 values fill thr
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
+
+from bitbudget.formats.base import Held
+from bitbudget.formats.grid import Uniform
 
 WORD = 32
 
@@ -28,13 +33,38 @@ def unpack(words: torch.Tensor, bits: int) -> torch.Tensor:
     return values.reshape(-1, columns)
 
 
-def dequantize(state: dict[str, torch.Tensor], bits: int) -> torch.Tensor:
-    """The weights (out, in) in float32 that `qweight`, `qzeros`, `scales` and `g_idx` of a checkpoint stand for.
+def held(state: dict[str, torch.Tensor], bits: int, shape: tuple[int, int]) -> Held:
+    """What `qweight`, `qzeros`, `scales` and `g_idx` of a checkpoint stand for, for a matrix of this shape (out, in).
 
     `qweight` packs the columns of (in, out), `qzeros` the rows of (groups, out), the zero points; a weight is scale *
-    (value - zero) with the scale and zero point of the input feature's group.
+    (value - zero) with the scale and zero point of its group, and groups are runs of input features.
+
+    Raises `ValueError` where the tensors do not fit the shape, or where groups are no runs.
     """
-    group = state["g_idx"].long()
-    zeros = unpack(state["qzeros"].T, bits).T
-    values = unpack(state["qweight"], bits)
-    return (state["scales"].float()[group] * (values - zeros[group])).T.contiguous()
+    rows, columns = shape
+    scales, numbers = state["scales"].cpu().float(), state["g_idx"].cpu().long()
+    groups = len(scales)
+    if scales.shape != (groups, rows) or numbers.shape != (columns,) or columns % groups:
+        raise ValueError(f"{groups} groups of scales do not fit a matrix of {rows} x {columns}")
+    size = columns // groups
+    if not torch.equal(numbers, torch.arange(columns) // size):
+        raise ValueError("g_idx gives input features to other groups than their own")
+    codes, zeros = unpack(state["qweight"].cpu(), bits).T, unpack(state["qzeros"].cpu().T, bits)
+    if codes.shape != shape or zeros.shape != (rows, groups):
+        raise ValueError(f"the packed words do not fit a matrix of {rows} x {columns}")
+    scale, zero = scales.T[..., None], zeros[..., None]
+    top = 2**bits - 1
+    return Held(codes, Uniform(scale, torch.zeros_like(scale), -zero, top - zero, size, zero))
+
+
+def dequantize(state: dict[str, torch.Tensor], bits: int) -> torch.Tensor:
+    """The weights (out, in) in float32 that the tensors of a checkpoint stand for."""
+    return held(state, bits, (state["scales"].shape[1], len(state["g_idx"]))).weights()
+
+
+def decision(codes: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor) -> str:
+    """The sha256 of integers (out, in), scales and zero points (out, groups), the scales as float16."""
+    found = hashlib.sha256()
+    for part, kind in ((codes, torch.int16), (scales, torch.float16), (zeros, torch.int16)):
+        found.update(part.detach().cpu().to(kind).contiguous().numpy().tobytes())
+    return found.hexdigest()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bitbudget.formats.base import Format
+from bitbudget.formats.base import Format, Held
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from bitbudget.formats.grid import Grid
 
 
 class RoundToNearest(Format):
@@ -72,7 +74,7 @@ class RoundToNearest(Format):
     def recognises(self, layer: nn.Module) -> bool:
         from bitbudget.formats.simulated import SimulatedLinear
 
-        return isinstance(layer, SimulatedLinear) and layer.bits == self.bits
+        return isinstance(layer, SimulatedLinear) and layer.format_name == self.name
 
     def storage(self, layer: nn.Module) -> str:
         return f"{str(layer.weight.dtype).removeprefix('torch.')} holding {self.bits}-bit values (simulated)"
@@ -80,17 +82,20 @@ class RoundToNearest(Format):
     def kernel(self, layer: nn.Module) -> str:
         return "torch.nn.functional.linear"
 
-    def reference(self, weight: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+    def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
         from bitbudget.formats.grid import asymmetric, gptq, symmetric
 
         if options["gptq_grid"]:
             return gptq(weight, self.bits, options["group_size"], options["symmetric"])
         return (symmetric if options["symmetric"] else asymmetric)(weight, self.bits, options["group_size"])
 
+    def held(self, state: dict[str, torch.Tensor], shape: tuple[int, int], options: dict[str, Any]) -> Held:
+        return Held(state["weight"].cpu(), None)
+
     def _layer(self, shape: nn.Linear, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
         from bitbudget.formats.simulated import SimulatedLinear
 
-        return SimulatedLinear(shape.in_features, shape.out_features, self.bits, weight, bias)
+        return SimulatedLinear(self.name, weight, bias)
 
 
 FORMATS = {f.name: f for f in (RoundToNearest(8), RoundToNearest(4), RoundToNearest(3), RoundToNearest(2))}

@@ -7,14 +7,15 @@ from torch import nn
 
 
 class SimulatedLinear(nn.Linear):
-    """An `nn.Linear` that says of itself how many bits its weights were rounded to.
+    """An `nn.Linear` that says of itself by which format its weights were rounded.
 
     It is a class of its own so that nothing can take it for a layer in a plain float format.
     """
 
-    def __init__(self, in_features: int, out_features: int, bits: int, weight: torch.Tensor, bias: torch.Tensor | None):
-        super().__init__(in_features, out_features, bias=bias is not None, device="meta")
-        self.bits = bits
+    def __init__(self, format_name: str, weight: torch.Tensor, bias: torch.Tensor | None):
+        rows, columns = weight.shape
+        super().__init__(columns, rows, bias=bias is not None, device="meta")
+        self.format_name = format_name
         self.weight = nn.Parameter(weight, requires_grad=False)
         if bias is not None:
             self.bias = nn.Parameter(bias.detach(), requires_grad=False)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bitbudget.formats.base import Format
+from bitbudget.formats.base import Format, Freedom, Held
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from bitbudget.formats.grid import Grid
+
+
+MIDDLE = 8  # the level whose value tinygemm stores as its zero point
+LEAST_SCALE = 1e-6
 
 
 class TorchaoWeightOnly(Format):
@@ -54,6 +60,12 @@ class TorchaoWeightOnly(Format):
     def kernel(self, layer: nn.Module) -> str:
         return f"{type(layer.weight).__module__}.{type(layer.weight).__name__}"
 
+    def freedom(self, dtype: torch.dtype, device: str) -> Freedom:
+        """Its scales are quotients in the model's dtype, which a GPU may round the other way, and has no least for."""
+        import torch
+
+        return Freedom() if device == "cpu" else Freedom(scale=torch.finfo(dtype).eps, least_scale=LEAST_SCALE)
+
     _tensor_classes: tuple[str, ...]
 
     def _config(self, options: dict[str, Any], device: str) -> Any:
@@ -96,10 +108,23 @@ class TorchaoInt8(TorchaoWeightOnly):
     def storage(self, layer: nn.Module) -> str:
         return "int8 with a scale a row"
 
-    def reference(self, weight: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
-        from bitbudget.formats.grid import symmetric
+    def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
+        """255 steps from -max to max, the uppermost cut off (`choose_qparams_affine` of torchao 0.18, symmetric)."""
+        import torch
 
-        return symmetric(weight, 8, 0)
+        from bitbudget.formats.grid import Uniform
+
+        scale = (weight.abs().amax(1) / 127.5).float().clamp(min=torch.finfo(torch.float32).eps).reshape(-1, 1, 1)
+        return Uniform(scale, torch.zeros_like(scale), -128, 127, 0)
+
+    def held(self, state: dict[str, torch.Tensor], shape: tuple[int, int], options: dict[str, Any]) -> Held:
+        import torch
+
+        from bitbudget.formats.grid import Uniform
+
+        scale = state["weight.scale"].cpu().float().reshape(shape[0], 1, 1)
+        zero = state["weight.zero_point"].cpu().short().reshape(shape[0], 1, 1) if "weight.zero_point" in state else 0
+        return Held(state["weight.qdata"].cpu(), Uniform(scale, torch.zeros_like(scale), -128, 127, 0, zero))
 
     def _config(self, options: dict[str, Any], device: str) -> Any:
         from torchao.quantization import Int8WeightOnlyConfig
@@ -133,10 +158,32 @@ class TorchaoInt4(TorchaoWeightOnly):
     def storage(self, layer: nn.Module) -> str:
         return "int4, two a byte, a scale and zero point a group"
 
-    def reference(self, weight: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
-        from bitbudget.formats.grid import asymmetric
+    def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
+        """16 values from a group's least to its largest, reckoned in the weights' own dtype.
 
-        return asymmetric(weight, 4, options["group_size"])
+        As `_choose_qparams_affine_tinygemm` of torchao 0.18 has it: the value in the middle is what is stored, rounded.
+        """
+        from bitbudget.formats.grid import Uniform, grouped
+
+        blocks = grouped(weight, options["group_size"])
+        low, high = blocks.amin(-1, keepdim=True), blocks.amax(-1, keepdim=True)
+        scale = ((high - low) / 15).clamp(min=LEAST_SCALE)
+        middle = low + scale * MIDDLE
+        offset = middle.float() - scale.float() * MIDDLE
+        return Uniform(scale.float(), offset, 0, 15, options["group_size"], computed_in=weight.dtype)
+
+    def held(self, state: dict[str, torch.Tensor], shape: tuple[int, int], options: dict[str, Any]) -> Held:
+        from bitbudget.formats import int4_packed
+        from bitbudget.formats.grid import Uniform
+
+        rows, columns = shape
+        pairs = state["weight.scale_and_zero"]
+        scale, middle = (
+            part.T[:rows, : columns // options["group_size"], None].float().cpu() for part in pairs.unbind(-1)
+        )
+        offset = middle - scale * MIDDLE
+        grid = Uniform(scale, offset, 0, 15, options["group_size"], computed_in=pairs.dtype)
+        return Held(int4_packed.unpack(state["weight.qdata"], shape), grid)
 
     def _config(self, options: dict[str, Any], device: str) -> Any:
         if device == "cpu":  # the layout of aten::_weight_int4pack_mm_for_cpu
