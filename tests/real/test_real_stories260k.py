@@ -85,7 +85,8 @@ def through_a_checkpoint(original, folder, bits=None):
     model = LlamaForCausalLM(original.config)
     model.load_state_dict(original.state_dict())
     if bits:
-        model.model.embed_tokens.weight.data = grid.symmetric(original.model.embed_tokens.weight.data, bits, 0)
+        embeddings = original.model.embed_tokens.weight.data
+        model.model.embed_tokens.weight.data = grid.symmetric(embeddings, bits, 0).nearest(embeddings)
     model.save_pretrained(folder / "source")
     chosen = {"language": f"rtn-{bits}", "head": f"rtn-{bits}"} if bits else {}
     tiny.make_checkpoint(folder / "source", folder / "checkpoint", tiny.LLAMA, "float32", **chosen)
