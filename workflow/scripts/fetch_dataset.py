@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, locks, records, registry
+from bitbudget import cli, files, locks, records, registry
 from bitbudget.datasets import with_defaults
 
 
@@ -29,6 +29,7 @@ def main() -> None:
     found = module.fetch(asked, args.out, args.partial / args.dataset)
     if "lock" in found:
         locks.hold("datasets", args.dataset, found["lock"])
+    files.flush_all(args.out)
     body = {"dataset": args.dataset, "kind": kind, "options": options}
     body |= {key: found[key] for key in ("revision", "source", "files")}
     body["licence"] = found["licence"] or args.spec.get("licence") or "not stated"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import gc
 import json
 import logging
@@ -12,10 +11,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, lack_in_one_sentence
 
 log = logging.getLogger("bitbudget")
 
@@ -36,7 +34,8 @@ def json_argument(text: str) -> Any:
 def run(main: Callable[[], None]) -> None:
     """Run a script's main function: a user's mistake ends in one sentence, a bug in a traceback.
 
-    A full disk is a user's to mend, so it gets its sentence here rather than in every place that writes.
+    What the machine lacks (space, memory, a permission) is a user's to mend: it gets its sentence here rather than in
+    every place that writes or computes.
     """
     # Importing torch and transformers makes a million objects that stay; at its usual threshold the garbage collector
     # walks over them again and again, for a fifth of a short job's start-up.
@@ -49,24 +48,15 @@ def run(main: Callable[[], None]) -> None:
     except UserError as fault:
         log.error("error: %s", fault)
         sys.exit(1)
-    except OSError as fault:
-        if fault.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = fault.filename or Path.cwd()
-        log.error("error: the disk is full (writing %s): free some space and run the same command again.", where)
-        sys.exit(1)
     except Exception as fault:
-        if type(fault).__name__ != "OutOfMemoryError":  # torch's, named so that torch need not be imported here
+        sentence = lack_in_one_sentence(fault)
+        if sentence is None:
             raise
-        log.error("error: the GPU's memory ran out (%s): set a smaller batch_size in the study.", _first_line(fault))
+        log.error("error: %s", sentence)
         sys.exit(1)
     except KeyboardInterrupt:
         log.error("interrupted: run the same command again to go on from here.")
         sys.exit(130)
-
-
-def _first_line(fault: Exception) -> str:
-    return str(fault).strip().split("\n")[0].rstrip(".")
 
 
 def _leave() -> None:

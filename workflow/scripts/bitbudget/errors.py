@@ -1,4 +1,9 @@
-"""The one exception for everything a user can cause and mend."""
+"""The one exception for everything a user can cause and mend, and the sentences for what the machine lacks."""
+
+from __future__ import annotations
+
+import errno
+import os
 
 
 class UserError(Exception):
@@ -6,3 +11,63 @@ class UserError(Exception):
 
     Scripts print the sentence and exit with status 1; any other exception is a bug and shows its traceback.
     """
+
+
+AGAIN = "run the same command again"
+OF_THE_DISK = {
+    errno.ENOSPC: f"the disk is full (writing {{where}}): free some space and {AGAIN}.",
+    errno.EDQUOT: f"your share of the disk is used up (writing {{where}}): free some space and {AGAIN}.",
+    errno.EFBIG: f"{{where}} grows larger than a file may be: raise the limit (`ulimit -f unlimited`) and {AGAIN}.",
+    errno.EROFS: f"{{where}} is on a disk that can only be read: mount it writable, or work elsewhere, and {AGAIN}.",
+    errno.EACCES: f"this user may not read or write {{where}}: correct its owner or permissions and {AGAIN}.",
+    errno.EPERM: f"this user may not change {{where}}: correct its owner or permissions and {AGAIN}.",
+    errno.EIO: f"the disk fails (reading or writing {{where}}): look after it, then {AGAIN}.",
+    errno.EMFILE: f"too many files are open: raise the limit (`ulimit -n 4096`) and {AGAIN}.",
+}
+# How libraries tell, in an exception of no kind of its own, that there is no memory left.
+ON_THE_GPU = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "HIP out of memory")
+ON_THE_MACHINE = (
+    "DefaultCPUAllocator",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "failed to map segment",  # a library that is being loaded
+    "can't start new thread",
+    os.strerror(errno.ENOMEM),
+)
+
+
+def lacks_memory(fault: BaseException) -> bool:
+    """Whether an exception says that memory ran out: the GPU's or the machine's."""
+    return not isinstance(fault, UserError) and (_lacks_gpu_memory(fault) or _lacks_machine_memory(fault))
+
+
+def lack_in_one_sentence(fault: Exception) -> str | None:
+    """What the machine lacks (memory, space on a disk, a permission) and the remedy; None where it is anything else."""
+    said = str(fault).strip().split("\n")[0].rstrip(".")[:200] or type(fault).__name__
+    if _lacks_gpu_memory(fault):
+        return f"the GPU's memory ran out ({said}): set a smaller batch_size in the study and {AGAIN}."
+    if _lacks_machine_memory(fault):
+        return (
+            f"this machine's memory ran out ({said}): end other programs, set a smaller batch_size in the study or "
+            f"choose a smaller model, and {AGAIN}."
+        )
+    if type(fault).__name__ == "BrokenProcessPool":
+        return (
+            "a process of this job was ended from outside, most likely because memory ran out: end other programs or "
+            f"give fewer --cores, and {AGAIN}."
+        )
+    if isinstance(fault, FileNotFoundError) and "temporary directory" in str(fault):
+        return f"no temporary file can be written ({said}): free some space there, or set TMPDIR, and {AGAIN}."
+    if isinstance(fault, OSError) and fault.errno in OF_THE_DISK:
+        return OF_THE_DISK[fault.errno].format(where=fault.filename or "a file")
+    return None
+
+
+def _lacks_gpu_memory(fault: BaseException) -> bool:
+    # torch's OutOfMemoryError goes by its name, so that torch need not be imported here
+    return type(fault).__name__ == "OutOfMemoryError" or any(words in str(fault) for words in ON_THE_GPU)
+
+
+def _lacks_machine_memory(fault: BaseException) -> bool:
+    return isinstance(fault, MemoryError) or any(words in str(fault) for words in ON_THE_MACHINE)

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from bitbudget import files
+
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
     """Linear warm-up over 100 steps, then half a cosine down to a fiftieth of the peak."""
@@ -60,7 +62,9 @@ def train(
             line["seconds"] = round(time.perf_counter() - started, 1)
             if done % 200 == 0 or done == steps:
                 line |= examine()
-                torch.save({"model": state_of.state_dict(), "optimizer": optimizer.state_dict(), "step": done}, state)
+                kept = {"model": state_of.state_dict(), "optimizer": optimizer.state_dict(), "step": done}
+                with files.written_whole(state) as temporary:
+                    torch.save(kept, temporary)
             with log.open("a") as out:
                 out.write(json.dumps(line) + "\n")
             print(line, flush=True)
