@@ -37,10 +37,13 @@ rule score:
         images=images_option,
         logits=logits_options,
         paraphrases=paraphrases_option,
+        # of answers that have been accepted nothing more is to be kept
+        shards="resources/.partial/predictions/{study}/{model}/{precision}/{condition}",
     shell:
         "python workflow/scripts/score.py --items {input.study_items} {params.images}"
         " --predictions {input.predictions} --record {input.record} {params.logits} {params.paraphrases}"
-        " --spec {params.spec:q} --out {output.scores} --out-items {output.item_scores} 2>&1 | tee {log}"
+        " --shards {params.shards} --spec {params.spec:q} --out {output.scores} --out-items {output.item_scores}"
+        " 2>&1 | tee {log}"
 
 
 use rule score as score_again with:
@@ -56,6 +59,13 @@ use rule score as score_again with:
         item_scores="results/{study}/{model}/{precision}/{condition}/noise_floor/item_scores.jsonl",
     log:
         "logs/score_again/{study}.{model}.{precision}.{condition}.log",
+    params:
+        code=lambda w: code_of("score", [TRACKS[study_of(w)["track"]]]),
+        spec=part(plan.scoring),
+        images=images_option,
+        logits=logits_options,
+        paraphrases=paraphrases_option,
+        shards="resources/.partial/predictions_again/{study}/{model}/{precision}/{condition}",
 
 
 rule score_blind:

@@ -175,4 +175,8 @@ def test_a_killed_prediction_goes_on_from_its_last_shard(finished):
     assert again.returncode == 0, again.stderr[-3000:]
     assert jobs_run(again.stdout + again.stderr) == ["predict"]
     assert answers.read_text() == before
-    assert not shards.exists()  # kept only until the answers are whole
+    assert shards.exists()  # kept until Snakemake has accepted the answers, which are scored then
+    target = f"{CELL}/bfloat16/zero-shot/scores.json"
+    scored = snakemake(checkout, "--cores", "2", "--config", "study=reduced", "--", target)
+    assert jobs_run(scored.stdout + scored.stderr) == ["score"]
+    assert not shards.exists()

@@ -11,7 +11,7 @@ import pytest
 import tiny_tflite as tiny
 from PIL import Image
 
-from bitbudget import files
+from bitbudget import files, shard_files
 from bitbudget.detection import answers
 from bitbudget.detection.interpreter import Detector
 from bitbudget.errors import UserError
@@ -109,10 +109,10 @@ def test_every_usable_image_has_its_boxes(study):
     }  # fmt: skip
     assert (record["n"], record["prompt"], record["shots"], record["batch_size"]) == (4, None, [], 1)
     assert record["boxes"] == sum(len(row["detections"]) for row in rows)
-    assert record["checkpoint_hash"] == "c" * 64
+    assert record["checkpoint_hash"] == files.read_json(study / "checkpoint/checkpoint.json")["checkpoint_hash"]
     generated = {"generation": {}, "new_tokens": 1, "cut_off": 0}
     assert not _validator("predictions").is_valid(record | generated), "nothing is detected and generated at once"
-    assert not (study / "shards").exists()
+    assert record["shards_made_again"] == []
     assert sentence(done) == (f"{record['boxes']} boxes in 4 images; 6 of 6 operators in XNNPACK")
 
 
@@ -122,14 +122,30 @@ def test_a_run_that_was_stopped_goes_on_from_its_shards_and_another_model_does_n
     (study / "stopped").write_text("a file")
     detect(study, "stopped", fails=True)
     (shards,) = (study / "shards").iterdir()
-    kept = files.read_jsonl(shards / "00000000-2.jsonl")
-    files.write_jsonl(shards / "00000000-2.jsonl", [kept[0] | {"detections": []}, *kept[1:]])
+    edit_shard(shards / "00000000-2.jsonl", {"detections": []})
     assert detect(study, "again")[1] == [{"id": "0", "detections": []}, *expected[1:]]
     (study / "stopped_again").write_text("a file")
     detect(study, "stopped_again", fails=True)
     tiny.checkpoint(study / "checkpoint", tiny.detr(queries=40), tiny.DETR | {"max_detections": 3})
     _, rows, _ = detect(study, "other")
     assert [row["detections"] for row in rows] == [row["detections"][:3] for row in expected]
+
+
+def edit_shard(path, first):
+    """Let a shard hold another answer to its first item, and prove it."""
+    kept = files.read_jsonl(path)[1:]
+    ids = [row["id"] for row in kept]
+    shard_files.write(path, path.parent.name, ids, [kept[0] | first, *kept[1:]])
+
+
+def test_a_shard_that_was_edited_is_made_again_and_the_record_says_so(study):
+    _, expected, _ = detect(study)
+    (path,) = (study / "shards").rglob("00000000-2.jsonl")
+    path.write_text(path.read_text().replace('"score": 0.', '"score": 1.'))
+    done, rows, record = detect(study, "again")
+    assert rows == expected
+    assert record["shards_made_again"] == [{"shard": "00000000-2.jsonl", "reason": "damaged, or of other items"}]
+    assert f"the shard {path} is damaged, or of other items: its answers are made again" in done.stderr
 
 
 def test_threads_are_the_environments_where_the_study_leaves_them_open(study):

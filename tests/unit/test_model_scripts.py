@@ -11,7 +11,7 @@ import tiny_models as tiny
 from PIL import Image
 from safetensors.torch import load_file
 
-from bitbudget import checkpoint, files, generation, last_word
+from bitbudget import checkpoint, files, generation, last_word, shard_files
 from bitbudget.errors import UserError
 from bitbudget.records import _validator
 
@@ -109,7 +109,7 @@ def test_the_audit_has_its_record_and_says_what_it_found(quantized, audited):
     assert "language.mlp         bnb-int8" in done.stderr
 
 
-def test_predictions_are_answers_to_every_usable_item_and_shards_are_cleared_away(study, quantized):
+def test_predictions_are_answers_to_every_usable_item_and_shards_are_kept(study, quantized):
     paths = data_of(study) | {"shards": study / "shards", "out": study / "predictions.jsonl"}
     done = run("predict", checkpoint=quantized, spec=PREDICT, record=study / "predictions.json", **paths)
     rows = files.read_jsonl(study / "predictions.jsonl")
@@ -119,7 +119,8 @@ def test_predictions_are_answers_to_every_usable_item_and_shards_are_cleared_awa
     assert record["new_tokens"] == sum(row["new_tokens"] for row in rows) <= 24
     assert record["cut_off"] == sum(row["finish"] == "length" for row in rows)
     assert record["checkpoint_hash"] == checkpoint.manifest(quantized)["checkpoint_hash"]
-    assert not (study / "shards").exists()
+    assert sorted(path.name for path in (study / "shards").rglob("*.jsonl")) == ["00000000-3.jsonl", "00000003-1.jsonl"]
+    assert record["shards_made_again"] == []
     assert "Warning" not in done.stderr
     assert "predict: 100%" in done.stderr
 
@@ -257,7 +258,7 @@ def test_last_words_are_scored_for_every_passage(passages, scored):
     assert (record["last_word"], record["prompt"], record["shots"], record["n"]) == (how, None, [], 40)
     assert record["target_tokens"] == sum(row["target_tokens"] for row in rows) == 50
     assert record["prompt_tokens"] == sum(row["prompt_tokens"] for row in rows)
-    assert not (passages / "shards").exists()
+    assert record["shards_made_again"] == []
     assert "predict: 100%" in said and "of 40 last words begin with the likeliest token" in said
 
 
@@ -267,8 +268,9 @@ def test_scores_and_logits_of_a_run_that_was_stopped_are_the_same(passages, scor
     score_last_words(passages, "stopped", fails=True, logits=passages / "no_folder" / "logits.safetensors")
     (shards,) = (passages / "shards").iterdir()
     assert sorted(path.name for path in shards.iterdir())[0] == "00000000-10.jsonl"
-    kept = files.read_jsonl(shards / "00000000-10.jsonl")
-    files.write_jsonl(shards / "00000000-10.jsonl", [kept[0] | {"text": "from a shard"}, *kept[1:]])
+    kept = files.read_jsonl(shards / "00000000-10.jsonl")[1:]
+    forged = [kept[0] | {"text": "from a shard"}, *kept[1:]]
+    shard_files.write(shards / "00000000-10.jsonl", shards.name, [row["id"] for row in kept], forged)
     _, rows, _, logits = score_last_words(passages, "again")
     assert rows[0]["text"] == "from a shard"
     assert rows[1:] == scored[1][1:]

@@ -1,6 +1,15 @@
 """Predicting in shards: nothing that is finished is asked twice, and nothing is lost or mixed up."""
 
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -28,8 +37,8 @@ class Model:
         return [item for batch in self.batches for item in batch]
 
 
-def run(model, folder, items=ITEMS, batch_size=4, shard_size=10):
-    return predict(items, model, batch_size=batch_size, shard_size=shard_size, folder=folder)
+def run(model, folder, items=ITEMS, batch_size=4, shard_size=10, remade=None):
+    return predict(items, model, batch_size=batch_size, shard_size=shard_size, folder=folder, remade=remade)
 
 
 EXPECTED = [
@@ -95,7 +104,7 @@ def test_texts_of_any_kind_come_back_from_a_shard(tmp_path):
     first = run(lambda batch: [Answer(strange, 1, 1, "stop")], tmp_path, items)
     assert run(Model(), tmp_path, items) == first
     assert first[0]["text"] == strange
-    assert files.read_jsonl(tmp_path / "00000000-1.jsonl") == first
+    assert files.read_jsonl(tmp_path / "00000000-1.jsonl")[1:] == first
 
 
 def test_the_items_can_be_asked_again_in_the_same_batches(tmp_path):
@@ -121,3 +130,128 @@ def test_an_answer_can_be_any_dataclass(tmp_path):
 
     found = run(lambda batch: [Rank(len(item["id"])) for item in batch], tmp_path, ITEMS[:2])
     assert found == [{"id": "item 0", "rank": 6}, {"id": "item 1", "rank": 6}]
+
+
+def damaged(content, kind):
+    """A shard's bytes after a mishap."""
+    head, *lines = content.decode().splitlines(keepends=True)
+    row = json.loads(lines[0])
+    return {
+        "of no bytes": b"",
+        "cut in a line": content[: len(content) * 2 // 3],
+        "cut between two lines": (head + "".join(lines[:-1])).encode(),
+        "cut after its head": head.encode(),
+        "without its head": "".join(lines).encode(),
+        "a line twice": (head + lines[0] + "".join(lines)).encode(),
+        "a line in the place of another": (head + lines[1] + "".join(lines[1:])).encode(),
+        "lines in another order": (head + "".join(lines[::-1])).encode(),
+        "a line too many": content + lines[-1].encode(),
+        "an edited answer": content.replace(b"I see item 10", b"I saw item 10"),
+        "a wrong id": content.replace(b'"id": "item 10"', b'"id": "item 99"'),
+        "a number that is none": content.replace(b'"new_tokens": 5', b'"new_tokens": NaN', 1),
+        "a number edited": content.replace(b'"new_tokens": 5', b'"new_tokens": 6', 1),
+        "a field less": (head + json.dumps({"id": row["id"]}) + "\n" + "".join(lines[1:])).encode(),
+        "no UTF-8": content.replace(b"I see", b"I \xff\xfe"),
+        "zeros": bytes(len(content)),
+        "its end zeros": content[:200] + bytes(len(content) - 200),
+        "one bit": content[:300] + bytes([content[300] ^ 1]) + content[301:],
+        "another form of JSON": b"[]\n" + content,
+        "deeply nested": b"[" * 100_000,
+        "a huge number": b"9" * 5000 + b"\n",
+        "another line ending": content.replace(b"\n", b"\r\n"),
+    }[kind]  # fmt: skip
+
+
+KINDS = [
+    "of no bytes", "cut in a line", "cut between two lines", "cut after its head", "without its head", "a line twice",
+    "a line in the place of another", "lines in another order", "a line too many", "an edited answer", "a wrong id",
+    "a number that is none", "a number edited", "a field less", "no UTF-8", "zeros", "its end zeros", "one bit",
+    "another form of JSON", "deeply nested", "a huge number", "another line ending",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_shard_is_made_again_with_a_remark(kind, tmp_path, caplog):
+    run(Model(), tmp_path)
+    path = tmp_path / "00000010-10.jsonl"
+    whole = path.read_bytes()
+    assert damaged(whole, kind) != whole
+    path.write_bytes(damaged(whole, kind))
+    again, remade = Model(), []
+    assert run(again, tmp_path, remade=remade) == EXPECTED
+    assert again.asked == [f"item {number}" for number in range(10, 20)]
+    assert [one["shard"] for one in remade] == ["00000010-10.jsonl"]
+    assert remade[0]["reason"].startswith("empty" if kind == "of no bytes" else "damaged")
+    assert f"the shard {path} is {remade[0]['reason']}: its answers are made again" in caplog.text
+    assert path.read_bytes() == whole
+    third = Model()
+    assert run(third, tmp_path) == EXPECTED and third.asked == []
+
+
+def test_a_shard_of_another_study_or_of_other_items_is_not_taken_over(tmp_path):
+    other = [{"id": item["id"]} for item in ITEMS]
+    run(Model(), tmp_path / "one")
+    run(lambda batch: [Answer("another study's", 1, 1, "stop") for _ in batch], tmp_path / "two", other)
+    (tmp_path / "two/00000010-10.jsonl").replace(tmp_path / "one/00000010-10.jsonl")
+    (tmp_path / "one/00000000-10.jsonl").write_bytes((tmp_path / "one/00000010-10.jsonl").read_bytes())
+    again, remade = Model(), []
+    assert run(again, tmp_path / "one", remade=remade) == EXPECTED
+    assert {one["reason"] for one in remade} == {"of another request"} and len(remade) == 2
+    moved = [{"id": f"other {number}"} for number in range(23)]
+    remade.clear()
+    assert [row["id"] for row in run(Model(), tmp_path / "one", moved, remade=remade)] == [i["id"] for i in moved]
+    assert {one["reason"] for one in remade} == {"damaged, or of other items"} and len(remade) == 3
+
+
+def test_a_shard_that_cannot_be_read_from_the_disk_is_made_again(tmp_path, monkeypatch):
+    run(Model(), tmp_path)
+    read = Path.read_bytes
+
+    def failing(path):
+        if path.name.startswith("00000020"):
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    again = Model()
+    assert run(again, tmp_path) == EXPECTED
+    assert again.asked == ["item 20", "item 21", "item 22"]
+
+
+KILLED = """
+import dataclasses, pathlib, sys, time
+from bitbudget import prediction
+from bitbudget.generation import Answer
+
+def ask(batch):
+    with open(sys.argv[1] + "/asked", "a") as log:
+        log.writelines(item["id"] + "\\n" for item in batch)
+    return [Answer("x" * 200_000 + item["id"], 1, 1, "stop") for item in batch]
+
+items = [{"id": f"item {n}"} for n in range(60)]
+folder = pathlib.Path(sys.argv[1]) / "shards"
+print("ready", flush=True)
+rows = prediction.predict(items, ask, batch_size=2, shard_size=4, folder=folder)
+assert [row["text"] for row in rows] == ["x" * 200_000 + item["id"] for item in items]
+print("done", flush=True)
+"""
+
+
+def test_answers_are_whole_after_any_number_of_kills_at_any_moment(tmp_path):
+    dice, kills = random.Random(5), 0
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "workflow" / "scripts")}
+    while True:
+        command = [sys.executable, "-c", KILLED, str(tmp_path)]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout.readline() == b"ready\n"
+        if kills < 8:
+            time.sleep(dice.uniform(0, 0.12))
+            process.kill()
+            kills += 1
+        rest = process.communicate(timeout=600)[0]
+        if rest == b"done\n":
+            break
+        assert process.returncode == -signal.SIGKILL
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert set(asked) == {f"item {number}" for number in range(60)}
+    assert len(asked) <= 60 + 4 * kills  # a kill loses one shard at most

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 
 from bitbudget import cli, files, records
@@ -19,7 +18,7 @@ def main() -> None:
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, required=True, help="images.json")
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
-    parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards")
+    parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards, kept there")
     parser.add_argument("--code", default="", help="digest of the code, so that shards of other code are not reused")
     parser.add_argument("--out", type=Path, required=True, help="predictions.jsonl")
     parser.add_argument("--record", type=Path, required=True, help="predictions.json")
@@ -59,8 +58,10 @@ def main() -> None:
         shown = [pictures[item["id"]] for item in batch]
         return [answers.answer(detector.detect(p.path, p.width, p.height, ids.keys()), ids) for p in shown]
 
-    folder = args.shards / files.hash_of(given)[:16]
-    rows = prediction.predict(asked_items, ask, batch_size=1, shard_size=spec["shard_size"], folder=folder)
+    folder, remade = args.shards / files.hash_of(given), []
+    rows = prediction.predict(
+        asked_items, ask, batch_size=1, shard_size=spec["shard_size"], folder=folder, remade=remade
+    )
     rows = prediction.in_order_of(items, rows)
     files.write_jsonl(args.out, rows)
     identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
@@ -75,11 +76,11 @@ def main() -> None:
         "batch_size": 1,
         "device": "cpu",
         "threads": threads,
+        "shards_made_again": remade,
         "n": len(rows),
         "boxes": sum(len(row["detections"]) for row in rows),
     }
     records.write(args.record, "predictions", identity, body)
-    shutil.rmtree(args.shards)
     log.info("%d boxes in %d images; %s", body["boxes"], len(rows), detector.runs_in_words())
     if not body["boxes"]:
         log.warning(

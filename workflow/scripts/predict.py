@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 
 from bitbudget import cli, files, inputs, records, registry
@@ -20,7 +19,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="images.json")
     inputs.add_shots_arguments(parser)
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
-    parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards")
+    parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards, kept there")
     parser.add_argument("--code", default="", help="digest of the code, so that shards of other code are not reused")
     parser.add_argument("--out", type=Path, required=True, help="predictions.jsonl")
     parser.add_argument("--record", type=Path, required=True, help="predictions.json")
@@ -53,7 +52,7 @@ def main() -> None:
         "device": device,
     }
     given |= {"code": args.code, "packages": records.packages()}
-    key = files.hash_of(asked | given | sizes)
+    folder = args.shards / files.hash_of(asked | given | sizes)
 
     model = checkpoint.load(args.checkpoint, family, device)
     processor = generation.load_processor(args.checkpoint)
@@ -67,7 +66,8 @@ def main() -> None:
         generation.check_length(model, prompts, how)
         return generation.answer(model, processor, prompts, how)
 
-    rows = prediction.predict(asked_items, ask, **sizes, folder=args.shards / key[:16])
+    remade: list[dict[str, str]] = []
+    rows = prediction.predict(asked_items, ask, **sizes, folder=folder, remade=remade)
     rows = prediction.in_order_of(items, rows)
     files.write_jsonl(args.out, rows)
     identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
@@ -79,12 +79,12 @@ def main() -> None:
         "batch_size": spec["batch_size"],
         "device": device,
         "threads": torch.get_num_threads(),
+        "shards_made_again": remade,
         "n": len(rows),
         "new_tokens": sum(row["new_tokens"] for row in rows),
         "cut_off": sum(row["finish"] == "length" for row in rows),
     }
     records.write(args.record, "predictions", identity, body)
-    shutil.rmtree(args.shards)
     log.info("%d answers, %d cut off at the token limit", body["n"], body["cut_off"])
 
 

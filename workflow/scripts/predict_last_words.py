@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 
 from bitbudget import cli, files, inputs, records, registry
@@ -20,7 +19,7 @@ def main() -> None:
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
-    parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards")
+    parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards, kept there")
     parser.add_argument("--code", default="", help="digest of the code, so that shards of other code are not reused")
     parser.add_argument("--out", type=Path, required=True, help="predictions.jsonl")
     parser.add_argument("--record", type=Path, required=True, help="predictions.json")
@@ -45,7 +44,7 @@ def main() -> None:
     # the batch size and the device, too, change answers
     given = {"checkpoint": made["checkpoint_hash"], "items": asked_items, "bos": spec["bos"], "device": device}
     given |= {"code": args.code, "packages": records.packages()}
-    folder = args.shards / files.hash_of(given | sizes)[:16]
+    folder = args.shards / files.hash_of(given | sizes)
 
     model = checkpoint.load(args.checkpoint, family, device)
     tokenizer = generation.load_tokenizer(args.checkpoint)
@@ -63,7 +62,8 @@ def main() -> None:
                 logits[passage.id] = first
         return [row for row, _ in found]
 
-    rows = prediction.predict(asked_items, ask, **sizes, folder=folder)
+    remade: list[dict[str, str]] = []
+    rows = prediction.predict(asked_items, ask, **sizes, folder=folder, remade=remade)
     rows = prediction.in_order_of(items, rows)
     for batch in prediction.batches(asked_items, **sizes):
         if not all(item["id"] in logits for item in batch if item["id"] in wanted):
@@ -89,12 +89,12 @@ def main() -> None:
         "batch_size": spec["batch_size"],
         "device": device,
         "threads": torch.get_num_threads(),
+        "shards_made_again": remade,
         "n": len(rows),
         "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
         "target_tokens": sum(row["target_tokens"] for row in rows),
     }
     records.write(args.record, "predictions", identity, body)
-    shutil.rmtree(args.shards)
     if how["shortened"]:
         log.info("longer than the model's %d positions, and read without their beginning: %d", room, how["shortened"])
     first = sum(row["rank"] == 1 for row in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitbudget import cli, files, records, registry
+from bitbudget import cli, files, records, registry, shard_files
 from bitbudget.errors import UserError
 from bitbudget.inputs import expected_items
 
@@ -64,10 +64,13 @@ def main() -> None:
     arguments.add_argument(
         "--baseline-logits", type=Path, help="the baseline's logits.safetensors; not for the baseline itself"
     )
+    arguments.add_argument("--shards", type=Path, help="where predicting kept its finished shards, to be removed")
     arguments.add_argument("--out", type=Path, required=True, help="scores.json to write")
     arguments.add_argument("--out-items", type=Path, required=True, help="item_scores.jsonl to write")
     args = arguments.parse_args()
 
+    if args.shards:  # the answers have been accepted, or they would not be scored
+        shard_files.forget(args.shards)
     record = files.read_json(args.record)
     items = expected_items(args.items, args.images)
     track = registry.module_of("track", args.spec["track"])

@@ -16,8 +16,8 @@ from bitbudget import files
 BY_ITEM = ("predictions.jsonl", "item_scores.jsonl")
 RECORDS = ("predictions.json", "scores.json")
 BYTES = ("logits.safetensors",)
-# Parts of a record that say where it was computed.
-HOST = ("device", "threads", "detection.threads", "detection.delegate")
+# Parts of a record that say where it was computed, and after what mishap.
+HOST = ("device", "threads", "detection.threads", "detection.delegate", "shards_made_again")
 PASSING = ("provenance.finished", "provenance.seconds")
 NAMED = 50  # differing items that are named
 MISSING, IDENTICAL = "missing", "identical"
