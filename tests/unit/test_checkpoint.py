@@ -1,7 +1,11 @@
 """Checkpoints: what was saved is what is loaded, without the original, in any mixture of formats."""
 
+import random
 import re
 import shutil
+import subprocess
+import sys
+import time
 
 import pytest
 import tiny_models as tiny
@@ -189,14 +193,71 @@ def test_a_weight_file_is_cut_off(whole):
     assert "missing or cut off" in one_sentence(whole)
 
 
+def flip_a_bit(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0b100
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("place", [0.02, 0.5, 0.999])
+def test_one_flipped_bit_of_the_weights_is_found(whole, place):
+    path = whole / "weights-00001.safetensors"
+    flip_a_bit(path, int(place * path.stat().st_size))
+    assert f"{path} has changed since it was made (its SHA-256 is " in one_sentence(whole)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "processor_config.json", "chat_template.jinja"])
+def test_a_changed_file_of_the_processor_is_found(whole, name):
+    flip_a_bit(whole / name, (whole / name).stat().st_size // 2)
+    sentence = one_sentence(whole)
+    assert f"{whole / name} has changed since it was made" in sentence
+    assert f"delete {whole} and run the same command again" in sentence
+
+
+def edit_json(path, change):
+    content = files.read_json(path)
+    change(content)
+    files.write_json(path, content)
+
+
+CHANGES = {
+    "config.json": lambda content: content["text_config"].update(rms_norm_eps=0.1),
+    checkpoint.MANIFEST: lambda content: next(iter(content["layers"].values())).update(threshold=0.5),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_configuration_or_manifest_is_found(whole, name):
+    edit_json(whole / name, CHANGES[name])
+    assert "has changed since it was made (checkpoint.json, config.json, or a file that was added)" in one_sentence(
+        whole
+    )
+
+
+def test_the_manifest_of_an_earlier_version_which_lists_no_copies_does(whole):
+    edit_json(whole / checkpoint.MANIFEST, lambda content: content.pop("copied"))
+    checkpoint.load(whole, tiny.LLAVA, "cpu")
+    (whole / "tokenizer.json").write_text((whole / "tokenizer.json").read_text() + " ")
+    assert "has changed since it was made" in one_sentence(whole)
+
+
+def test_a_snapshot_that_is_not_what_was_fetched_is_refused(snapshots, tmp_path):
+    source = shutil.copytree(snapshots["llava"], tmp_path / "source")
+    path = source / "model.safetensors"
+    facts = {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
+    files.write_json(source / "model.json", {"files": {path.name: facts}})
+    checkpoint.load_original(source, tiny.LLAVA, "float32")
+    flip_a_bit(path, path.stat().st_size - 10)
+    with pytest.raises(UserError, match=r"source/model\.safetensors has changed .*: delete .*source and run the same"):
+        checkpoint.load_original(source, tiny.LLAVA, "float32")
+
+
 def edit_weights(folder, change):
     path = folder / "weights-00001.safetensors"
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path)
-    made = files.read_json(folder / checkpoint.MANIFEST)
-    made["files"][path.name]["bytes"] = path.stat().st_size
-    files.write_json(folder / checkpoint.MANIFEST, made)
+    tiny.seal(folder)
 
 
 def test_a_weight_is_missing(whole):
@@ -227,6 +288,47 @@ def test_no_manifest_is_left_from_before_while_a_checkpoint_is_made_again(snapsh
     with pytest.raises(pytest.fail.Exception):
         tiny.make_checkpoint(snapshots["llava"], whole, tiny.LLAVA)
     assert not (whole / checkpoint.MANIFEST).exists()
+
+
+SAVED = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[3:]
+import tiny_models as tiny
+from bitbudget import checkpoint, files
+checkpoint.SHARD_BYTES = 100_000
+source, folder = map(Path, sys.argv[1:3])
+model = checkpoint.load_original(source, tiny.LLAVA, "float32")
+layers, tensors = checkpoint.quantize(model, tiny.LLAVA, tiny.assignment(tiny.LLAVA, "float32"), "cpu")
+config = model.config
+print("ready", flush=True)
+while True:
+    files.write_json(
+        folder / checkpoint.MANIFEST,
+        {"dtype": "float32", "device": "cpu", **checkpoint.save(folder, source, config, tensors, layers)},
+    )
+"""
+
+
+def test_a_checkpoint_whose_making_was_killed_loads_whole_or_says_what_to_do(snapshots, tmp_path):
+    """Killed at any moment, while it is made over and over again."""
+    dice = random.Random(3)
+    folder = tmp_path / "checkpoint"
+    command = [sys.executable, "-c", SAVED, snapshots["llava"], folder, *sys.path]
+    for _ in range(6):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(dice.uniform(0, 0.5))
+        process.kill()
+        process.communicate()
+        if not folder.exists():
+            continue
+        try:
+            checkpoint.load(folder, tiny.LLAVA, "cpu")
+        except UserError as fault:
+            assert f"{folder} is not a whole checkpoint" in str(fault)
+    tiny.make_checkpoint(snapshots["llava"], folder, tiny.LLAVA)
+    checkpoint.load(folder, tiny.LLAVA, "cpu")
 
 
 def hash_of(source, folder, dtype="float32", **chosen):

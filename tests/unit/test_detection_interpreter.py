@@ -225,13 +225,25 @@ def test_a_model_that_asks_for_more_than_the_image_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["model.tflite", "detector.json", "checkpoint.json"])
 def test_a_folder_that_is_no_whole_checkpoint_names_what_is_missing(tmp_path, name):
     folder = tiny.checkpoint(tmp_path, tiny.detr())
-    assert manifest(folder)["checkpoint_hash"] == "c" * 64
+    assert manifest(folder)["files"].keys() == {"model.tflite"}
     (folder / name).unlink()
     with pytest.raises(UserError, match=rf"is not a whole checkpoint \({name} is missing\): delete it"):
         manifest(folder)
     if name != "checkpoint.json":
         with pytest.raises(UserError, match=rf"{name} does not exist"):
             Detector(folder, 1)
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "detector.json"])
+def test_a_checkpoint_that_has_changed_since_it_was_made_is_told(tmp_path, name):
+    folder = tiny.checkpoint(tmp_path / "checkpoint", tiny.detr())
+    manifest(folder)
+    content = bytearray((folder / name).read_bytes())
+    place = len(content) // 2 if name == "model.tflite" else content.index(b"127.5") + 1
+    content[place] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"has changed since it was made .*: delete {folder} and run the same command"):
+        manifest(folder)
 
 
 def test_numbers_that_are_none_and_images_that_are_none_are_named(tmp_path):

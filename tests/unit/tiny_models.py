@@ -229,6 +229,12 @@ def make_checkpoint(source: Path, folder: Path, family: ModuleType, dtype: str =
     return folder
 
 
+def seal(folder: Path) -> None:
+    """Have a checkpoint's manifest say of its files what they are now, as if they had been made so."""
+    made = files.read_json(folder / checkpoint.MANIFEST)
+    files.write_json(folder / checkpoint.MANIFEST, made | checkpoint.described(folder, made["layers"]))
+
+
 def inputs_of(folder: Path, family: ModuleType, dtype: torch.dtype = torch.float32) -> Any:
     """A batch of three pictures of different sizes, asked with texts of different lengths."""
     pictures = [[Image.linear_gradient("L").resize(size).convert("RGB")] for size in SIZES]

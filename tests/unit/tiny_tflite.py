@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from bitbudget import files
 
 Op = schema.BuiltinOperator
 TYPES = {"float32": schema.TensorType.FLOAT32, "int8": schema.TensorType.INT8, "uint8": schema.TensorType.UINT8}
@@ -140,6 +143,8 @@ def checkpoint(folder: Path, graph: Graph | bytes, spec=DETR, name="model.tflite
     content = graph if isinstance(graph, bytes) else graph.bytes()
     (folder / name).write_bytes(content)
     (folder / "detector.json").write_text(json.dumps(spec))
-    record = {"checkpoint_hash": "c" * 64, "size_on_disk_bytes": len(content)}
+    held = {name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}}
+    hashed = files.hash_of({"files": held, "detector": spec})
+    record = {"checkpoint_hash": hashed, "files": held, "size_on_disk_bytes": len(content)}
     (folder / "checkpoint.json").write_text(json.dumps(record))
     return folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from bitbudget import cli, records
+from bitbudget import cli, records, verified
 
 log = logging.getLogger("bitbudget")
 
@@ -20,11 +20,12 @@ def main() -> None:
     args = parser.parse_args()
 
     from bitbudget.detection.audit import audit
-    from bitbudget.detection.interpreter import manifest
+    from bitbudget.detection.interpreter import EXPORT, manifest
 
     spec = args.spec
     (asked,) = spec["assignment"].values()
     made = manifest(args.checkpoint)
+    verified.hold_folder(args.exported, EXPORT)
     found = audit(args.exported, args.checkpoint, spec["precision"], asked)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {

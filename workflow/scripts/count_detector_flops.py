@@ -22,8 +22,9 @@ def main() -> None:
     args = parser.parse_args()
 
     from bitbudget.detection import flatbuffer, flops
-    from bitbudget.detection.interpreter import MODEL, SPECIFICATION
+    from bitbudget.detection.interpreter import MODEL, SPECIFICATION, manifest
 
+    manifest(args.checkpoint)
     file = args.checkpoint / MODEL
     graphs = flatbuffer.read(file)
     shapes = flops.shapes_of(file, files.read_json(args.checkpoint / SPECIFICATION)["input"])

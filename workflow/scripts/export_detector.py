@@ -22,6 +22,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from bitbudget.detection.export import export
+    from bitbudget.detection.interpreter import EXPORT
 
     began = time.perf_counter()
     spec = args.spec
@@ -34,7 +35,8 @@ def main() -> None:
     fetched = files.read_json(args.model_dir / "model.json")
     body = {key: fetched[key] for key in ("family", "source", "revision")} | made
     body["seconds"] = round(time.perf_counter() - began, 3)
-    records.write(args.out / "export.json", "export", {"model": spec["model"]}, body)
+    files.flush_all(args.out)
+    records.write(args.out / EXPORT, "export", {"model": spec["model"]}, body)
     parity = made["parity"]
     shown = ", ".join(f"{name} {gap:.1e}" for name, gap in parity["max_abs_difference"].items()) if parity else "none"
     size = sum(file["bytes"] for file in made["files"].values())

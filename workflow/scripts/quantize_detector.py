@@ -6,7 +6,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from bitbudget import calibration_images, cli, files, items, records
+from bitbudget import calibration_images, cli, files, items, records, verified
 
 log = logging.getLogger("bitbudget")
 
@@ -22,21 +22,22 @@ def main() -> None:
     args = parser.parse_args()
 
     from bitbudget.detection import answers, quantizing
-    from bitbudget.detection.interpreter import MANIFEST, MODEL, SPECIFICATION, Detector
+    from bitbudget.detection.interpreter import EXPORT, MANIFEST, MODEL, SPECIFICATION, Detector
 
     spec = args.spec
     (asked,) = spec["assignment"].values()
+    verified.hold_folder(args.exported, EXPORT)
     pictures, inputs = {}, None
     if args.items:
         pictures = answers.pictures(args.items, args.images)
         detector = Detector(args.exported, threads=1)
         inputs = (detector.prepare(picture.path)[0] for picture in pictures.values())
-    args.out.mkdir(parents=True, exist_ok=True)
     (args.out / MANIFEST).unlink(missing_ok=True)
     content = quantizing.quantize(args.exported / MODEL, asked, inputs)
     with files.written_whole(args.out / MODEL) as temporary:
         temporary.write_bytes(content)
-    shutil.copyfile(args.exported / SPECIFICATION, args.out / SPECIFICATION)
+    with files.written_whole(args.out / SPECIFICATION) as temporary:
+        shutil.copyfile(args.exported / SPECIFICATION, temporary)
     weights = {MODEL: {"bytes": len(content), "sha256": files.sha256_of(args.out / MODEL)}}
     specification = files.read_json(args.out / SPECIFICATION)
     body = {

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from bitbudget import files
+from bitbudget import files, verified
 from bitbudget.errors import UserError
 from bitbudget.formats.base import Calibration, FormatSpec, Layer, State
 from bitbudget.groups import group_of
@@ -29,16 +29,19 @@ from bitbudget.registry import format_of
 
 log = logging.getLogger("bitbudget")
 
-MANIFEST = "checkpoint.json"
+MANIFEST, SNAPSHOT = "checkpoint.json", "model.json"  # the records of a checkpoint, and of a snapshot
+WEIGHTS = "weights-"  # how the names of weight files begin
 SHARD_BYTES = 5 * 10**9
-NOT_COPIED = ("model.json", "config.json")  # a snapshot's own record, and what the checkpoint writes itself
+NOT_COPIED = (SNAPSHOT, "config.json")  # and what the checkpoint writes itself
 
 
 def load_original(folder: Path, family: ModuleType, dtype: str) -> nn.Module:
     """The model as its snapshot holds it, in this dtype, on the CPU, ready for inference.
 
-    Raises `UserError` where the snapshot lacks weights, which transformers would draw at random.
+    Raises `UserError` where the snapshot lacks weights, which transformers would draw at random, or is not what was
+    fetched any more.
     """
+    verified.hold_folder(folder, SNAPSHOT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model, report = family.model_class().from_pretrained(
@@ -169,15 +172,15 @@ def save(
     The manifest is written by the caller, last: a folder without one is not a checkpoint. Weight files hold 5 GB at
     most. `checkpoint_hash` covers weights, layers, configuration, and the processor's files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    copied = {}
-    for path in sorted(source.iterdir()):
-        known = path.suffix in (".json", ".txt", ".model", ".jinja") and "index.json" not in path.name
-        if known and path.name not in NOT_COPIED:
-            shutil.copyfile(path, folder / path.name)
-            copied[path.name] = files.sha256_of(path)
-    model_config.save_pretrained(folder)
+    with files.naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        for left in [*folder.glob(f"{WEIGHTS}*"), *folder.glob(f".{WEIGHTS}*")]:  # by an attempt that was cut off
+            left.unlink()
+        for path in sorted(source.iterdir()):
+            if path.name not in NOT_COPIED and _is_copied(path.name):
+                shutil.copyfile(path, folder / path.name)
+        model_config.save_pretrained(folder)
     shards: list[dict[str, torch.Tensor]] = [{}]
     room = SHARD_BYTES
     for name, tensor in sorted(tensors.items()):
@@ -186,20 +189,55 @@ def save(
             room = SHARD_BYTES
         shards[-1][name] = tensor
         room -= tensor.nbytes
-    weights = {}
     for number, shard in enumerate(shards, start=1):
-        path = folder / f"weights-{number:05d}.safetensors"
-        save_file(shard, path)
-        weights[path.name] = {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
-    config = files.read_json(folder / "config.json")
-    config = {k: v for k, v in config.items() if k[0] != "_"}
-    contents = {"files": weights, "layers": layers, "config": config, "copied": copied}
+        with files.written_whole(folder / f"{WEIGHTS}{number:05d}.safetensors") as temporary:
+            save_file(shard, temporary)
+    files.flush_all(folder)
+    return described(folder, layers)
+
+
+def described(folder: Path, layers: dict[str, FormatSpec]) -> dict[str, Any]:
+    """What the manifest says of the files of a checkpoint as they are now, with these layers quantized."""
+    weights = {path.name: _facts(path) for path in sorted(folder.glob(f"{WEIGHTS}*.safetensors"))}
     return {
         "files": weights,
+        "copied": {name: _facts(folder / name) for name in _copied(folder)},
         "size_on_disk_bytes": sum(f["bytes"] for f in weights.values()),
         "layers": layers,
-        "checkpoint_hash": files.hash_of(contents),
+        "checkpoint_hash": _hash(folder, weights, layers),
     }
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
+
+
+def _is_copied(name: str) -> bool:
+    return Path(name).suffix in (".json", ".txt", ".model", ".jinja") and "index.json" not in name
+
+
+def _copied(folder: Path) -> list[str]:
+    """The files of a checkpoint that are a copy of the snapshot's: the processor's."""
+    names = sorted(path.name for path in folder.iterdir())
+    return [name for name in names if _is_copied(name) and name not in (*NOT_COPIED, MANIFEST)]
+
+
+def _hash(folder: Path, weights: dict[str, Any], layers: dict[str, FormatSpec]) -> str:
+    """The hash that covers a checkpoint: its weights (as its manifest has them), layers, configuration and copies."""
+    config = {k: v for k, v in files.read_json(folder / "config.json").items() if k[0] != "_"}
+    copied = {name: files.sha256_of(folder / name) for name in _copied(folder)}
+    return files.hash_of({"files": weights, "layers": layers, "config": config, "copied": copied})
+
+
+def _hold(folder: Path, made: dict[str, Any]) -> None:
+    """Raise `UserError` where a checkpoint is not what it was when its manifest was written."""
+    remedy = f"delete {folder} and run the same command again, which makes the checkpoint anew"
+    for name, facts in (made.get("copied", {}) | made["files"]).items():  # earlier manifests list no copies
+        verified.hold(folder / name, facts, remedy)
+    if _hash(folder, made["files"], made["layers"]) != made["checkpoint_hash"]:
+        raise UserError(
+            f"{folder} has changed since it was made ({MANIFEST}, config.json, or a file that was added): {remedy}."
+        )
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -213,13 +251,14 @@ def manifest(folder: Path) -> dict[str, Any]:
 def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
     """Load a checkpoint for inference, without the original model.
 
-    Raises `UserError` where weight files are missing or cut off, or do not hold exactly what the model needs.
+    Raises `UserError` where its files are missing, cut off or changed, or do not hold exactly what the model needs.
     """
     from accelerate import init_empty_weights
     from transformers import AutoConfig, GenerationConfig
     from transformers.initialization import no_init_weights
 
     made = manifest(folder)
+    _hold(folder, made)
     for name in {spec["format"] for spec in made["layers"].values()}:
         if format_of(name).device_bound and made["device"] != device:
             raise UserError(
@@ -274,11 +313,8 @@ def stored_state(folder: Path, path: str) -> State:
 
 def _read_weights(folder: Path, made: dict[str, Any]) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
-    for name, facts in made["files"].items():
-        path = folder / name
-        if not path.exists() or path.stat().st_size != facts["bytes"]:
-            raise UserError(f"{path} is missing or cut off: delete {folder} and make the checkpoint again.")
-        tensors |= load_file(path)
+    for name in made["files"]:
+        tensors |= load_file(folder / name)
     return tensors
 
 

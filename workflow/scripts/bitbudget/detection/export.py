@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bitbudget import files
+from bitbudget import files, verified
 from bitbudget.detection import flatbuffer, probe
 from bitbudget.detection.interpreter import MODEL, SPECIFICATION, Detector, threads_for
 from bitbudget.detection.preprocessing import prepare
@@ -34,6 +34,7 @@ def export(source: Path, family: ModuleType, entry: dict[str, Any], out: Path) -
     `source` is the folder that fetch_model made, `entry` the model's part of config/models.yaml. Raises `UserError`
     where the model cannot be exported, or its file does not fit the specification.
     """
+    verified.hold_folder(source, "model.json")
     out.mkdir(parents=True, exist_ok=True)
     wanted = None
     if family.SOURCE == "transformers":
@@ -142,4 +143,5 @@ def _from_tflite(source: Path, out: Path) -> None:
     except UserError as fault:
         origin = files.read_json(source / "model.json")["source"]
         raise UserError(f"{str(fault).rstrip('.')} (it came from {origin}).") from None
-    shutil.copyfile(source / MODEL, out)
+    with files.written_whole(out) as temporary:
+        shutil.copyfile(source / MODEL, temporary)

@@ -20,24 +20,35 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from PIL import Image
 
-from bitbudget import files
+from bitbudget import files, verified
 from bitbudget.detection.classes import WHERE
 from bitbudget.detection.decoding import Found, decode
 from bitbudget.detection.preprocessing import Placement, prepare
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, lacks_memory
 
 log = logging.getLogger("bitbudget")
 
-MODEL, SPECIFICATION, MANIFEST = "model.tflite", "detector.json", "checkpoint.json"
+MODEL, SPECIFICATION = "model.tflite", "detector.json"
+MANIFEST, EXPORT = "checkpoint.json", "export.json"  # the records of a checkpoint, and of an exported detector
 KERNELS = {"xnnpack": OpResolverType.BUILTIN, "builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES}
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """The record of a detector's checkpoint. Raises `UserError` where the folder holds no whole one."""
+    """The record of a detector's checkpoint, whose files are held to it.
+
+    Raises `UserError` where the folder holds no whole one, or one that has changed since it was made.
+    """
     for name in (MANIFEST, SPECIFICATION, MODEL):
         if not (folder / name).exists():
             raise UserError(f"{folder} is not a whole checkpoint ({name} is missing): delete it and make it again.")
-    return files.read_json(folder / MANIFEST)
+    made = files.read_json(folder / MANIFEST)
+    remedy = f"delete {folder} and run the same command again, which makes the checkpoint anew"
+    for name, facts in made["files"].items():
+        verified.hold(folder / name, facts, remedy)
+    contents = {"files": made["files"], "detector": files.read_json(folder / SPECIFICATION)}
+    if files.hash_of(contents) != made["checkpoint_hash"]:
+        raise UserError(f"{folder} has changed since it was made ({MANIFEST} or {SPECIFICATION}): {remedy}.")
+    return made
 
 
 def threads_for(wanted: int | None) -> int:
@@ -70,6 +81,8 @@ class Detector:
                 _fit_input(self._interpreter, self.spec["input"], self.file)
                 self._interpreter.allocate_tensors()
             except (ValueError, RuntimeError) as fault:
+                if lacks_memory(fault):
+                    raise
                 raise UserError(_cannot_run(self.file, str(fault))) from None
         self._input = self._interpreter.get_input_details()[0]
         self._outputs = self._interpreter.get_output_details()
@@ -84,6 +97,8 @@ class Detector:
             with Image.open(image) as picture:
                 return prepare(picture.convert("RGB"), self.spec["input"])
         except Exception as fault:  # a decoder may raise any
+            if lacks_memory(fault):
+                raise
             raise UserError(
                 f"the prepared image {image} cannot be read ({fault}): delete it and make it again."
             ) from None

@@ -15,7 +15,7 @@ import numpy as np
 
 from bitbudget.detection import flatbuffer
 from bitbudget.detection.silence import silenced
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, lacks_memory
 from bitbudget.formats.litert import AS_IS, FORMATS, OPERATORS, PLAIN, LiteRT
 
 NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # the library's names of operators, where they are not LiteRT's
@@ -46,6 +46,8 @@ def quantize(model: Path, spec: dict[str, Any], images: Iterable[np.ndarray] | N
             ranges = calibrate(model, content, steps, images) if fmt.calibrated else None
             return bytes(quantizer.quantize(ranges, enable_progress_report=False).quantized_model)
         except (ValueError, RuntimeError) as fault:
+            if lacks_memory(fault):
+                raise
             reason = " ".join(str(fault).split())[:300].rstrip(".")
             raise UserError(f"{model} cannot be put into {fmt.name} ({reason}): leave this precision out.") from None
 
