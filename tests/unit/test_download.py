@@ -1,6 +1,8 @@
 """Downloads against a server that misbehaves in every way that real ones do."""
 
+import errno
 import hashlib
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -25,6 +27,9 @@ class Server:
         self.statuses = []  # status of each of the next answers
         self.missing = ()  # paths that do not exist
         self.shift = 0  # starts ranges at the wrong byte
+        self.minds = True  # whether it minds If-Range
+        self.tells = ("etag", "modified")  # which validators it sends with a part
+        self.total = None  # the total that it names with a part, where that is not the true one
         self.requests = []
         self.active = self.most_active = 0
         self.lock = threading.Lock()
@@ -63,7 +68,7 @@ class Server:
             return
         start = int(asked[6:-1]) if asked and self.ranges else 0
         condition = to.headers.get("If-Range")
-        if condition is not None and condition not in (self.etag, self.modified):
+        if self.minds and condition is not None and condition not in (self.etag, self.modified):
             start = 0
         if start >= len(self.body):
             to.send_response(416)
@@ -74,10 +79,11 @@ class Server:
         to.send_response(206 if start else 200)
         if start:
             first = start + self.shift
-            to.send_header("Content-Range", f"bytes {first}-{len(self.body) - 1}/{len(self.body)}")
-        if self.etag:
+            total = self.total or len(self.body)
+            to.send_header("Content-Range", f"bytes {first}-{len(self.body) - 1}/{total}")
+        if self.etag and (not start or "etag" in self.tells):
             to.send_header("ETag", self.etag)
-        if self.modified:
+        if self.modified and (not start or "modified" in self.tells):
             to.send_header("Last-Modified", self.modified)
         if self.honest:
             to.send_header("Content-Length", str(len(body)))
@@ -157,6 +163,105 @@ def test_file_that_changed_meanwhile_starts_again(fetch, server, validator):
     server.body = bytes(reversed(BODY))
     setattr(server, validator, '"two"' if validator == "etag" else "Tue, 02 Jan 2024 00:00:00 GMT")
     assert fetch(sha256=None).read_bytes() == server.body
+
+
+MONDAY, TUESDAY = "Mon, 01 Jan 2024 00:00:00 GMT", "Tue, 02 Jan 2024 00:00:00 GMT"
+OTHER = bytes(reversed(BODY))  # another version, of the same length
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "more"),
+    [
+        # etag and date of the first version, those of the second, and how the server misbehaves
+        (('"one"', None), ('"two"', None), {}),
+        ((None, MONDAY), (None, TUESDAY), {}),
+        (('"one"', MONDAY), ('"two"', TUESDAY), {}),
+        (('"one"', MONDAY), ('"one"', TUESDAY), {}),
+        (('"one"', MONDAY), ('"two"', MONDAY), {}),
+        (('W/"one"', None), ('W/"one"', None), {}),  # weak: the same meaning, not the same bytes
+        (('W/"one"', None), ('W/"two"', None), {}),
+        (('W/"one"', MONDAY), ('W/"two"', MONDAY), {}),
+        (('W/"one"', MONDAY), ('W/"one"', TUESDAY), {}),
+        (('"one"', None), ('W/"one"', None), {}),
+        (('"one"', MONDAY), (None, None), {}),
+        (('"one"', MONDAY), ('"one"', MONDAY), {"tells": ()}),  # the rest is sent without any
+        ((None, None), (None, None), {}),
+        ((None, None), ('"two"', TUESDAY), {}),
+        (('"one"', MONDAY), ('"one"', MONDAY), {"total": len(BODY) + 7}),
+        (('"one"', None), ('"one"', None), {"total": "*"}),
+    ],
+)
+def test_two_versions_are_never_sewn_together_by_a_server_that_ignores_if_range(fetch, server, before, after, more):
+    """No checksum is known, and the new version is as long as the old one: only the validators can tell."""
+    server.minds, (server.etag, server.modified) = False, before
+    server.drop_after = [BREAK]
+    with pytest.raises(UserError):
+        fetch(retries=0, sha256=None)
+    server.body, (server.etag, server.modified) = OTHER, after
+    for name, value in more.items():
+        setattr(server, name, value)
+    assert fetch(sha256=None).read_bytes() == OTHER
+
+
+@pytest.mark.parametrize(
+    ("etag", "modified", "tells"),
+    [
+        ('"one"', None, ("etag",)),
+        (None, MONDAY, ("modified",)),
+        ('"one"', MONDAY, ("etag",)),  # as RFC 9110 asks of an answer to If-Range
+        ('"one"', MONDAY, ("modified",)),
+        ('W/"one"', MONDAY, ("etag", "modified")),
+    ],
+)
+def test_the_same_version_is_gone_on_with(fetch, server, etag, modified, tells):
+    server.etag, server.modified, server.tells, server.drop_after = etag, modified, tells, [BREAK]
+    assert fetch(sha256=None).read_bytes() == BODY
+    assert [asked for _, asked in server.requests] == [None, f"bytes={BREAK}-"]
+
+
+def test_where_a_checksum_will_tell_a_server_without_validators_is_gone_on_with(fetch, server):
+    server.etag, server.drop_after = None, [BREAK]
+    assert fetch().read_bytes() == BODY
+    assert [asked for _, asked in server.requests] == [None, f"bytes={BREAK}-"]
+
+
+@pytest.mark.parametrize("notes", [b"", b"[]", b'"x"', b"\xff", b'{"etag": "\\"one\\""', b"null"])
+def test_damaged_notes_mean_that_the_file_starts_again(fetch, server, tmp_path, notes):
+    server.drop_after = [BREAK]
+    with pytest.raises(UserError):
+        fetch(retries=0)
+    next((tmp_path / "partial").glob("*.json")).write_bytes(notes)
+    assert fetch(sha256=None).read_bytes() == BODY
+    assert server.requests[-1] == ("/file.bin", None)
+
+
+def test_after_another_boot_only_what_was_flushed_is_gone_on_with(fetch, server, tmp_path, monkeypatch):
+    """What a power cut left behind the last flush may be zeros."""
+    monkeypatch.setattr("bitbudget.download.FLUSHED", 4 * CHUNK)
+    server.drop_after = [BREAK]
+    with pytest.raises(UserError):
+        fetch(retries=0)
+    part = next((tmp_path / "partial").glob("*.part"))
+    part.write_bytes(BODY[: 16 * CHUNK] + bytes(BREAK - 16 * CHUNK))
+    monkeypatch.setattr("bitbudget.verified.boot", lambda: "another")
+    assert fetch(sha256=None).read_bytes() == BODY
+    assert server.requests[-1] == ("/file.bin", f"bytes={16 * CHUNK}-")
+
+
+def test_a_full_disk_names_the_folder_of_what_arrives(fetch, server, tmp_path, monkeypatch):
+    (tmp_path / "partial").mkdir()
+    place = tmp_path / "partial"
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    try:
+        with pytest.raises(OSError) as caught:
+            fetch()
+        assert caught.value.errno == errno.ENOSPC and caught.value.filename.startswith(str(place))
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.mark.parametrize("length", [len(BODY) - 1000, 200_000])

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -57,6 +58,11 @@ class Hub:
         sha256 = self.stated.get(name) or hashlib.sha256(content).hexdigest()
         return {"sha256": sha256, "size": len(content), "pointerSize": 134}
 
+    @staticmethod
+    def blob(content):
+        """What git names a file by."""
+        return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
@@ -91,7 +97,10 @@ def server(monkeypatch, tmp_path):
                     return self.answer(404, X_Error_Code="RevisionNotFound")
                 contents = state.commits[commit].items()
                 if what == "revision":
-                    listed = [{"rfilename": n, "size": len(c), "lfs": state.lfs(n, c)} for n, c in contents]
+                    listed = [
+                        {"rfilename": n, "size": len(c), "lfs": state.lfs(n, c), "blobId": state.blob(c)}
+                        for n, c in contents
+                    ]
                     body = {"id": REPOSITORY, "sha": commit, "siblings": listed}
                 else:
                     body = [{"type": "file", "path": n, "size": len(c), "oid": "0" * 40} for n, c in contents]
@@ -290,6 +299,25 @@ def test_truncated_weights_are_named_and_fetched_again(server):
     shutil.rmtree("partial/tiny/.cache")  # the Hub's own bytes change: here, not in life, under the same commit
     server.commits[FIRST]["model.safetensors"] = whole
     fetch(SPEC)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_small_file_that_a_power_cut_emptied_is_removed_and_fetched_again(server, name):
+    """The client believes a file that it has fetched once, as long as its date has not changed."""
+    whole = server.commits[FIRST]["model.safetensors"]
+    server.stated["model.safetensors"] = "c" * 64  # so that this attempt comes to nothing
+    with pytest.raises(UserError):
+        fetch(SPEC)
+    server.stated.clear()
+    path = Path("partial/tiny") / name
+    before = path.stat()
+    path.write_bytes(b"")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(UserError, match=says(f"{name} of {REPOSITORY} is damaged in partial/tiny: it was removed")):
+        fetch(SPEC)
+    fetch(SPEC)
+    assert files.read_json(Path("models/tiny") / name) == json.loads(server.commits[FIRST][name])
+    assert (Path("models/tiny") / "model.safetensors").read_bytes() == whole
 
 
 def test_checksum_mismatch(server):

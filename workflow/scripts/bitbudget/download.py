@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 import threading
@@ -23,12 +24,13 @@ from typing import Any
 import requests
 from tqdm import tqdm
 
-from bitbudget import files
+from bitbudget import files, verified
 from bitbudget.errors import UserError
 
 log = logging.getLogger(__name__)
 
 CHUNK = 2**14  # bytes; when a connection breaks, what arrived of its last chunk is lost
+FLUSHED = 2**26  # bytes: so far apart is what has arrived flushed to the disk, and survives a power cut
 TIMEOUT = (10, 60)  # seconds to connect, and between two bytes
 LONGEST_WAIT = 60.0  # seconds
 GIVE_UP_AFTER = 20  # failed files: then it is not the files that are wrong
@@ -65,15 +67,20 @@ def download(
     `backoff` x 1, 2, 4 … seconds; an attempt that brought new bytes starts the count anew. `progress` is called with
     the number of bytes that arrived, a negative one where the file has to start again. Without it a bar is shown.
 
+    What has arrived is gone on with only where the server says of the rest that it is of the very same file (by ETag or
+    date, see `_same_file`), or where a checksum will tell.
+
     Raises `UserError` where the server has no such file, cannot be reached, or sends what has not this checksum.
     """
     partial.mkdir(parents=True, exist_ok=True)
     part = partial / f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{path.name}.part"
-    if progress is None:
-        with tqdm(unit="B", unit_scale=True, desc=path.name, mininterval=1) as bar:
-            _until_complete(url, part, retries, backoff, bar.update, session or requests.Session())
-    else:
-        _until_complete(url, part, retries, backoff, progress, session or requests.Session())
+    _cut_after_power_loss(part)
+    with (
+        files.naming(part),
+        tqdm(unit="B", unit_scale=True, desc=path.name, mininterval=1, disable=progress is not None) as bar,
+    ):
+        known = sha256 is not None
+        _until_complete(url, part, retries, backoff, progress or bar.update, session or requests.Session(), known)
     if sha256 is not None:
         try:
             check_sha256(part, sha256, name=f"{path.name} from {url}")
@@ -97,13 +104,19 @@ def check_sha256(path: Path, expected: str | None, *, name: str) -> None:
 
 
 def _until_complete(
-    url: str, part: Path, retries: int, backoff: float, progress: Callable[[int], Any], session: requests.Session
+    url: str,
+    part: Path,
+    retries: int,
+    backoff: float,
+    progress: Callable[[int], Any],
+    session: requests.Session,
+    known: bool,
 ) -> None:
     failures, furthest = 0, _size(part)
     progress(furthest)
     while True:
         try:
-            _attempt(url, part, progress, session)
+            _attempt(url, part, progress, session, known)
             return
         except (_Again, requests.RequestException) as fault:
             if isinstance(fault, NO_ADDRESS):
@@ -121,19 +134,23 @@ def _until_complete(
             time.sleep(wait)
 
 
-def _attempt(url: str, part: Path, progress: Callable[[int], Any], session: requests.Session) -> None:
-    """One request; returns when the file is complete, and leaves what arrived in `part` when it is not."""
+def _attempt(url: str, part: Path, progress: Callable[[int], Any], session: requests.Session, known: bool) -> None:
+    """One request; returns when the file is complete, and leaves what arrived in `part` when it is not.
+
+    `known`: the file's checksum is, so that parts of two versions would be noticed.
+    """
     have, notes = _size(part), _read_notes(part)
     if have and notes.get("total") == have:
         return
     headers = dict(HEADERS)
-    if have and any(notes.values()):  # without a validator or a length, the rest could be of another file
+    validator = _validator(notes)
+    if have and (validator or (known and notes.get("total"))):  # otherwise the rest could be of another file
         headers["Range"] = f"bytes={have}-"
-        if notes.get("validator"):  # the server then sends the rest only of the very same file
-            headers["If-Range"] = notes["validator"]
+        if validator:  # the server should then send the rest only of the very same file
+            headers["If-Range"] = validator
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         try:
-            start, total = _understand(answer, url, have, notes)
+            start, total = _understand(answer, url, have, notes, known)
         except _Stale:
             _discard(part)
             progress(-have)
@@ -143,11 +160,16 @@ def _attempt(url: str, part: Path, progress: Callable[[int], Any], session: requ
                 log.info("%s starts again: the server sends it as a whole", url)
                 progress(-have)
             part.write_bytes(b"")  # before the notes, which must never speak of another file's bytes
-            _notes(part).write_text(json.dumps({"validator": _validator(answer), "total": total}))
+            said = {"etag": answer.headers.get("ETag"), "modified": answer.headers.get("Last-Modified")}
+            _notes(part).write_text(json.dumps(said | {"total": total, "boot": verified.boot()}))
         with part.open("ab") as out:
             for chunk in answer.iter_content(CHUNK):
+                before = out.tell()
                 out.write(chunk)
                 progress(len(chunk))
+                if before // FLUSHED != out.tell() // FLUSHED:
+                    out.flush()
+                    os.fsync(out.fileno())
     arrived = _size(part)
     if total is not None and arrived < total:
         raise _Again(f"the connection ended after {arrived} of {total} bytes")
@@ -157,14 +179,18 @@ def _attempt(url: str, part: Path, progress: Callable[[int], Any], session: requ
         raise _Again(f"{arrived} bytes arrived where {total} were announced")
 
 
-def _understand(answer: requests.Response, url: str, have: int, notes: dict[str, Any]) -> tuple[int, int | None]:
+def _understand(
+    answer: requests.Response, url: str, have: int, notes: dict[str, Any], known: bool
+) -> tuple[int, int | None]:
     """At which byte the answer's body starts, and how long the whole file is (None: not told)."""
     status = answer.status_code
     if status == 206:
         said = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-        if said and int(said[1]) == have and int(said[2]) == (notes.get("total") or int(said[2])):
-            return have, int(said[2])
-        raise _Stale("the server sent another part than the one asked for")
+        if not (said and int(said[1]) == have and int(said[2]) == (notes.get("total") or int(said[2]))):
+            raise _Stale("the server sent another part than the one asked for")
+        if not _same_file(answer, notes, known):
+            raise _Stale("the server does not say that the rest is of the same version of the file")
+        return have, int(said[2])
     if status == 416 and have:
         raise _Stale("the file on the server is shorter than what has arrived of it")
     if status == 200:
@@ -179,10 +205,28 @@ def _understand(answer: requests.Response, url: str, have: int, notes: dict[str,
     raise UserError(f"{url} cannot be fetched (the server answers {status} {answer.reason}); check the address.")
 
 
-def _validator(answer: requests.Response) -> str | None:
+def _validator(notes: dict[str, Any]) -> str | None:
     """What names this version of the file for If-Range: a strong ETag, else the time of its last change."""
-    tag = answer.headers.get("ETag", "")
-    return tag if tag.startswith('"') else answer.headers.get("Last-Modified")
+    tag = notes.get("etag") or ""
+    return tag if tag.startswith('"') else notes.get("modified")
+
+
+def _same_file(answer: requests.Response, notes: dict[str, Any], known: bool) -> bool:
+    """Whether a part is of the version whose beginning has arrived: servers and caches may ignore If-Range.
+
+    No validator that both were sent with may differ (RFC 9110, section 13.1.5), and a strong ETag or the time of the
+    last change must be the same; equal weak ETags do not mean equal bytes. Where the checksum is `known`, it tells.
+    """
+    pairs = {
+        key: (notes.get(key), answer.headers.get(header))
+        for key, header in (("etag", "ETag"), ("modified", "Last-Modified"))
+    }
+    both = {key: (old, new) for key, (old, new) in pairs.items() if old and new}
+    if any(old != new for old, new in both.values()):
+        return False
+    if answer.headers.get("Content-Encoding", "identity") != "identity":
+        return False
+    return known or "modified" in both or ("etag" in both and both["etag"][0].startswith('"'))
 
 
 def _reason(fault: Exception) -> str:
@@ -205,9 +249,20 @@ def _notes(part: Path) -> Path:
 
 def _read_notes(part: Path) -> dict[str, Any]:
     try:
-        return json.loads(_notes(part).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):  # none, or cut off by a crash: the file starts again
+        notes = json.loads(_notes(part).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # none, or damaged: the file starts again
         return {}
+    return notes if isinstance(notes, dict) else {}
+
+
+def _cut_after_power_loss(part: Path) -> None:
+    """Take away what may not have reached the disk when the machine went down after the download began."""
+    notes, here = _read_notes(part), verified.boot()
+    if not part.exists() or (here and notes.get("boot") == here):
+        return
+    os.truncate(part, _size(part) // FLUSHED * FLUSHED)
+    if notes:
+        _notes(part).write_text(json.dumps(notes | {"boot": here}))
 
 
 def _discard(part: Path) -> None:
@@ -217,7 +272,7 @@ def _discard(part: Path) -> None:
 
 def _move(part: Path, path: Path) -> None:
     try:
-        part.replace(path)
+        files.put_in_place(part, path)
     except OSError as fault:
         if fault.errno != errno.EXDEV:
             raise

@@ -8,13 +8,14 @@ in `describe_repository` and `download` and nowhere else.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,15 @@ AGAIN = "run the same command again to go on from here"
 
 @dataclass(frozen=True)
 class Remote:
-    """One commit of a Hub repository: the size in bytes of each file, and the SHA-256 of those that the Hub knows."""
+    """One commit of a Hub repository: the size in bytes of each file, and a checksum of those that the Hub knows.
+
+    Large files have their SHA-256, the others (`blobs`) git's: the SHA-1 of `blob {size}`, a zero byte and the content.
+    """
 
     commit: str
     sizes: dict[str, int]
     sha256: dict[str, str]
+    blobs: dict[str, str] = field(default_factory=dict)
 
 
 def fetch(
@@ -61,6 +66,7 @@ def fetch(
         source, revision, found = _from_hub(name, spec, out, partial, check)
     else:
         source, revision, found = _from_directory(name, spec, out, check)
+    files.flush_all(out)
     record = records.write(
         out / RECORD,
         "model",
@@ -148,9 +154,11 @@ def _from_hub(
     partial.mkdir(parents=True, exist_ok=True)
     _check_space(name, {n: remote.sizes[n] for n in names}, partial)
     download(repository, remote.commit, ["config.json"], partial)
+    _discard_damaged(remote, ["config.json"], repository, partial)
     check_family(partial / "config.json", spec["family"])
     log.info("%s: downloading %d files of %s at %s", name, len(names), repository, remote.commit)
     download(repository, remote.commit, names, partial)
+    _discard_damaged(remote, names, repository, partial)
 
     found = _inspect(partial, names, discard=True)
     for n, sha256 in remote.sha256.items():
@@ -181,6 +189,7 @@ def describe_repository(repository: str, revision: str) -> Remote:
         commit=info.sha,
         sizes={s.rfilename: s.size or 0 for s in siblings},
         sha256={s.rfilename: s.lfs.sha256 for s in siblings if s.lfs},
+        blobs={s.rfilename: s.blob_id for s in siblings if s.blob_id and not s.lfs},
     )
 
 
@@ -267,6 +276,18 @@ def _check_space(name: str, sizes: dict[str, int], partial: Path) -> None:
             f"the disk is full: {name} still needs {needed / 1e9:.1f} GB in {partial}, where {free / 1e9:.1f} GB are "
             f"free; free some space, and {AGAIN}."
         )
+
+
+def _discard_damaged(remote: Remote, names: Iterable[str], repository: str, folder: Path) -> None:
+    """Remove small files that are not what the Hub says: its client would believe them for ever. Raises `UserError`.
+
+    A power cut leaves such files, because the client does not wait for the disk.
+    """
+    for n in (n for n in names if n in remote.blobs):
+        content = (folder / n).read_bytes()
+        if hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() != remote.blobs[n]:
+            (folder / n).unlink()
+            raise UserError(f"{n} of {repository} is damaged in {folder}: it was removed, {AGAIN}.")
 
 
 def check_family(config: Path, family: str) -> None:

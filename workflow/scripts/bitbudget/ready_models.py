@@ -50,6 +50,7 @@ def fetch(name: str, spec: dict[str, Any], out: Path, partial: Path) -> dict[str
             hub.put(path, out / n)
         else:
             (out / n).symlink_to(path.resolve())
+    files.flush_all(out)
     checksums = {n: f["sha256"] for n, f in found.items()}
     record = records.write(
         out / hub.RECORD,
