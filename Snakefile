@@ -80,6 +80,7 @@ rule papers:
 
 onstart:
     hold_the_folder()
+    look_at_the_dates()
 
 
 onsuccess:

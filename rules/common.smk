@@ -1,5 +1,6 @@
 # Validation of the configuration, wildcard constraints, and what input functions share. All else is in the library.
 import json
+import os
 import re
 import shlex
 import sys
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from bitbudget.config import plan, publication
 from bitbudget.config.calibration import calibrated
 from bitbudget.config.dependencies import code_of, content_of
-from bitbudget.config.run import Lock, summary_lines
+from bitbudget.config.run import Lock, cache_variables, refuse_future_dates, summary_lines
 from bitbudget.config.study import load_studies
 from bitbudget.errors import UserError
 from bitbudget.files import sha256_of
@@ -50,12 +51,17 @@ wildcard_constraints:
 # Every core that this run was given; `--dag` and the like are given none.
 ALL_CORES = workflow.resource_settings.cores or 1
 
+# For a user who may not write HOME, libraries keep their caches here.
+CACHES = " ".join(
+    f"{name}={shlex.quote(at)}" for name, at in cache_variables(os.environ, Path(".snakemake/cache")).items()
+)
+
 # A prefix takes the place of Snakemake's own, which is the first of these: without pipefail, `| tee` would hide that a
 # script failed. No package of the user's site-packages may slip into an environment, and nothing but the fetch rules
 # goes online. What asks Snakemake itself has this run's own Python for it. A script ends when the run that started it has ended (bitbudget.cli), even by `kill -9`.
 shell.prefix(
     "set -euo pipefail; export PYTHONNOUSERSITE=1 HF_HUB_OFFLINE=1 BITBUDGET_RUN=$PPID"
-    f" BITBUDGET_PYTHON={shlex.quote(sys.executable)}; "
+    f" BITBUDGET_PYTHON={shlex.quote(sys.executable)} {CACHES}; "
 )
 
 
@@ -281,6 +287,11 @@ LOCK = Lock(Path(".snakemake/bitbudget.lock"))
 def hold_the_folder():
     """Two runs in one folder would write the same files; the hold ends with this process, however it ends."""
     in_one_sentence(LOCK.hold)
+
+
+def look_at_the_dates():
+    """What the jobs of this run are to read is not of the future."""
+    in_one_sentence(refuse_future_dates, {str(path) for job in workflow.dag.needrun_jobs() for path in job.input})
 
 
 def say_where_results_are():

@@ -1,16 +1,19 @@
-"""The frame of a run: one at a time in a folder, and what is said at its end."""
+"""The frame of a run: one at a time in a folder, no dates in the future, and what is said at its end."""
 
 from __future__ import annotations
 
 import csv
 import fcntl
 import json
+import os
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from bitbudget import verdict_text
 from bitbudget.config import plan
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, lack_in_one_sentence
 
 
 class Lock:
@@ -26,12 +29,66 @@ class Lock:
 
     def hold(self) -> None:
         """Take the lock until this process ends. Raises `UserError` where another run holds it."""
-        self.path.parent.mkdir(exist_ok=True)
-        self._file = self.path.open("w")
+        try:
+            self.path.parent.mkdir(exist_ok=True)
+            self._file = self.path.open("w")
+        except OSError as fault:
+            raise UserError(f"{lack_in_one_sentence(fault) or fault}") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError("another run is at work in this folder; wait for it to end, or stop it.") from None
+
+
+def cache_variables(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Environment variables that have libraries keep what they make in `folder`, where HOME cannot be written.
+
+    Nothing where it can. A login to the Hugging Face Hub that lies in HOME stays valid.
+    """
+    home = Path(environ.get("HOME") or "~").expanduser()
+    usual = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
+    try:
+        usual.mkdir(exist_ok=True)
+        if os.access(usual, os.W_OK | os.X_OK):
+            return {}
+    except (OSError, RuntimeError):  # no HOME, or none that can be written
+        pass
+    token = Path(environ.get("HF_HOME") or usual / "huggingface") / "token"
+    own = {"XDG_CACHE_HOME": folder, "MPLCONFIGDIR": folder / "matplotlib", "TRITON_HOME": folder}
+    own |= {"HF_HOME": folder / "huggingface", "HF_TOKEN_PATH": token}
+    return {name: str(path.absolute()) for name, path in own.items() if name == "XDG_CACHE_HOME" or name not in environ}
+
+
+def refuse_future_dates(paths: Iterable[str]) -> None:
+    """Raise `UserError` where a file that a job is to read is dated in the future.
+
+    Snakemake accepts no output that is older than an input, and deletes it: the job would be run in vain, each time.
+    """
+    now = time.time()
+    ahead = {path: when - now for path in sorted(set(paths)) if (when := _date_of(Path(path))) > now + 1}
+    if ahead:
+        first, seconds = next(iter(ahead.items()))
+        more = f", and {len(ahead) - 1} more such files" if len(ahead) > 1 else ""
+        raise UserError(
+            f"{first} is dated {_in_words(seconds)} in the future{more}, and Snakemake would delete what is made of "
+            f"it: set this machine's clock right, or, if it is right, give the file today's date (`touch -h {first}`)."
+        )
+
+
+def _date_of(path: Path) -> float:
+    """The latest of the dates that Snakemake goes by, in seconds of the epoch; 0 for what is not there."""
+    stamp = path / ".snakemake_timestamp"  # its own mark of a folder's date
+    try:
+        return max(path.lstat().st_mtime, (stamp if stamp.exists() else path).stat().st_mtime)
+    except OSError:
+        return 0.0
+
+
+def _in_words(seconds: float) -> str:
+    """A length of time in its largest unit, as `3 days`."""
+    units = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+    name, size = next((unit for unit in units if seconds >= 2 * unit[1]), units[-1])
+    return f"{seconds / size:.0f} {name}s"
 
 
 def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
