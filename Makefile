@@ -50,7 +50,8 @@ reproduce: $(READY)
 
 # One test process a core, each with one thread: two that compute with all cores would stand in each other's way.
 test: $(READY)
-	$(RUN) OMP_NUM_THREADS=1 python -m pytest tests --ignore tests/gpu --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(RUN) OMP_NUM_THREADS=1 python -m pytest tests --ignore tests/gpu --numprocesses $(TEST_PROCESSES) \
+		--dist loadfile --no-loadscope-reorder
 
 test-gpu: $(READY)
 	$(RUN) python -m pytest tests/gpu
