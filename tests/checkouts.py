@@ -46,7 +46,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
-def snakemake(checkout: Path, *arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+def snakemake(checkout: Path, *arguments: str, timeout: float = 3600) -> subprocess.CompletedProcess[str]:
     """Run Snakemake in the copy and return what it printed, whatever its exit status."""
     return subprocess.run(
         [sys.executable, "-m", "snakemake", *arguments],

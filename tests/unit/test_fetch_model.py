@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -245,7 +246,8 @@ def test_a_refused_request(server, monkeypatch, status, remedy):
 
 
 def test_no_network(server, monkeypatch):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens on the discard port
+    with socket.create_server(("127.0.0.1", 0)) as closed:  # nothing listens where this one did
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed.getsockname()[1]}")
     with pytest.raises(UserError, match=says(f"cannot be reached for {REPOSITORY}", "check the network")):
         fetch(SPEC)
 

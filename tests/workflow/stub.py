@@ -1,8 +1,8 @@
 """What stands in for every script of the workflow in these tests: it writes the files that the script would write.
 
 Each call is noted in `stub.log`: script, what it wrote, start and end. STUB_SLEEP names scripts that take their time,
-as `predict=0.3,measure_efficiency=0.2`; STUB_HOLD names one that works until there is a file `stub.go`, and STUB_FAIL
-one that fails.
+as `predict=0.3,measure_efficiency=0.2`; STUB_HOLD names one that works until there is a file `stub.go`, STUB_MEET one
+that works until another is at work beside it, and STUB_FAIL one that fails.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LONGEST = 600  # seconds that a stand-in is held at most, should its test have died
+MEETING = 30  # seconds that one waits for another
+LOGS = ("stub.started", "stub.log")
 COSTS = ("size", "latency", "memory", "energy")
 WITH_RECORD = (
     "predict",
@@ -44,6 +46,8 @@ def main(script: str) -> None:
     time.sleep(dict(_sleeps()).get(name, 0.0))
     while os.environ.get("STUB_HOLD") == name and not Path("stub.go").exists() and time.time() < start + LONGEST:
         time.sleep(0.05)
+    while os.environ.get("STUB_MEET") == name and _at_work() < 2 and time.time() < start + MEETING:
+        time.sleep(0.05)
     if os.environ.get("STUB_FAIL") == name:
         sys.exit(f"error: {name} was told to fail.")
     outputs = [option for option in options if option.startswith("--out")]
@@ -53,6 +57,12 @@ def main(script: str) -> None:
         _write(name, option, options[option], options)
     with Path("stub.log").open("a") as log:
         log.write(json.dumps({"rule": name, "wrote": options[outputs[0]], "start": start, "end": time.time()}) + "\n")
+
+
+def _at_work() -> int:
+    """How many stand-ins were started and have not come to their end."""
+    started, ended = (Path(name).read_text().count("\n") if Path(name).exists() else 0 for name in LOGS)
+    return started - ended
 
 
 def _options(arguments: list[str]) -> Iterator[tuple[str, str]]:
