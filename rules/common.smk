@@ -11,6 +11,7 @@ from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
+from bitbudget import programs
 from bitbudget.config import plan, publication
 from bitbudget.config.calibration import calibrated
 from bitbudget.config.dependencies import code_of, content_of
@@ -31,6 +32,11 @@ def in_one_sentence(function, *arguments, **named):
         raise WorkflowError(str(fault)) from None
 
 
+if programs.keeps_to_ascii():
+    raise WorkflowError(
+        "this Python takes names of files for ASCII (PYTHONUTF8=0 under LC_ALL=C), with which Snakemake cannot run in "
+        "every folder; run the same command again with PYTHONUTF8=1."
+    )
 STUDIES = in_one_sentence(load_studies, config)
 
 
@@ -58,10 +64,12 @@ CACHES = " ".join(
 
 # A prefix takes the place of Snakemake's own, which is the first of these: without pipefail, `| tee` would hide that a
 # script failed. No package of the user's site-packages may slip into an environment, and nothing but the fetch rules
-# goes online. What asks Snakemake itself has this run's own Python for it. A script ends when the run that started it has ended (bitbudget.cli), even by `kill -9`.
+# goes online. Every program has one locale. What asks Snakemake itself has this run's own Python for it. A script ends
+# when the run that started it has ended (bitbudget.cli), even by `kill -9`.
 shell.prefix(
     "set -euo pipefail; export PYTHONNOUSERSITE=1 HF_HUB_OFFLINE=1 BITBUDGET_RUN=$PPID"
-    f" BITBUDGET_PYTHON={shlex.quote(sys.executable)} {CACHES}; "
+    f" BITBUDGET_PYTHON={shlex.quote(sys.executable)} {CACHES}"
+    f" {' '.join(f'{name}={value}' for name, value in programs.INHERITED.items())}; "
 )
 
 

@@ -40,7 +40,7 @@ def main() -> None:
     }
     body = {"primary": primary, "text": words, "metrics": metrics} | ({"breakdown": parts} if parts else {})
     records.write(args.out, "blind", identity, body)
-    cli.log.info("the floor: %s %.3f by %s", primary, metrics[primary]["value"], words)
+    cli.log.info("the floor: %s %s by %s", primary, records.in_words(metrics[primary]), words)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ METEOR_STATISTICS = 23  # numbers that METEOR keeps of an item
 CORENLP = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 
 Texts = Mapping[str, Sequence[str]]
+Scored = tuple[float | str, list[float] | None]  # the corpus value or the reason why there is none; per item
 
 
 def package_folder() -> Path:
@@ -62,13 +63,14 @@ def tokenize(texts: Texts) -> dict[str, list[str]]:
     options = ["edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase", "-encoding", "UTF-8"]
     with java.java_on_path():
         done = subprocess.run(
-            ["java", "-cp", str(jar), *options],
+            ["java", *java.UTF_8, "-cp", str(jar), *options],
             input="".join(text + "\n" for text in flat).encode("utf-8", errors="replace"),
             capture_output=True,
             check=False,
         )
     if done.returncode != 0:
-        raise UserError(f"the PTB tokeniser failed under {java.java_folder() / 'java'}: {_last_line(done.stderr)}.")
+        reason = java.why_it_failed(_last_line(done.stderr), jar)
+        raise UserError(f"the PTB tokeniser failed under {java.java_folder() / 'java'}: {reason}.")
     lines = done.stdout.decode("utf-8").split("\n")[:-1]
     if len(lines) != len(flat):
         raise RuntimeError(f"the PTB tokeniser gave {len(lines)} lines for {len(flat)} captions")
@@ -160,22 +162,37 @@ class _InBackground:
         return self._value
 
 
-def _cider(refs: list[list[str]], tests: list[str]) -> tuple[float, list[float]]:
-    """CIDEr-D (Vedantam et al. 2015), times 10; the IDF is that of the references given, one document an item."""
+def _cider(refs: list[list[str]], tests: list[str]) -> Scored:
+    """CIDEr-D (Vedantam et al. 2015), times 10; the IDF is that of the references given, one document an item.
+
+    An n-gram weighs ln(items / items whose references have it). Where all n-grams of all references are in those of
+    every item, as they are where there is but one item, all weights are 0, and CIDEr is 0 / 0: no caption has a value.
+    coco-caption writes 0 there.
+    """
     from pycocoevalcap.cider.cider_scorer import CiderScorer
 
     scorer = CiderScorer(n=4, sigma=6.0)
     for test, references in zip(tests, refs, strict=True):
         scorer += (test, references)
     if not any(any(reference) for reference in scorer.crefs):
-        return 0.0, [0.0] * len(tests)  # no reference holds a word: there is nothing to agree with
+        return "no reference holds a word that CIDEr could look for; choose items with other references.", None
     mean, values = scorer.compute_score()
+    rare = any(0 < count < len(tests) for count in scorer.document_frequency.values())
+    if not rare:
+        reason = (
+            "of a single item every word weighs nothing; choose a subset of two items or more."
+            if len(tests) == 1
+            else f"the references of all {len(tests)} items hold the same words, which then weigh nothing; choose "
+            "items whose references differ."
+        )
+        return f"CIDEr weights words by how few items have them, and {reason}", None
     return float(mean), [float(value) for value in values]
 
 
 def cider_of_constants(refs: list[list[str]], captions: Sequence[str]) -> list[float]:
-    """For each tokenised caption the CIDEr-D it would have as the answer to every item."""
-    return [_cider(refs, [caption] * len(refs))[0] for caption in captions]
+    """For each tokenised caption the CIDEr-D it would have as the answer to every item; 0 where it has none."""
+    values = [_cider(refs, [caption] * len(refs))[0] for caption in captions]
+    return [0.0 if isinstance(value, str) else value for value in values]
 
 
 def _bleu(refs: list[list[str]], tests: list[str]) -> tuple[list[float], list[list[float]], list[dict[str, Any]]]:
@@ -233,9 +250,6 @@ def _rouge(refs: list[list[str]], tests: list[str]) -> tuple[float, list[float]]
     return sum(values) / len(values), values
 
 
-Scored = tuple[float | str, list[float] | None]  # the corpus value or the reason why there is none; per item
-
-
 # The same, and each item's statistics.
 ScoredByStatistics = tuple[float | str, list[float] | None, list[list[int]] | None]
 
@@ -243,7 +257,7 @@ ScoredByStatistics = tuple[float | str, list[float] | None, list[list[int]] | No
 def _meteor(refs: list[list[str]], tests: list[str], paraphrases: Path | None) -> ScoredByStatistics:
     """METEOR 1.5 (Denkowski & Lavie 2014), or the sentence that says why there is none."""
     folder = package_folder() / "meteor"
-    command = ["java", "-Xmx2G", "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm"]
+    command = ["java", *java.UTF_8, "-Xmx2G", "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm"]
     if paraphrases is not None:
         command += ["-a", str(paraphrases.resolve())]
     with tempfile.TemporaryFile() as errors:  # a pipe that nobody reads could fill up and stop METEOR
@@ -264,8 +278,8 @@ def _meteor(refs: list[list[str]], tests: list[str], paraphrases: Path | None) -
             errors.seek(0)
             said = _last_line(errors.read())
             log.warning("METEOR failed (%s): %s", fault, said)
-            reason = f"METEOR's Java program failed ({said}); it needs about 2 GB of memory and Java 8 or newer."
-            return reason, None, None
+            reason = java.why_it_failed(said, folder / "meteor-1.5.jar")
+            return f"METEOR's Java program failed: {reason}.", None, None
         finally:
             watch.cancel()
             with suppress(OSError):
@@ -383,12 +397,13 @@ def filter_paraphrases(references: Texts, out: Path) -> None:
         listed.write_text("".join(form + "\n" for form in forms), encoding="utf-8")
         filtered = Path(temporary) / "paraphrases.gz"
         with java.java_on_path():
-            command = ["java", "-Dfile.encoding=UTF-8", "-cp", str(folder / "meteor-1.5.jar"), "FilterParaphrase"]
+            command = ["java", *java.UTF_8, "-cp", str(folder / "meteor-1.5.jar"), "FilterParaphrase"]
             done = subprocess.run(
                 [*command, str(folder / "data" / "paraphrase-en.gz"), str(filtered), str(listed)],
                 capture_output=True,
                 check=False,
             )
         if done.returncode != 0 or not filtered.exists():
-            raise UserError(f"METEOR's paraphrase filter failed: {_last_line(done.stderr)}; look for a full disk.")
+            reason = java.why_it_failed(_last_line(done.stderr), folder / "meteor-1.5.jar")
+            raise UserError(f"METEOR's paraphrase filter failed: {reason}, and see that the disk is not full.")
         out.write_bytes(filtered.read_bytes())

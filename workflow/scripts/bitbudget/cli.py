@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bitbudget import programs
 from bitbudget.errors import UserError, lack_in_one_sentence
 
 log = logging.getLogger("bitbudget")
@@ -40,6 +41,8 @@ def run(main: Callable[[], None]) -> None:
     # Importing torch and transformers makes a million objects that stay; at its usual threshold the garbage collector
     # walks over them again and again, for a fifth of a short job's start-up.
     gc.set_threshold(200_000, 20, 20)
+    if programs.keeps_to_ascii():
+        programs.start_again_in_utf_8()
     _end_with_the_run()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:

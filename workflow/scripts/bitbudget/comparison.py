@@ -233,13 +233,20 @@ class _Group:
         return None
 
     def answers(self, cell: Cell, primary: str) -> dict[str, int]:
-        """How many answers changed at all, and how many items rose or fell by themselves in the primary metric."""
-        worth = getattr(self.track, "worth", lambda row, metric: row[metric])
+        """How many answers changed at all, and how many items rose or fell by themselves in the primary metric.
+
+        Only the first where this metric is absent, and items have no value in it.
+        """
+        changed = {"changed": sum(self.base.answers[key] != cell.answers[key] for key in self.ids)}
+        worth = getattr(self.track, "worth", None)
+        if worth is None:
+            if any(primary not in one.rows[key] for one in (self.base, cell) for key in self.ids):
+                return changed
+            worth = dict.__getitem__
         pairs = [[worth(one.rows[key], primary) for one in (self.base, cell)] for key in self.ids]
         gains = [after - before for before, after in pairs if abs(after - before) > 1e-9 * max(1, abs(before))]
         better = sum(gain > 0 for gain in gains)
-        return {
-            "changed": sum(self.base.answers[key] != cell.answers[key] for key in self.ids),
+        return changed | {
             "better": better,
             "worse": len(gains) - better,
             "same": len(self.ids) - len(gains),
@@ -338,7 +345,7 @@ def table(record: Record) -> Iterator[dict[str, Any]]:
             found = {"study": record["study"], "metric": name, "difference": metric.get("value")}
             found |= {"ci_low": low, "ci_high": high}
             found |= {key: one[key] for key in ("model", "condition", "kind", "precision", "n", "units")}
-            found |= {key: one["answers"][key] for key in ("changed", "better", "worse")}
+            found |= {key: one["answers"].get(key) for key in ("changed", "better", "worse")}
             reasons = (metric.get(key) for key in ("absent", "smallest_detectable_absent", "note"))
             found["note"] = " | ".join(filter(None, reasons))
             yield {column: found.get(column, metric.get(column)) for column in COLUMNS}

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bitbudget import programs
 from bitbudget.errors import UserError
+
+# Newer versions read and write UTF-8 whatever the locale is, older ones go by these; the locale says it for file names.
+UTF_8 = ("-Dfile.encoding=UTF-8", "-Dsun.jnu.encoding=UTF-8")
 
 
 def java_folder() -> Path:
@@ -38,10 +42,30 @@ def _bundled_home() -> Path | None:
 
 @contextmanager
 def java_on_path() -> Iterator[None]:
-    """Put the folder of `java_folder` first on the PATH of this process and of those it starts, for the block."""
-    before = os.environ.get("PATH", "")
-    os.environ["PATH"] = f"{java_folder()}{os.pathsep}{before}"
+    """Put the folder of `java_folder` first on the PATH of this process and of those it starts, for the block.
+
+    They also have the locale of `programs`, by which Java reads the names of files.
+    """
+    changed = {"PATH": f"{java_folder()}{os.pathsep}{os.environ.get('PATH', '')}", **programs.INHERITED}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
     try:
         yield
     finally:
-        os.environ["PATH"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def why_it_failed(said: str, jar: Path) -> str:
+    """What Java's last words on this jar mean, without a full stop."""
+    words = said.lower()
+    if not jar.is_file():
+        return f"{jar} is not there; reinstall pycocoevalcap, which brings it"
+    if "jarfile" in words or "classnotfound" in words or "load main class" in words:
+        return f"Java cannot open {jar} ({said}); see that it is whole, and move it to a folder with a plain name"
+    if "memory" in words or "heap" in words:
+        return f"Java had too little memory ({said}); it needs about 2 GB"
+    return f"{said}; it needs about 2 GB of memory and Java 8 or newer"

@@ -18,7 +18,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from bitbudget import files
+from bitbudget import files, programs
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "records"
 # Packages whose versions can change a result, as far as an environment has them.
@@ -181,14 +181,8 @@ def _commit() -> str | None:
         said = files.read_json(archived)
         return f"{said['commit']}{'+' * bool(said['changed'])} (unpacked archive)" if said["commit"] else None
     try:
-        shown = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        describe = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+        shown = programs.ask(describe, cwd=here, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return shown.stdout.strip() or None

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from bitbudget import files
+from bitbudget import files, programs
 from bitbudget.errors import UserError
 from bitbudget.reproduction import Cell
 
@@ -105,7 +105,7 @@ def other_rules(base: Sequence[str], targets: Sequence[str]) -> list[str]:
 
     Raises `UserError` where Snakemake cannot tell.
     """
-    asked = subprocess.run([*base, "--summary", "--", *targets], capture_output=True, text=True, check=False)
+    asked = programs.ask([*base, "--summary", "--", *targets])
     lines = asked.stdout.splitlines()
     start = next((k for k, line in enumerate(lines) if line.startswith("output_file\t")), None)
     if asked.returncode or start is None:
@@ -120,7 +120,8 @@ def run(base: Sequence[str], targets: Sequence[str]) -> int:
 
     It is killed with this process, so that two reruns never write into one folder; its jobs end with it.
     """
-    with subprocess.Popen([*base, "--", *targets], stdout=sys.stderr, preexec_fn=_end_with_parent) as process:
+    command, env = [*base, "--", *targets], programs.environment()
+    with subprocess.Popen(command, env=env, stdout=sys.stderr, preexec_fn=_end_with_parent) as process:
         return process.wait()
 
 

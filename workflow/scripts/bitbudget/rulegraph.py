@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 
+from bitbudget import programs
 from bitbudget.errors import UserError
 
 _NODE = re.compile(r'^\s*(\d+)\[label = "((?:[^"\\]|\\.)*)"', re.MULTILINE)
@@ -23,7 +22,7 @@ def ask(studies: Sequence[str]) -> str:
     `UserError` where it cannot tell.
     """
     # what the user's environment says of Snakemake is for their own run
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
+    environment = {name: value for name, value in programs.environment().items() if not name.startswith("SNAKEMAKE")}
     command = [
         sys.executable,
         "-m",
@@ -34,7 +33,7 @@ def ask(studies: Sequence[str]) -> str:
         "--config",
         f"study=[{','.join(studies)}]",
     ]
-    asked = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    asked = programs.ask(command, env=environment)
     if asked.returncode:
         said = " ".join(asked.stderr.split())[-600:]
         raise UserError(f"Snakemake could not draw the graph of the rules of {', '.join(studies)}: {said}")

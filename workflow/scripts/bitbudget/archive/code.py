@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bitbudget import files
+from bitbudget import files, programs
 
 SIGN = "archive.json"  # in the working folder of an unpacked archive
 # What a study may add to the code without committing it: files here are in the archive although git does not know them.
@@ -84,9 +84,7 @@ def _split(output: str | None) -> list[str]:
 def _git(work: Path, *arguments: str) -> str | None:
     """What git prints, without the line's end; None where there is no git, or no checkout."""
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=work, capture_output=True, text=True, errors="surrogateescape", check=True
-        )
+        done = programs.ask(["git", *arguments], cwd=work, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.removesuffix("\n")

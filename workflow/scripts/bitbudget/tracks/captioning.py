@@ -49,8 +49,9 @@ def score(
     """Score one caption an item against the item's references.
 
     `items` are the lines of items.jsonl that were to be predicted; `predictions` maps each of their ids to its text.
-    Returned are the metrics of the record (each with its 95 % bootstrap interval over items) and one dict an item: its
-    id, its value in every metric, and the counts that its BLEU and METEOR are made of.
+    Returned are the metrics of the record (each with its 95 % bootstrap interval over items, from ten items on, or the
+    reason why it has no value) and one dict an item: its id, its value in every metric, and the counts that its BLEU
+    and METEOR are made of.
 
     Both sides are tokenised by the Penn Treebank tokeniser. The corpus CIDEr is the mean of the per-item values, whose
     IDF is that of the references of these items; it stays as it is when items are resampled. Corpus BLEU and METEOR
@@ -134,13 +135,14 @@ def _metrics(corpus: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], seed:
     """The record's metrics: values with their intervals, or the reason why one is absent."""
     from bitbudget import records, statistics
 
-    (drawn,) = statistics.draws([resampled(rows)], seed)
+    enough = len(rows) >= statistics.FEWEST_UNITS
+    drawn = statistics.draws([resampled(rows)], seed)[0] if enough else {}
     found = {}
     for name, about in METRICS.items():
         unit, better, value = about["unit"], about["higher_is_better"], corpus[name]
         if isinstance(value, str):
             found[name] = records.absent(value, unit, higher_is_better=better)
         else:
-            ci = statistics.interval(drawn[name])
+            ci = statistics.interval(drawn[name]) if enough else None
             found[name] = records.metric(value, unit, higher_is_better=better, n=len(rows), ci=ci)
     return found
