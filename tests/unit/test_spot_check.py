@@ -287,3 +287,24 @@ def test_the_folder_of_ratings_needs_nothing_but_python() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "workflow/scripts", check=False)
     assert done.returncode == 0
+
+
+def test_captions_are_rated_as_answers_are(study: SpotCheckStudy, tmp_path: Path) -> None:
+    """CIDEr does not say whether one caption is right: people's own share stands alone, and the rest says why not."""
+    study.spec |= {"primary": "CIDEr", "primary_range": None}
+    study.items = [{**item, "question": None} for item in study.items]
+    assert study.make().returncode == 0
+    assert all(card["question"] is None for card in data_of(study)["cards"])
+    entries = {
+        card: {"item": about["item"], "answer": about["answer"], "rating": "right", "unsafe": False, "comment": ""}
+        for card, about in study.key["cards"].items()
+    }
+    content = {"ratings_of": "bitbudget spot check", "study": study.study, "rater": "anna", "saved": "now"}
+    path = study.folder / "anna.json"
+    path.write_text(json.dumps({**content, "cards": entries}), encoding="utf-8")
+    done = study.read(path)
+    assert done.returncode == 0, done.stderr
+    for cell in study.human["cells"]:
+        assert cell["metrics"]["human_accuracy"]["value"] == 1 and cell["metrics"]["human_accuracy"]["n"] == 3
+        assert cell["metrics"]["human_agreement"]["absent"].startswith("CIDEr does not say whether a single answer")
+    assert "value" not in study.human["overall"]["metrics"]["kappa"]

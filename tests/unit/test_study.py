@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from config_folder import ROOT, ConfigFolder
 
+from bitbudget.config import plan
 from bitbudget.config.run import summary_lines
 from bitbudget.config.study import load_studies
 from bitbudget.config.validate import read_yaml
@@ -32,6 +33,15 @@ def test_every_study_of_the_repository_resolves_or_asks_for_a_licence(
         assert "restricted licence" in config.refusal({"study": name})
     else:
         assert load_studies({"study": name})[name]["study"] == name
+
+
+@pytest.mark.parametrize(("named", "items"), [({}, 0), ({"spot_check": 12}, 12)])
+def test_captions_are_rated_where_a_study_names_a_number(config: ConfigFolder, named: dict, items: int) -> None:
+    config.write_study("mine", **named)
+    study = load_studies({"study": "mine"})["mine"]
+    assert study["track"] == "captioning" and study["spot_check"] == items
+    asked = plan.spot_check(study)
+    assert asked["items"] == items and asked["prompt"] == study["prompt"] and asked["primary_range"] is None
 
 
 def test_a_list_of_studies_keeps_its_order(config: ConfigFolder) -> None:

@@ -10,7 +10,7 @@
 `ROWS`      whether `score` is given whole prediction rows, not the answers; not there where it is not
 `LOGITS`    whether it is given logits as well, a precision's and the baseline's; not there where it is not
 `USES_PARAPHRASES` whether it is given METEOR's table; not there where it is not
-`SPOT_CHECK` items that people rate where the study names no number; not there where none are
+`SPOT_CHECK` items that people rate where the study names no number; not there where none can be
 `RUNTIME`, `DEFAULT_PRECISIONS` what runs its models, and the precisions of a study that names none
 `FLOOR`, `RESAMPLED`, `FIGURES` what figures say of the floor and of the bootstrap's draws, and what figures there are
             beside those of all tracks
