@@ -75,6 +75,26 @@ def test_cider_of_perfect_disjoint_and_empty_captions():
     assert mean == pytest.approx(2.5)
 
 
+@pytest.mark.parametrize(
+    ("references", "reason"),
+    [
+        ([["a red circle", "a circle"]], "of a single item every word weighs nothing"),
+        ([["a red circle"], ["a red circle"]], "the references of all 2 items hold the same words"),
+        ([["a b", "b c"], ["b c", "a b"], ["a b", "b c"]], "the references of all 3 items hold the same words"),
+        ([[""], [""]], "no reference holds a word"),
+    ],
+)
+def test_cider_without_any_weight_is_absent_and_not_zero(references, reason):
+    value, values = caption_metrics._cider(references, [one[0] for one in references])
+    assert reason in value and values is None and value.endswith(".")
+    assert caption_metrics.cider_of_constants(references, ["a red circle"]) == [0.0]
+
+
+def test_cider_of_two_items_that_differ_in_a_word_is_a_number():
+    mean, values = caption_metrics._cider([["a red circle"], ["a blue circle"]], ["a red circle", "grey"])
+    assert values[0] == pytest.approx(7.5) and values[1] == 0 and mean == pytest.approx(3.75)
+
+
 def test_tokens_are_lower_case_without_punctuation_and_one_for_one():
     texts = {
         "a": ["A man's dog, (running) -- fast!", "Two  blanks"],

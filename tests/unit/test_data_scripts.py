@@ -243,3 +243,40 @@ def test_first_download_is_locked_and_held_to(tmp_path, web):
     status, said = script("fetch_dataset", tmp_path, **given)
     assert status == 1 and "config/locks.json holds it to" in said.splitlines()[-1]
     assert not (tmp_path / "d/dataset.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"\xef\xbb\xbf%s", None),
+        (b"%s", None),
+        (b"%s ]", "is not valid JSON"),
+        (b"", "is empty"),
+    ],
+)
+def test_a_file_of_ones_own_is_read_or_refused_where_it_is_fetched(tmp_path, content, sentence):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    whole = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"id": 5, "image_id": 1, "caption": "a dog"}]}
+    (tmp_path / "c.json").write_bytes(content.replace(b"%s", json.dumps(whole).encode()))
+    spec = {"kind": "local-captions", "options": {"images": ".", "annotations": "c.json"}}
+    status, said = script("fetch_dataset", tmp_path, dataset="d", spec=spec, out="d")
+    if sentence is None:
+        assert status == 0, said
+        chosen = {"dataset_dir": "d", "study": "s", "out_subset": "subset.json", "out_items": "items.jsonl"}
+        spec |= {"dataset": "d", "split": "all", "seed": 1, "subset": "all"}
+        assert script("select_subset", tmp_path, spec=spec, **chosen)[0] == 0
+        assert json.loads((tmp_path / "items.jsonl").read_text())["references"] == ["a dog"]
+    else:
+        assert status == 1 and said.startswith("error: c.json ") and sentence in said and len(said.splitlines()) == 1
+
+
+def test_half_a_character_is_named_where_it_is_fetched(tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    (tmp_path / "c.json").write_text(
+        '{"images": [{"id": 1, "file_name": "a.png"}], '
+        '"annotations": [{"id": 5, "image_id": 1, "caption": "a dog \\ud83d"}]}'
+    )
+    spec = {"kind": "local-captions", "options": {"images": ".", "annotations": "c.json"}}
+    status, said = script("fetch_dataset", tmp_path, dataset="d", spec=spec, out="d")
+    assert status == 1 and not (tmp_path / "d" / "dataset.json").exists()
+    assert "c.json has half a character (a lone surrogate) in annotations[0].caption (image_id 1, id 5)" in said

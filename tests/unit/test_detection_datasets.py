@@ -152,6 +152,28 @@ def test_a_subset_of_boxes_knows_its_categories(tmp_path):
         assert size == (item["extra"]["width"], item["extra"]["height"])  # of the upright picture
 
 
+def test_a_subset_without_an_object_is_refused_before_a_model_runs(tmp_path):
+    def script(name, *arguments):
+        call = [sys.executable, SCRIPTS / f"{name}.py", *arguments]
+        return subprocess.run([str(one) for one in call], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    for name in ("1", "2"):
+        Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.png")
+    images = [{"id": n, "file_name": f"{n}.png", "width": 9, "height": 9} for n in (1, 2)]
+    boxes = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]}]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "7"}]}
+    (tmp_path / "i.json").write_text(json.dumps(content))
+    (tmp_path / "ids.txt").write_text("2\n")
+    spec = {"kind": "local-detection", "options": {"images": ".", "annotations": "i.json", "unannotated": "keep"}}
+    done = script("fetch_dataset", "--dataset", "d", "--spec", json.dumps(spec), "--out", "d")
+    assert done.returncode == 0, done.stderr
+    spec |= {"dataset": "mine", "split": "all", "seed": 53, "subset": {"ids": "ids.txt"}}
+    chosen = ("--dataset-dir", "d", "--study", "s", "--out-subset", "subset.json", "--out-items", "items.jsonl")
+    done = script("select_subset", *chosen, "--spec", json.dumps(spec))
+    assert done.returncode == 1 and done.stderr.startswith("error: none of the 1 chosen images of mine shows an object")
+    assert script("select_subset", *chosen, "--spec", json.dumps(spec | {"subset": 2})).returncode == 0
+
+
 def test_demo_boxes_are_those_of_the_scenes(tmp_path):
     found = demo_boxes.fetch({"images": 3, "seed": 1}, tmp_path, tmp_path)
     assert found["revision"] == "scenes-1-seed-1-images-3"

@@ -88,6 +88,24 @@ def test_scores_and_item_scores(study):
     assert (rows[0]["CIDEr"] + rows[1]["CIDEr"]) / 2 == pytest.approx(cider["value"])
 
 
+def test_one_item_has_no_cider_and_no_interval(study):
+    """Its words weigh nothing: coco-caption's 0, with an interval of no width, would be a made-up number."""
+    (study / "none.gz").write_bytes(EMPTY_TABLE)
+    for name in ("items.jsonl", "predictions.jsonl"):
+        (study / name).write_text((study / name).read_text().splitlines()[0] + "\n")
+    done = run(study, "--paraphrases", "none.gz")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((study / "scores.json").read_text())
+    assert "of a single item every word weighs nothing" in record["metrics"]["CIDEr"]["absent"]
+    assert record["metrics"]["BLEU-1"]["value"] > 0 and record["metrics"]["ROUGE-L"]["n"] == 1
+    assert not any("ci" in metric for metric in record["metrics"].values())
+    (row,) = map(json.loads, (study / "item_scores.jsonl").read_text().splitlines())
+    assert "CIDEr" not in row and row["id"] == "i0"
+    (study / "subset.json").write_text(json.dumps({"subset_hash": "c" * 64}))
+    done = run_blind(study, "--paraphrases", "none.gz")
+    assert done.returncode == 0 and "the floor: CIDEr is absent (CIDEr weights words" in done.stderr
+
+
 def test_the_blind_score_is_of_the_items_that_were_to_be_predicted(study):
     (study / "subset.json").write_text(json.dumps({"subset_hash": "c" * 64}))
     (study / "none.gz").write_bytes(EMPTY_TABLE)

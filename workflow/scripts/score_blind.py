@@ -40,7 +40,9 @@ def main() -> None:
     }
     body = {"primary": primary, "text": words, "metrics": metrics} | ({"breakdown": parts} if parts else {})
     records.write(args.out, "blind", identity, body)
-    cli.log.info("the floor: %s %s by %s", primary, records.in_words(metrics[primary]), words)
+    floor = metrics[primary]
+    reached = f"{floor['value']:.3f}" if "value" in floor else f"is absent ({floor['absent'].rstrip('.')})"
+    cli.log.info("the floor: %s %s by %s", primary, reached, words)
 
 
 if __name__ == "__main__":

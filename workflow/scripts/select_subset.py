@@ -41,6 +41,13 @@ def main() -> None:
             )
     available = {item.id: item for item in module.read_items(options, args.dataset_dir, spec["split"])}
     ids = subset.resolve(spec["subset"], available, spec["seed"])
+    if hasattr(module, "read_categories") and not any(
+        not one["iscrowd"] for key in ids for one in available[key].extra["objects"]
+    ):
+        raise UserError(
+            f"none of the {len(ids)} chosen images of {spec['dataset']} shows an object to find, so no precision could "
+            "have an AP; choose a larger or another subset."
+        )
     if args.instances:
         images = {image.id for one in ids for image in available[one].images}
         truth.read(spec["kind"], "captioning", args.dataset_dir, spec["split"], images, args.instances)

@@ -50,7 +50,7 @@ def score(
     """Score one caption an item against the item's references.
 
     `items` are the lines of items.jsonl that were to be predicted; `predictions` maps each of their ids to its text.
-    Returned are the metrics of the record (each with its 95 % bootstrap interval over items, from ten items on, or the
+    Returned are the metrics of the record (each with its 95 % bootstrap interval over items, from two items on, or the
     reason why it has no value) and one dict an item: its id, its value in every metric, and the counts that its BLEU
     and METEOR are made of.
 
@@ -136,7 +136,7 @@ def _metrics(corpus: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], seed:
     """The record's metrics: values with their intervals, or the reason why one is absent."""
     from bitbudget import records, statistics
 
-    enough = len(rows) >= statistics.FEWEST_UNITS
+    enough = len(rows) > 1  # all resamples of one item are alike: an interval without width would say that it is sure
     drawn = statistics.draws([resampled(rows)], seed)[0] if enough else {}
     found = {}
     for name, about in METRICS.items():
