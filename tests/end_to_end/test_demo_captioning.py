@@ -177,6 +177,6 @@ def test_a_killed_prediction_goes_on_from_its_last_shard(finished):
     assert answers.read_text() == before
     assert shards.exists()  # kept until Snakemake has accepted the answers, which are scored then
     target = f"{CELL}/bfloat16/zero-shot/scores.json"
-    scored = snakemake(checkout, "--cores", "2", "--config", "study=reduced", "--", target)
+    scored = snakemake(checkout, *ONE_CORE, "--config", "study=reduced", "--", target)
     assert jobs_run(scored.stdout + scored.stderr) == ["score"]
     assert not shards.exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from checkouts import ROOT, copy_checkout, snakemake, write_study
+from checkouts import ONE_CORE, ROOT, copy_checkout, snakemake, write_study
 
 REAL = ROOT.parent / "shared" / "real" / "coco_images"
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="the folder shared/real does not stand beside this checkout")
@@ -59,7 +59,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "measure": {"items": 2, "min_iterations": 2, "min_seconds": 0.2, "repeats": 1},
         },
     )
-    run = snakemake(checkout, "--cores", "2", "--config", "study=photographs")
+    run = snakemake(checkout, *ONE_CORE, "--config", "study=photographs")
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
     return checkout / "results" / "photographs"
 

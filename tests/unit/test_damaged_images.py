@@ -20,7 +20,7 @@ PYTHON = {**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "scripts")}
 
 def test_damage_of_any_kind_is_a_word_on_one_picture(tmp_path):
     fuzz = [sys.executable, str(Path(__file__).with_name("fuzz_images.py")), str(tmp_path), "7", "3000"]
-    done = subprocess.run(fuzz, env=PYTHON, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(fuzz, env=PYTHON, capture_output=True, text=True, timeout=900, check=True)
     said = json.loads(done.stdout)
     assert not said["tracebacks"], next(iter(said["tracebacks"].items()))
     assert said["outcomes"]["read"] > 300 and said["outcomes"]["unreadable"] > 300
