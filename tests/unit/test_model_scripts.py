@@ -277,6 +277,12 @@ def test_scores_and_logits_of_a_run_that_was_stopped_are_the_same(passages, scor
     assert (logits == scored[3]).all()
 
 
+def test_the_noise_floor_may_be_asked_with_another_number_of_threads(passages, scored):
+    plain, other = scored[2], SCORE | {"again": True, "batch_size": 2, "other_threads": True}
+    record = score_last_words(passages, "threads", spec=other)[2]
+    assert record["threads"] == (plain["threads"] // 2 or 2) and record["again"] is True
+
+
 def test_passages_longer_than_the_models_positions_are_counted(passages):
     items = files.read_jsonl(passages / "items.jsonl")
     long = items[0] | {"question": "the cat" + " and he saw" * 100}

@@ -91,6 +91,10 @@ def test_the_noise_floor_is_asked_in_other_batches(config: ConfigFolder) -> None
         study = config.resolved(batch_size=size)
         first, second = plan.prediction(study, *CELL), plan.again(plan.prediction)(study, *CELL)
         assert second == first | {"batch_size": other, "again": True}
+        threads = plan.again(plan.prediction)(config.resolved(batch_size=size, noise_floor="threads"), *CELL)
+        assert threads == second | {"other_threads": True}
+    assert "noise_floor" not in plan.recommendation(study)  # words that do not change make nothing again
+    assert plan.recommendation(config.resolved(noise_floor="threads"))["noise_floor"] == "threads"
     detecting = {"track": "detection", "dataset": {"name": "demo-boxes", "subset": 4}, "models": ["demo-detector"]}
     cell = ("demo-detector", "litert-float32", "zero-shot")
     assert "batch_size" not in plan.again(plan.detection)(config.resolved(**detecting), *cell)

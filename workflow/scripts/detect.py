@@ -25,6 +25,7 @@ def main() -> None:
     args = parser.parse_args()
 
     from bitbudget import inputs, prediction
+    from bitbudget.comparison_kinds import other_number
     from bitbudget.detection import answers, classes
     from bitbudget.detection.interpreter import SPECIFICATION, Detector, manifest, threads_for
 
@@ -36,7 +37,7 @@ def main() -> None:
     categories = answers.categories_of(args.subset)
     threads = threads_for(spec["detection"]["threads"])
     if spec.get("again"):  # of the noise floor; the batch size, which changes elsewhere, is always 1 here
-        threads = 2 if threads == 1 else 1
+        threads = other_number(threads)
     detector = Detector(args.checkpoint, threads)
     ids = classes.category_ids(detector.spec["classes"], categories)
     unused = classes.without_category(detector.spec["classes"], categories)

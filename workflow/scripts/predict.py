@@ -28,6 +28,7 @@ def main() -> None:
     import torch
 
     from bitbudget import checkpoint, generation, prediction
+    from bitbudget.comparison_kinds import other_number
     from bitbudget.devices import choose_device
     from bitbudget.quiet import quiet_libraries
 
@@ -52,6 +53,9 @@ def main() -> None:
         "device": device,
     }
     given |= {"code": args.code, "packages": records.packages()}
+    if spec.get("other_threads"):  # of the noise floor
+        torch.set_num_threads(other_number(torch.get_num_threads()))
+        given["threads"] = torch.get_num_threads()
     folder = args.shards / files.hash_of(asked | given | sizes)
 
     model = checkpoint.load(args.checkpoint, family, device)

@@ -30,6 +30,7 @@ def main() -> None:
     from safetensors.torch import save_file
 
     from bitbudget import checkpoint, generation, last_word, prediction
+    from bitbudget.comparison_kinds import other_number
     from bitbudget.devices import choose_device
     from bitbudget.quiet import quiet_libraries
 
@@ -44,6 +45,9 @@ def main() -> None:
     # the batch size and the device, too, change answers
     given = {"checkpoint": made["checkpoint_hash"], "items": asked_items, "bos": spec["bos"], "device": device}
     given |= {"code": args.code, "packages": records.packages()}
+    if spec.get("other_threads"):  # of the noise floor
+        torch.set_num_threads(other_number(torch.get_num_threads()))
+        given["threads"] = torch.get_num_threads()
     folder = args.shards / files.hash_of(given | sizes)
 
     model = checkpoint.load(args.checkpoint, family, device)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitbudget import registry
+from bitbudget.comparison_kinds import OTHER_THREADS
 
 MINUS = "\N{MINUS SIGN}"
 MOST_DECIMALS = 6
@@ -62,12 +63,15 @@ class Words:
 
 
 def words_of(spec: Mapping[str, Any]) -> Words:
-    """The words of a study; of `spec` its `track` and `primary` are read."""
+    """The words of a study; of `spec` its `track`, `primary` and, where it is there, `noise_floor` are read."""
     track = registry.module_of("track", spec["track"])
     about = track.METRICS[spec["primary"]]
     detections = getattr(track, "ANSWER", "text") == "detections"
     ends = about.get("range")
-    other = "number of threads and order of images" if track.RUNTIME == "litert" else "batch size and order of items"
+    batches = "batch size, number of threads" if spec.get("noise_floor") == OTHER_THREADS else "batch size"
+    other = "number of threads and order of images"
+    if track.RUNTIME != "litert":
+        other = f"{batches} and order of items"
     return Words(
         label=_within_a_sentence(about["label"]),
         higher_is_better=about["higher_is_better"],
@@ -75,7 +79,7 @@ def words_of(spec: Mapping[str, Any]) -> Words:
         width=None if ends is None else ends[1] - ends[0],
         detections=detections,
         clusters=track.RESAMPLED,
-        repeated=f"the baseline repeated with another {other}",
+        repeated=f"the baseline repeated on this machine with another {other}",
     )
 
 

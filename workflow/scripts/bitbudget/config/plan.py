@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import registry
+from bitbudget.comparison_kinds import OTHER_THREADS, other_number
 from bitbudget.config.precision import float_format
 from bitbudget.config.validate import suggest
 from bitbudget.errors import UserError
@@ -236,13 +237,17 @@ def prediction(study: dict[str, Any], model: str, precision: str, condition: str
 def again(part: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """For the noise floor: the part of a rule that predicts, with another batch size and the items in another order.
 
-    Where the batch size is fixed, as a detector's is, the script changes the number of threads.
+    The script changes the number of threads where the study asks for it, and where the batch size is fixed, as a
+    detector's is.
     """
 
     def other(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
         found = part(study, model, precision, condition)
         size = found.get("batch_size")
-        return found | {"again": True} | ({"batch_size": size // 2 if size > 1 else 2} if size else {})
+        more = {"batch_size": other_number(size)} if size else {}
+        if study["noise_floor"] == OTHER_THREADS:
+            more["other_threads"] = True
+        return found | {"again": True} | more
 
     return other
 
@@ -330,7 +335,8 @@ def comparison(study: dict[str, Any]) -> dict[str, Any]:
 
 def recommendation(study: dict[str, Any]) -> dict[str, Any]:
     """For recommend_precision."""
-    return comparison(study) | {"accept": study["accept"], "demo": study["demo"]}
+    threads = {"noise_floor": OTHER_THREADS} if study["noise_floor"] == OTHER_THREADS else {}
+    return comparison(study) | {"accept": study["accept"], "demo": study["demo"]} | threads
 
 
 def comparison_figure(study: dict[str, Any]) -> dict[str, Any]:
