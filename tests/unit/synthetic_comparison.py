@@ -21,10 +21,12 @@ def metric(
     n: int = 160,
     family: int = 7,
     differ: int | None = None,
+    stake: float = 0.0,
 ) -> dict[str, Any]:
     """A difference with an interval of this half width; what could have been seen is 2.8 standard errors.
 
-    `differ` counts the units that differ; half of all do where the interval has a width.
+    `differ` counts the units that differ; half of all do where the interval has a width. `stake` is what one unit more
+    has to lose.
     """
     error = half / 1.96
     p = p if p is not None else 1.0 if half == 0 else 0.001 if abs(difference) > half else 0.5
@@ -37,6 +39,7 @@ def metric(
         "baseline": baseline,
         "compared": baseline + difference,
         "standard_error": error,
+        "stake": stake,
         "units_changed": (n // 2 if half else 0) if differ is None else differ,
         "test": "paired bootstrap",
         "p_value": p / 3,

@@ -166,12 +166,14 @@ def test_none_or_all_have_no_interval_without_width(rows, share):
     assert "Clopper" in metrics["chair_s"]["note"]
 
 
-def test_a_difference_that_all_resamples_share_has_no_interval():
+def test_a_difference_that_all_resamples_share_has_the_interval_of_one_caption_more():
+    limit = 1 - 0.025 ** (1 / 30)
     found = group_of([row(0, 2)] * 30, [row(2, 2)] * 30, [row(0, 2)] * 30)
     for metric in found.differences(1).values():
-        assert metric["value"] == 1 and "ci" not in metric and "No interval" in metric["note"]
-        assert metric["p_value"] < 0.001
-    assert all(metric["ci"] == [0, 0] and metric["p_value"] == 1 for metric in found.differences(2).values())
+        assert metric["value"] == 1 and metric["p_value"] < 0.001
+        assert metric["ci"] == pytest.approx([1 - 2 * limit, 1], abs=0.01)  # from one more that is not there, to 1
+    for metric in found.differences(2).values():
+        assert metric["p_value"] == 1 and metric["ci"] == pytest.approx([-limit, limit], rel=0.04)
 
 
 def test_pairing_sees_what_unpaired_intervals_do_not():
@@ -184,7 +186,8 @@ def test_pairing_sees_what_unpaired_intervals_do_not():
     assert 0 < found["ci"][0] < found["value"] < found["ci"][1] and found["p_value"] < 0.01
     assert found["value"] == pytest.approx(after["value"] - before["value"])
     same = group.differences(2)["chair_i"]
-    assert (same["value"], same["ci"], same["p_value"], same["units_changed"]) == (0, [0, 0], 1, 0)
+    assert (same["value"], same["p_value"], same["units_changed"]) == (0, 1, 0)
+    assert same["ci"] == pytest.approx([0.025 ** (1 / 400) - 1, 1 - 0.025 ** (1 / 400)], rel=0.04)
 
 
 def test_captions_with_one_are_tested_by_mcnemar():

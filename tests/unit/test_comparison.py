@@ -13,32 +13,41 @@ from bitbudget.errors import UserError
 from bitbudget.tracks import captioning, detection, lambada, vqa
 
 
-def draws_of(count, resamples):
-    """The items of each resample of the comparison, by their places among the sorted ids."""
-    times = np.concatenate(list(statistics.times_drawn(count, resamples, seed=3)))
-    return [np.repeat(np.arange(count), one) for one in times]
+def weights_of(count, resamples):
+    """The weights of the sorted ids in each resample of the comparison."""
+    return np.concatenate(list(statistics.weights_drawn(count, resamples, seed=3)))
+
+
+def interval_of(drawn, stake, higher_is_better=True):
+    """The interval that counts one unit more, from its draws: all of the units here differ."""
+    count = len(drawn[1])
+    drawn, weight = np.array(drawn[0]), statistics.weight_of_one_more(count, len(drawn[0]), seed=3)
+    gain = drawn.std(ddof=1) * np.sqrt(count)
+    below, above = (stake, gain) if higher_is_better else (gain, stake)
+    return [
+        np.quantile((1 - weight) * drawn - weight * below, 0.025),
+        np.quantile((1 - weight) * drawn + weight * above, 0.975),
+    ]
 
 
 # ---- what a resample's metrics are
 
 
-def bleu_of(rows):
-    return caption_metrics.bleu_from_counts(
-        caption_metrics.bleu_counts_array([row["bleu"] for row in rows]).sum(axis=0)
-    )
+def bleu_of(rows, weights):
+    return caption_metrics.bleu_from_counts(weights @ caption_metrics.bleu_counts_array([row["bleu"] for row in rows]))
 
 
-def meteor_of(rows):
-    return float(caption_metrics.meteor_from_statistics(np.array([row["meteor"] for row in rows]).sum(axis=0)))
+def meteor_of(rows, weights):
+    return float(caption_metrics.meteor_from_statistics(weights @ np.array([row["meteor"] for row in rows])))
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("CIDEr", lambda rows: np.mean([row["CIDEr"] for row in rows])),
-        ("ROUGE-L", lambda rows: np.mean([row["ROUGE-L"] for row in rows])),
-        ("BLEU-4", lambda rows: bleu_of(rows)[3]),
-        ("BLEU-1", lambda rows: bleu_of(rows)[0]),
+        ("CIDEr", lambda rows, weights: np.average([row["CIDEr"] for row in rows], weights=weights)),
+        ("ROUGE-L", lambda rows, weights: np.average([row["ROUGE-L"] for row in rows], weights=weights)),
+        ("BLEU-4", lambda rows, weights: bleu_of(rows, weights)[3]),
+        ("BLEU-1", lambda rows, weights: bleu_of(rows, weights)[0]),
         ("METEOR", meteor_of),
     ],
 )
@@ -46,11 +55,17 @@ def test_captions_of_a_resample_are_scored_as_all_are(name, value):
     before, after = captioned(80, seed=1), captioned(80, seed=1, loss=0.4)
     metric = compare("captioning", "CIDEr", before, after, resamples=60)["comparisons"][0]["metrics"][name]
     one, other = (sorted(rows, key=lambda row: row["id"]) for rows in (before, after))
-    expected = [value([other[i] for i in drawn]) - value([one[i] for i in drawn]) for drawn in draws_of(80, 60)]
-    assert metric["value"] == pytest.approx(value(after) - value(before))
-    assert metric["ci"] == pytest.approx(np.quantile(expected, [0.025, 0.975]))
+    expected = [value(other, weights) - value(one, weights) for weights in weights_of(80, 60)]
+    even = np.ones(80)
+    assert metric["value"] == pytest.approx(value(after, even) - value(before, even))
     assert metric["standard_error"] == pytest.approx(np.std(expected, ddof=1))
-    assert metric["baseline"] == pytest.approx(value(before)) and metric["compared"] == pytest.approx(value(after))
+    assert metric["baseline"] == pytest.approx(value(before, even))
+    assert metric["compared"] == pytest.approx(value(after, even))
+    # of a mean, as large as the items that a point of it belongs to; else that of an even share
+    held = np.array([row[name] for row in before]) if name in ("CIDEr", "ROUGE-L") else even
+    assert metric["stake"] == pytest.approx(value(before, even) * 80 * (held**2).sum() / held.sum() ** 2)
+    if metric["units_changed"] == 80:
+        assert metric["ci"] == pytest.approx(interval_of((expected, one), metric["stake"]))
     assert metric["value"] < 0 and metric["test"] == "paired bootstrap"
 
 
@@ -69,9 +84,10 @@ def test_the_perplexity_of_a_resample_is_exp_of_its_mean_loss():
     ids = sorted(row["id"] for row in before)
     one, other = ({row["id"]: row["loss"] for row in rows} for rows in (before, after))
     a, b = (np.array([losses[key] for key in ids]) for losses in (one, other))
-    expected = [np.exp(b[drawn].mean()) - np.exp(a[drawn].mean()) for drawn in draws_of(120, 80)]
+    expected = [np.exp(w @ b / 120) - np.exp(w @ a / 120) for w in weights_of(120, 80)]
     metric = found["metrics"]["perplexity"]
-    assert metric["ci"] == pytest.approx(np.quantile(expected, [0.025, 0.975]))
+    assert metric["stake"] == pytest.approx(np.exp(a.mean()))  # nothing bounds it: it could come once more
+    assert metric["ci"] == pytest.approx(interval_of((expected, ids), metric["stake"], higher_is_better=False))
     assert metric["value"] > 0 and metric["higher_is_better"] is False
     assert "relative_logit_error" not in found["metrics"]
     assert found["metrics"]["top_1"]["test"] == "exact McNemar"
@@ -86,28 +102,34 @@ def detected(seed, worse=0.0, images=30):
 
 
 def test_the_ap_of_a_resample_is_what_the_library_says_of_the_images_drawn():
-    objects, first, before = detected(0)
-    _, second, after = detected(1, worse=0.3)
-    found = compare("detection", "AP", before, after, resamples=12)["comparisons"][0]
-    ids = sorted(objects)
+    """Of images in whole numbers the library knows the AP of their copies; what counts as weights is their ratio."""
+    objects, first, rows = detected(0)
+    ids, averages = sorted(objects), average_precision.averager(rows)
+    for times in next(statistics.times_drawn(30, 12, seed=3)):
+        copies = {str(copy): ids[i] for copy, i in enumerate(np.repeat(np.arange(30), times))}
+        expected = average_precision.evaluate(
+            {copy: objects[key] for copy, key in copies.items()}, {copy: first[key] for copy, key in copies.items()}
+        )[0]
+        order = [ids.index(key) for key in average_precision.in_order(ids)]
+        for weights in (times, times / 7):
+            found = averages(np.ascontiguousarray(weights[order][:, None]))
+            assert {name: found[name][0] for name in found} == pytest.approx({name: expected[name] for name in found})
+
+
+def test_draws_of_ap_are_scaled_by_how_much_too_high_those_of_the_baseline_are():
+    before, after = detected(0)[2], detected(1, worse=0.3)[2]
+    found = compare("detection", "AP", before, after, resamples=200)["comparisons"][0]
+    place = {row["id"]: number for number, row in enumerate(sorted(before, key=lambda row: row["id"]))}
+    weights = weights_of(30, 200)[:, [place[key] for key in average_precision.in_order(place)]].T
+    base, other = (average_precision.averages(rows, np.ascontiguousarray(weights)) for rows in (before, after))
     for name in average_precision.RESAMPLED:
-        expected = []
-        for drawn in draws_of(30, 12):
-            copies = {str(copy): ids[i] for copy, i in enumerate(drawn)}
-            numbers = [
-                average_precision.evaluate(
-                    {copy: objects[key] for copy, key in copies.items()},
-                    {copy: detections[key] for copy, key in copies.items()},
-                )[0][name]
-                for detections in (first, second)
-            ]
-            expected.append(numbers[1] - numbers[0])
         metric = found["metrics"][name]
-        moved = np.array(expected) + metric["value"] - np.mean(expected)
-        assert metric["standard_error"] == pytest.approx(np.std(expected, ddof=1))
-        low, high = np.quantile(moved, [0.025, 0.975])
-        assert metric["ci"] == pytest.approx([low, high] if metric["p_value"] < 0.05 else [min(low, 0), max(high, 0)])
-    assert found["metrics"]["AP"]["value"] < 0
+        scaled = (other[name] - base[name]) * metric["baseline"] / base[name].mean()
+        assert metric["standard_error"] == pytest.approx(np.std(scaled, ddof=1))
+        shares = average_precision.shares([row["matches"] for row in before], name)
+        assert sum(shares) == pytest.approx(1 if name == "AR_100" else 2)
+        assert metric["stake"] == pytest.approx(metric["baseline"] * 30 * np.square(shares).sum() / sum(shares))
+        assert metric["ci"][0] < metric["value"] < 0
 
 
 def with_other_scores(rows):
@@ -242,7 +264,7 @@ def test_holms_family_is_the_whole_study():
     least = min(tested, key=lambda metric: metric["p_value"])
     assert least["p_holm"] == pytest.approx(min(1, 7 * least["p_value"]))
     for metric in tested:
-        seen = paired.standard_errors(7) * metric["standard_error"]
+        seen = paired.standard_errors(7, metric["units_changed"]) * metric["standard_error"]
         assert metric["smallest_detectable"] == pytest.approx(seen)
 
 

@@ -81,7 +81,9 @@ def test_the_record_and_the_table(study):
     assert rows[1]["smallest_detectable"] == rows[1]["p_holm"] == ""
     assert rows[1]["note"] == same["smallest_detectable_absent"]
     assert "m, zero-shot: vqa_accuracy against bfloat16, n = 200" in done.stderr
-    assert "bfloat16 again  +0.0000 [+0.0000, +0.0000]" in done.stderr
+    end = same["ci"][1]
+    assert end == pytest.approx(1 - 0.025 ** (1 / 200), rel=0.04)
+    assert f"bfloat16 again  +0.0000 [-{end:.4f}, +{end:.4f}]" in done.stderr
 
 
 def test_a_study_without_a_noise_floor(study):
@@ -117,7 +119,7 @@ def test_a_difference_without_its_test_is_no_record(study, tmp_path):
     identity = {"study": "s", "seed": 3, "subset_hash": "c" * 64}
     records.write(tmp_path / "out.json", "comparison", identity, body)
     metric = body["comparisons"][0]["metrics"]["vqa_accuracy"]
-    for key in ("test", "p_holm", "units_changed", "smallest_detectable"):
+    for key in ("test", "p_holm", "units_changed", "stake", "smallest_detectable"):
         value = metric.pop(key)
         with pytest.raises(jsonschema.ValidationError):
             records.write(tmp_path / "out.json", "comparison", identity, body)
@@ -190,7 +192,9 @@ def plan(metrics, **asked):
 
 def planned(**more):
     metric = {"value": 0.0, "unit": "score", "higher_is_better": True, "baseline": 0.4, "standard_error": 0.001}
-    return metric | {"test": "paired bootstrap", "family": 6, "smallest_detectable": 0.0035} | more
+    return (
+        metric | {"units_changed": 100, "test": "paired bootstrap", "family": 6, "smallest_detectable": 0.0035} | more
+    )
 
 
 def test_a_plan_has_as_many_items_as_are_compared_at_least():

@@ -32,6 +32,16 @@ def compared(before, *after, resamples=None, **about):
     return found[0]["metrics"]["vqa_accuracy"]
 
 
+def _holds_scipys(metric, found, units):
+    """The same standard error and better end, and a worse end that reckons with one unit more that loses its stake."""
+    low, high = found.confidence_interval
+    assert metric["standard_error"] == pytest.approx(found.standard_error, rel=0.03)
+    assert metric["ci"][1] == pytest.approx(high + metric["standard_error"] / units**0.5, abs=0.03 * (high - low))
+    unseen = metric["stake"] / units
+    widened = 1.96 * (np.hypot(metric["standard_error"], unseen) - metric["standard_error"])
+    assert metric["ci"][0] == pytest.approx(low - unseen - widened, abs=0.03 * (high - low))
+
+
 def test_the_interval_of_a_mean_is_scipys():
     rng = np.random.default_rng(4)
     before = rng.gamma(2, 1, 400)
@@ -41,9 +51,7 @@ def test_the_interval_of_a_mean_is_scipys():
         (after, before), lambda a, b, axis: a.mean(axis) - b.mean(axis), paired=True, method="percentile",
         n_resamples=9999, rng=np.random.default_rng(1),
     )  # fmt: skip
-    width = found.confidence_interval.high - found.confidence_interval.low
-    assert metric["ci"] == pytest.approx(list(found.confidence_interval), abs=0.03 * width)
-    assert metric["standard_error"] == pytest.approx(found.standard_error, rel=0.03)
+    _holds_scipys(metric, found, 400)
     assert metric["value"] == pytest.approx((after - before).mean())
     # With 400 pairs the bootstrap is close to the paired t test.
     assert metric["p_value"] == pytest.approx(stats.ttest_rel(after, before).pvalue, abs=0.03)
@@ -63,8 +71,7 @@ def test_the_interval_of_clusters_is_scipys_of_their_ratio():
         (*sums, sizes), lambda b, a, n, axis: (a.sum(axis) - b.sum(axis)) / n.sum(axis), paired=True,
         method="percentile", n_resamples=9999, rng=np.random.default_rng(1),
     )  # fmt: skip
-    width = found.confidence_interval.high - found.confidence_interval.low
-    assert one["metrics"]["anls"]["ci"] == pytest.approx(list(found.confidence_interval), abs=0.03 * width)
+    _holds_scipys(one["metrics"]["anls"], found, 120)
     assert one["units"] == 120 and one["n"] == len(image)
 
 
@@ -105,14 +112,17 @@ def test_five_losses_are_too_few_to_be_called_a_loss_and_six_are_not():
 
 def test_a_p_value_is_never_zero_and_at_most_one():
     drawn = np.linspace(1, 2, 999)
-    assert paired.bootstrap_p(drawn) == 2 / 1000
-    assert paired.bootstrap_p(np.zeros(99)) == 1
-    assert paired.bootstrap_p(-drawn) == paired.bootstrap_p(drawn)
+    assert paired.bootstrap_p(drawn, drawn) == 2 / 1000
+    assert paired.bootstrap_p(np.zeros(99), np.zeros(99)) == 1
+    assert paired.bootstrap_p(-drawn, -drawn) == paired.bootstrap_p(drawn, drawn)
+    assert paired.bootstrap_p(drawn - 1.5, drawn) > 0.9  # of the lower draws every second is below 0
 
 
 def test_nothing_changed():
     metric = compared(np.ones(300), np.ones(300))
-    assert (metric["value"], metric["ci"], metric["p_value"], metric["standard_error"]) == (0, [0, 0], 1, 0)
+    assert (metric["value"], metric["p_value"], metric["standard_error"]) == (0, 1, 0)
+    limit = 1 - 0.025 ** (1 / 300)  # Clopper & Pearson at none of 300, to either side
+    assert metric["ci"] == pytest.approx([-limit, limit], rel=0.04)
     assert "none of the 300 images differs" in metric["smallest_detectable_absent"]
     assert "fewer than 0.99 % of all would" in metric["smallest_detectable_absent"]  # 1 - 0.05^(1/300)
 
@@ -128,7 +138,9 @@ def test_what_could_have_been_seen_has_its_verdict_four_times_of_five(others, qu
 
     metric = sample(0)
     drop = metric["smallest_detectable"]
-    assert drop == pytest.approx((quantile + 0.841621) * metric["standard_error"])
+    more = 1 / 300  # one unit more than the 300 that differ
+    asked = more**0.5 + quantile * (1 + more) ** 0.5 + 0.841621
+    assert drop == pytest.approx(asked * metric["standard_error"])
     assert metric["family"] == others + 1
     hits = sum(sample(drop, resamples=999)["p_holm"] < 0.05 for _ in range(300))
     assert hits / 300 == pytest.approx(0.8, abs=0.07)
@@ -143,8 +155,8 @@ def test_few_flips_do_not_promise_more_than_mcnemar_can_keep(family):
     expected = 500 * metric["smallest_detectable"]
     lost = np.random.default_rng(9).poisson(expected, 20_000)
     assert np.mean([family * paired.mcnemar(0, n) < 0.05 for n in lost]) == pytest.approx(0.8, abs=0.01)
-    assert paired.smallest_of(metric["standard_error"], 500, 2000, paired.MCNEMAR, family) == expected / 2000
-    needed = paired.units_for(expected / 500, metric["standard_error"], 500, paired.MCNEMAR, family)
+    assert paired.smallest_of(metric["standard_error"], 500, 2000, paired.MCNEMAR, family, 1) == expected / 2000
+    needed = paired.units_for(expected / 500, metric["standard_error"], 500, paired.MCNEMAR, family, 1)
     assert needed in (500, 501)
 
 
@@ -157,27 +169,33 @@ def test_the_fewest_changes_are_those_that_holms_first_step_lets_pass(family):
 @pytest.mark.parametrize("family", [1, 7])
 def test_the_planner_is_the_inverse_of_what_could_be_seen(family):
     for test in (paired.BOOTSTRAP, paired.MCNEMAR):
-        seen = paired.smallest_of(0.02, 500, 4000, test, family)
-        assert paired.units_for(seen, 0.02, 500, test, family) in (4000, 4001)
-    quarter = paired.smallest_of(0.02, 500, 2000, paired.BOOTSTRAP, family)
-    assert quarter == pytest.approx(0.01 * paired.standard_errors(family))
+        seen = paired.smallest_of(0.02, 500, 4000, test, family, 20)
+        assert paired.units_for(seen, 0.02, 500, test, family, 20) in (4000, 4001)
+    quarter = paired.smallest_of(0.02, 500, 2000, paired.BOOTSTRAP, family, 20)
+    assert quarter == pytest.approx(0.01 * paired.standard_errors(family, changed=80))
+
+
+def test_what_could_have_been_seen_of_few_changes_is_seen_as_often_as_promised():
+    """Losses and gains of one size, some sixty in all: the one more that was not seen counts."""
+    rng = np.random.default_rng(3)
+    weights = next(statistics.weights_drawn(500, 999))
+    unseen = paired.Unseen(statistics.weight_of_one_more(500, 999), 1.0)
+
+    def tested(lost, gained):
+        changes = 0.3 * np.repeat([-1.0, 1.0], [lost, gained])
+        drawn, value = weights[:, : len(changes)] @ changes / 500, changes.sum() / 500
+        return paired.difference(value, drawn, unseen, units=500, changed=len(changes), higher_is_better=True)
+
+    error = tested(30, 30).standard_error
+    half = paired.smallest_of(error, 500, 500, paired.BOOTSTRAP, 1, 60) * 500 / 0.3 / 2
+    hits = [tested(*rng.poisson((30 + half, 30 - half))).p_value < 0.05 for _ in range(400)]
+    assert np.mean(hits) == pytest.approx(0.8, abs=0.06)
 
 
 def test_no_plan_is_of_fewer_units_than_are_compared():
-    assert paired.units_for(0.5, 1e-6, 500, paired.BOOTSTRAP, 1) == statistics.FEWEST_UNITS == 10
+    assert paired.units_for(0.5, 1e-6, 500, paired.BOOTSTRAP, 1, 50) == statistics.FEWEST_UNITS == 10
     # Twelve are the fewest that can all fall to one side with less than 5 % / 100.
-    assert paired.units_for(0.5, 1e-6, 500, paired.BOOTSTRAP, 100) == paired.fewest_changes(100) == 12
-
-
-def test_moving_the_draws_makes_no_difference_of_one_that_most_resamples_do_not_show():
-    """Of one unit in many: a resample in three has it not at all, and moved by the mean all lie on one side of 0."""
-    drawn = np.random.default_rng(2).poisson(1, 1000) * 0.01
-    value = drawn.mean() + 0.001
-    found = paired.difference(value, drawn, changed=50, moved=True)
-    assert (drawn == 0).mean() > 0.3 and (drawn + value - drawn.mean()).min() > 0
-    assert found.p_value > 0.5 and found.ci[0] == 0
-    plain = paired.difference(drawn.mean() + 1, drawn + 1, changed=50, moved=True)
-    assert plain.p_value == paired.least_p(1000) and plain.ci[0] > 0
+    assert paired.units_for(0.5, 1e-6, 500, paired.BOOTSTRAP, 100, 50) == paired.fewest_changes(100) == 12
 
 
 @pytest.mark.parametrize("seed", range(5))

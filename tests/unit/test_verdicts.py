@@ -91,7 +91,8 @@ def test_what_the_baseline_shows_against_itself_as_clearly_is_no_loss():
     assert judged(found, floor=floor_with(3.4, 0.02)) == (
         "loss-within-noise",
         "loss within noise: -3.1 CIDEr [-4.4, -1.9] (p = .001 after Holm over 7 comparisons), but the baseline "
-        "repeated with another batch size and order of items differs by as much from itself (+3.4, p = .02)",
+        "repeated on this machine with another batch size and order of items differs by as much from itself "
+        "(+3.4, p = .02)",
     )
     kind, sentence = judged(with_ci(3.1, 1.9, 4.4, p=0.001), floor=floor_with(-3.1, 0.02))
     assert (kind, sentence[:18]) == ("gain-within-noise", "gain within noise:")
@@ -162,16 +163,18 @@ def test_answers_and_the_noise_floor_are_counted():
     one = made.one("p", made.metric(-1.0, 2.0), answers=(12, 3, 7))
     assert verdicts.answers(one, CAPTIONS) == "12 of 160 answers changed; 3 better, 7 worse"
     assert verdicts.answers(one, BOXES) == "boxes or scores changed in 12 of 160 images; 3 images better, 7 worse"
-    again = "the baseline repeated with another batch size and order of items: "
+    again = "the baseline repeated on this machine with another batch size and order of items: "
     floor = made.floor("float16", made.metric(0.0, 0.0, baseline=5.6))
     assert verdicts.noise_floor("CIDEr", CAPTIONS, floor) == (
-        f"{again}0 of 160 answers changed, so this noise floor shows no noise"
+        f"{again}0 of 160 answers changed; another machine may change some"
     )
     floor = made.floor("float16", with_ci(0.02, -0.03, 0.05, baseline=5.6), answers=(2, 1, 1))
     assert plain(verdicts.noise_floor("CIDEr", CAPTIONS, floor)) == (
         f"{again}+0.020 CIDEr [-0.030, +0.050], 2 of 160 answers changed"
     )
-    assert BOXES.repeated.endswith("another number of threads and order of images")
+    assert BOXES.repeated.endswith("on this machine with another number of threads and order of images")
+    threads = wording.words_of({"track": "captioning", "primary": "CIDEr", "noise_floor": "threads"}).repeated
+    assert threads.endswith("another batch size, number of threads and order of items")
     assert "was not repeated" in verdicts.noise_floor("CIDEr", CAPTIONS, None)
 
 
@@ -367,51 +370,45 @@ def test_a_run_ends_with_the_verdicts_or_without_them_where_they_cannot_be_read(
     ]
 
 
-def accepted(differ, n, ends, baseline=0.5, words=ANSWERS, share=0.95, **more):
-    """Acceptance of a precision that differs in so many of n items, and what it would cost to be wrong."""
-    found = with_ci(sum(ends) / 2, *ends, baseline=baseline, differ=differ, family=1, **more)
-    one = made.one("p", found, n=n)
-    return verdicts.acceptance(one, "CIDEr", words, share), verdicts.at_worst(one, "CIDEr", words)
+def test_the_bound_that_accepts_is_the_end_of_the_interval_that_is_shown():
+    found = with_ci(0.0006, -0.12, 0.0012, baseline=5.3, stake=5.9, differ=1)
+    one = made.one("p", found)
+    assert "[-0.120, +0.001]" in plain(verdicts.sentence(one, "CIDEr", CAPTIONS, None))
+    assert verdicts.worst(found, CAPTIONS) == 5.3 - 0.12
+    assert verdicts.at_worst(one, "CIDEr", CAPTIONS).startswith(
+        "at the worst end of its 95 % interval it loses 0.120 CIDEr, 2.3 % of the baseline's"
+    )
+    little = with_ci(0.0, -0.07, 0.07, baseline=0.02)  # none of 50 differs, and one in fifty is right
+    assert verdicts.worst(little, ANSWERS) == 0
+    assert "loses 2 points of VQA accuracy, 100 % of" in verdicts.at_worst(made.one("p", little), "CIDEr", ANSWERS)
+    lower = with_ci(0.1, -0.5, 1.76, baseline=20.0, higher_is_better=False)
+    assert verdicts.worst(lower, PERPLEXITY) == 21.76
 
 
-def test_an_interval_of_too_few_differing_units_vouches_for_nothing():
-    # the upper limits are those of statsmodels' proportion_confint(k, n, method="beta")
-    good, worst = accepted(1, 20, (0.0, 0.1), share=1.0)  # one of twenty is better
-    counted = (
-        "(only 1 of 20 images differs in VQA accuracy, too few for an interval; with 97.5 % confidence at most 25 % "
-        "would, and those not seen are counted as lost)"
-    )
-    assert not good.accepted
-    assert good.why == (
-        "not accepted: the lower 95 % bound of its VQA accuracy, 35.1 %, is below 50.0 %, 100 % of the baseline's "
-        f"50.0 % {counted}"
-    )
-    lost = "it loses 14.9 points of VQA accuracy, 30 % of the baseline's 50.0 %"
-    assert worst == f"at the worst end of its 95 % interval {lost} {counted}"
-    good, worst = accepted(0, 12, (0.0, 0.0), share=0.99)
-    assert (
-        not good.accepted
-        and "(none of 12 images differs in VQA accuracy; with 97.5 % confidence at most 26 % would" in good.why
-    )
-    assert accepted(0, 400, (0.0, 0.0), share=0.98)[0].accepted  # 0.92 points of 50 % are 1.8 % of it
-    assert not accepted(0, 400, (0.0, 0.0), share=0.99)[0].accepted
+@pytest.mark.parametrize(
+    ("n", "share", "few"),
+    [
+        (12, 0.95, "12 items are too few: of as many without any difference it would be 26 % less"),
+        (160, 0.95, None),  # 2.3 %
+        (160, 0.99, "160 items are too few: of as many without any difference it would be 2.3 % less"),
+    ],
+)
+def test_so_few_units_that_none_could_be_accepted_are_called_too_few(n, share, few):
+    limit = 5.3 * (1 - 0.025 ** (1 / n))
+    one = made.one("p", with_ci(0.0, -limit, limit, baseline=5.3, stake=5.3, differ=0), n=n)
+    good = verdicts.acceptance(one, "CIDEr", CAPTIONS, share)
+    assert good.accepted is (few is None)
+    assert good.why.endswith(f"({few})") if few else "(" not in good.why
 
 
-def test_a_bound_is_the_worse_of_two_and_the_interval_is_trusted_where_enough_differ():
-    assert "counted" not in accepted(6, 400, (-0.03, -0.005))[0].why
-    # 2.9 % may differ where 1.25 % did: 1.65 points more than the difference of -0.5, and not -1
-    assert "counted" in accepted(5, 400, (-0.01, 0.0))[0].why
-    assert "counted" not in accepted(5, 400, (-0.05, 0.03))[0].why
-    boxes = accepted(1, 400, (-0.001, 0.0), words=BOXES)[0].why
-    assert "only 1 of 400 images differs in which boxes are right, too few" in boxes
-    # a metric without a range: what may be lost is the baseline's own value
-    assert accepted(0, 40, (0.0, 0.0), baseline=5.0, words=CAPTIONS)[1].startswith(
-        "at the worst end of its 95 % interval it loses 0.44 CIDEr, 8.8 % of the baseline's 5.00 (none of 40 items "
-        "differs in CIDEr;"
+def test_too_few_where_less_is_better():
+    limit = 20.0 * (1 - 0.025 ** (1 / 40))  # 8.8 %
+    found = with_ci(0.0, -limit, limit, baseline=20.0, stake=20.0, differ=0, higher_is_better=False)
+    one = made.one("p", found, n=40)
+    assert verdicts.acceptance(one, "CIDEr", PERPLEXITY, 0.9).accepted
+    assert verdicts.acceptance(one, "CIDEr", PERPLEXITY, 0.95).why.endswith(
+        "(40 passages are too few: of as many without any difference it would be 8.8 % more)"
     )
-    lower, worst = accepted(0, 40, (0.0, 0.0), baseline=20.0, words=PERPLEXITY, share=0.9, higher_is_better=False)
-    assert lower.accepted and "the upper 95 % bound of its perplexity, 21.76, is at most 22.22" in lower.why
-    assert worst.startswith("at the worst end of its 95 % interval it is worse by 1.76 perplexity, 8.8 % of")
 
 
 def test_what_it_would_cost_to_be_wrong_is_told_at_the_worse_end():

@@ -57,17 +57,18 @@ def answer(one: Mapping[str, Any], metric: Mapping[str, Any], drop: float | None
     if reason:
         return f"cannot be told: {reason}"
     error, test, family, per_unit = metric["standard_error"], metric["test"], _family(metric), one["n"] / one["units"]
+    changed = metric["units_changed"]
     if items is not None:
         least = _fewest_items(one, metric)
         if items < least:
             return f"none: {least} items are the fewest that are compared"
-        smallest = paired.smallest_of(error, one["units"], items / per_unit, test, family)
+        smallest = paired.smallest_of(error, one["units"], items / per_unit, test, family, changed)
         return (
             f"{smallest:.3g}" if _can_drop(metric, smallest) else f"none: {smallest:.3g} is more than the baseline has"
         )
     if not _can_drop(metric, drop):
         return f"cannot be: the baseline has {metric['baseline']:.3g}"
-    units = paired.units_for(drop, error, one["units"], test, family)
+    units = paired.units_for(drop, error, one["units"], test, family, changed)
     of_units = "" if per_unit == 1 else f" ({units} independent units of {per_unit:.3g} items)"
     return f"{_counted(math.ceil(units * per_unit))}{of_units}"
 

@@ -175,7 +175,8 @@ class _Group:
         self.telling = self.units if sets[0].telling is None else sets[0].telling
         self.enough = self.telling >= statistics.FEWEST_UNITS
         self.resamples = dict.fromkeys(sets[0].made_of, resamples or sets[0].resamples) if self.enough else {}
-        self.drawn = statistics.draws(sets, seed, resamples) if self.enough else []
+        self.drawn = statistics.draws(sets, seed, resamples, weighted=True) if self.enough else []
+        self.one_more = statistics.weight_of_one_more(self.units, resamples or sets[0].resamples, seed)
 
     def metrics(self, number: int) -> dict[str, dict[str, Any]]:
         """The differences of the compared cell of this number, by metric."""
@@ -195,8 +196,8 @@ class _Group:
         if reason:
             return records.absent(reason, unit, higher_is_better=better) | values
         value = values["compared"] - values["baseline"]
-        drawn = self.drawn[number][name] - self.drawn[0][name]
-        drawn = drawn[np.isfinite(drawn)]
+        drawn = self._differences(number, name, values["baseline"])
+        kept = np.isfinite(drawn)
         made_of = self.sets[0].made_of[name]
         before, after = ([row[made_of] for row in self.rows[which]] for which in (0, number))
         pairs = zip(self.sets[0].units, self.outcomes[0][name], self.outcomes[number][name], strict=True)
@@ -204,8 +205,13 @@ class _Group:
         binary = made_of == name and {*before, *after} <= {0, 1}
         single = self.units == len(self.ids)
         flips = (sum(map(gt, after, before)), sum(map(gt, before, after))) if binary and single else None
-        found = paired.difference(value, drawn, changed=changed, moved=self.sets[0].moved, flips=flips)
+        stake = paired.stake(values["baseline"], self._shares(name, before, better))
+        unseen = paired.Unseen(self.one_more[kept], stake)
+        found = paired.difference(
+            value, drawn[kept], unseen, units=self.units, changed=changed, higher_is_better=better, flips=flips
+        )
         more: dict[str, Any] = {"standard_error": found.standard_error, "units_changed": changed, "test": found.test}
+        more["stake"] = 1.0 if flips else stake
         more |= {"p_value": found.p_value, "p_holm": None}
         noun = self.track.RESAMPLED
         if not found.value and not found.standard_error:
@@ -216,6 +222,31 @@ class _Group:
         return records.metric(
             found.value, unit, higher_is_better=better, n=len(self.ids), ci=found.ci, **values, **more
         )
+
+    def _differences(self, number: int, name: str, value: float) -> np.ndarray:
+        """The differences from the baseline in every resample, [resamples].
+
+        Those that are too high on the whole are scaled as brings the baseline's mean to its `value`: by what is no
+        matter of the compared precision, so that none of its answers, made worse, makes a resample better.
+        """
+        of_base, of_compared = self.drawn[0][name], self.drawn[number][name]
+        found = of_compared - of_base
+        mean = np.nanmean(of_base) if self.sets[0].raised else 0.0
+        return found * (value / mean) if mean else found
+
+    def _shares(self, name: str, before: Sequence[Any], better: bool) -> np.ndarray:
+        """What share of the baseline's value each unit would take with it, [units].
+
+        That of its items' values, or what the track says; as much as any other where more is worse, and of nothing.
+        """
+        units = self.sets[0].units
+        even = np.full(self.units, 1 / self.units)
+        if better and isinstance(before[0], int | float):
+            place = {unit: number for number, unit in enumerate(dict.fromkeys(units))}
+            held = np.bincount([place[unit] for unit in units], weights=np.abs(before), minlength=len(place))
+            return held / held.sum() if held.any() else even
+        told = self.sets[0].shares
+        return np.asarray(told(name)) if better and told else even
 
     def _absent(self, name: str, both: Mapping[str, Record], cell: Cell, number: int) -> str | None:
         """Why there is no difference in this metric; None where there is one."""
@@ -312,7 +343,8 @@ def _say_what_could_be_seen(comparisons: Sequence[dict[str, Any]], resamples: Ma
             if reason:
                 metric["smallest_detectable_absent"] = reason
             else:
-                smallest = paired.smallest_of(metric["standard_error"], units, units, test, family)
+                changed = metric["units_changed"]
+                smallest = paired.smallest_of(metric["standard_error"], units, units, test, family, changed)
                 metric["smallest_detectable"] = smallest
 
 

@@ -1,13 +1,22 @@
 """Two precisions on the same items: their difference, its interval, its p value, and what could have been seen.
 
-Both are resampled alike (`statistics.draws`), so an item that is hard for both widens nothing. The interval is the
-percentile bootstrap's, the p value that of the same draws, or exact McNemar's where answers are right or wrong.
+Both are resampled alike (`statistics.draws`), so an item that is hard for both widens nothing. A bootstrap knows of no
+change that it has not met: of four losses and no gain it makes a loss, and of none that nothing can be lost. So each
+end of the interval counts one unit more than there is, which was not seen, with the weight that a unit has by chance:
+at the worse end it loses what a unit has to lose (`stake`), at the better end it gains as much as changes were on the
+root mean square. The interval is from the 2.5 % quantile of the one to the 97.5 % quantile of the other.
 
-A test cannot do without changes: if nothing is lost or gained on the whole, each of m units that differ is better or
-worse by a coin's throw, and all m fall to one side with the probability 2 x 0.5^m. Below six units that is more than
-5 %. The bootstrap, which has seen no change to the other side, does not know of one and would call four losses a loss;
-so its p value is never less than this, and an interval holds 0 wherever its p value is 5 % or more. The two can
-therefore not contradict each other.
+This is the bound of Gaffke (2005, Mathematical Methods of Statistics 14, 451-467; Learned-Miller & Thomas 2019, arXiv
+1905.06208; Phan, Thomas & Learned-Miller 2021, ICML) on each side. Of k losses of n right or wrong answers it is the
+exact limit of Clopper & Pearson (1934), and the interval excludes 0 where McNemar's exact test is below 5 %. Weights
+are never negative, so the worse end is monotone: it never becomes better by one more loss, or by a greater one, from
+none of the units to all of them. Where units have different amounts to lose, the stake is the mean of these amounts
+as a point of the metric drawn at random would meet them, sum of squares / sum: the scaled Poisson distribution that
+is nearest to a sum of so different losses (Bohm & Zech 2014, Nuclear Instruments and Methods A 748, 1-6).
+
+The p value is that of the same draws, or exact McNemar's where answers are right or wrong. A test cannot do without
+changes: if nothing is lost or gained on the whole, each of m units that differ is better or worse by a coin's throw,
+and all m fall to one side with the probability 2 x 0.5^m; no p value is less than this.
 
 A verdict is on the p value after Holm's correction over all N comparisons of a study. Its first and strictest step asks
 the smallest p value for 5 % / N, and what a subset could have shown is reckoned for this step.
@@ -42,38 +51,66 @@ class Difference:
     p_value: float
 
 
-def difference(
-    value: float, drawn: np.ndarray, *, changed: int, moved: bool = False, flips: tuple[int, int] | None = None
-) -> Difference:
-    """The difference of two precisions from its bootstrap draws, [resamples].
+@dataclass(frozen=True)
+class Unseen:
+    """The unit more that an interval counts: its weight in each resample, [resamples], and what it has to lose."""
 
-    `changed` units of those drawn differ between the two in what the metric is made of. `moved` moves the draws so that
-    their mean is the value, for a metric whose resamples are all too high; its p value is the greater one of moved and
-    unmoved draws, because moving makes a difference of draws that show none, such as all those without the one image
-    that differs. `flips` counts the items that only the compared precision, and those that only the baseline has right,
-    where each unit is one item that is right or wrong; then McNemar's test takes the place of the bootstrap's.
+    weight: np.ndarray  # `statistics.weight_of_one_more`
+    stake: float  # in the metric's unit, not negative, as if all weight were its own
+
+
+def stake(value: float, shares: Sequence[float]) -> float:
+    """What one unit more has to lose of a metric with this value, of which each unit would take such a share with it.
+
+    Shares sum to 1 where the metric is a mean, and may sum to more where units depend on each other.
+    """
+    parts = np.asarray(shares, dtype=float)
+    return abs(value) * len(parts) * float((parts**2).sum() / parts.sum())
+
+
+def difference(
+    value: float,
+    drawn: np.ndarray,
+    unseen: Unseen,
+    *,
+    units: int,
+    changed: int,
+    higher_is_better: bool,
+    flips: tuple[int, int] | None = None,
+) -> Difference:
+    """The difference of two precisions from its weighted bootstrap draws, [resamples].
+
+    `changed` of the `units` differ between the two in what the metric is made of. `flips` counts the items that only
+    the compared precision, and those that only the baseline has right, where each unit is one item that is right or
+    wrong; then one more has all to lose or to gain, and McNemar's test takes the place of the bootstrap's.
     """
     test = MCNEMAR if flips else BOOTSTRAP
     if max(abs(value), np.abs(drawn).max()) <= _ROUNDING:
-        return Difference(0.0, (0.0, 0.0), 0.0, test, 1.0)
-    p_value = mcnemar(*flips) if flips else max(bootstrap_p(drawn), by_signs_alone(changed))
-    if moved:
-        drawn = drawn + (value - drawn.mean())
-        p_value = max(p_value, bootstrap_p(drawn))
-    low, high = statistics.interval(drawn)
+        value, drawn = 0.0, np.zeros_like(drawn)
+    error = float(drawn.std(ddof=1))
+    to_lose = 1.0 if flips else unseen.stake
+    to_gain = units * error / math.sqrt(changed) if error and changed and not flips else to_lose
+    below, above = (to_lose, to_gain) if higher_is_better else (to_gain, to_lose)
+    seen = (1 - unseen.weight) * drawn
+    lower, upper = seen - unseen.weight * below, seen + unseen.weight * above
+    p_value = mcnemar(*flips) if flips else max(bootstrap_p(lower, upper), by_signs_alone(changed))
+    low, high = min(value, statistics.interval(lower)[0]), max(value, statistics.interval(upper)[1])
     if p_value >= 1 - LEVEL:
         low, high = min(low, 0.0), max(high, 0.0)
-    return Difference(value, (low, high), float(drawn.std(ddof=1)), test, p_value)
+    elif low <= 0 <= high:  # the draws' chance, beside the exact test
+        low, high = (lower[lower > 0].min(), high) if value > 0 else (low, upper[upper < 0].max())
+    return Difference(value, (float(low), float(high)), error, test, p_value)
 
 
-def bootstrap_p(drawn: np.ndarray) -> float:
-    """The two-sided p value of draws of a difference: 1 - the level at which the percentile interval just holds 0.
+def bootstrap_p(lower: np.ndarray, upper: np.ndarray) -> float:
+    """The two-sided p value of draws of a difference: 1 - the level at which the interval just holds 0.
 
-    Twice the smaller share of draws at or beyond 0 (Efron & Tibshirani 1993, section 15.4), with one more added to
-    draws and to those beyond (Davison & Hinkley 1997, section 4.2), because draws never show that something cannot be.
+    Twice the smaller share of draws at or beyond 0 (Efron & Tibshirani 1993, section 15.4), of `lower` at or below it
+    and of `upper` at or above it, with one more added to draws and to those beyond (Davison & Hinkley 1997, section
+    4.2), because draws never show that something cannot be.
     """
-    beyond = min((drawn <= 0).sum(), (drawn >= 0).sum())
-    return min(1.0, 2 * (int(beyond) + 1) / (len(drawn) + 1))
+    beyond = min((lower <= 0).sum(), (upper >= 0).sum())
+    return min(1.0, 2 * (int(beyond) + 1) / (len(lower) + 1))
 
 
 def by_signs_alone(changed: int) -> float:
@@ -106,9 +143,15 @@ def least_p(resamples: int) -> float:
     return 2 / (resamples + 1)
 
 
-def standard_errors(family: int) -> float:
-    """How many standard errors a difference must be for a verdict with 80 % probability, among `family` comparisons."""
-    return NormalDist().inv_cdf(1 - _strictest(family) / 2) + NormalDist().inv_cdf(POWER)
+def standard_errors(family: int, changed: float = math.inf) -> float:
+    """How many standard errors a difference must be for a verdict with 80 % probability, among `family` comparisons.
+
+    Of `changed` units that differ, one more that is not seen moves the interval by 1 / sqrt(changed) standard errors,
+    and widens it as much.
+    """
+    more = 1 / changed
+    strictest = NormalDist().inv_cdf(1 - _strictest(family) / 2)
+    return math.sqrt(more) + strictest * math.sqrt(1 + more) + NormalDist().inv_cdf(POWER)
 
 
 def fewest_changes(family: int) -> int:
@@ -135,21 +178,28 @@ def fewest_units(family: int) -> int:
     return max(statistics.FEWEST_UNITS, fewest_changes(family))
 
 
-def smallest_of(error: float, units: int, asked: float, test: str, family: int) -> float:
+def smallest_of(error: float, units: int, asked: float, test: str, family: int, changed: int) -> float:
     """The smallest difference that `asked` units would show, where `units` have this standard error.
 
-    Shown is what has a verdict with 80 % probability where it is tested among `family` comparisons.
+    Shown is what has a verdict with 80 % probability where it is tested among `family` comparisons. `changed` of the
+    `units` differ, and of those asked for as great a share.
     """
-    smallest = standard_errors(family) * error * math.sqrt(units / asked)
-    return max(smallest, expected_changes(family) / asked) if test == MCNEMAR else smallest
-
-
-def units_for(drop: float, error: float, units: int, test: str, family: int) -> int:
-    """How many units would show a difference of `drop`, where `units` have this standard error; as `smallest_of`."""
-    wanted = units * (standard_errors(family) * error / drop) ** 2
+    scaled = error * math.sqrt(units / asked)
     if test == MCNEMAR:
-        wanted = max(wanted, expected_changes(family) / drop)
-    return max(math.ceil(wanted), fewest_units(family))
+        return max(standard_errors(family) * scaled, expected_changes(family) / asked)
+    return standard_errors(family, changed * asked / units) * scaled
+
+
+def units_for(drop: float, error: float, units: int, test: str, family: int, changed: int) -> int:
+    """How many units would show a difference of `drop`, where `units` have this standard error; as `smallest_of`."""
+    fewest = most = fewest_units(family)
+    while smallest_of(error, units, most, test, family, changed) > drop:
+        fewest, most = most, 2 * most
+    while fewest < most:
+        middle = (fewest + most) // 2
+        enough = smallest_of(error, units, middle, test, family, changed) <= drop
+        fewest, most = (fewest, middle) if enough else (middle + 1, most)
+    return most
 
 
 def _strictest(family: int) -> float:

@@ -36,7 +36,9 @@ class Resampled:
     values: Callable[[np.ndarray], Values]
     resamples: int = RESAMPLES
     telling: int | None = None  # how many units say something of the metrics; None where all do
-    moved: bool = False  # whether draws are moved so that their mean is the value of all units
+    raised: bool = False  # whether resamples are too high on the whole, as those of AP are
+    # What share of a metric each unit would take with it, [units], where the values of items do not tell.
+    shares: Callable[[str], Sequence[float]] | None = None
     # What of an item's row counts, in this metric, as a difference between two precisions; None where it is all that
     # the metric is computed from.
     outcome: Callable[[Mapping[str, Any], str], Any] | None = None
@@ -77,14 +79,18 @@ def of_sums(
     return Resampled(tuple(units), made_of, drawn)
 
 
-def draws(sets: Sequence[Resampled], seed: int, resamples: int | None = None) -> list[Values]:
+def draws(
+    sets: Sequence[Resampled], seed: int, resamples: int | None = None, *, weighted: bool = False
+) -> list[Values]:
     """Each set's metrics in every resample, [resamples] each; all sets share their draws, so they can be compared.
 
-    `resamples` is that of the sets where it is None. Raises `ValueError` where the sets are not of the same units.
+    `resamples` is that of the sets where it is None. A resample has each unit some times (`times_drawn`) or, where
+    `weighted`, with some weight (`weights_drawn`). Raises `ValueError` where the sets are not of the same units.
     """
     if len({one.units for one in sets}) != 1:
         raise ValueError("only sets of the same units can share their draws")
-    times = times_drawn(sets[0].count, resamples or sets[0].resamples, seed)
+    by = weights_drawn if weighted else times_drawn
+    times = by(sets[0].count, resamples or sets[0].resamples, seed)
     parts = [[one.values(part) for one in sets] for part in times]
     return [
         {name: np.concatenate([part[which][name] for part in parts]) for name in sets[which].made_of}
@@ -105,6 +111,29 @@ def times_drawn(units: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterat
         drawn = generator.integers(0, units, size=(rows, units))
         flat = drawn + np.arange(rows)[:, None] * units
         yield np.bincount(flat.ravel(), minlength=rows * units).reshape(rows, units)
+
+
+def weights_drawn(units: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
+    """The weight of each unit in each resample, [resamples, units], 1 on average; some resamples at a time.
+
+    Those of the Bayesian bootstrap (Rubin 1981, Annals of Statistics 9, 130-134): the spacings of as many uniform
+    numbers, which is a flat Dirichlet distribution. No unit is ever left out of a resample.
+    """
+    generator = np.random.default_rng(seed)
+    chunk = max(1, _CHUNK // units)
+    for start in range(0, resamples, chunk):
+        drawn = generator.standard_exponential((min(chunk, resamples - start), units))
+        yield drawn * (units / drawn.sum(axis=1, keepdims=True))
+
+
+def weight_of_one_more(units: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """The share of all weights that one unit more than these would have, [resamples]; apart from `weights_drawn`.
+
+    Its distribution, 1 - (1 - u)^(1 / units) of a uniform u, at equal steps in random order, so that its quantiles are
+    exact.
+    """
+    uniform = (np.random.default_rng([seed, 1]).permutation(resamples) + 0.5) / resamples
+    return -np.expm1(np.log1p(-uniform) / units)
 
 
 def bootstrap_sums(columns: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:

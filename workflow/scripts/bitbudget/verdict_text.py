@@ -21,7 +21,7 @@ def in_full(record: Record) -> str:
         f"Accepted: {100 * accept['quality']:g} % of the baseline's quality is left at the worst end of the 95 % "
         f"interval. Preferred: the least {accept['prefer']}.",
         "Brackets: 95 % intervals, each by itself; a loss or gain must also hold after Holm's correction for all "
-        "comparisons.",
+        "comparisons. Each end counts one more than was seen, which at the worse end loses all it has to lose.",
         "Could have seen: a difference of this size would have been called a loss or gain with a probability of 80 %.",
         f"Better, worse: by {record['worth']}.",
     )

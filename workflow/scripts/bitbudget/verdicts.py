@@ -179,7 +179,7 @@ def noise_floor(primary: str, words: Words, floor: Record | None) -> str:
         return f"{words.repeated}: {_not_compared(floor['metrics'].get(primary, {}), words)}"
     changed = words.changed(floor["answers"], floor["n"])
     if _same(floor, metric):
-        return f"{words.repeated}: {changed}, so this noise floor shows no noise"
+        return f"{words.repeated}: {changed}; another machine may change some"
     form = wording.format_of(words, metric)
     return f"{words.repeated}: {form.signed(metric['value'])} {words.noun} {form.interval(metric['ci'])}, {changed}"
 
@@ -203,11 +203,11 @@ def acceptance(one: Record, primary: str, words: Words, share: float) -> Accepta
     baseline, form = metric["baseline"], wording.format_of(words, metric)
     if baseline <= 0:
         return Acceptance(False, f"not accepted: the baseline's own {words.label} is {form.level(baseline)}")
-    bound = worst(one, metric, words)
+    bound = worst(metric, words)
     limit = baseline * share if words.higher_is_better else baseline / share
-    accepted = words.sign * (bound.value - limit) >= 0
+    accepted = words.sign * (bound - limit) >= 0
     end, relation = ("lower", ("below", "at least")) if words.higher_is_better else ("upper", ("above", "at most"))
-    shown, limit_shown = form.apart(bound.value, limit)
+    shown, limit_shown = form.apart(bound, limit)
     own = form.level(baseline)
     part = f"{100 * share:g} % of the baseline's {own}"
     if not words.higher_is_better:
@@ -215,41 +215,39 @@ def acceptance(one: Record, primary: str, words: Words, share: float) -> Accepta
     return Acceptance(
         accepted,
         f"{'' if accepted else 'not '}accepted: the {end} 95 % bound of its {words.label}, {shown}, is "
-        f"{relation[accepted]} {limit_shown}, {part}{bound.why}",
+        f"{relation[accepted]} {limit_shown}, {part}{_too_few_said(one, metric, words, share)}",
     )
 
 
-@dataclass(frozen=True)
-class Bound:
-    """The value that a precision has at worst, and in brackets why this is not its interval's end; else nothing."""
+def _too_few_said(one: Record, metric: Record, words: Words, share: float) -> str:
+    """In brackets that no precision could be accepted on so few units; nothing where one could."""
+    if not too_few(one, metric, words, share):
+        return ""
+    lost = wording.percent(_unchanged_at_worst(one, metric) / metric["baseline"])
+    less = "less" if words.higher_is_better else "more"
+    return (
+        f" ({one['units']} {words.clusters} are too few: of as many without any difference it would be {lost} {less})"
+    )
 
-    value: float
-    why: str = ""
 
-
-def worst(one: Record, metric: Record, words: Words) -> Bound:
+def worst(metric: Record, words: Words) -> float:
     """The worse 95 % bound of a precision's value: the baseline's plus the interval's worse end, on the same items.
 
-    Where fewer units differ than a test could call a loss (uncorrected, as the interval is), the interval knows too
-    little of them, and knows nothing where none does. Of all there could be, a greater share may differ than of those
-    seen, up to its upper 97.5 % limit (Clopper & Pearson 1934): were all lost in this excess that there is to lose, the
-    loss would grow by it times the width of the metric's range, for which the baseline's value stands where there is
-    none. The bound is then the worse of the two.
+    It counts one unit more than was seen, which loses all it has (`paired`). What is better the higher it is ends at 0.
     """
-    baseline, units = metric["baseline"], one["units"]
-    end = Bound(baseline + metric["ci"][0 if words.higher_is_better else 1])
-    differ = metric["units_changed"]
-    if 2 * 0.5**differ <= ALPHA:  # what the test of signs gives where all are to one side
-        return end
-    share = bounds.clopper_pearson_upper(differ, units)
-    value = metric["compared"] - words.sign * (share - differ / units) * (words.width or baseline)
-    if words.sign * (value - end.value) >= 0:
-        return end
-    what = "which boxes are right" if words.detections else words.label
-    of = f"of {units} {words.clusters} differ{'s' if differ < 2 else ''} in {what}"
-    seen = f"only {differ} {of}, too few for an interval" if differ else f"none {of}"
-    would = f"with 97.5 % confidence at most {wording.percent(share)} would, and those not seen are counted as lost"
-    return Bound(value, f" ({seen}; {would})")
+    value = metric["baseline"] + metric["ci"][0 if words.higher_is_better else 1]
+    return max(value, 0.0) if words.higher_is_better else value
+
+
+def too_few(one: Record, metric: Record, words: Words, share: float) -> bool:
+    """Whether the units are too few to accept anything: not even one that differs nowhere would keep this share."""
+    limit = 1 - share if words.higher_is_better else 1 / share - 1
+    return _unchanged_at_worst(one, metric) > limit * metric["baseline"]
+
+
+def _unchanged_at_worst(one: Record, metric: Record) -> float:
+    """What the interval of a precision would end at that differs in no unit: the most that can be lost unseen."""
+    return metric.get("stake", 0.0) * bounds.clopper_pearson_upper(0, one["units"])
 
 
 def at_worst(one: Record, primary: str, words: Words) -> str:
@@ -257,11 +255,11 @@ def at_worst(one: Record, primary: str, words: Words) -> str:
     metric = metric_of(one, primary)
     if metric is None:
         return "how much it loses is not known"
-    form, bound = wording.format_of(words, metric), worst(one, metric, words)
-    lost = words.sign * (metric["baseline"] - bound.value)
+    form = wording.format_of(words, metric)
+    lost = words.sign * (metric["baseline"] - worst(metric, words))
     if lost <= 0:
         return "at the worst end of its 95 % interval it loses nothing"
     share = f", {wording.percent(lost / metric['baseline'])} of the baseline's {form.level(metric['baseline'])}"
     more = f"{form.size(lost)} {words.noun}"
     verb = "loses" if words.higher_is_better else "is worse by"
-    return f"at the worst end of its 95 % interval it {verb} {more}{share if metric['baseline'] > 0 else ''}{bound.why}"
+    return f"at the worst end of its 95 % interval it {verb} {more}{share if metric['baseline'] > 0 else ''}"

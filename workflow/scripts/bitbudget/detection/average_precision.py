@@ -38,7 +38,8 @@ MAX_DETECTIONS = 100  # of one category in one image; more are not looked at
 # 5000; 10 000 take 27 s and minutes, for every precision. The ends of an interval from 1000 vary with the seed by some
 # 2 % of its width. No p value from 1000 is below .002, so among 26 or more comparisons none is below .05 after Holm.
 RESAMPLES = 1000
-_CHUNK = 8_000_000  # counts held at once: 32 MB
+_CHUNK = 8_000_000  # counts held at once: 32 MB, or 64 MB of weights
+_ROUNDING = 1e-9  # of a recall from weights that are no whole numbers: all that there is to find is a recall of 1
 
 Box = Mapping[str, Any]
 Matches = list[dict[str, Any]]
@@ -150,8 +151,8 @@ def averages(rows: Sequence[Mapping[str, Any]], times: np.ndarray | None = None)
     """AP, AP50, AP75 and AR_100 of each resample, [resamples]; NaN where a resample has nothing to find.
 
     `rows` are those of item_scores.jsonl, one an image, with its `id` and `matches`. `times` [images, resamples]
-    says how often each resample has each image, these being in the order of `in_order`; None means all of them once,
-    whose values are those of `evaluate`.
+    says how often each resample has each image, in whole numbers, or with what weight; images are in the order of
+    `in_order`. None means all of them once, whose values are those of `evaluate`.
     """
     times = np.ones((len(rows), 1), dtype=np.int32) if times is None else times
     return averager(rows)(times)
@@ -192,6 +193,22 @@ def interval(value: float, drawn: np.ndarray) -> tuple[float, float]:
     drawn = drawn[np.isfinite(drawn)]
     low, high = statistics.interval(drawn + (value - drawn.mean()))
     return max(low, 0.0), min(high, 1.0)
+
+
+def shares(matches: Sequence[Matches], name: str) -> list[float]:
+    """What share of a number of `averages` each image would take with it, were all that is right in it wrong.
+
+    `matches` are those of each image. It is the image's share of a category's objects, on average over the categories:
+    by so much the recall falls. The precision falls as much, and with it AP once more.
+    """
+    totals: dict[int, int] = defaultdict(int)
+    for image in matches:
+        for one in image:
+            totals[one["category_id"]] += one["objects"]
+    each = (1 if name == "AR_100" else 2) / max(1, sum(total > 0 for total in totals.values()))
+    return [
+        each * sum(one["objects"] / totals[one["category_id"]] for one in image if one["objects"]) for image in matches
+    ]
 
 
 def outcome(matches: Matches, name: str) -> Any:
@@ -248,6 +265,7 @@ def _add(
     of an image are counted at once, for the same reason.
     """
     objects = times[category.objects].sum(axis=0)
+    slack = 0.0 if times.dtype.kind == "i" else _ROUNDING
     present += objects > 0
     weights = times[category.detections]
     looked_at = weights.cumsum(axis=0)
@@ -261,7 +279,7 @@ def _add(
         if len(ignored):
             before = np.vstack([np.zeros_like(objects)[None], weights[ignored].cumsum(axis=0)])
             counted = counted - before[np.searchsorted(ignored, places)]
-        reached = right / np.maximum(objects, 1)  # no object: none is right either
+        reached = right / np.where(objects > 0, objects, 1) + slack  # no object: none is right either
         best = right / (counted + np.spacing(1))
         best = np.maximum.accumulate(best[::-1], axis=0)[::-1]  # the precision at this recall or a greater one
         # At how many of the 101 recalls the precision is that of each place: those not reached before.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,6 @@ class Differences:
     quality: float  # the share of the baseline's that is asked for
     family: int  # over so many comparisons the verdicts' p values are corrected
     undecided: bool  # whether there is a row whose interval and verdict do not agree
-    untrusted: Sequence[str]  # rows that are not accepted, although their intervals are on the accepted side
 
 
 def load(spec: Record, comparison: Record, judged: Record) -> Differences:
@@ -39,7 +38,7 @@ def load(spec: Record, comparison: Record, judged: Record) -> Differences:
     """
     words = wording.words_of(spec)
     found = {(one["model"], one["condition"], one["precision"]): one for one in judged["verdicts"]}
-    marks, made, limits, untrusted = {}, [], {}, []
+    marks, made, limits = {}, [], {}
     for one, name in _in_order(spec, comparison):
         cell = (one["model"], one["condition"])
         of_floor = one["kind"] == NOISE_FLOOR
@@ -52,9 +51,6 @@ def load(spec: Record, comparison: Record, judged: Record) -> Differences:
         if baseline is not None and baseline > 0:
             share = spec["accept"]["quality"]
             limits[cell] = words.factor * baseline * (share - 1 if words.higher_is_better else 1 / share - 1)
-            end = mark.low if words.higher_is_better else mark.high
-            if not of_floor and not verdict["accepted"] and end is not None:
-                untrusted += [_named(spec, *cell, name)] if words.sign * (end - limits[cell]) >= 0 else []
     metrics = [metric for one in comparison["comparisons"] if (metric := _tested(one, spec["primary"]))]
     study = Study(
         made, spec["models"], spec["precisions"], spec["conditions"], spec["baseline"], spec["primary"], {},
@@ -64,14 +60,7 @@ def load(spec: Record, comparison: Record, judged: Record) -> Differences:
         study, words, marks, limits, spec["accept"]["quality"],
         family=max((metric["family"] for metric in metrics), default=0),
         undecided=any(verdicts.undecided(metric, words) for metric in metrics),
-        untrusted=untrusted,
     )  # fmt: skip
-
-
-def _named(spec: Record, model: str, condition: str, name: str) -> str:
-    """A row by its precision, with the model and the condition where there are several."""
-    many = [one for one, all_ in ((model, spec["models"]), (condition, spec["conditions"])) if len(all_) > 1]
-    return f"{name} ({', '.join(many)})" if many else name
 
 
 def _tested(one: Record, primary: str) -> Record | None:
@@ -152,6 +141,3 @@ def _disagreements(shown: Differences) -> Iterator[str]:
     if shown.undecided:
         holm = f"are after Holm over {shown.family} comparisons, " if shown.family > 1 else "are by p values, "
         yield f"Verdicts {holm}intervals are not: where the two do not agree, p stands beside the verdict."
-    if shown.untrusted:
-        few = f"too few {shown.words.clusters} differ for the interval to be trusted; verdicts.txt has the bound"
-        yield f"On the accepted side of the dashed line, but not accepted: {wording.listed(shown.untrusted)} ({few})."

@@ -100,13 +100,16 @@ class Group:
     rows: Sequence[Sequence[Row]]
     sets: Sequence[statistics.Resampled]
     drawn: Sequence[statistics.Values]  # empty where there are too few captions
+    weighted: Sequence[statistics.Values]  # the same with weights, for differences
+    one_more: np.ndarray  # the weight of one caption more in each of these
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[Row]], ids: Sequence[str], seed: int) -> Group:
         """The group of these rows, of items with these ids. All must be of the same items in the same order."""
         sets = [resampled(one, ids) for one in rows]
         enough = len(ids) >= statistics.FEWEST_UNITS
-        return cls(rows, sets, statistics.draws(sets, seed) if enough else [])
+        drawn = [statistics.draws(sets, seed, weighted=weighted) if enough else [] for weighted in (False, True)]
+        return cls(rows, sets, *drawn, statistics.weight_of_one_more(len(ids), seed=seed))
 
     def metrics(self, number: int) -> dict[str, dict[str, Any]]:
         """Both shares of the precision of this number, each with its interval, or a note why it has none.
@@ -147,7 +150,7 @@ class Group:
         """Both differences of the precision of this number from the baseline, number 0; less is better.
 
         Tested as `paired.difference` does: CHAIR-i by the bootstrap, CHAIR-s by McNemar's exact test of the captions
-        that only one of the two has right.
+        that only one of the two has right. One caption more than there are could be hallucinated in all that it names.
         """
         here, base, found = self.metrics(number), self.metrics(0), {}
         for name, unit in UNITS.items():
@@ -175,7 +178,7 @@ class Group:
 
     def _difference(self, name: str, number: int, values: Mapping[str, float]) -> dict[str, Any]:
         pairs = list(zip(self.rows[0], self.rows[number], strict=True))
-        drawn, note = _numbers(self.drawn[number][name] - self.drawn[0][name])
+        drawn = self.weighted[number][name] - self.weighted[0][name]
         flips = None
         if name == "chair_s":
             before, after = ([bool(row.hallucinated) for row in one] for one in zip(*pairs, strict=True))
@@ -183,24 +186,25 @@ class Group:
             changed = sum(flips)
         else:
             changed = sum(before.share != after.share for before, after in pairs)
-        tested = paired.difference(values["compared"] - values["baseline"], drawn, changed=changed, flips=flips)
-        ci: tuple[float, float] | None = tested.ci
-        if changed and np.ptp(tested.ci) <= _NO_WIDTH:
-            ci, note = (
-                None,
-                "No interval: all resamples are alike, so the bootstrap says nothing of others that could be.",
-            )
+        tested = paired.difference(
+            values["compared"] - values["baseline"],
+            drawn,
+            paired.Unseen(self.one_more, stake=1.0),
+            units=len(pairs),
+            changed=changed,
+            higher_is_better=False,
+            flips=flips,
+        )
         return records.metric(
             tested.value,
             UNITS[name],
             higher_is_better=False,
             n=len(pairs),
-            ci=ci,
+            ci=tested.ci,
             **values,
             units_changed=changed,
             test=tested.test,
             p_value=tested.p_value,
-            **({"note": note} if note else {}),
         )
 
 

@@ -18,7 +18,6 @@ TRADES = (
     ("size_on_disk_MB", "{factor} the size on disk"),
     ("peak_memory_MB", "{factor} the peak memory"),
 )
-CAN_BE_SEEN = "; this reckons with differences that so few items cannot show"
 
 
 def sentences(view: View, cells: Sequence[tuple[str, str]], full: bool = True) -> list[str]:
@@ -124,17 +123,14 @@ def _worst(view: View, cell: tuple[str, str], precision: str) -> list[str]:
     metric = verdicts.metric_of(one, view.e.primary) if one else None
     if metric is None:
         return []
-    bound, form = verdicts.worst(one, metric, view.words), wording.format_of(view.words, metric)
-    lost = view.words.sign * (metric["baseline"] - bound.value)
+    form = wording.format_of(view.words, metric)
+    lost = view.words.sign * (metric["baseline"] - verdicts.worst(metric, view.words))
     of = f" ({_of(view, cell)})" if len(view.cells) > 1 else ""
     if lost <= 0:
         return [f"In the worst case within its 95 % interval{of} it loses nothing."]
     verb = "loses" if view.words.higher_is_better else "is worse by"
     share = f", {wording.percent(lost / metric['baseline'])} of the baseline's" if metric["baseline"] > 0 else ""
-    more = CAN_BE_SEEN if bound.why else ""
-    return [
-        f"In the worst case within its 95 % interval{of} it {verb} {form.size(lost)} {view.words.noun}{share}{more}."
-    ]
+    return [f"In the worst case within its 95 % interval{of} it {verb} {form.size(lost)} {view.words.noun}{share}."]
 
 
 def _despite(view: View, cells: Sequence[tuple[str, str]], precision: str) -> list[str]:

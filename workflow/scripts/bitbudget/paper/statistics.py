@@ -52,7 +52,10 @@ def tests(views: Sequence[View]) -> Unit:
         return Unit([nodes.h("Statistics"), nodes.p(words, clusters=clusters)])
     words = (
         "Every precision is compared with the baseline on the same items. Intervals hold 95 % and come from a paired "
-        "bootstrap over {clusters} with a fixed seed (resamples: {resamples}) [@efron1993bootstrap]. "
+        "bootstrap over {clusters} with random weights and a fixed seed (resamples: {resamples}) "
+        "[@efron1993bootstrap; @rubin1981bayesian]. Each end counts one unit more than was seen, which at the worse "
+        "end loses all that a unit has to lose [@gaffke2005three], so that many unchanged {clusters} vouch for no more "
+        "than they can. "
     )
     if any("McNemar" in test for view in compared for test in _tests_used(view)):
         words += "Independent items that are right or wrong are tested by McNemar's exact test [@mcnemar1947]. "
@@ -64,8 +67,7 @@ def tests(views: Sequence[View]) -> Unit:
     if any(verdicts.floor_of(view.e.comparison, *cell) for view in compared for cell in view.cells):
         words += (
             "The comparison has a noise floor: {repeated}. What changes there is noise, and no difference that it "
-            "shows as "
-            "well is called a loss. "
+            "shows as well is called a loss; another machine may change more. "
         )
     words += (
         "Where no loss is detected we say what difference could have been seen: one of this size would have been found "
@@ -80,11 +82,8 @@ def tests(views: Sequence[View]) -> Unit:
     )
     rule = nodes.p(
         "A precision is accepted where the {end} end of its 95 % interval keeps at least {quality} of the baseline's "
-        "quality; of the accepted ones that are measured, the one with the least {prefer} is recommended. Where too "
-        "few {clusters} differ for an interval, those that were not seen to differ are counted as lost, up to the "
-        "share that chance could have hidden.",
+        "quality; of the accepted ones that are measured, the one with the least {prefer} is recommended.",
         end=_each(compared, lambda view: "lower" if view.words.higher_is_better else "upper"),
-        clusters=clusters,
         quality=_each(compared, lambda view: f"{100 * view.e.study['accept']['quality']:g} %"),
         prefer=_each(compared, lambda view: view.e.study["accept"]["prefer"]),
     )

@@ -140,18 +140,16 @@ class View:
             return "not compared, so nothing vouches for its quality"
         if metric["baseline"] <= 0:
             return f"the baseline's own {self.words.label} is not above 0"
-        few = bool(verdicts.worst(one, metric, self.words).why)
-        loses = verdict["kind"] == verdicts.LOSS
-        margin = f"{100 * (1 - self.e.study['accept']['quality']):.2g} %"
+        share, loses = self.e.study["accept"]["quality"], verdict["kind"] == verdicts.LOSS
+        margin = f"{100 * (1 - share):.2g} %"
         if verdict["accepted"]:
-            said = f"{'loses clearly, but ' if loses else ''}{self.kept} even at the worse end of its interval"
-            return f"{said}, which reckons with differences that these items cannot show" if few else said
-        if few:
-            return f"too few {self.words.clusters} differ to rule out a loss of {margin}"
+            return f"{'loses clearly, but ' if loses else ''}{self.kept} even at the worse end of its interval"
         if loses:
-            limit = metric["baseline"] * self.e.study["accept"]["quality"] ** self.words.sign
+            limit = metric["baseline"] * share**self.words.sign
             beyond = self.words.sign * (metric["compared"] - limit) < 0
             return f"loses more than {margin}" if beyond else f"loses clearly, and a loss of {margin} is not ruled out"
+        if verdicts.too_few(one, metric, self.words, share):
+            return f"{one['units']} {self.words.clusters} are too few to rule out a loss of {margin}"
         return f"no clear loss, but one of more than {margin} is not ruled out"
 
     def by_kind(self, model: str, condition: str) -> dict[str, list[str]]:

@@ -25,7 +25,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def reason(panel: Panel, name: str) -> str:
-    """Why a precision is accepted or not: "too few images differ to rule out a loss of 5 %"."""
+    """Why a precision is accepted or not: "50 images are too few to rule out a loss of 5 %"."""
     given, metric = panel.verdict(name), panel.difference(name)
     if given is None or metric is None or not metric.get("ci"):
         return "not compared"
@@ -37,10 +37,9 @@ def reason(panel: Panel, name: str) -> str:
         return f"{'loses, but its' if losing else 'its'} {end} keeps at least {asked}"
     if losing:
         return f"loses, and keeps less than {asked} at the bound"
-    bound = verdicts.worst(panel.comparison(name), metric, panel.words)
-    if bound.why:
-        what = panel.words.clusters
-        return f"too few {what} differ to rule out a loss of {lost}"
+    one = panel.comparison(name)
+    if verdicts.too_few(one, metric, panel.words, share):
+        return f"{one['units']} {panel.words.clusters} are too few to rule out a loss of {lost}"
     return f"its interval is too wide to rule out a loss of {lost}"
 
 
@@ -83,19 +82,16 @@ def at_worst(panel: Panel, name: str) -> str | None:
     metric = panel.difference(name)
     if metric is None or not metric.get("ci"):
         return None
-    bound, form = verdicts.worst(panel.comparison(name), metric, panel.words), panel.form(metric)
-    lost = panel.words.sign * (metric["baseline"] - bound.value)
-    # a bound that is worse than the interval's end is not within the interval
-    start = f"In the worst case{'' if bound.why else ' within its 95 % interval'} it"
+    form = panel.form(metric)
+    lost = panel.words.sign * (metric["baseline"] - verdicts.worst(metric, panel.words))
+    start = "In the worst case within its 95 % interval it"
     if lost <= 0:
         return f"{start} loses nothing."
     verb = "loses" if panel.words.higher_is_better else "is worse by"
     unit = "points" if panel.words.share else panel.words.label
     base = metric["baseline"]
     part = f" ({wording.percent(lost / base)} of {form.level(base)})" if base > 0 else ""
-    few = f": too few {panel.words.clusters} differ for an interval, so unseen ones count as lost"
-    unseen = few if bound.why else ""
-    return f"{start} {verb} {form.size(lost)} {unit}{part}{unseen}."
+    return f"{start} {verb} {form.size(lost)} {unit}{part}."
 
 
 def factor(row: Record, base: Record, cost: Cost) -> float | None:

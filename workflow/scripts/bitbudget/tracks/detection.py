@@ -133,7 +133,7 @@ def _counts(matches: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
     """How AP, AP50, AP75 and AR_100 follow from the images drawn; the other numbers are not computed anew.
 
-    There are fewer resamples than of other metrics, and draws are moved (`average_precision.interval`).
+    There are fewer resamples than of other metrics, and they are too high on the whole (`average_precision.interval`).
     """
     import numpy as np
 
@@ -145,7 +145,8 @@ def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
     averages = average_precision.averager(rows)
 
     def of(times: np.ndarray) -> statistics.Values:
-        return averages(np.ascontiguousarray(times[:, order].T, dtype=np.int32))
+        kind = np.int32 if times.dtype.kind == "i" else np.float64
+        return averages(np.ascontiguousarray(times[:, order].T, dtype=kind))
 
     return statistics.Resampled(
         tuple(row["id"] for row in rows),
@@ -153,7 +154,8 @@ def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
         of,
         resamples=average_precision.RESAMPLES,
         telling=sum(row["objects"] > 0 for row in rows),
-        moved=True,
+        raised=True,
+        shares=lambda metric: average_precision.shares([row["matches"] for row in rows], metric),
         outcome=lambda row, metric: average_precision.outcome(row["matches"], metric),
     )
 
