@@ -37,7 +37,7 @@ rule resize_images:
         "../envs/images.yaml"
     threads: ALL_CORES
     params:
-        code=code_of("resize_images"),
+        code=lambda w: code_of("resize_images", [FAMILIES[name] for name in plan.choosy_families(study_of(w))]),
         spec=part(plan.image_resizing),
     shell:
         "python workflow/scripts/resize_images.py --study {wildcards.study} --sources {input.sources}"

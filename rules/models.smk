@@ -64,6 +64,9 @@ rule quantize_model:
     input:
         model="resources/models/{model}",
         calibration=calibration,
+        # what is refused is told before; but no other items or images make another checkpoint
+        study_items=ancient(rules.select_subset.output.study_items),
+        images=ancient(images),
     output:
         checkpoint=directory("results/{study}/{model}/{precision}/checkpoint"),
     log:
@@ -80,9 +83,10 @@ rule quantize_model:
         code=model_code("quantize_model"),
         spec=part(plan.quantization),
         calibration=calibration_option,
+        images=images_option,
     shell:
         "python workflow/scripts/quantize_model.py --model-dir {input.model} --spec {params.spec:q}"
-        " {params.calibration} --out {output.checkpoint} 2>&1 | tee {log}"
+        " --items {input.study_items} {params.images} {params.calibration} --out {output.checkpoint} 2>&1 | tee {log}"
 
 
 rule audit_checkpoint:

@@ -18,10 +18,14 @@ def main() -> None:
     parser.add_argument(
         "--calibration", type=Path, help="calibration.jsonl: texts for formats that look at some before they round"
     )
+    parser.add_argument(
+        "--items", type=Path, help="items.jsonl: what the model will be asked, so that it is known to fit"
+    )
+    parser.add_argument("--images", type=Path, help="images.json, for a track with images")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     args = parser.parse_args()
 
-    from bitbudget import calibration_texts, checkpoint, items
+    from bitbudget import asked_items, calibration_texts, checkpoint, files, inputs, items
     from bitbudget.devices import choose_device
     from bitbudget.formats.base import Calibration
     from bitbudget.quiet import quiet_libraries
@@ -30,6 +34,9 @@ def main() -> None:
     spec = args.spec
     family = registry.module_of("family", spec["family"])
     device = choose_device(spec["device"])
+    if args.items:
+        asked = inputs.expected_items(args.items, args.images)
+        asked_items.check(args.model_dir, family, asked, files.read_json(args.images) if args.images else None)
     model = checkpoint.load_original(args.model_dir, family, spec["dtype"])
     chosen = items.read(args.calibration) if args.calibration else []
     looked_at = Calibration(args.model_dir, [calibration_texts.text_of(item) for item in chosen]) if chosen else None

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from bitbudget import cli, files, records
+from bitbudget import cli, files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.images import prepare_images
 
 SKIP = "set `on_corrupt: skip` under `images` in the study"
 NAMED = 5  # at most so many unreadable images are named in the error
+
+
+def refusals(done: dict[str, dict[str, Any]], families: list[str]) -> dict[str, str]:
+    """Why a family's models cannot take some of the prepared images, by image id."""
+    found = {}
+    for name in families:
+        refusal = registry.module_of("family", name).image_refusal
+        found |= {key: f"{name}: {why}" for key, entry in done.items() if (why := refusal(*entry["size"]))}
+    return found
 
 
 def main() -> None:
@@ -20,7 +30,8 @@ def main() -> None:
         "--spec",
         type=cli.json_argument,
         required=True,
-        help='JSON: {"max_side": pixels, "on_corrupt": "fail" or "skip", "remedy": what to do about a broken image}',
+        help='JSON: {"max_side": pixels, "on_corrupt": "fail" or "skip", "remedy": what to do about a broken image, '
+        '"families": those whose refusals are skipped, too}',
     )
     parser.add_argument("--threads", type=int, default=None, help="processes; none: as many as OMP_NUM_THREADS says")
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the images, inside the study's folder")
@@ -39,7 +50,13 @@ def main() -> None:
         )
     if not done:
         raise UserError(f"none of the {len(sources)} images can be read; {next(iter(unreadable.values()))}")
-    for key, reason in unreadable.items():
+    refused = refusals(done, args.spec.get("families", []))
+    for key in refused:
+        (args.out_dir / done.pop(key)["file"]).unlink()
+    if not done:
+        raise UserError(f"none of the {len(sources)} images can be used: {next(iter(refused.values()))}.")
+    left_out = unreadable | refused
+    for key, reason in left_out.items():
         cli.log.warning("left out %s: %s", key, reason)
     for key, entry in done.items():
         if "levels" in entry:
@@ -48,7 +65,7 @@ def main() -> None:
     body = {
         "max_side": args.spec["max_side"],
         "images": {key: entry | {"file": str(folder / entry["file"])} for key, entry in done.items()},
-        "skipped": [{"id": key, "reason": reason} for key, reason in unreadable.items()],
+        "skipped": [{"id": key, "reason": reason} for key, reason in left_out.items()],
     }
     records.write(args.out, "images", {"study": args.study}, body)
 

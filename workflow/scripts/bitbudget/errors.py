@@ -13,6 +13,17 @@ class UserError(Exception):
     """
 
 
+def reason(fault: BaseException) -> str:
+    """The first line of what an exception says, short enough for a sentence; its kind where it says nothing.
+
+    Raises the exception itself where it says that memory ran out, which is nobody's mistake.
+    """
+    if lacks_memory(fault):
+        raise fault
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    return lines[0].rstrip(".:")[:160] if lines else type(fault).__name__
+
+
 AGAIN = "run the same command again"
 OF_THE_DISK = {
     errno.ENOSPC: f"the disk is full (writing {{where}}): free some space and {AGAIN}.",

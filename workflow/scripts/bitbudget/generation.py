@@ -103,7 +103,22 @@ def prepare_items(
         for shot in shots
     ]
     texts, names = [asked(item, prompt) for item in items], [f"what is asked of item {item['id']}" for item in items]
-    return prepare(processor, family, images, texts, device, dtype, examples, names)
+
+    def of(chosen: slice) -> Any:
+        return prepare(processor, family, images[chosen], texts[chosen], device, dtype, examples, names[chosen])
+
+    try:
+        return of(slice(None))
+    except ValueError as fault:  # as processors refuse
+        for number, item in enumerate(items):
+            try:
+                of(slice(number, number + 1))
+            except ValueError as own:
+                raise UserError(
+                    f"the model's processor cannot take item {item['id']} with {', '.join(item['images'])} ({own}): "
+                    "leave it out of the subset."
+                ) from fault
+        raise
 
 
 def asked(item: dict[str, Any], prompt: str) -> str:

@@ -85,8 +85,17 @@ def image_fetching(study: dict[str, Any]) -> dict[str, Any]:
 
 
 def image_resizing(study: dict[str, Any]) -> dict[str, Any]:
-    """For resize_images."""
-    return {key: study["images"][key] for key in ("max_side", "on_corrupt")}
+    """For resize_images; with the families that are choosy only where it may skip what they refuse."""
+    found = {key: study["images"][key] for key in ("max_side", "on_corrupt")}
+    choosy = choosy_families(study)
+    return found | ({"families": choosy} if choosy else {})
+
+
+def choosy_families(study: dict[str, Any]) -> list[str]:
+    """Families of a study's models that do not take every image, where the study skips images that cannot be used."""
+    names = sorted({entry["family"] for entry in study["models"].values()})
+    skips = study["images"]["on_corrupt"] == "skip"
+    return [name for name in names if skips and hasattr(registry.module_of("family", name), "image_refusal")]
 
 
 def shots(study: dict[str, Any], condition: str) -> dict[str, Any]:

@@ -10,6 +10,11 @@ A family is a module with these names, importable without torch or transformers:
 `conversation`    the messages for the processor's chat template (see `bitbudget.families.chat`)
 `model_class`     the transformers class whose `from_pretrained` reads the checkpoint
 
+One name more may be there:
+
+`image_refusal`   why the processor cannot take an image of a width and height in pixels, or None; of a family without
+                  it, every image can be taken
+
 A family that is not available has neither of the two functions. A family of text alone has no `conversation`, since a
 passage goes to the model as it is (see `bitbudget.last_word`), and its `VISION_MODULES` are empty.
 

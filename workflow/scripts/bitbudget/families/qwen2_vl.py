@@ -7,7 +7,7 @@ is a group here has the same path, so one family takes both.
 from bitbudget.families.chat import conversation
 from bitbudget.families.loading import model_class
 
-__all__ = ["conversation", "model_class"]
+__all__ = ["conversation", "image_refusal", "model_class"]
 
 MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl")
 TRACKS = ("captioning", "vqa")
@@ -25,3 +25,9 @@ GROUPS = {
 }
 # The tower's forward pass ends with its merger, which is therefore not named beside it.
 VISION_MODULES = ("model.visual",)
+
+
+def image_refusal(width: int, height: int) -> str | None:
+    """Why the processor cannot take an image of so many pixels (`smart_resize` of transformers); None where it can."""
+    ratio = max(width, height) / min(width, height)
+    return f"its sides are as {ratio:.0f} to 1, and Qwen2-VL takes at most 200 to 1" if ratio > 200 else None

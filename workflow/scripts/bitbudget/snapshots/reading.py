@@ -6,9 +6,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, reason
 from bitbudget.snapshots.rendering import render
-from bitbudget.snapshots.small_files import AGAIN, reason
+from bitbudget.snapshots.small_files import AGAIN
 
 QUESTION = "What is the cat doing on the mat?"
 SIZE = (320, 240)  # pixels of the picture that is shown

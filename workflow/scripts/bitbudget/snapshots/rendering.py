@@ -9,8 +9,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bitbudget.errors import UserError
-from bitbudget.snapshots.small_files import reason
+from bitbudget.errors import UserError, reason
 
 SECONDS = 10  # of processor time; real templates take milliseconds
 BYTES = 1 << 30  # more than this process has already

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, reason
 
 OBJECTS = (
     "config.json",
@@ -41,12 +41,6 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UserError(f"{path} holds {_kind(found)} where a JSON object is expected: {AGAIN}.")
     return found
-
-
-def reason(fault: BaseException) -> str:
-    """The first line of what an exception says, short enough for a sentence; its kind where it says nothing."""
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    return lines[0].rstrip(".:")[:160] if lines else type(fault).__name__
 
 
 def _kind(value: Any) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bitbudget.errors import UserError
-from bitbudget.snapshots.small_files import AGAIN, reason
+from bitbudget.errors import UserError, reason
+from bitbudget.snapshots.small_files import AGAIN
 
 NUMBER = re.compile(r"\.\d+(?=\.)")
 HEADS = ("lm_head.weight", "embed_out.weight")
