@@ -125,6 +125,8 @@ def _tensors(folder: Path) -> Iterator[tuple[Path, str, Callable[[], Any]]]:
 
 def _check_values(folder: Path, leaves: set[str]) -> None:
     """Check that weights are floating-point numbers, and finite. Buffers, such as masks, may be anything."""
+    import torch
+
     for path, name, read in _tensors(folder):
         if name.rpartition(".")[2] not in leaves:
             continue
@@ -136,7 +138,8 @@ def _check_values(folder: Path, leaves: set[str]) -> None:
                 f"{path} holds {name} as {str(tensor.dtype).removeprefix('torch.')}, so the model is quantized "
                 "already: name the original model in 16 or 32 bits."
             )
-        if not tensor.isfinite().all():
+        # a sum is several times as fast, and is not finite where a value is not
+        if not tensor.sum(dtype=torch.float32).isfinite() and not tensor.isfinite().all():
             raise UserError(f"{path} holds values in {name} that are not finite (NaN or infinity): {AGAIN}.")
 
 
