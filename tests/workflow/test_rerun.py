@@ -109,6 +109,29 @@ def test_another_prompt_predicts_again_and_does_not_quantize(run: Checkout) -> N
     assert precisions_of(jobs) == {"float16", "int8-language", "nf4-language"}
 
 
+@pytest.mark.parametrize(
+    ("new", "remade"),
+    [
+        ("images: {max_side: 99}\nprompt:", {"resize_images", "predict"}),
+        ("images: {on_corrupt: skip}\nprompt:", {"resize_images", "predict"}),
+        ("seed: 7\nprompt:", {"select_subset", "resize_images", "predict"}),
+    ],
+)
+def test_other_images_and_items_are_asked_about_and_do_not_quantize(new: str, remade: set[str], run: Checkout) -> None:
+    """What is quantized waits for them, to name what the model cannot take, and does not depend on them."""
+    run.edit("config/studies/tiny.yaml", "prompt:", new)
+    rules = rules_of(run.run())
+    assert rules >= remade
+    assert not rules & {"quantize_model", "audit_checkpoint"}
+
+
+def test_nothing_is_quantized_before_the_images_are_there(fresh: Checkout) -> None:
+    done = fresh.snakemake("--cores", "1")
+    assert done.returncode == 0, done.stderr
+    order = [job["rule"] for job in sorted(fresh.jobs(), key=lambda job: job["start"])]
+    assert order.index("resize_images") < order.index("quantize_model")
+
+
 def test_another_option_of_a_precision_reruns_only_that_precision(run: Checkout) -> None:
     old = "int8-language: {language: bnb-int8}"
     run.edit("config/precisions.yaml", old, "int8-language: {language: {format: bnb-int8, threshold: 3}}")
