@@ -525,6 +525,31 @@ def test_integers_that_were_changed_on_disk_are_found_by_the_audit(snapshots, tm
     assert [layer.path for layer in layers if layer.fault] == ["model.layers.1.mlp.up_proj"]
 
 
+def no_longer_solved(tensors):
+    """Every other input feature's integers are one step off."""
+    for name in [key for key in tensors if key.endswith(".qweight")]:
+        values = packed.unpack(tensors[name], 4).int()
+        values[::2] += torch.where(values[::2] < 15, 1, -1)
+        tensors[name] = packed_layers.pack(values.numpy(), 4)
+
+
+@pytest.mark.parametrize("trust", [True, False])
+def test_integers_of_the_whole_model_that_the_solver_did_not_choose(trust, snapshots, tmp_path):
+    """With the record of its decisions all are named, and without it the first, by what it does to its outputs."""
+    asked = {"language": gptq(4)}
+    made(snapshots["llama"], tiny.LLAMA, tmp_path, plant=no_longer_solved, **asked)
+    layers, _ = audit_of(snapshots["llama"], tiny.LLAMA, tmp_path, trust=trust, **asked)
+    faults = [layer.fault for layer in layers if layer.fault]
+    if trust:
+        assert len(faults) == 14
+        assert set(faults) == {
+            "holds other integers, scales or zero points than gptq-4 decided on when it was quantized"
+        }
+    else:
+        assert len(faults) == 1
+        assert re.fullmatch(r"changes its output \d\.\d+ times as much as rounding to nearest .*", faults[0])
+
+
 # --- as the rules run it ---
 
 
@@ -569,10 +594,12 @@ def test_the_scripts_need_no_compiler_and_keep_the_log_clean(snapshots, tmp_path
     assert told[-2].startswith("gptq: 100%")
     assert told[-1].startswith("gptq-4 of tiny: 14 layers quantized")
     assert record["calibration"]["n"] == record["calibration"]["texts"] == len(TEXTS)
-    done = run(
-        "audit_checkpoint", env=env, checkpoint=tmp_path / "checkpoint", model_dir=snapshots["llama"], spec=spec,
+    audit_it = functools.partial(
+        run, "audit_checkpoint", env=env, checkpoint=tmp_path / "checkpoint", model_dir=snapshots["llama"], spec=spec,
         out=tmp_path / "audit.json",
     )  # fmt: skip
+    assert "holds formats that are calibrated: name the texts" in audit_it(fails=True).stderr
+    done = audit_it(calibration=tmp_path / "calibration.jsonl")
     assert done.stdout == ""
     layers = files.read_json(tmp_path / "audit.json")["layers"]
     assert {layer["kernel"].rsplit(".", 1)[1] for layer in layers if layer["found"] == "gptq-4"} == {"TorchLinear"}

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bitbudget import cli, records, registry
+from bitbudget.errors import UserError
 
 log = logging.getLogger("bitbudget")
 
@@ -39,9 +40,14 @@ def main() -> None:
     original = checkpoint.load_original(args.model_dir, family, spec["dtype"])
     states = functools.partial(checkpoint.stored_state, args.checkpoint)
     manifest = checkpoint.manifest(args.checkpoint)
-    inputs, decided = None, {}
-    if args.calibration:
-        decided = {path: facts["decided"] for path, facts in manifest["calibration"]["layers"].items()}
+    told = manifest.get("calibration", {}).get("layers", {})
+    decided, inputs = {path: facts["decided"] for path, facts in told.items()}, None
+    if decided and not args.calibration:
+        raise UserError(
+            f"{args.checkpoint} holds formats that are calibrated: name the texts, as for quantize_model.py, with "
+            "--calibration."
+        )
+    if decided:
         texts = [calibration_texts.text_of(item) for item in items.read(args.calibration)]
         read = tokens(Calibration(args.model_dir, texts))
         inputs = functools.partial(inputs_of, model, list(decided), read, device)
