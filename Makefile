@@ -14,11 +14,11 @@ READY := $(VENV)/.locked
 BIN := $(abspath $(VENV))/bin
 RUN := PATH="$(BIN):$$PATH" PYTHONNOUSERSITE=1
 
-.PHONY: help demo run again reproduce test test-gpu dag lock format
+.PHONY: help demo run again reproduce test test-gpu dag lock envs format
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
-	@echo "make run STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make test-gpu, make format, make lock"
+	@echo "make run STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make test-gpu, make format, make lock, make envs"
 
 $(READY): requirements.lock requirements-gptq.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -67,9 +67,14 @@ format: $(READY)
 	$(RUN) ruff format .
 	$(RUN) snakefmt Snakefile rules
 
+# setuptools is one of what `pip freeze` keeps quiet about, and torch needs it.
 lock:
 	$(PYTHON) -m venv --clear .venv-lock
 	.venv-lock/bin/python -m pip install --quiet $(PIP_ARGS) -r requirements.in
-	(sed -n '/^#/p' requirements.lock; .venv-lock/bin/python -m pip freeze | sed 's/+cpu//') > requirements.new
+	(sed -n '/^#/p' requirements.lock; .venv-lock/bin/python -m pip freeze --all --exclude pip --exclude wheel | sed 's/+cpu//') > requirements.new
 	mv requirements.new requirements.lock
 	rm -rf .venv-lock
+
+# The conda environments, from envs/groups.toml and the locks.
+envs: $(READY)
+	$(RUN) python workflow/scripts/pin_environments.py

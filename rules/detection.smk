@@ -10,7 +10,7 @@ rule export_detector:
         "logs/export_detector/{model}.log",
     priority: CHECKPOINTS_FIRST
     conda:
-        "../envs/detection.yaml"
+        "../envs/inference.yaml"
     threads: ALL_CORES
     params:
         code=lambda w: code_of("export_detector", [FAMILIES[plan.model(STUDIES, w.model)["family"]]]),

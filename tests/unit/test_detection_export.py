@@ -1,6 +1,7 @@
 """Exporting detectors: the file gives what the model gives, and says what goes in and what comes out."""
 
 import json
+import os
 import logging
 import subprocess
 import sys
@@ -307,10 +308,13 @@ def test_what_tensorflow_cannot_convert_is_one_sentence(tmp_path, monkeypatch):
 
 
 def run(script, *arguments, cwd):
+    """Run a script; those of envs/detection.yaml as they run there, without torch."""
     words = [argument if isinstance(argument, str) else json.dumps(argument) for argument in arguments]
+    path = Path(__file__).parent / "without_torch" if script in ("quantize_detector", "audit_detector") else ""
     return subprocess.run(
-        [sys.executable, SCRIPTS / f"{script}.py", *words], capture_output=True, text=True, cwd=cwd, check=False
-    )
+        [sys.executable, SCRIPTS / f"{script}.py", *words],
+        capture_output=True, text=True, cwd=cwd, check=False, env=os.environ | {"PYTHONPATH": str(path)},
+    )  # fmt: skip
 
 
 def test_from_a_file_to_an_audited_checkpoint(tmp_path):

@@ -18,6 +18,7 @@ from bitbudget.errors import UserError
 from bitbudget.records import _validator
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+WITHOUT_TORCH = str(Path(__file__).parent / "without_torch")
 IDENTITY = {"study": "test", "model": "tiny", "precision": "litert-int8", "condition": "zero-shot", "seed": 53}
 DETECT = IDENTITY | {"shard_size": 2, "detection": {"threads": 1}}
 PLAN = {"items": 3, "warmup": 1, "min_iterations": 7, "min_seconds": 1.1, "batch_sizes": [1], "rounds": 2}
@@ -30,7 +31,7 @@ def run(name, *arguments, fails=False, threads="1", **paths):
     command = [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
     for key, value in paths.items():
         command += [f"--{key.replace('_', '-')}", json.dumps(value) if isinstance(value, dict) else str(value)]
-    environment = os.environ | {"OMP_NUM_THREADS": threads}
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": WITHOUT_TORCH}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert (done.returncode != 0) == fails, done.stderr
     return done

@@ -1,4 +1,4 @@
-"""The conda environments: pinned as the lock pins, complete for the rules that name them, and not more than that."""
+"""The conda environments: written from the groups and the locks; complete for the rules that name them, and no more."""
 
 from __future__ import annotations
 
@@ -15,27 +15,24 @@ from pathlib import Path
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import pin_environments
 from bitbudget import registry
 from bitbudget.config.dependencies import files_of
+from bitbudget.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("requirements.lock", "requirements-gptq.lock")
+GROUPS = pin_environments.read_groups()
 ENVS = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
 # What only a track's `score` imports, which these rules never call: they read the track's METRICS.
 ONLY_WHEN_SCORING = {"figures", "report", "inspection", "publication"}
 SCORING = {"jsonschema", "referencing", "pycocoevalcap", "safetensors", "hotcoco"}
+# What the families of detectors import for export_detector, which has an environment of its own, with torch.
+ONLY_WHEN_EXPORTING = {"torch", "transformers"}
 READ_AS_A_FILE = {"plotly"}  # its plotly.min.js stands in the results page
-DETECTOR_RULES = (
-    "export_detector",
-    "quantize_detector",
-    "audit_detector",
-    "detect",
-    "measure_detector",
-    "count_detector_flops",
-)
+LITERT_RULES = ("quantize_detector", "audit_detector", "detect", "measure_detector", "count_detector_flops")
+DETECTOR_RULES = ("export_detector", *LITERT_RULES)
 PUBLISHING = ("write_page", "write_paper", "write_appendix", "write_slides")
 # Registered modules that the code of a rule may be given (rules/*.smk, `code=`).
 KINDS_OF_RULE = {
@@ -74,13 +71,6 @@ def pip_pins(env: str) -> dict[str, str]:
     return {canonicalize_name(name): version for name, version in (entry.split("==") for entry in pip)}
 
 
-def lock(*names: str) -> dict[str, str]:
-    """The pins of these lock files, by canonical name; of both where none is named."""
-    lines = [line for name in names or LOCKS for line in (ROOT / name).read_text().splitlines()]
-    pins = (line.split("==") for line in lines if line and not line.startswith("#"))
-    return {canonicalize_name(name): version for name, version in pins}
-
-
 def rules() -> dict[str, str]:
     """Every rule that runs a script, and its environment; but for those that call Snakemake itself."""
     found = {}
@@ -89,6 +79,17 @@ def rules() -> dict[str, str]:
             if not text.startswith(("reproduce:", "draw_rulegraph:")):
                 found[text.split(":")[0]] = re.search(r'conda:\s+"\.\./envs/(\w+)\.yaml"', text)[1]
     return found
+
+
+def direct(env: str) -> set[str]:
+    """The packages that an environment holds because its rules import them."""
+    return {canonicalize_name(name) for name in GROUPS["envs"][env]["pypi"]}
+
+
+def without_gptq(env: str) -> None:
+    """Skip where gptqmodel is not installed, as it is compiled at its installation: what it needs is not known then."""
+    if "gptqmodel" in direct(env) and not importlib.util.find_spec("gptqmodel"):
+        pytest.skip("gptqmodel is not installed here")
 
 
 def rules_of(env: str) -> list[str]:
@@ -102,25 +103,6 @@ def distributions() -> dict[str, set[str]]:
     for module, names in importlib.metadata.packages_distributions().items():
         found[module] = {canonicalize_name(name) for name in names}
     return found
-
-
-@cache
-def needs_of(distribution: str) -> frozenset[str]:
-    """A distribution with all that it requires, and what that requires, without extras."""
-    found, waiting = set(), [distribution]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        try:
-            wanted = importlib.metadata.requires(name) or ()
-        except importlib.metadata.PackageNotFoundError:
-            continue  # of another platform
-        for requirement in map(Requirement, wanted):
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                waiting.append(canonicalize_name(requirement.name))
-    return frozenset(found)
 
 
 def registered(rule: str) -> list[str]:
@@ -171,34 +153,83 @@ def _imports(path: Path, with_tried: bool) -> set[str]:
     return found
 
 
+def test_the_files_are_those_of_the_groups() -> None:
+    assert sorted(GROUPS["envs"]) == ENVS
+
+
 @pytest.mark.parametrize("env", ENVS)
-def test_channels_python_and_pip_are_named_exactly(env: str) -> None:
-    assert content(env)["channels"] == ["conda-forge", "nodefaults"]
+def test_the_file_is_what_make_envs_writes(env: str) -> None:
+    """It pins all that its packages need in turn, as their metadata say here, and pins it as the locks do."""
+    without_gptq(env)
+    text = pin_environments.environment(env, GROUPS, pin_environments.locked())
+    assert (ROOT / f"envs/{env}.yaml").read_text() == text, "run: make envs"
+
+
+@pytest.mark.parametrize("env", ENVS)
+def test_the_file_is_as_conda_and_pip_read_it(env: str) -> None:
+    """conda reads these keys and no other. It takes every channel for one to ask: conda 26.7 also `nodefaults`."""
+    assert set(content(env)) == {"channels", "dependencies"}
+    assert content(env)["channels"] == ["conda-forge"]
     from_conda = [entry for entry in content(env)["dependencies"] if isinstance(entry, str)]
     assert {entry.split("=")[0] for entry in from_conda} >= {"python", "pip"}
     assert all(re.fullmatch(r"[a-z0-9-]+=\d+(\.\d+)+", entry) for entry in from_conda)
-    assert list((ROOT / "envs").glob("*.pin.txt")) == []
+    # a pin file or a script beside it would be used instead of the list for pip, or after it
+    assert [path.suffix for path in (ROOT / "envs").iterdir() if path.stem.split(".")[0] == env] == [".yaml"]
+    pip = next(entry["pip"] for entry in content(env)["dependencies"] if isinstance(entry, dict))
+    assert pip == sorted(pip)
+    assert all(re.fullmatch(r"[a-z0-9-]+==\d[\w.]*", entry) for entry in pip)
 
 
 @pytest.mark.parametrize("env", ENVS)
-def test_pins_are_those_of_the_lock(env: str) -> None:
-    locked = lock()
-    assert {name: locked.get(name) for name in pip_pins(env)} == pip_pins(env)
+def test_a_cpu_build_of_torch_can_take_the_place_of_the_cuda_build(env: str) -> None:
+    cuda = {name for name in pip_pins(env) if name.startswith(pin_environments.CUDA_OF_TORCH)} - {"nvidia-ml-py"}
+    assert cuda == set()
 
 
-def test_every_pin_is_exact_sorted_and_plain() -> None:
-    for env in ENVS:
-        pip = next(entry["pip"] for entry in content(env)["dependencies"] if isinstance(entry, dict))
-        assert pip == sorted(pip)
-        assert all(re.fullmatch(r"[a-z0-9._-]+==\d[\w.]*", entry) for entry in pip)
+def test_only_one_environment_holds_torch() -> None:
+    assert [env for env in ENVS if "torch" in pip_pins(env)] == ["inference"]
+
+
+def test_the_lock_is_complete() -> None:
+    """Each package that is asked for, with all that it needs."""
+    lines = (ROOT / "requirements.in").read_text().splitlines()
+    asked = [line.split("==")[0] for line in lines if line and not line.startswith("#")]
+    needed = pin_environments.closure(asked, GROUPS["python"])
+    assert needed - set(pin_environments.locked(pin_environments.LOCKS[:1])) == set()
 
 
 def test_the_lock_is_what_is_installed_here() -> None:
     """The tests, and what importlib.metadata says in them, are of the locked versions."""
     # gptqmodel is compiled at its installation, for which a machine may lack the compiler
-    locks = LOCKS if importlib.util.find_spec("gptqmodel") else LOCKS[:1]
-    for name, version in lock(*locks).items():
+    locks = pin_environments.LOCKS[: 2 if importlib.util.find_spec("gptqmodel") else 1]
+    for name, version in pin_environments.locked(locks).items():
         assert importlib.metadata.version(name).split("+")[0] == version, name
+
+
+@pytest.mark.parametrize(
+    ("needs", "expected"),
+    [
+        ({"a": ["b>=1", "c; extra == 'more'"], "b": []}, {"a", "b"}),
+        ({"a": ["B_b[more]"], "b-b": ["c; extra == 'more'", "d; extra == 'other'"], "c": []}, {"a", "b-b", "c"}),
+        ({"a": ["a[more]", "b; extra == 'more'"], "b": ["a"]}, {"a", "b"}),
+        ({"a": ["b; sys_platform == 'win32'", "c; python_version < '3.12'", "d; python_version >= '3.12'"], "c": []},
+         {"a", "c"}),
+        ({"a": ["b; platform_system == 'Linux' and platform_machine == 'x86_64'"], "b": []}, {"a", "b"}),
+        ({"a": ["torch", "nvidia-ml-py"], "torch": ["nvidia-cudnn-cu13==9", "cuda-toolkit[cufft]", "triton==3", "b"],
+          "nvidia-ml-py": [], "b": []}, {"a", "nvidia-ml-py", "torch", "b"}),
+    ],
+)  # fmt: skip
+def test_what_packages_need(needs: dict[str, list[str]], expected: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.metadata, "requires", needs.__getitem__)
+    assert pin_environments.closure(["a"], "3.11.9") == expected
+
+
+def test_a_package_that_no_lock_pins_and_one_that_is_not_installed_are_named() -> None:
+    groups = GROUPS | {"envs": {"one": {"pypi": ["jsonschema"]}, "two": {"pypi": ["no-such-package"]}}}
+    with pytest.raises(UserError, match=r"envs/one.yaml needs .*attrs.*, which no lock pins: run `make lock` first."):
+        pin_environments.environment("one", groups, {"jsonschema": "1"})
+    with pytest.raises(UserError, match="no-such-package is not installed here: run `make envs`"):
+        pin_environments.environment("two", groups, {})
 
 
 def test_every_rule_names_an_env_and_every_env_is_named() -> None:
@@ -207,17 +238,20 @@ def test_every_rule_names_an_env_and_every_env_is_named() -> None:
 
 @pytest.mark.parametrize("env", ENVS)
 def test_the_comment_names_the_rules(env: str) -> None:
-    comment = (ROOT / f"envs/{env}.yaml").read_text().split("channels:")[0]
-    assert all(rule in comment for rule in rules_of(env))
+    """In the groups: a comment in the file would build the environment anew for every rule that is added."""
+    comment = pin_environments.GROUPS.read_text().split(f"\n[{env}]\n")[0].rpartition("\n\n")[2]
+    assert all(re.search(rf"\b{rule}\b", comment) for rule in rules_of(env))
+    assert set(re.findall(r"\b\w+_\w+\b", comment)) <= set(rules_of(env))
 
 
 @pytest.mark.parametrize("env", ENVS)
 def test_the_env_is_complete(env: str) -> None:
-    there = set().union(*(needs_of(name) for name in pip_pins(env)))
+    there = set(pip_pins(env))
     missing = {
         module: where for module, where in imported(env).items() if not (distributions().get(module, set()) & there)
     }
-    assert set(missing) <= (SCORING if env in ONLY_WHEN_SCORING else set()), missing
+    allowed = (SCORING if env in ONLY_WHEN_SCORING else set()) | (ONLY_WHEN_EXPORTING if env == "detection" else set())
+    assert set(missing) <= allowed, missing
 
 
 @pytest.mark.parametrize("script", ["summarize_study", "plot_figures", "plot_breakdown"])
@@ -233,8 +267,7 @@ def test_the_report_does_without_what_only_scoring_needs(script: str) -> None:
 @pytest.mark.parametrize("env", ENVS)
 def test_the_env_holds_no_more_than_its_rules_need(env: str) -> None:
     used = set().union(*(distributions().get(module, set()) for module in imported(env, tried=True)))
-    required = set().union(*(needs_of(name) for name in used & set(pip_pins(env))))
-    assert set(pip_pins(env)) - used - required - READ_AS_A_FILE == set()
+    assert direct(env) - used - READ_AS_A_FILE == set()
 
 
 @pytest.mark.conda
