@@ -6,13 +6,14 @@ import shlex
 import sys
 from pathlib import Path
 
+from snakemake import __version__ as SNAKEMAKE
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from bitbudget import programs
-from bitbudget.config import plan, publication
+from bitbudget.config import deployment, plan, publication
 from bitbudget.config.calibration import calibrated
 from bitbudget.config.dependencies import code_of, content_of
 from bitbudget.config.run import Lock, cache_variables, refuse_future_dates, summary_lines
@@ -57,20 +58,11 @@ wildcard_constraints:
 # Every core that this run was given; `--dag` and the like are given none.
 ALL_CORES = workflow.resource_settings.cores or 1
 
-# For a user who may not write HOME, libraries keep their caches here.
-CACHES = " ".join(
-    f"{name}={shlex.quote(at)}" for name, at in cache_variables(os.environ, Path(".snakemake/cache")).items()
-)
+# For a user who may not write HOME, libraries keep their caches here; and every program has one locale.
+CACHES = cache_variables(os.environ, Path(".snakemake/cache"))
 
-# A prefix takes the place of Snakemake's own, which is the first of these: without pipefail, `| tee` would hide that a
-# script failed. No package of the user's site-packages may slip into an environment, and nothing but the fetch rules
-# goes online. Every program has one locale. What asks Snakemake itself has this run's own Python for it. A script ends
-# when the run that started it has ended (bitbudget.cli), even by `kill -9`.
-shell.prefix(
-    "set -euo pipefail; export PYTHONNOUSERSITE=1 HF_HUB_OFFLINE=1 BITBUDGET_RUN=$PPID"
-    f" BITBUDGET_PYTHON={shlex.quote(sys.executable)} {CACHES}"
-    f" {' '.join(f'{name}={value}' for name, value in programs.INHERITED.items())}; "
-)
+BY_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+shell.prefix(deployment.prefix(sys.executable, SNAKEMAKE, BY_CONDA, CACHES | programs.INHERITED))
 
 
 def spot_check(name):
@@ -273,8 +265,7 @@ def shots_options(wildcards, input):
 
 def rerunning(wildcards, threads):
     """The command that reruns every study picked."""
-    by_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-    options = ["--snakemake-options=--software-deployment-method conda"] if by_conda else []
+    options = [f"--snakemake-options={shlex.join(deployment.options(workflow.deployment_settings))}"]
     for name, study in STUDIES.items():
         options += ["--study", name, "--spec", json.dumps(plan.reproduction(study))]
     return shlex.join([sys.executable, "workflow/scripts/reproduce_study.py", "--cores", str(threads), *options])

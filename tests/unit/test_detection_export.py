@@ -1,8 +1,8 @@
 """Exporting detectors: the file gives what the model gives, and says what goes in and what comes out."""
 
 import json
-import os
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path

@@ -205,12 +205,8 @@ def test_a_folder_with_other_things_is_not_touched(work, tmp_path):
     assert (tmp_path / "thesis/chapter.txt").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "shared"),
-    [([], False), (["--use-conda"], True), (["--sdm", "conda"], True), (["--use-conda", "--conda-prefix", "x"], False)],
-)
-def test_conda_environments_are_not_made_again(tmp_path, options, shared):
-    found = rerun.command(tmp_path, "s", tmp_path / "scratch", 4, options)
-    assert (str(tmp_path / ".snakemake/conda") in found) == shared
+def test_snakemakes_own_options_are_handed_on(tmp_path):
+    found = rerun.command(tmp_path, "s", tmp_path / "scratch", 4, ["--conda-prefix=x"])
+    assert "--conda-prefix=x" in found
     assert "study=s" in found
     assert found[found.index("--cores") + 1] == "4"

@@ -1,8 +1,8 @@
 """What stands in for every script of the workflow in these tests: it writes the files that the script would write.
 
-Each call is noted in `stub.log`: script, what it wrote, start and end. STUB_SLEEP names scripts that take their time,
-as `predict=0.3,measure_efficiency=0.2`; STUB_HOLD names one that works until there is a file `stub.go`, STUB_MEET one
-that works until another is at work beside it, and STUB_FAIL one that fails.
+Each call is noted in `stub.log`: script, what it wrote, start and end, the Python that ran it, and the PATH. STUB_SLEEP
+names scripts that take their time, as `predict=0.3,measure_efficiency=0.2`; STUB_HOLD names one that works until there
+is a file `stub.go`, STUB_MEET one that works until another is at work beside it, and STUB_FAIL one that fails.
 """
 
 from __future__ import annotations
@@ -55,8 +55,10 @@ def main(script: str) -> None:
         outputs.append("--record")
     for option in outputs:
         _write(name, option, options[option], options)
+    note = {"rule": name, "wrote": options[outputs[0]], "start": start, "end": time.time()}
+    note |= {"python": os.environ.get("PYTHON_OF_CONDA", sys.executable), "path": os.environ["PATH"]}
     with Path("stub.log").open("a") as log:
-        log.write(json.dumps({"rule": name, "wrote": options[outputs[0]], "start": start, "end": time.time()}) + "\n")
+        log.write(json.dumps(note) + "\n")
 
 
 def _at_work() -> int:

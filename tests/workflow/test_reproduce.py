@@ -44,14 +44,18 @@ pathlib.Path(given["--out"]).write_text(json.dumps({"metrics": {"length": {"valu
 @pytest.fixture
 def study(run: Checkout) -> Checkout:
     """The study `tiny`, answered and scored to the end by the stand-ins above, with its noise floor."""
+    put_stand_ins(run)
+    answered(run)
+    return run
+
+
+def put_stand_ins(run: Checkout) -> None:
     scripts = run.folder / "workflow/scripts"
     (scripts / "predict.py").write_text(PREDICT)
     (scripts / "score.py").write_text(SCORE)
     (scripts / "reproduce_study.py").write_text((ROOT / "workflow/scripts/reproduce_study.py").read_text())
     (run.folder / LIBRARY).write_text('ANSWERS = {\n    "tiny": "a bird",\n    "other": "a bird",\n}\n')
     (run.folder / "seconds.txt").write_text("0")
-    answered(run)
-    return run
 
 
 def answered(study: Checkout, *arguments: str) -> None:

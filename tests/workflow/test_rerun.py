@@ -215,19 +215,6 @@ def test_a_failed_script_fails_the_run_and_its_log_is_kept(run: Checkout) -> Non
     assert run.run(target) == [("audit_checkpoint", target)]
 
 
-def test_a_python_that_cannot_start_leaves_its_message_in_the_log(run: Checkout) -> None:
-    broken = run.folder / "bin/python"
-    broken.parent.mkdir()
-    broken.write_text("#!/nowhere/python\n")
-    broken.chmod(0o755)
-    target = f"{CELL}/nf4-language/audit.json"
-    (run.folder / target).unlink()
-    done = run.snakemake("--cores", "1", target, PATH=f"{broken.parent}{os.pathsep}{run.environment()['PATH']}")
-    assert done.returncode == 1
-    log = run.folder / "logs/audit_checkpoint/tiny.demo-vlm.nf4-language.log"
-    assert "bin/python" in log.read_text()
-
-
 def test_a_killed_job_is_run_again_by_the_same_command(run: Checkout) -> None:
     target = f"{CELL}/nf4-language/zero-shot/scores.json"
     forget_the_answers(run)

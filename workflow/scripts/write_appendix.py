@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 from pathlib import Path
 
-from bitbudget import cli
+from bitbudget import cli, records
 from bitbudget.appendix import page
 from bitbudget.reporting import evidence, typesetting
 
 TEMPLATE = typesetting.TEMPLATES / "appendix.typ"
-OWN = ("snakemake", "typst")  # which the records of the steps do not name
 
 
 def main() -> None:
@@ -40,14 +39,9 @@ def main() -> None:
 
 
 def _own() -> list[str]:
-    """The packages that set this page, as far as they are installed here."""
-    found = []
-    for name in OWN:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    """What sets this page, with versions: Snakemake, where it runs this script, and Typst."""
+    running = records.snakemake()
+    return [*([f"snakemake {running}"] if running else []), f"typst {importlib.metadata.version('typst')}"]
 
 
 if __name__ == "__main__":

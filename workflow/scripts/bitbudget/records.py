@@ -102,9 +102,11 @@ def _validator(kind: str) -> Draft202012Validator:
 
 
 def provenance() -> dict[str, Any]:
-    """Package versions, hardware, the workflow's commit, and the seconds since this process began its work."""
+    """Versions of Snakemake and of packages, hardware, the workflow's commit, and the seconds that the work took."""
+    version = snakemake()
     return {
         "packages": packages(),
+        **({"snakemake": version} if version else {}),
         "hardware": hardware(),
         "commit": _commit(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -121,6 +123,14 @@ def packages() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def snakemake() -> str | None:
+    """The version of the Snakemake that runs this script, as its rule's shell names it; None when run by hand.
+
+    A script's own environment has no Snakemake, or another one. It changes no result, so it is not one of `packages`.
+    """
+    return os.environ.get("BITBUDGET_SNAKEMAKE")
 
 
 def hardware() -> dict[str, Any]:

@@ -87,16 +87,10 @@ def served(scratch: Path) -> None:
 
 
 def command(work: Path, study: str, scratch: Path, cores: int, options: Sequence[str]) -> list[str]:
-    """Snakemake's command line for the scratch folder, without targets.
-
-    With `--use-conda` or `--sdm` among the options, the working folder's environments are used.
-    """
-    shared = ["--conda-prefix", str((work / ".snakemake" / "conda").absolute())]
-    conda = any(option in ("--use-conda", "--sdm", "--software-deployment-method") for option in options)
+    """Snakemake's command line for the scratch folder, without targets; `options` are more of its own."""
     return [
         sys.executable, "-m", "snakemake", "--snakefile", str(work / "Snakefile"), "--directory", str(scratch),
         "--cores", str(cores), "--config", f"study={study}", *options,
-        *(shared if conda and "--conda-prefix" not in options else []),
     ]  # fmt: skip
 
 

@@ -89,11 +89,16 @@ def threads(made: Sequence[Made], measurements: Iterable[Record]) -> str:
     return f"{measured}; OMP_NUM_THREADS {' and '.join(given)}"
 
 
+def software(provenance: Record) -> dict[str, str]:
+    """The versions of all that a record was made with."""
+    return provenance["packages"] | {key: provenance[key] for key in ("snakemake",) if key in provenance}
+
+
 def packages(made: Sequence[Made]) -> list[str]:
-    """Each package with its version; where steps had different ones, each version with its steps."""
+    """Each package, and Snakemake, with its version; where steps had different ones, each version with its steps."""
     versions: dict[str, dict[str, list[str]]] = {}
     for one in made:
-        for name, version in one.provenance["packages"].items():
+        for name, version in software(one.provenance).items():
             steps = versions.setdefault(name, {}).setdefault(version, [])
             if one.step not in steps:
                 steps.append(one.step)

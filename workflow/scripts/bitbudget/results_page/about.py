@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bitbudget import summary
+from bitbudget.appendix import provenance
 from bitbudget.reporting.evidence import Evidence
 
 Record = Mapping[str, Any]
@@ -55,7 +56,7 @@ def of(evidence: Evidence) -> dict[str, Any]:
     }
     packages: dict[str, list[str]] = {}
     for one in everything:
-        for name, version in one["packages"].items():
+        for name, version in provenance.software(one).items():
             if version not in packages.setdefault(name, []):
                 packages[name].append(version)
     links = {name.format(study=evidence.name): words for name, words in FILES.items()}

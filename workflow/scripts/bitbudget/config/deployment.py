@@ -1,0 +1,60 @@
+"""Which Python and which programs a job finds: those of its environment, else those of the Snakemake that runs it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# No package of the user's site-packages may slip into an environment, and nothing but the fetch rules goes online.
+ALWAYS = {"PYTHONNOUSERSITE": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def prefix(
+    python: str, snakemake: str, conda: bool, more: Mapping[str, str], environment: Mapping[str, str] = os.environ
+) -> str:
+    """What every rule's shell command begins with, as `shell.prefix` takes it: Snakemake formats it.
+
+    `python` is the path of the interpreter that runs Snakemake, `snakemake` its version, `more` variables to set, and
+    `conda` says whether rules run in conda environments. These are activated before the prefix, so it must not stand in
+    their way. Without them `python` is the running one, whatever the PATH calls so, and programs are looked for beside
+    it first, as in a virtual environment that was activated; where the PATH has its folder, in the order of the PATH.
+
+    The command itself is the same either way, so that nothing is rerun by a change from one to the other.
+    """
+    # A prefix takes the place of Snakemake's own, which is the first of these: without pipefail, `| tee` would hide
+    # that a script failed. A script ends when the run that started it has ended (bitbudget.cli), even by `kill -9`.
+    words = [f"{name}={shlex.quote(value)}" for name, value in {**ALWAYS, **more}.items()]
+    words += ["BITBUDGET_RUN=$PPID", f"BITBUDGET_PYTHON={shlex.quote(python)}"]
+    words += [f"BITBUDGET_SNAKEMAKE={shlex.quote(snakemake)}"]
+    lines = ["set -euo pipefail", f"export {' '.join(words)}"]
+    if not conda:
+        lines.append('python() { "$BITBUDGET_PYTHON" "$@"; }')
+        beside = str(Path(python).parent)
+        if beside not in environment.get("PATH", "").split(os.pathsep):
+            lines.append(f'export PATH={shlex.quote(beside)}:"$PATH"')
+    return "; ".join(lines).replace("{", "{{").replace("}", "}}") + "; "
+
+
+def options(settings: Any) -> list[str]:
+    """The options that give another Snakemake the same environments, of `workflow.deployment_settings`.
+
+    Folders are absolute, as the other may run elsewhere: an environment belongs to the folder that it lies in.
+    """
+    methods = sorted(str(method) for method in settings.deployment_method)
+    found = ["--software-deployment-method", *methods] if methods else []
+    folders = {
+        "--conda-prefix": settings.conda_prefix or ("conda" in methods and ".snakemake/conda"),
+        "--conda-base-path": settings.conda_base_path,
+        "--apptainer-prefix": settings.apptainer_prefix or ("apptainer" in methods and ".snakemake/singularity"),
+    }
+    found += [f"{option}={Path(folder).absolute()}" for option, folder in folders.items() if folder]
+    if settings.conda_cleanup_pkgs:
+        found.append(f"--conda-cleanup-pkgs={settings.conda_cleanup_pkgs}")
+    if settings.conda_not_block_search_path_envvars:
+        found.append("--conda-not-block-search-path-envvars")
+    if settings.apptainer_args:
+        found.append(f"--apptainer-args={settings.apptainer_args}")
+    return found
