@@ -62,6 +62,8 @@ ALL_CORES = workflow.resource_settings.cores or 1
 CACHES = cache_variables(os.environ, Path(".snakemake/cache"))
 
 BY_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+if BY_CONDA:
+    os.environ.update(deployment.FOR_CONDA | os.environ)
 shell.prefix(deployment.prefix(sys.executable, SNAKEMAKE, BY_CONDA, CACHES | programs.INHERITED))
 
 

@@ -6,6 +6,7 @@ Installed by `install`; each call is noted in the file `calls` beside it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def main() -> None:
     elif words[:2] == ["env", "create"]:
         environment = Path(words[words.index("--prefix") + 1])
         (environment / "bin").mkdir(parents=True)
+        asked = {name: value for name, value in os.environ.items() if name.startswith("CONDA_")}
+        (environment / "variables.json").write_text(json.dumps(asked))
         _program(environment / "bin/python", f'#!/bin/sh\nPYTHON_OF_CONDA="$0" exec {sys.executable} "$@"\n')
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -88,13 +89,17 @@ def test_a_changed_environment_reruns_what_was_made_in_it_only_when_asked(conda:
 def test_every_rule_runs_in_its_environment(conda: WithConda) -> None:
     shutil.rmtree(conda.folder / "results")
     before = len(conda.jobs())
-    conda.run("--use-conda")
+    conda.run("--use-conda", CONDA_CHANNEL_PRIORITY="flexible")
     ran = {job["rule"]: job for job in conda.jobs()[before:]}
     named = re.findall(r"^rule (\w+):|^        \"\.\./envs/(\w+)\.yaml\"", rules_of(conda), flags=re.MULTILINE)
     expected = {rule: env for (rule, _), (_, env) in pairwise(named) if rule and env}
     assert {rule: conda.environment_of(job) for rule, job in ran.items()} == {
         rule: None if rule == "draw_rulegraph" else expected[rule] for rule in ran
     }
+    for environment in fake_conda.made(conda.home):
+        variables = json.loads((environment / "variables.json").read_text())
+        assert variables["CONDA_DEFAULT_CHANNELS"] == "conda-forge"  # as in a .condarc that names `defaults`
+        assert variables["CONDA_CHANNEL_PRIORITY"] == "flexible", "what a user sets is kept"
     for rule, job in ran.items():
         python = Path(job["python"])
         assert rule != "draw_rulegraph" or python.parent == RUNNING

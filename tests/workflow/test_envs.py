@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 import pin_environments
 from bitbudget import registry
+from bitbudget.config import deployment
 from bitbudget.config.dependencies import files_of
 from bitbudget.errors import UserError
 
@@ -276,5 +278,6 @@ def test_conda_can_create_the_env(env: str, tmp_path: Path) -> None:
     if shutil.which("conda") is None:
         pytest.skip("there is no conda on the PATH")
     create = ["conda", "env", "create", "--quiet", "--yes", "--prefix", str(tmp_path / env)]
-    done = subprocess.run([*create, "--file", str(ROOT / f"envs/{env}.yaml")], capture_output=True, text=True)
+    create += ["--file", str(ROOT / f"envs/{env}.yaml")]
+    done = subprocess.run(create, env=os.environ | deployment.FOR_CONDA, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

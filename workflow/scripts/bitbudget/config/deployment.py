@@ -10,6 +10,10 @@ from typing import Any
 
 # No package of the user's site-packages may slip into an environment, and nothing but the fetch rules goes online.
 ALWAYS = {"PYTHONNOUSERSITE": "1", "HF_HUB_OFFLINE": "1"}
+# How conda makes environments of conda-forge alone, whose files name no other channel. It asks the channels of the
+# user's .condarc after that one, and Snakemake has no option against it. So `defaults` means conda-forge, too, and what
+# conda-forge has is taken from nowhere else. (conda's documentation: "Using the .condarc conda configuration file".)
+FOR_CONDA = {"CONDA_DEFAULT_CHANNELS": "conda-forge", "CONDA_CHANNEL_PRIORITY": "strict"}
 
 
 def prefix(
