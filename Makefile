@@ -7,18 +7,22 @@ CORES ?= 1
 PIP_ARGS ?=
 STUDY ?= demo-captioning
 TEST_PROCESSES ?= 2
+# More of Snakemake's options for demo, run, again and reproduce, as in SNAKEMAKE_ARGS=--use-conda.
+SNAKEMAKE_ARGS ?=
 
 # One environment a checkout; made anew when the lock changes.
 VENV := .venv
 READY := $(VENV)/.locked
 BIN := $(abspath $(VENV))/bin
 RUN := PATH="$(BIN):$$PATH" PYTHONNOUSERSITE=1
+SNAKEMAKE = $(RUN) snakemake --cores $(CORES) $(SNAKEMAKE_ARGS)
 
 .PHONY: help demo run again reproduce test test-gpu dag lock envs format
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 	@echo "make run STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make test-gpu, make format, make lock, make envs"
+	@echo "SNAKEMAKE_ARGS=... is handed on to Snakemake, as in: make run STUDY=name SNAKEMAKE_ARGS=--use-conda"
 
 $(READY): requirements.lock requirements-gptq.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -30,10 +34,10 @@ $(READY): requirements.lock requirements-gptq.lock
 	@touch $@
 
 demo: $(READY)
-	$(RUN) snakemake --cores $(CORES) --config study=demo-captioning
+	$(SNAKEMAKE) --config study=demo-captioning
 
 run: $(READY)
-	$(RUN) snakemake --cores $(CORES) --config study=$(STUDY)
+	$(SNAKEMAKE) --config study=$(STUDY)
 
 # What is made from a study's records alone: these rules need no model, no data set and no picture.
 FROM_RECORDS := resolve_study combine_measurements compare_precisions summarize_study recommend_precision \
@@ -42,11 +46,11 @@ FROM_RECORDS := resolve_study combine_measurements compare_precisions summarize_
 
 # One file of a finished study once more, from its records: also where its checkpoints are gone, as in an archive.
 again: $(READY)
-	$(RUN) snakemake --cores $(CORES) --force --allowed-rules $(FROM_RECORDS) --config study=$(STUDY) -- $(TARGET)
+	$(SNAKEMAKE) --force --allowed-rules $(FROM_RECORDS) --config study=$(STUDY) -- $(TARGET)
 
 # Predictions and scores of a finished study once more, in a folder of their own: are they the same?
 reproduce: $(READY)
-	$(RUN) snakemake --cores $(CORES) reproduce --config study=$(STUDY)
+	$(SNAKEMAKE) --config study=$(STUDY) -- reproduce
 
 # One test process a core, each with one thread: two that compute with all cores would stand in each other's way.
 test: $(READY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from pypdf import PdfReader
 
 import made_results
+from bitbudget import records
 from bitbudget.appendix import facts, page, provenance
 from bitbudget.errors import UserError
 from bitbudget.reporting import evidence, typesetting
@@ -158,6 +161,24 @@ def test_versions_that_differ_between_steps_are_both_told(tmp_path):
     assert lines[0] == "python 3.11.2"
 
 
+@pytest.mark.parametrize("version", ["9.27.1", None])
+def test_the_snakemake_that_ran_a_step_is_in_its_record_and_on_the_page(version, tmp_path, monkeypatch):
+    """As its shell names it: an environment of its own has no Snakemake, and by hand there was none."""
+    monkeypatch.delenv("BITBUDGET_SNAKEMAKE", raising=False)
+    if version:
+        monkeypatch.setenv("BITBUDGET_SNAKEMAKE", version)
+    written = records.provenance()
+    assert written.get("snakemake") == version
+    assert "snakemake" not in written["packages"]  # another version neither spoils answers nor forbids to pool repeats
+    common = json.loads((records.SCHEMAS / "common.schema.json").read_text())
+    Draft202012Validator(common["$defs"]["provenance"]).validate(written)
+    study = loaded(tmp_path)
+    made = {"packages": made_results.PACKAGES, **({"snakemake": version} if version else {})}
+    scores = {key: {**one, "provenance": {**made_results.PROVENANCE, **made}} for key, one in study.scores.items()}
+    shown = pairs_of(data_of([dataclasses.replace(study, scores=scores)]), "Software")["packages"]
+    assert ("snakemake\u00a09.27.1" in shown) == (version is not None)
+
+
 def test_a_commit_with_changes_is_explained(tmp_path):
     made = loaded(tmp_path)
     blind = {**made.blind, "provenance": {**made_results.PROVENANCE, "commit": "1" * 40 + "+"}}
@@ -272,5 +293,9 @@ def test_the_script_writes_one_page_with_the_models_revisions(tmp_path):
     command = [sys.executable, "workflow/scripts/write_appendix.py", "--results", str(folder)]
     spec = json.dumps({"study": "made", "report": REPORT})
     root = Path(__file__).parents[2]
-    subprocess.run([*command, "--spec", spec, "--out", str(out)], cwd=root, check=True, capture_output=True)
-    assert "f" * 64 in text_of(PdfReader(out))
+    environment = os.environ | {"BITBUDGET_SNAKEMAKE": "9.99.9"}  # not that of this environment
+    command += ["--spec", spec, "--out", str(out)]
+    subprocess.run(command, cwd=root, env=environment, check=True, capture_output=True)
+    text = text_of(PdfReader(out))
+    assert "f" * 64 in text
+    assert re.search(r"writtenwithsnakemake9\.99\.9·typst\d", text)
