@@ -2,13 +2,17 @@
 
 import errno
 import hashlib
+import json
+import re
 import subprocess
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from bitbudget.download import CHUNK, download, download_many
+from bitbudget.datasets import zipped
+from bitbudget.download import CHUNK, download, download_many, taken_up
 from bitbudget.errors import UserError
 
 BODY = bytes(range(256)) * 4000  # about a megabyte: several chunks
@@ -379,3 +383,45 @@ def test_many_gives_up_when_everything_fails(server, tmp_path):
     with pytest.raises(UserError, match=r"19 more failed, and 180 were not tried any more"):
         download_many(pairs, at_most=2, partial=tmp_path / "partial")
     assert len(server.requests) < 60
+
+
+def in_a_zip(tmp_path):
+    """A zip of one text that is packed, and where its packed bytes begin."""
+    path = tmp_path / "annotations.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as content:
+        content.writestr("a.json", json.dumps(list(range(5000))))
+    return path
+
+
+def reading(path, tmp_path):
+    with taken_up(path, "http://x is no whole zip"), zipfile.ZipFile(path) as content:
+        return zipped.extract(content, "a.json", tmp_path / "out" / "a.json")
+
+
+@pytest.mark.parametrize("at", [0, 2, 4, 6, 8, 10, 14, 26, 30, 36, 60, 2000, -80, -60, -40, -22, -20, -12, -6, -2])
+@pytest.mark.parametrize("value", [0x00, 0xFF])
+def test_a_damaged_zip_is_one_sentence_and_not_taken_up_again(at, value, tmp_path):
+    """What a reader raises of damaged bytes is anything: a bad checksum, an unknown method, an end that is none."""
+    path = in_a_zip(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[at] = value
+    path.write_bytes(content)
+    try:
+        reading(path, tmp_path)  # some bytes of a zip mean nothing to a reader
+    except UserError as fault:
+        assert re.fullmatch(
+            r"http://x is no whole zip \(.+\); check the address and run again\.", str(fault), re.DOTALL
+        )
+        assert "\n" not in str(fault) and not path.exists()
+    else:
+        assert json.loads((tmp_path / "out/a.json").read_text()) == list(range(5000))
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError(errno.ENOSPC, "x"), OSError(errno.EACCES, "x"), MemoryError(), TypeError("a bug")]
+)
+def test_what_the_machine_lacks_does_not_cost_the_download(fault, tmp_path):
+    path = in_a_zip(tmp_path)
+    with pytest.raises(type(fault)), taken_up(path, "x is no whole zip"):
+        raise fault
+    assert path.exists()

@@ -16,8 +16,9 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import requests
 from tqdm import tqdm
 
 from bitbudget import files, verified
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, lack_in_one_sentence
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ FLUSHED = 2**26  # bytes: so far apart is what has arrived flushed to the disk, 
 TIMEOUT = (10, 60)  # seconds to connect, and between two bytes
 LONGEST_WAIT = 60.0  # seconds
 GIVE_UP_AFTER = 20  # failed files: then it is not the files that are wrong
+BUGS = (AttributeError, NameError, TypeError, AssertionError)  # never of a damaged file
 NO_ADDRESS = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "bitbudget"}  # identity: lengths then count the file's bytes
 
@@ -91,6 +93,27 @@ def download(
     _move(part, path)
     _notes(part).unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def taken_up(archive: Path, said: str) -> Iterator[None]:
+    """While a whole download is read: one that turns out to be damaged, or another file, is removed.
+
+    The next run then fetches it anew instead of failing over it again. What the machine lacks is no fault of the file.
+    Raises `UserError`, of `said` and the reader's own reason, for whatever a reader raises of foreign bytes.
+    """
+    try:
+        yield
+    except BUGS:
+        raise
+    except Exception as fault:
+        if lack_in_one_sentence(fault) is not None:
+            raise
+        archive.unlink(missing_ok=True)
+        if isinstance(fault, UserError):
+            raise
+        reason = str(fault).strip().split("\n")[0].rstrip(".") or type(fault).__name__
+        raise UserError(f"{said} ({reason}); check the address and run again.") from None
 
 
 def check_sha256(path: Path, expected: str | None, *, name: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bitbudget import files
-from bitbudget.errors import UserError
+from bitbudget.datasets import zipped
 
 SPLITS = ("val", "train")
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -39,22 +38,13 @@ def fetch(names: Sequence[str], url: str, folder: Path, partial: Path, sha256: M
     if not archive.exists():  # whole: a download takes this name only when it is complete
         download.download(url, archive, partial=partial)
     found = {}
-    try:
-        with zipfile.ZipFile(archive) as content:
-            for name in names:
-                with files.written_whole(folder / name) as temporary:
-                    with content.open(name) as packed, temporary.open("wb") as out:
-                        shutil.copyfileobj(packed, out, 2**20)
-                    found[name] = files.sha256_of(temporary)
-                    short = Path(name).name
-                    download.check_sha256(temporary, sha256.get(short), name=f"{short} from {url}")
-    except (zipfile.BadZipFile, KeyError, UserError) as fault:
-        archive.unlink()
-        if isinstance(fault, UserError):
-            raise
-        raise UserError(
-            f"{url} is not the annotations zip of COCO 2017 ({fault}); check the address and run again."
-        ) from None
+    with (
+        download.taken_up(archive, f"{url} is not the annotations zip of COCO 2017"),
+        zipfile.ZipFile(archive) as content,
+    ):
+        for name in names:
+            short = Path(name).name
+            found[name] = zipped.extract(content, name, folder / name, sha256.get(short), f"{short} from {url}")
     zip_hash = files.sha256_of(archive)
     archive.unlink()
     return {

@@ -93,8 +93,10 @@ def _rows(shards: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
     import pyarrow
     from pyarrow import parquet
 
+    from bitbudget import download
+
     for shard in shards:
-        try:
+        with download.taken_up(shard, f"{shard.name} is not the table of DocVQA that was expected"):
             table = parquet.ParquetFile(shard)
             missing = [name for name in COLUMNS if name not in table.schema_arrow.names]
             if missing:
@@ -104,13 +106,6 @@ def _rows(shards: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
                 for row in batch.to_pylist():
                     yield f"row {number} of {shard.name}", row
                     number += 1
-        except pyarrow.ArrowInvalid as fault:
-            shard.unlink()  # or the next run would take it up again
-            reason = str(fault).strip().split("\n")[0].rstrip(".")
-            raise UserError(
-                f"{shard.name} is not the table of DocVQA that was expected ({reason}); "
-                "check `url` and `revision` and run again."
-            ) from None
 
 
 def _write_images(

@@ -118,12 +118,9 @@ def _describe(options: dict[str, Any], partial: Path) -> tuple[str, dict[str, Ma
 
 def _texts(table: Path, url: str) -> list[str]:
     """The column `text` of a parquet file."""
-    import pyarrow
     from pyarrow import parquet
 
-    try:
+    from bitbudget import download
+
+    with download.taken_up(table, f"{url} is no table with a column `text`"):
         return parquet.read_table(table, columns=["text"])["text"].to_pylist()
-    except (pyarrow.ArrowInvalid, KeyError) as fault:
-        table.unlink()
-        reason = str(fault).strip().split("\n")[0].rstrip(".")
-        raise UserError(f"{url} is no table with a column `text` ({reason}); choose another `revision`.") from None

@@ -26,21 +26,28 @@ def fetch_members(
     if not archive.exists():  # whole: a download takes this name only when it is complete
         download.download(url, archive, partial=partial)
     found = {}
-    try:
+    with download.taken_up(archive, f"{url} is no whole zip"):
         download.check_sha256(archive, sha256, name=f"{archive.name} from {url}")
         zip_hash = files.sha256_of(archive)
         with zipfile.ZipFile(archive) as content:
             for name in names:
-                member = _member(content, name, url)
-                with files.written_whole(folder / name) as temporary:
-                    with content.open(member) as packed, temporary.open("wb") as out:
-                        shutil.copyfileobj(packed, out, 2**20)
-                    found[name] = files.sha256_of(temporary)
-    except zipfile.BadZipFile as fault:
-        raise UserError(f"{url} is no whole zip ({fault}); check the address and run again.") from None
-    finally:
-        archive.unlink()  # a broken zip is not taken up again
+                found[name] = extract(content, _member(content, name, url), folder / name)
+    archive.unlink()
     return found, zip_hash
+
+
+def extract(content: zipfile.ZipFile, member: str, path: Path, sha256: str | None = None, said: str = "") -> str:
+    """Write a member of a zip to a file, and return its SHA-256.
+
+    Raises `UserError` about what is `said`, and writes nothing, where another SHA-256 is expected.
+    """
+    from bitbudget import download
+
+    with files.written_whole(path) as temporary:
+        with content.open(member) as packed, temporary.open("wb") as out:
+            shutil.copyfileobj(packed, out, 2**20)
+        download.check_sha256(temporary, sha256, name=said)
+        return files.sha256_of(temporary)
 
 
 def _member(content: zipfile.ZipFile, name: str, url: str) -> str:
