@@ -1,5 +1,6 @@
 """Checkpoints: what was saved is what is loaded, without the original, in any mixture of formats."""
 
+import errno
 import random
 import re
 import shutil
@@ -11,6 +12,7 @@ import pytest
 import tiny_models as tiny
 import torch
 from safetensors.torch import load_file, save_file
+from small_disk import one_mib
 from torch import nn
 
 from bitbudget import checkpoint, files
@@ -288,6 +290,17 @@ def test_no_manifest_is_left_from_before_while_a_checkpoint_is_made_again(snapsh
     with pytest.raises(pytest.fail.Exception):
         tiny.make_checkpoint(snapshots["llava"], whole, tiny.LLAVA)
     assert not (whole / checkpoint.MANIFEST).exists()
+
+
+def test_a_full_disk_names_the_weights_and_leaves_no_checkpoint(snapshots, tmp_path):
+    with one_mib(tmp_path) as small:
+        (small / "other").write_bytes(bytes(500_000))
+        folder = small / "checkpoint"
+        with pytest.raises(OSError) as caught:
+            tiny.make_checkpoint(snapshots["llava"], folder, tiny.LLAVA)
+        assert caught.value.errno == errno.ENOSPC
+        assert caught.value.filename == str(folder / "weights-00001.safetensors")
+        assert not list(folder.glob("*weights*")) and not (folder / checkpoint.MANIFEST).exists()
 
 
 SAVED = """

@@ -12,34 +12,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from small_disk import mount, one_mib, unmount
 
 from bitbudget import files
 from bitbudget.errors import UserError
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
-
-
-def mount(*arguments):
-    """Mount something, or skip the test where this machine does not let us."""
-    done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
-
-
-def unmount(place):
-    subprocess.run(["umount", str(place)], check=True)
-
-
-@pytest.fixture
-def small(tmp_path):
-    """A disk of one MiB."""
-    if shutil.which("mount") is None:
-        pytest.skip("there is no program `mount` here")
-    place = tmp_path / "small"
-    place.mkdir()
-    mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", place)
-    yield place
-    unmount(place)
 
 
 # --- what is written is on the disk before it has its name
@@ -91,8 +69,8 @@ def test_every_file_and_folder_below_one_is_flushed_but_no_link(tmp_path, monkey
 @pytest.fixture
 def pulled(tmp_path):
     """A disk (ext4 in a file), and a function that pulls its plug: what was not flushed is gone; it mounts it again."""
-    if shutil.which("mkfs.ext4") is None or shutil.which("mount") is None:
-        pytest.skip("there is no program to make or mount a disk")
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("there is no program to make a disk")
     image, place = tmp_path / "disk", tmp_path / "place"
     place.mkdir()
     with image.open("wb") as file:
@@ -144,11 +122,12 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_full_disk_names_the_file_whoever_writes(kind, small):
-    path = small / "result.png"
-    said = f"error: the disk is full (writing {path}): free some space and run the same command again.\n"
-    assert written(kind, path) == said
-    assert list(small.iterdir()) == []
+def test_a_full_disk_names_the_file_whoever_writes(kind, tmp_path):
+    with one_mib(tmp_path) as small:
+        path = small / "result.png"
+        said = f"error: the disk is full (writing {path}): free some space and run the same command again.\n"
+        assert written(kind, path) == said
+        assert list(small.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", [kind for kind in WRITERS if kind not in ("torch", "a picture", "a jpeg")])
@@ -184,13 +163,14 @@ cli.run(main)
     return done.stderr
 
 
-def test_a_disk_that_can_only_be_read_is_told(small, tmp_path):
-    (small / "old").mkdir()
-    subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
-    for path in (small / "old" / "a.json", small / "new" / "a.json"):
-        with pytest.raises(OSError) as caught:
-            files.write_json(path, {})
-        assert (caught.value.errno, caught.value.filename) == (errno.EROFS, str(path))
+def test_a_disk_that_can_only_be_read_is_told(tmp_path):
+    with one_mib(tmp_path) as small:
+        (small / "old").mkdir()
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+        for path in (small / "old" / "a.json", small / "new" / "a.json"):
+            with pytest.raises(OSError) as caught:
+                files.write_json(path, {})
+            assert (caught.value.errno, caught.value.filename) == (errno.EROFS, str(path))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
