@@ -1,5 +1,6 @@
 # Validation of the configuration, wildcard constraints, and what input functions share. All else is in the library.
 import json
+import logging
 import os
 import re
 import shlex
@@ -16,7 +17,7 @@ from bitbudget import programs
 from bitbudget.config import deployment, plan, publication
 from bitbudget.config.calibration import calibrated
 from bitbudget.config.dependencies import code_of, content_of
-from bitbudget.config.run import Lock, cache_variables, refuse_future_dates, summary_lines
+from bitbudget.config.run import Lock, cache_variables, refuse_full_disk, refuse_future_dates, summary_lines
 from bitbudget.config.study import load_studies
 from bitbudget.errors import UserError
 from bitbudget.files import sha256_of
@@ -38,6 +39,7 @@ if programs.keeps_to_ascii():
         "this Python takes names of files for ASCII (PYTHONUTF8=0 under LC_ALL=C), with which Snakemake cannot run in "
         "every folder; run the same command again with PYTHONUTF8=1."
     )
+logging.raiseExceptions = False  # a full disk must not hide what is said under tracebacks of Snakemake's own log file
 STUDIES = in_one_sentence(load_studies, config)
 
 
@@ -287,6 +289,7 @@ LOCK = Lock(Path(".snakemake/bitbudget.lock"))
 
 def hold_the_folder():
     """Two runs in one folder would write the same files; the hold ends with this process, however it ends."""
+    in_one_sentence(refuse_full_disk, Path.cwd())
     in_one_sentence(LOCK.hold)
 
 

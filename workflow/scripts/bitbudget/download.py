@@ -26,7 +26,7 @@ import requests
 from tqdm import tqdm
 
 from bitbudget import files, verified
-from bitbudget.errors import UserError, lack_in_one_sentence
+from bitbudget.errors import UserError, lack_in_one_sentence, reason
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +112,7 @@ def taken_up(archive: Path, said: str) -> Iterator[None]:
         archive.unlink(missing_ok=True)
         if isinstance(fault, UserError):
             raise
-        reason = str(fault).strip().split("\n")[0].rstrip(".") or type(fault).__name__
-        raise UserError(f"{said} ({reason}); check the address and run again.") from None
+        raise UserError(f"{said} ({reason(fault)}); check the address and run again.") from None
 
 
 def check_sha256(path: Path, expected: str | None, *, name: str) -> None:

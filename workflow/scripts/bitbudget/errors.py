@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -24,6 +26,7 @@ def reason(fault: BaseException) -> str:
     return lines[0].rstrip(".:")[:160] if lines else type(fault).__name__
 
 
+FULL = 2**16  # bytes: a writer that stopped for want of space leaves less free
 AGAIN = "run the same command again"
 OF_THE_DISK = {
     errno.ENOSPC: f"the disk is full (writing {{where}}): free some space and {AGAIN}.",
@@ -71,7 +74,15 @@ def lack_in_one_sentence(fault: Exception) -> str | None:
     if isinstance(fault, FileNotFoundError) and "temporary directory" in str(fault):
         return f"no temporary file can be written ({said}): free some space there, or set TMPDIR, and {AGAIN}."
     if isinstance(fault, OSError) and fault.errno in OF_THE_DISK:
-        return OF_THE_DISK[fault.errno].format(where=fault.filename or "a file")
+        return OF_THE_DISK[fault.errno].format(where=fault.filename or _full_place() or "a file")
+    return None
+
+
+def _full_place() -> str | None:
+    """The folder that has no space left, of the two where a job writes; None where both have some."""
+    for place in (Path.cwd(), Path(os.environ.get("TMPDIR", "/tmp"))):
+        if place.is_dir() and shutil.disk_usage(place).free < FULL:
+            return f"below {place}"
     return None
 
 

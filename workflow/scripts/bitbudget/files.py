@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bitbudget.errors import UserError
+from bitbudget.errors import FULL, UserError
 
 ABOUT_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # nothing but writing fails with these
-FULL = 2**16  # bytes: a writer that stopped for want of space leaves less free
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import csv
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -38,6 +39,22 @@ class Lock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError("another run is at work in this folder; wait for it to end, or stop it.") from None
+
+
+LEAST_SPACE = 10 * 10**6  # bytes: what Snakemake itself notes and logs in a long run
+
+
+def refuse_full_disk(folder: Path) -> None:
+    """Raise `UserError` where not even the notes of a run would find room.
+
+    Snakemake would end in the tracebacks of its own logging.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_SPACE:
+        raise UserError(
+            f"the disk is full: {free / 1e6:.1f} MB are free in {folder}, and a run needs {LEAST_SPACE / 1e6:.0f} MB "
+            "for its notes alone; free some space and run the same command again."
+        )
 
 
 def cache_variables(environ: Mapping[str, str], folder: Path) -> dict[str, str]:

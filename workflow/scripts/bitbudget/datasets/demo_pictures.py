@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bitbudget import files
+
 # The form of each of 25 pictures in turn, so that even a small set has every form.
 FORMS = {3: "grey", 9: "palette", 12: "turned", 15: "grey", 6: "alpha", 18: "alpha", 21: "palette", 24: "turned"}
 # How the stored file of each EXIF orientation comes from the upright picture (names of `Image.Transpose`).
@@ -75,16 +77,17 @@ def save(scene: Any, picture: Picture, path: Path) -> tuple[int, int]:
     drawn = scenes.draw(scene, picture.longest // 2 if large else picture.longest, mode=mode)
     if large:
         drawn = drawn.resize(size, Image.Resampling.NEAREST)  # adds no colours: a palette still holds them all
-    if picture.form == "palette":
-        drawn.quantize(256, dither=Image.Dither.NONE).save(path)
-    elif picture.form == "alpha":
-        drawn.save(path)
-    elif picture.form == "grey":
-        drawn.convert("L").save(path, quality=92)
-    elif picture.form == "turned":
-        exif = Image.Exif()
-        exif[0x0112] = picture.orientation
-        drawn.transpose(Image.Transpose[STORED[picture.orientation]]).save(path, quality=92, exif=exif)
-    else:
-        drawn.save(path, quality=92)
+    with files.written_whole(path) as temporary:
+        if picture.form == "palette":
+            drawn.quantize(256, dither=Image.Dither.NONE).save(temporary)
+        elif picture.form == "alpha":
+            drawn.save(temporary)
+        elif picture.form == "grey":
+            drawn.convert("L").save(temporary, quality=92)
+        elif picture.form == "turned":
+            exif = Image.Exif()
+            exif[0x0112] = picture.orientation
+            drawn.transpose(Image.Transpose[STORED[picture.orientation]]).save(temporary, quality=92, exif=exif)
+        else:
+            drawn.save(temporary, quality=92)
     return size
