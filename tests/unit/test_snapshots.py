@@ -276,12 +276,32 @@ PLANTS = {
     "processor of another patch size": (
         "llava",
         entry("processor_config.json", "patch_size", value=8),
-        "writes 16 image tokens for a picture of which the model makes 4",
+        "writes 16 image tokens for a picture, and the model makes 4",
     ),
     "pictures of another size": (
         "llava",
         entry("processor_config.json", "image_processor", "size", value={"height": 64, "width": 64}),
-        "vision tower refuses|image tokens for a picture",
+        "vision tower in .* cannot take a picture|image tokens for a picture",
+    ),
+    "patches of another size, qwen": (
+        "qwen2-vl",
+        entry("preprocessor_config.json", "patch_size", value=16),
+        "cannot take a picture as preprocessor",
+    ),
+    "patches merged otherwise, qwen": (
+        "qwen2-vl",
+        entry("preprocessor_config.json", "merge_size", value=1),
+        "image tokens for a picture|cannot take a picture as preprocessor",
+    ),
+    "another number of image tokens, idefics": (
+        "idefics3",
+        entry("processor_config.json", "image_seq_len", value=9),
+        "writes 9 image tokens for a picture, and the model makes 4",
+    ),
+    "tiles of another size, idefics": (
+        "idefics3",
+        entry("preprocessor_config.json", "max_image_size", value={"longest_edge": 48}),
+        "image tokens for a picture|cannot take a picture as preprocessor",
     ),
     "another image token": (
         "llava",

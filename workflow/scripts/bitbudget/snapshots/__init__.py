@@ -16,14 +16,14 @@ def check(folder: Path, family: ModuleType) -> None:
     configuration and the weights are checked.
     """
     from bitbudget.quiet import quiet_libraries
-    from bitbudget.snapshots import reading, small_files, weights
+    from bitbudget.snapshots import reading, seeing, small_files, weights
 
     small_files.check_json(folder)
     quiet_libraries()
     config = small_files.check_configuration(folder)
     question = None if "detection" in family.TRACKS else reading.check_tokenizer(folder, family, config)
-    model, surplus = weights.check(folder, family)
+    surplus = weights.check(folder, family)
     if question is not None:
-        reading.check_picture(folder, model, question)
+        seeing.check_picture(folder, family, config, question)
     if surplus:
         log.info("%d weights are of no part of the model and are left out (%s, ...)", len(surplus), surplus[0])

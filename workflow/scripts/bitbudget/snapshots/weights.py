@@ -19,11 +19,8 @@ HEADS = ("lm_head.weight", "embed_out.weight")
 EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight")
 
 
-def check(folder: Path, family: ModuleType) -> tuple[Any, list[str]]:
-    """Hold the weights against the model.
-
-    Returns the model on the meta device, which has shapes and no values, and the names of those weights that it has no
-    use for, such as a training head's. The model is None where only the step that exports a detector can build it.
+def check(folder: Path, family: ModuleType) -> list[str]:
+    """Hold the weights against the model. Returns the names of those that it has no use for, such as a training head.
 
     Raises `UserError` for weights that are missing, of another shape or type, not finite, or of a part that the model
     would have if config.json were right: a layer too many, a bias where it says that there is none.
@@ -41,7 +38,7 @@ def check(folder: Path, family: ModuleType) -> tuple[Any, list[str]]:
             )  # fmt: skip
     except ImportError as fault:
         if "timm" in str(fault) and "detection" in family.TRACKS:
-            return None, []  # export_detector says so, and may have another environment
+            return []  # export_detector says so, and may have another environment
         raise UserError(f"the model in {folder} needs a package that is missing: {reason(fault)}.") from None
     except Exception as fault:  # whatever the class of some model type raises for a value of some type
         raise UserError(
@@ -56,7 +53,7 @@ def check(folder: Path, family: ModuleType) -> tuple[Any, list[str]]:
         raise UserError(f"the weights in {folder} cannot be read ({report['error_msgs'][0]}): {AGAIN}.")
     _check_values(folder, {name.rpartition(".")[2] for name, _ in model.named_parameters()})
     _check_tying(folder, model)
-    return model, surplus
+    return surplus
 
 
 def _refuse(folder: Path, names: list[str], what: str) -> None:
