@@ -154,3 +154,6 @@ def test_a_refusal_in_a_batch_names_its_item(made, tmp_path):
     sentence = r"cannot take item q1 with .*1\.png \(absolute aspect ratio .*\): leave it out of the subset\.$"
     with pytest.raises(UserError, match=sentence):
         generation.prepare_items(processor, tiny.QWEN, items, "What?", "cpu", torch.float32)
+    example = items.pop(1) | {"references": ["a"]}
+    with pytest.raises(UserError, match=sentence):
+        generation.prepare_items(processor, tiny.QWEN, items, "What?", "cpu", torch.float32, [example])

@@ -496,6 +496,12 @@ def test_detectors_are_held_against_their_weights_only(kind, tmp_path):
     family = registry.module_of("family", kind.replace("_", "-"))
     folder = tiny_detectors.snapshot(kind, tmp_path)
     snapshots.check(folder, family)
+    for value in (None, "half", 7):
+        damaged = shutil.copytree(folder, tmp_path / f"copy{value}", ignore=shutil.ignore_patterns("copy*"))
+        entry("preprocessor_config.json", "do_normalize", value=True)(damaged)
+        entry("preprocessor_config.json", "image_mean", value=value)(damaged)
+        with pytest.raises(UserError, match=r"preprocessor_config\.json does not say how pictures are prepared"):
+            snapshots.check(damaged, family)
     if kind == "yolos":
         entry("config.json", "num_attention_heads", value=2)(folder)
         weights(lambda t: t.update({"vit.encoder.layer.2.layernorm_before.weight": torch.ones(32)}))(folder)

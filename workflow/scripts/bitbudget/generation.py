@@ -12,11 +12,13 @@ import torch
 from PIL import Image
 
 from bitbudget import plain_text
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, reason
 from bitbudget.readers import load_processor, load_tokenizer
 from bitbudget.shots import answer_of
 
 __all__ = ["load_processor", "load_tokenizer"]
+
+REFUSALS = (ValueError, IndexError, ArithmeticError)  # what processors raise for an image that they do not take
 
 
 @dataclass(frozen=True)
@@ -96,27 +98,28 @@ def prepare_items(
     dtype: torch.dtype,
     shots: Sequence[dict[str, Any]] = (),
 ) -> Any:
-    """Model inputs of these items, after the same `shots` each: both are rows of `inputs.usable_items`."""
+    """Model inputs of these items, after the same `shots` each: both are rows of `inputs.usable_items`.
+
+    Raises `UserError` that names the item, or the example, which the processor refuses.
+    """
     images = [[open_image(Path(path)) for path in item["images"]] for item in items]
     examples = [
         Example(open_image(Path(shot["images"][0])), asked(shot, prompt), answer_of(shot["references"]))
         for shot in shots
     ]
     texts, names = [asked(item, prompt) for item in items], [f"what is asked of item {item['id']}" for item in items]
-
-    def of(chosen: slice) -> Any:
-        return prepare(processor, family, images[chosen], texts[chosen], device, dtype, examples, names[chosen])
-
     try:
-        return of(slice(None))
-    except ValueError as fault:  # as processors refuse
-        for number, item in enumerate(items):
+        return prepare(processor, family, images, texts, device, dtype, examples, names)
+    except REFUSALS as fault:
+        single = [([example.image], example.asked) for example in examples]
+        single += list(zip(images, texts, strict=True))
+        for row, (shown, text) in zip([*shots, *items], single, strict=True):
             try:
-                of(slice(number, number + 1))
-            except ValueError as own:
+                prepare(processor, family, [shown], [text], device, dtype)
+            except REFUSALS as own:
                 raise UserError(
-                    f"the model's processor cannot take item {item['id']} with {', '.join(item['images'])} ({own}): "
-                    "leave it out of the subset."
+                    f"the model's processor cannot take item {row['id']} with {', '.join(row['images'])} "
+                    f"({reason(own)}): leave it out of the subset."
                 ) from fault
         raise
 

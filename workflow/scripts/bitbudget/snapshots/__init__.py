@@ -13,7 +13,7 @@ def check(folder: Path, family: ModuleType) -> None:
     """Check the files of a model that transformers runs: configuration, tokenizer and processor, weights.
 
     Raises `UserError` that names the file at fault and the remedy. Of a detector, which has no tokenizer, the
-    configuration and the weights are checked.
+    configuration, how pictures are prepared, and the weights are checked.
     """
     from bitbudget.quiet import quiet_libraries
     from bitbudget.snapshots import reading, seeing, small_files, weights
@@ -21,7 +21,11 @@ def check(folder: Path, family: ModuleType) -> None:
     small_files.check_json(folder)
     quiet_libraries()
     config = small_files.check_configuration(folder)
-    question = None if "detection" in family.TRACKS else reading.check_tokenizer(folder, family, config)
+    question = None
+    if "detection" in family.TRACKS:
+        small_files.check_pictures(folder, family, config)
+    else:
+        question = reading.check_tokenizer(folder, family, config)
     surplus = weights.check(folder, family)
     if question is not None:
         seeing.check_picture(folder, family, config, question)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from bitbudget.errors import UserError, reason
@@ -83,3 +84,18 @@ def check_configuration(folder: Path) -> Any:
                         "correct or delete the entry."
                     )
     return config
+
+
+def check_pictures(folder: Path, family: ModuleType, config: Any) -> None:
+    """Check that a detector's preprocessor_config.json can be read. Raises `UserError`.
+
+    What it leaves out, and config/models.yaml may say, is the matter of export_detector.
+    """
+    path = folder / "preprocessor_config.json"
+    said = read_object(path) if path.is_file() else {}
+    try:
+        family.detector(config.to_dict(), said)
+    except UserError:
+        return
+    except Exception as fault:  # a value of another type than the family reckons with
+        raise UserError(f"{path} does not say how pictures are prepared ({reason(fault)}): {AGAIN}.") from None
