@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,9 @@ def test_the_page_names_where_its_numbers_come_from(tmp_path: Path) -> None:
     assert facts["Commit of the workflow"] == ["0" * 40]
     assert facts["Models"] == [f"model-1: demo/models/model-1, revision {'b' * 40}, Apache-2.0"]
     assert dict(told["packages"])["torch"] == "2.13.0+cpu"
+    comparison = {**found.comparison, "provenance": {**found.comparison["provenance"], "snakemake": "9.27.1"}}
+    told = about.of(dataclasses.replace(found, comparison=comparison))
+    assert dict(told["packages"])["snakemake"] == "9.27.1"
     assert ["made.zip", about.FILES["{study}.zip"]] in told["links"]
     assert not any(name in about.SOME_HAVE for name, _ in told["links"])
 

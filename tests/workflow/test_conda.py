@@ -17,6 +17,8 @@ import pytest
 from checkout_copy import Checkout
 from test_reproduce import answered, put_stand_ins
 
+from checkouts import ROOT
+
 CELL = "results/tiny/demo-vlm/nf4-language"
 SCORES = f"{CELL}/zero-shot/scores.json"
 RUNNING = Path(sys.executable).parent
@@ -134,6 +136,25 @@ def test_a_rerun_gets_the_environments_that_are_there(conda: WithConda, prefix: 
     assert done.returncode == 0, done.stderr
     assert "tiny: identical" in done.stderr + done.stdout
     assert fake_conda.made(conda.home) == there
+
+
+@pytest.mark.parametrize(
+    ("target", "last"),
+    [
+        ("demo", "--config study=demo-captioning"),
+        ("run", "--config study=tiny"),
+        ("again", "--config study=tiny -- a.pdf"),
+        ("reproduce", "--config study=tiny -- reproduce"),
+    ],
+)
+def test_make_hands_options_on(target: str, last: str) -> None:
+    """Between others, so that one that takes several words, as --sdm, takes no target for one of them."""
+    given = ["CORES=1", "STUDY=tiny", "TARGET=a.pdf", "SNAKEMAKE_ARGS=--sdm conda"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # `make test` sets some
+    command = ["make", "--dry-run", target, *given]
+    said = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, check=True).stdout
+    run = said.strip().splitlines()[-1]
+    assert "snakemake --cores 1 --sdm conda --" in said and run.endswith(last)
 
 
 # --- without conda
