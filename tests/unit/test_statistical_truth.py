@@ -206,3 +206,27 @@ def test_detectors_that_differ_by_chance_in_few_images_are_seldom_called_differe
         (found,) = comparison.compare(asked, cells, resamples=199)["comparisons"]
         alarms += found["metrics"]["AP"]["p_value"] < 0.05
     assert alarms <= 20
+
+
+@pytest.mark.parametrize("expected", [1, 5])
+def test_intervals_of_ap_hold_what_images_cost_in_which_nothing_is_found_any_more(expected):
+    """So many of 100 images; the truth is what such studies lose on average."""
+    rng = np.random.default_rng(expected)
+    values, intervals = [], []
+    for number in range(80):
+        before = [
+            {"id": str(i), "image": str(i)} | seen(rng, score) for i, score in enumerate(rng.normal(0.5, 0.1, 100))
+        ]
+        after = [nothing_found(row) if rng.random() < expected / 100 else row for row in before]
+        cells = [cell("detection", before), cell("detection", after, "p1")]
+        asked = spec("detection", "AP", ["p1"]) | {"seed": number}
+        metric = comparison.compare(asked, cells, resamples=199)["comparisons"][0]["metrics"]["AP"]
+        values.append(metric["value"])
+        intervals.append(metric["ci"])
+    truth = np.mean(values)
+    assert np.mean([low <= truth <= high for low, high in intervals]) >= 0.92
+
+
+def nothing_found(row):
+    none = {"scores": [], "right": [], "ignored": []}
+    return row | {"matches": [one | none for one in row["matches"]]}

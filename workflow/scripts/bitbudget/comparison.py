@@ -205,7 +205,7 @@ class _Group:
         binary = made_of == name and {*before, *after} <= {0, 1}
         single = self.units == len(self.ids)
         flips = (sum(map(gt, after, before)), sum(map(gt, before, after))) if binary and single else None
-        stake = paired.stake(values["baseline"], self._shares(name, before, better))
+        stake = paired.stake(values["baseline"], self._shares(before, better))
         unseen = paired.Unseen(self.one_more[kept], stake)
         found = paired.difference(
             value, drawn[kept], unseen, units=self.units, changed=changed, higher_is_better=better, flips=flips
@@ -234,7 +234,7 @@ class _Group:
         mean = np.nanmean(of_base) if self.sets[0].raised else 0.0
         return found * (value / mean) if mean else found
 
-    def _shares(self, name: str, before: Sequence[Any], better: bool) -> np.ndarray:
+    def _shares(self, before: Sequence[Any], better: bool) -> np.ndarray:
         """What share of the baseline's value each unit would take with it, [units].
 
         That of its items' values, or what the track says; as much as any other where more is worse, and of nothing.
@@ -246,7 +246,7 @@ class _Group:
             held = np.bincount([place[unit] for unit in units], weights=np.abs(before), minlength=len(place))
             return held / held.sum() if held.any() else even
         told = self.sets[0].shares
-        return np.asarray(told(name)) if better and told else even
+        return even if told is None or not better else told
 
     def _absent(self, name: str, both: Mapping[str, Record], cell: Cell, number: int) -> str | None:
         """Why there is no difference in this metric; None where there is one."""

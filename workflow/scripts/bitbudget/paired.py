@@ -60,12 +60,8 @@ class Unseen:
 
 
 def stake(value: float, shares: Sequence[float]) -> float:
-    """What one unit more has to lose of a metric with this value, of which each unit would take such a share with it.
-
-    Shares sum to 1 where the metric is a mean, and may sum to more where units depend on each other.
-    """
-    parts = np.asarray(shares, dtype=float)
-    return abs(value) * len(parts) * float((parts**2).sum() / parts.sum())
+    """What one unit more has to lose of a metric with this value, of which the units have these shares (sum: 1)."""
+    return abs(value) * len(shares) * float(np.square(shares).sum())
 
 
 def difference(

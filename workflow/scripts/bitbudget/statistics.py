@@ -37,8 +37,8 @@ class Resampled:
     resamples: int = RESAMPLES
     telling: int | None = None  # how many units say something of the metrics; None where all do
     raised: bool = False  # whether resamples are too high on the whole, as those of AP are
-    # What share of a metric each unit would take with it, [units], where the values of items do not tell.
-    shares: Callable[[str], Sequence[float]] | None = None
+    # What share of the metrics each unit would take with it, [units], where the values of items do not tell.
+    shares: np.ndarray | None = None
     # What of an item's row counts, in this metric, as a difference between two precisions; None where it is all that
     # the metric is computed from.
     outcome: Callable[[Mapping[str, Any], str], Any] | None = None

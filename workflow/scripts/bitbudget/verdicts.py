@@ -240,9 +240,12 @@ def worst(metric: Record, words: Words) -> float:
 
 
 def too_few(one: Record, metric: Record, words: Words, share: float) -> bool:
-    """Whether the units are too few to accept anything: not even one that differs nowhere would keep this share."""
-    limit = 1 - share if words.higher_is_better else 1 / share - 1
-    return _unchanged_at_worst(one, metric) > limit * metric["baseline"]
+    """Whether a precision keeps this share and is not accepted only because the units are too few.
+
+    They are where not even one that differs nowhere would be accepted.
+    """
+    limit = metric["baseline"] * (1 - share if words.higher_is_better else 1 / share - 1)
+    return _unchanged_at_worst(one, metric) > limit >= -words.sign * metric["value"]
 
 
 def _unchanged_at_worst(one: Record, metric: Record) -> float:

@@ -195,20 +195,20 @@ def interval(value: float, drawn: np.ndarray) -> tuple[float, float]:
     return max(low, 0.0), min(high, 1.0)
 
 
-def shares(matches: Sequence[Matches], name: str) -> list[float]:
-    """What share of a number of `averages` each image would take with it, were all that is right in it wrong.
+def shares(matches: Sequence[Matches]) -> np.ndarray:
+    """What share of the numbers of `averages` each image would take with it, were nothing found in it, [images].
 
-    `matches` are those of each image. It is the image's share of a category's objects, on average over the categories:
-    by so much the recall falls. The precision falls as much, and with it AP once more.
+    `matches` are those of each image. By the share that an image has of a category's objects the recall falls, and at
+    the same precision AP as well; it is averaged over the categories, so that the shares of all images sum to 1.
     """
     totals: dict[int, int] = defaultdict(int)
     for image in matches:
         for one in image:
             totals[one["category_id"]] += one["objects"]
-    each = (1 if name == "AR_100" else 2) / max(1, sum(total > 0 for total in totals.values()))
-    return [
-        each * sum(one["objects"] / totals[one["category_id"]] for one in image if one["objects"]) for image in matches
-    ]
+    held = np.array(
+        [sum(one["objects"] / totals[one["category_id"]] for one in image if one["objects"]) for image in matches]
+    )
+    return held / held.sum()
 
 
 def outcome(matches: Matches, name: str) -> Any:

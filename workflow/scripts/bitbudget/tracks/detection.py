@@ -155,7 +155,7 @@ def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
         resamples=average_precision.RESAMPLES,
         telling=sum(row["objects"] > 0 for row in rows),
         raised=True,
-        shares=lambda metric: average_precision.shares([row["matches"] for row in rows], metric),
+        shares=average_precision.shares([row["matches"] for row in rows]),
         outcome=lambda row, metric: average_precision.outcome(row["matches"], metric),
     )
 
