@@ -222,8 +222,9 @@ def test_a_killed_job_is_run_again_by_the_same_command(run: Checkout) -> None:
     process = run.start("--cores", "1", target, STUB_HOLD="predict")
     wait_until(lambda: "predict" in run.started()[before:])
     kill_stub(run)
-    process.communicate(timeout=300)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 1
+    assert "error: this job was killed; if nobody did that, memory ran out: end other programs" in said
     assert run.run(target) == [
         ("predict", f"{CELL}/nf4-language/zero-shot/predictions.jsonl"),
         ("score", target),

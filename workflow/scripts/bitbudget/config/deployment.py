@@ -15,6 +15,13 @@ ALWAYS = {"PYTHONNOUSERSITE": "1", "HF_HUB_OFFLINE": "1"}
 # conda-forge has is taken from nowhere else. (conda's documentation: "Using the .condarc conda configuration file".)
 FOR_CONDA = {"CONDA_DEFAULT_CHANNELS": "conda-forge", "CONDA_CHANNEL_PRIORITY": "strict"}
 
+# The kernel kills without a word what takes more memory than there is; 137 is the status of what was killed.
+KILLED = (
+    "trap '[ $? -ne 137 ] || echo \"error: this job was killed; if nobody did that, memory ran out: end other "
+    "programs, set a smaller batch_size in the study or choose a smaller model, and run the same command "
+    "again.\" >&2' EXIT"
+)
+
 
 def prefix(
     python: str, snakemake: str, conda: bool, more: Mapping[str, str], environment: Mapping[str, str] = os.environ
@@ -33,7 +40,7 @@ def prefix(
     words = [f"{name}={shlex.quote(value)}" for name, value in {**ALWAYS, **more}.items()]
     words += ["BITBUDGET_RUN=$PPID", f"BITBUDGET_PYTHON={shlex.quote(python)}"]
     words += [f"BITBUDGET_SNAKEMAKE={shlex.quote(snakemake)}"]
-    lines = ["set -euo pipefail", f"export {' '.join(words)}"]
+    lines = ["set -euo pipefail", KILLED, f"export {' '.join(words)}"]
     if not conda:
         lines.append('python() { "$BITBUDGET_PYTHON" "$@"; }')
         beside = str(Path(python).parent)

@@ -11,7 +11,7 @@ from typing import Any
 
 from bitbudget import files, foreign
 from bitbudget.datasets import coco_format, image_rows
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, lack_in_one_sentence
 from bitbudget.items import Item
 
 TRACKS = ("captioning",)
@@ -117,6 +117,8 @@ def _load(options: dict[str, Any], commit: str, split: str, partial: Path) -> It
             options["repo"], options["config"], split=split, revision=commit, cache_dir=str(partial / "hub")
         )
     except (OSError, ValueError, RuntimeError) as fault:  # what `datasets` raises for names, splits and the network
+        if lack_in_one_sentence(fault) is not None:
+            raise
         raise UserError(
             f"the split {split!r} of the Hub data set {options['repo']} cannot be loaded ({_first_line(fault)})."
         ) from fault
