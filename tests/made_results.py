@@ -60,8 +60,11 @@ def build(
     human: bool = False,
     missing: Sequence[str] = (),
     report: dict[str, Any] | None = None,
+    undefined: str | None = None,
 ) -> Path:
     """Write results/{study} below `parent` and return its folder.
+
+    `undefined` is the reason why no cell, no floor and no comparison has a value in the primary metric.
 
     `missing` names costs of the measurements (`energy_per_item`, `peak_memory` …) that are absent with `REASON` in
     every cell. With `ablation` the precisions are those of an ablation of the groups of a captioner.
@@ -76,6 +79,9 @@ def build(
     _write(folder / "subset.json", made.subset())
     _write(folder / "models.json", made.fetched())
     scores, measurements, audits = made.cells(missing)
+    for one in scores if undefined else ():
+        one["metrics"][made.primary] = made.absent(undefined)
+        one.pop("breakdown", None)
     for one in scores:
         _write(made.place(folder, one) / "scores.json", one)
     for one in measurements:
@@ -88,7 +94,7 @@ def build(
     table = summary.summarize(made.spec() | {"spot_check": 25 if human else 0}, scores, measurements, audits, rated)
     table.insert(0, "study", study)
     table.to_csv(folder / "summary.csv", index=False)
-    comparison = made.comparison(scores)
+    comparison = made.undefined(undefined) if undefined else made.comparison(scores)
     _write(folder / "comparison.json", comparison)
     rows = verdict_record.read_summary(folder / "summary.csv")
     identity = {"record": "verdicts", "study": study, "seed": 53, "subset_hash": HASH}
@@ -96,7 +102,11 @@ def build(
         folder / "verdicts.json",
         identity | verdict_record.body(made.spec(), comparison, rows) | {"provenance": PROVENANCE},
     )
-    _write(folder / "blind.json", made.blind())
+    blind = made.blind()
+    if undefined:
+        blind["metrics"][made.primary] = made.absent(undefined)
+        blind.pop("breakdown", None)
+    _write(folder / "blind.json", blind)
     _write_rows(folder / "carbon.csv", made.carbon(rows))
     if ablation:
         _write_rows(folder / "ablation.csv", made.ablation(comparison))
@@ -314,6 +324,25 @@ class _Study(Records):
             "again": False, "batch_size": 32, "device": "cpu", "threads": 2, "n": 160, "new_tokens": 320, "cut_off": 0,
             "provenance": PROVENANCE,
         }  # fmt: skip
+
+    def absent(self, reason: str) -> dict[str, Any]:
+        about = self.module.METRICS[self.primary]
+        return records.absent(reason, about["unit"], higher_is_better=about["higher_is_better"])
+
+    def undefined(self, reason: str) -> dict[str, Any]:
+        """A comparison that compares nothing: only how many answers changed is known."""
+        kinds = [*((name, "precision") for name in self.precisions[1:]), (self.baseline, NOISE_FLOOR)]
+        made = [
+            synthetic_comparison.one(
+                name, self.absent(reason), primary=self.primary, model=model, condition=condition, kind=kind
+            )
+            | {"answers": {"changed": 3}}
+            for model in self.models
+            for condition in self.conditions
+            for name, kind in kinds
+        ]
+        record = synthetic_comparison.record(made, self.baseline, self.primary)
+        return record | {"study": self.name, "provenance": PROVENANCE}
 
     def comparison(self, scores: list[dict[str, Any]]) -> dict[str, Any]:
         about = self.module.METRICS[self.primary]

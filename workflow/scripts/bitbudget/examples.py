@@ -120,12 +120,15 @@ def _read(
     items: Sequence[Row],
     track: ModuleType,
     primary: str,
-) -> list[tuple[Any, float]]:
-    """Of each item what this cell answered, and what that is worth by itself (as `comparison` has it)."""
+) -> list[tuple[Any, float | None]]:
+    """Of each item what this cell answered, and what that is worth by itself (as `comparison` has it).
+
+    None is worth nothing that is known: the primary metric is absent.
+    """
     for given, what in ((predictions, "predictions"), (item_scores, "item scores")):
         if cell not in given:
             raise UserError(f"there are no {what} of {' / '.join(cell)}; name their file too.")
-    worth = getattr(track, "worth", lambda row, metric: row[metric])
+    worth = getattr(track, "worth", lambda row, metric: row.get(metric))
     key = getattr(track, "ANSWER", "text")
     answers = {row["id"]: row[key] for row in files.read_jsonl(predictions[cell])}
     values = {row["id"]: worth(row, primary) for row in files.read_jsonl(item_scores[cell])}
@@ -137,19 +140,19 @@ def _read(
     return [(answers[one], values[one]) for one in ids]
 
 
-def _answer(own: tuple[Any, float], base: tuple[Any, float], *, is_base: bool) -> dict[str, Any]:
+def _answer(own: tuple[Any, float | None], base: tuple[Any, float | None], *, is_base: bool) -> dict[str, Any]:
     """What an answer is worth, and how it differs from the baseline's."""
     text, value = own
     return {
         "text": "",
-        "value": round(float(value), DECIMALS),
+        "value": None if value is None else round(float(value), DECIMALS),
         "change": None if is_base else change(text != base[0], base[1], value),
     }
 
 
-def change(other: bool, before: float, after: float) -> str:
+def change(other: bool, before: float | None, after: float | None) -> str:
     """How an answer differs from the baseline's; `other` says whether it does. Told as `comparison` does."""
-    if abs(after - before) > 1e-9 * max(1, abs(before)):
+    if before is not None and after is not None and abs(after - before) > 1e-9 * max(1, abs(before)):
         return BETTER if after > before else WORSE
     return CHANGED if other else SAME
 

@@ -31,6 +31,7 @@ def data(evidence: Evidence, most: int | None, digits: int) -> list[Pair]:
             f"{asked}, revision {subset['revision']}, licence {subset['licence']}, split {subset['split']}, "
             f"{len(subset['ids'])} of {subset['n_available']} items{examples}",
         ),
+        *(("images", sentence) for sentence in evidence.prepared),
         ("indices", f"chosen with seed {subset['seed']}, SHA-256 {subset['subset_hash']} (subset.json lists them)"),
         (f"checksums{' (SHA-256)' if sums else ''}", many),
     ]

@@ -148,7 +148,7 @@ def _scope(view: View) -> str:
 def _drawn(view: View) -> bool:
     """Whether the items were drawn, and are not all there are or those of a file."""
     asked = view.e.study["dataset"]["subset"]
-    return isinstance(asked, int) and view.e.subset.get("n_available") != view.n
+    return isinstance(asked, int) and view.e.subset.get("n_available") != view.e.chosen
 
 
 def _split(view: View) -> list[str]:

@@ -190,20 +190,23 @@ def _data(view: View) -> list[Node]:
     scored = nodes.inline(SCORES[view.e.track].replace("{beside}", _beside(view)), label=view.words.label)
     return [
         nodes.h("Data, prompts and decoding"),
-        nodes.paragraph(chosen, *map(nodes.text, filter(None, (_calibrated(view), _asked(view)))), scored),
+        nodes.paragraph(
+            chosen, *map(nodes.text, filter(None, (*view.e.prepared, _calibrated(view), _asked(view)))), scored
+        ),
     ]
 
 
 def _drawn(view: View) -> str:
     """How the items were chosen: by the seed, by a file, or not at all."""
     asked, available = view.e.study["dataset"]["subset"], view.e.subset.get("n_available")
+    chosen = view.e.chosen
     if isinstance(asked, dict):
-        return f"{view.n} {view.items} were chosen by the study's file {asked['ids']}, before any model was run"
-    if asked == "all" or available == view.n:
-        return f"All {view.n} {view.items} of the split are evaluated"
-    of = f" of {available}" if available and available > view.n else ""
+        return f"{chosen} {view.items} were chosen by the study's file {asked['ids']}, before any model was run"
+    if asked == "all" or available == chosen:
+        return f"All {chosen} {view.items} of the split {'are evaluated' if chosen == view.n else 'were chosen'}"
+    of = f" of {available}" if available and available > chosen else ""
     seed = view.e.subset["seed"]
-    return f"{view.n} {view.items}{of} were drawn with seed {seed}, before any model was run"
+    return f"{chosen} {view.items}{of} were drawn with seed {seed}, before any model was run"
 
 
 def _beside(view: View) -> str:

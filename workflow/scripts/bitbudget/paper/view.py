@@ -34,7 +34,8 @@ class View:
 
     @property
     def n(self) -> int:
-        return len(self.e.subset["ids"])
+        """How many items were asked."""
+        return self.e.n
 
     @property
     def others(self) -> list[str]:

@@ -40,10 +40,36 @@ class Evidence:
     measurements: Mapping[Cell, Record]
     scores: Mapping[Cell, Record]
     predictions: Mapping[Cell, Record]  # how answers were made, not the answers
+    images: Record | None  # how each was prepared, and which could not be read; None for a track without any
 
     @property
     def name(self) -> str:
         return self.study["study"]
+
+    @property
+    def chosen(self) -> int:
+        """How many items were chosen."""
+        return len(self.subset["ids"])
+
+    @property
+    def n(self) -> int:
+        """How many of them were asked: all but those whose images could not be read."""
+        return next(iter(self.predictions.values()), {}).get("n", self.chosen)
+
+    @property
+    def prepared(self) -> list[str]:
+        """What is to be known of how the images were prepared, each a sentence; none where nothing is."""
+        said, left_out = [], self.chosen - self.n
+        if left_out > 0:
+            items = "item is" if left_out == 1 else "items are"
+            said.append(
+                f"{left_out} of {self.chosen} {items} left out: images.json names the images that cannot be read."
+            )
+        scaled = sum("levels" in one for one in (self.images or {"images": {}})["images"].values())
+        if scaled:
+            images = "image" if scaled == 1 else "images"
+            said.append(f"{scaled} {images} of more than 8 bits per channel: scaled as images.json says of each.")
+        return said
 
     @property
     def track(self) -> str:
@@ -131,6 +157,7 @@ def load(folder: Path) -> Evidence:
         measurements=of_cells("measurements.json"),
         scores=of_cells("scores.json"),
         predictions=of_cells("predictions.json"),
+        images=_record(folder / "images.json") if (folder / "images.json").exists() else None,
     )
 
 

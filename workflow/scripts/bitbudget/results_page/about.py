@@ -46,7 +46,10 @@ def of(evidence: Evidence) -> dict[str, Any]:
         ),
         "Seed": [str(study["seed"])],
         "Data": [f"{subset['dataset']}, revision {subset['revision']}, split {subset['split']}, {subset['licence']}"],
-        "Items": [f"{len(subset['ids'])} of {subset['n_available']}, subset hash {subset['subset_hash']}"],
+        "Items": [
+            f"{len(subset['ids'])} of {subset['n_available']}, subset hash {subset['subset_hash']}",
+            *evidence.prepared,
+        ],
         "Models": [_model(name, about) for name, about in evidence.models_fetched.items()],
         "Checkpoints": _distinct(
             f"{model} / {precision}: {audit['checkpoint_hash']}"

@@ -155,10 +155,11 @@ def measured(studies: Sequence[Evidence]) -> Slide:
     first = studies[0]
     lines = [_data(one) for one in studies[:3]]
     lines += [f"And {len(studies) - 3} more studies: see appendix.pdf."] * (len(studies) > 3)
+    lines += first.prepared
     lines += [_quality_measured(one) for one in studies[:1]]
     lines += [_speed_measured(studies), _energy_measured(studies)]
     lines.append("Audit: formats and weights of every loaded checkpoint, layer by layer")
-    count = len(first.subset["ids"])
+    count = first.n
     one = f"Every precision answers the same {count} items"
     return {
         "kind": "points",
@@ -291,7 +292,7 @@ def _detectable(panel: Panel) -> str:
     names = [name for name in panel.evidence.precisions if name != panel.evidence.baseline]
     metrics = [metric for name in names if (metric := panel.difference(name))]
     seen = [metric for metric in metrics if metric.get("smallest_detectable")]
-    count = f"{panel.base['n_items']} {panel.words.items}"
+    count = f"{panel.evidence.n} {panel.words.items}"
     if not metrics:
         return f"nothing was compared on the {count}"
     if not seen:

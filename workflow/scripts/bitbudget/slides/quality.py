@@ -118,7 +118,7 @@ def _key(panel: Panel, known: Mapping[str, Record]) -> str:
     kinds = {(panel.verdict(name) or {}).get("kind") for name in known}
     told = [("orange", verdicts.LOSS, "loss"), ("green", verdicts.GAIN, "gain")]
     coloured = [f"{colour}: {word}" for colour, kind, word in told if kind in kinds]
-    items = f"{panel.base['n_items']} {panel.words.items}, 95 % intervals"
+    items = f"{panel.evidence.n} {panel.words.items}, 95 % intervals"
     return f"{items}; {', '.join(coloured)} (after Holm's correction)." if coloured else f"{items}."
 
 
