@@ -61,10 +61,12 @@ def build(
     missing: Sequence[str] = (),
     report: dict[str, Any] | None = None,
     undefined: str | None = None,
+    few: bool = False,
 ) -> Path:
     """Write results/{study} below `parent` and return its folder.
 
-    `undefined` is the reason why no cell, no floor and no comparison has a value in the primary metric.
+    `undefined` is the reason why no cell, no floor and no comparison has a value in the primary metric. With `few` it
+    is why nothing is compared, and all values stay, without their intervals.
 
     `missing` names costs of the measurements (`energy_per_item`, `peak_memory` …) that are absent with `REASON` in
     every cell. With `ablation` the precisions are those of an ablation of the groups of a captioner.
@@ -80,8 +82,12 @@ def build(
     _write(folder / "models.json", made.fetched())
     scores, measurements, audits = made.cells(missing)
     for one in scores if undefined else ():
-        one["metrics"][made.primary] = made.absent(undefined)
         one.pop("breakdown", None)
+        if few:
+            for metric in one["metrics"].values():
+                metric.pop("ci", None)
+        else:
+            one["metrics"][made.primary] = made.absent(undefined)
     for one in scores:
         _write(made.place(folder, one) / "scores.json", one)
     for one in measurements:
@@ -104,8 +110,11 @@ def build(
     )
     blind = made.blind()
     if undefined:
-        blind["metrics"][made.primary] = made.absent(undefined)
         blind.pop("breakdown", None)
+        if few:
+            blind["metrics"][made.primary].pop("ci", None)
+        else:
+            blind["metrics"][made.primary] = made.absent(undefined)
     _write(folder / "blind.json", blind)
     _write_rows(folder / "carbon.csv", made.carbon(rows))
     if ablation:
@@ -342,7 +351,7 @@ class _Study(Records):
             for name, kind in kinds
         ]
         record = synthetic_comparison.record(made, self.baseline, self.primary)
-        return record | {"study": self.name, "provenance": PROVENANCE}
+        return record | {"study": self.name, "resamples": {}, "provenance": PROVENANCE}
 
     def comparison(self, scores: list[dict[str, Any]]) -> dict[str, Any]:
         about = self.module.METRICS[self.primary]

@@ -19,10 +19,18 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 SPEC = {"study": "made", "seed": 53, "report": {"title": None, "authors": [], "template": None, "examples": 300}}
 
 
-@pytest.fixture(scope="module", params=["captioning", "vqa", "lambada", "detection"])
+@pytest.fixture(scope="module", params=["captioning", "vqa", "lambada", "detection", "few vqa", "few detection"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = {"precisions": ["litert-float32", "litert-int8"]} if request.param == "detection" else {"precisions": 3}
-    return made_results.build(tmp_path_factory.mktemp("made"), track=request.param, undefined=REASON, **named)
+    """Results without a value in the primary metric, or with values of so few items that nothing is compared."""
+    track, few = request.param.removeprefix("few "), request.param.startswith("few")
+    named = {"precisions": ["litert-float32", "litert-int8"]} if track == "detection" else {"precisions": 3}
+    folder = tmp_path_factory.mktemp("made")
+    folder = made_results.build(folder, track=track, undefined=REASON, few=few, **named)
+    one = json.loads((folder / "subset.json").read_text())
+    (folder / "subset.json").write_text(json.dumps(one | {"ids": ["0"]}))
+    for path in folder.glob("*/*/*/predictions.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"n": 1}))
+    return folder
 
 
 def written(folder: Path, script: str, out: Path, *more: str) -> str:
@@ -45,7 +53,9 @@ def test_documents_are_set(folder: Path, script: str, tmp_path: Path) -> None:
     text = written(folder, script, tmp_path / "out.pdf")
     assert "nan" not in re.sub(r"[A-Za-z]{2,}", "", text) and "None" not in text
     if script == "write_paper":
-        assert "everywordweighsnothing" in text.replace("-", "")
+        assert "everywordweighsnothing" in text.replace("-", "") and not re.search(
+            "same1(images|passages|questions)", text
+        )
 
 
 def test_the_page_is_written(folder: Path, tmp_path: Path) -> None:

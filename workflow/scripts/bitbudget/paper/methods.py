@@ -200,13 +200,14 @@ def _drawn(view: View) -> str:
     """How the items were chosen: by the seed, by a file, or not at all."""
     asked, available = view.e.study["dataset"]["subset"], view.e.subset.get("n_available")
     chosen = view.e.chosen
+    verb = "was" if chosen == 1 else "were"
     if isinstance(asked, dict):
-        return f"{chosen} {view.items} were chosen by the study's file {asked['ids']}, before any model was run"
+        return f"{view.counted(chosen)} {verb} chosen by the study's file {asked['ids']}, before any model was run"
     if asked == "all" or available == chosen:
         return f"All {chosen} {view.items} of the split {'are evaluated' if chosen == view.n else 'were chosen'}"
     of = f" of {available}" if available and available > chosen else ""
     seed = view.e.subset["seed"]
-    return f"{chosen} {view.items}{of} were drawn with seed {seed}, before any model was run"
+    return f"{view.counted(chosen)}{of} {verb} drawn with seed {seed}, before any model was run"
 
 
 def _beside(view: View) -> str:

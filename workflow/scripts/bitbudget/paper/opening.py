@@ -63,11 +63,11 @@ def abstract(views: Sequence[View]) -> Node:
 def _did(view: View) -> str:
     models, task = wording.listed(view.e.models), TASKS[view.e.track]
     if not view.others:
-        return f"We evaluate {models} in {view.e.baseline} for {task}, on {view.n} {view.items}."
+        return f"We evaluate {models} in {view.e.baseline} for {task}, on {view.counted(view.n)}."
     conditions = f" under {len(view.e.conditions)} conditions" if len(view.e.conditions) > 1 else ""
     return (
-        f"We compare {len(view.e.precisions)} precisions of {models} for {task}{conditions}, on the same {view.n} "
-        f"{view.items}, after auditing what each loaded checkpoint really holds."
+        f"We compare {len(view.e.precisions)} precisions of {models} for {task}{conditions}, on the same "
+        f"{view.counted(view.n)}, after auditing what each loaded checkpoint really holds."
     )
 
 
@@ -75,7 +75,7 @@ def _did_all(views: Sequence[View]) -> str:
     """The experiments of a joint report, in one sentence."""
     told = [
         f"{nodes.count(len(view.e.precisions), 'precision')} of {wording.listed(view.e.models)} for "
-        f"{TASKS[view.e.track]} ({view.n} {view.items})"
+        f"{TASKS[view.e.track]} ({view.counted(view.n)})"
         for view in views
     ]
     return f"We compare {wording.listed(told)}, after auditing what each loaded checkpoint really holds."

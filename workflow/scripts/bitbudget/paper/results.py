@@ -174,12 +174,11 @@ def main_table(view: View) -> Node:
         ]
     first = view.cell_name(*cells[0]) if len(cells) == 1 else ""
     caption = nodes.inline(
-        "{label} of every precision{of} on the same {n} {items}{differences}.{bold}{rest}",
+        "{label} of every precision{of} on the same {n}{differences}.{bold}{rest}",
         bold=" Bold: recommended." if compared and not view.simulated_only else "",
         label=view.words.label[:1].upper() + view.words.label[1:],
         of=f" ({first})" if first else "",
-        n=view.n,
-        items=view.items,
+        n=view.counted(view.n),
         differences=f", and its difference from {view.e.baseline} in {view.words.noun}{view.words.direction}"
         if compared
         else " with its 95 % interval",

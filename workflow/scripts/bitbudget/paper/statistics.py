@@ -42,12 +42,13 @@ def _each(views: Sequence[View], value: Callable[[View], str]) -> str:
 def tests(views: Sequence[View]) -> Unit:
     """Intervals, tests and corrections, as far as the studies compare anything, and when a precision is accepted."""
     clusters = wording.listed(list(dict.fromkeys(view.track.RESAMPLED for view in views)))
-    compared = [view for view in views if view.others]
+    compared = [view for view in views if view.others and view.e.comparison["resamples"]]
     if not compared:
-        words = (
-            "Intervals hold 95 % and come from a bootstrap over {clusters} with a fixed seed [@efron1993bootstrap]. "
-            "With "
-            "one precision there is nothing to compare."
+        words = "Intervals hold 95 % and come from a bootstrap over {clusters} with a fixed seed [@efron1993bootstrap]."
+        words += (
+            " So few {clusters} are not compared: any difference could be chance, so there is no verdict."
+            if any(view.others for view in views)
+            else " With one precision there is nothing to compare."
         )
         return Unit([nodes.h("Statistics"), nodes.p(words, clusters=clusters)])
     words = (
@@ -92,7 +93,8 @@ def tests(views: Sequence[View]) -> Unit:
 
 def _resamples(view: View) -> str:
     """Those of the primary metric."""
-    number = view.e.comparison["resamples"].get(view.e.primary) or max(view.e.comparison["resamples"].values())
+    resamples = view.e.comparison["resamples"]
+    number = resamples.get(view.e.primary) or max(resamples.values())
     return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 

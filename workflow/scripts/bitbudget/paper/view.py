@@ -37,6 +37,10 @@ class View:
         """How many items were asked."""
         return self.e.n
 
+    def counted(self, number: int) -> str:
+        """A number of items in words: "160 images", "1 image"."""
+        return f"{number} {self.items if number != 1 else self.items.removesuffix('s')}"
+
     @property
     def others(self) -> list[str]:
         """All precisions but the baseline."""
