@@ -95,6 +95,19 @@ def test_a_processor_that_needs_a_missing_package_is_one_sentence(snapshots, mon
         generation.load_processor(snapshots["llava"])
 
 
+def test_a_template_that_takes_no_examples_is_one_sentence(snapshots):
+    processor = generation.load_processor(snapshots["llava"])
+    processor.chat_template = (
+        "{% if messages | length > 1 %}{{ raise_exception('one question only') }}{% endif %}"
+        "<image>{{ messages[0]['content'][1]['text'] }}"
+    )
+    generation.prepare(processor, tiny.LLAVA, [[picture(0)]], ["Hm?"], "cpu", torch.float32)
+    shots = [generation.Example(picture(1), "What?", "This.")]
+    sentence = r"cannot write a question after 1 examples \(one question only\): ask for fewer shots, or for none\.$"
+    with pytest.raises(UserError, match=sentence):
+        generation.prepare(processor, tiny.LLAVA, [[picture(0)]], ["Hm?"], "cpu", torch.float32, shots)
+
+
 def test_a_tokenizer_without_padding_pads_with_its_end(tmp_path):
     tiny.qwen2_vl(tmp_path)
     config = tmp_path / "tokenizer_config.json"

@@ -320,6 +320,22 @@ PLANTS = {
         entry("generation_config.json", "eos_token_id", value=[2, 10**6]),
         r"gives 1000000 as eos_token_id",
     ),
+    "nothing that ends an answer": (
+        "llava",
+        all_of(
+            entry("tokenizer_config.json", "eos_token", gone=True),
+            file("generation_config.json", "{}"),
+        ),
+        "says which token ends an answer",
+    ),
+    "layers without end": (
+        "llava",
+        entry("config.json", "vision_config", "num_hidden_layers", value=10**9),
+        r"config\.json describes a model of 1000000000 layers \(num_hidden_layers\)",
+    ),
+    "unknown activation": ("llama", entry("config.json", "hidden_act", value="nonsense"), "cannot build|config"),
+    "unknown dtype": ("llama", entry("config.json", "dtype", value="float17"), "cannot build|config"),
+    "another vocabulary in config": ("llama", entry("config.json", "vocab_size", value=10**7), "of another shape than"),
     "no template": ("llava", file("chat_template.jinja", None), "has no chat template"),
     "template of another syntax": ("llava", template("{% for x in %}"), r"chat template in .*jinja fails"),
     "template open": ("llava", template("{% if messages %}<image>"), r"jinja fails"),

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from PIL import Image
 
 from bitbudget import plain_text
@@ -71,10 +72,16 @@ def prepare(
     ]
     names = names or [f"text {number}" for number in range(1, len(texts) + 1)]
     asked_of = [guard.mark(text, name) for text, name in zip(texts, names, strict=True)]
-    prompts = [
-        processor.apply_chat_template(family.conversation(len(shown), text, shots), add_generation_prompt=True)
-        for shown, text in zip(images, asked_of, strict=True)
-    ]
+    try:
+        prompts = [
+            processor.apply_chat_template(family.conversation(len(shown), text, shots), add_generation_prompt=True)
+            for shown, text in zip(images, asked_of, strict=True)
+        ]
+    except TemplateError as fault:  # fetch_model has tried it on one question
+        raise UserError(
+            f"the model's chat template cannot write a question after {len(shots)} examples ({reason(fault)}): ask for "
+            "fewer shots, or for none."
+        ) from None
     before = [example.image for example in examples]
     start = processor.tokenizer.bos_token
     with guard.reading(*prompts):

@@ -36,7 +36,10 @@ def check_tokenizer(folder: Path, family: ModuleType, config: Any) -> Any:
     tokenizer = getattr(reader, "tokenizer", reader)
     written = getattr(reader, "chat_template", None) if converses else None
     _check_vocabulary(folder, tokenizer, int(config.get_text_config().vocab_size), written)
-    return _question(folder, family, config, reader) if converses else None
+    if not converses:
+        return None
+    _check_end(folder, tokenizer, config)
+    return _question(folder, family, config, reader)
 
 
 def _sources(folder: Path) -> str:
@@ -70,7 +73,7 @@ def _check_vocabulary(folder: Path, tokenizer: Any, rows: int, template: Any) ->
             f"the tokenizer in {folder} has neither a pad_token nor an eos_token: name them in tokenizer_config.json."
         )
     written = "\0".join(template.values()) if isinstance(template, dict) else template or ""
-    named = set(tokenizer.special_tokens_map.values())
+    named = set(map(str, tokenizer.special_tokens_map.values()))
     idle = {
         number
         for number, token in tokenizer.added_tokens_decoder.items()
@@ -82,6 +85,23 @@ def _check_vocabulary(folder: Path, tokenizer: Any, rows: int, template: Any) ->
         raise UserError(
             f"the tokenizer in {folder} has tokens that the model does not (number {beyond[0]}, {token!r}, where the "
             f"model has {rows}): it is another model's, so take tokenizer.json from the model's original repository."
+        )
+
+
+def _check_end(folder: Path, tokenizer: Any, config: Any) -> None:
+    """Check that something says which token ends an answer."""
+    from transformers import GenerationConfig
+
+    path = folder / "generation_config.json"
+    own = (
+        GenerationConfig.from_pretrained(folder, local_files_only=True)
+        if path.is_file()
+        else GenerationConfig.from_model_config(config)
+    )
+    if own.eos_token_id is None and tokenizer.eos_token_id is None:
+        raise UserError(
+            f"nothing in {folder} says which token ends an answer: name eos_token_id in generation_config.json, or "
+            "eos_token in tokenizer_config.json."
         )
 
 

@@ -23,6 +23,7 @@ OBJECTS = (
     "model.safetensors.index.json",
     "pytorch_model.bin.index.json",
 )
+MOST_LAYERS = 10_000
 AGAIN = "fetch it again, or take it from the model's original repository"
 
 
@@ -64,6 +65,7 @@ def check_configuration(folder: Path) -> Any:
                 f"{path} has a quantization_config, so the model is quantized already: name the original model in "
                 "16 or 32 bits."
             )
+    _check_layers(path, said)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         rows = int(getattr(config.get_text_config(), "vocab_size", 0))
@@ -84,6 +86,15 @@ def check_configuration(folder: Path) -> Any:
                         "correct or delete the entry."
                     )
     return config
+
+
+def _check_layers(path: Path, part: dict[str, Any]) -> None:
+    """Check that a configuration, or a part of it, does not describe so many layers that nobody could build them."""
+    for key, value in part.items():
+        if isinstance(value, dict):
+            _check_layers(path, value)
+        elif isinstance(value, int) and value > MOST_LAYERS and (key.endswith("layers") or key in ("depth", "n_layer")):
+            raise UserError(f"{path} describes a model of {value} layers ({key}): {AGAIN}.")
 
 
 def check_pictures(folder: Path, family: ModuleType, config: Any) -> None:
