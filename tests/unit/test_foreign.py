@@ -9,6 +9,7 @@ from bitbudget import foreign, subset
 from bitbudget.config.validate import read_yaml
 from bitbudget.datasets import chartqa, coco_format, instances_format, passage_rows, textvqa, vizwiz_vqa, vqa_format
 from bitbudget.errors import UserError
+from bitbudget.reporting import bibliography, markdown
 from bitbudget.spot_check import ratings
 
 TEN = ["yes"] * 10
@@ -225,3 +226,15 @@ def test_a_file_that_is_none_is_one_sentence(tmp_path):
         with pytest.raises(UserError) as caught:
             foreign.read_text(path)
         assert is_one_sentence(str(caught.value))
+
+
+def test_words_and_works_of_an_author_may_have_a_byte_order_mark(tmp_path):
+    (tmp_path / "methods.md").write_bytes("# Why\r\n\r\nBecause.\r\n".encode("utf-8-sig"))
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "methods.md").write_text("# Why\n\nBecause.\n")
+    assert markdown.read_words(tmp_path) == markdown.read_words(tmp_path / "plain")
+    (tmp_path / "references.bib").write_bytes("@misc{one, title = {\xfc}}\r\n".encode("utf-8-sig"))
+    assert bibliography.read(tmp_path / "references.bib") == {"one": "@misc{one, title = {\xfc}}"}
+    (tmp_path / "methods.md").write_bytes("Why".encode("utf-16"))
+    with pytest.raises(UserError, match=r"methods\.md is saved as UTF-16"):
+        markdown.read_words(tmp_path)

@@ -14,7 +14,7 @@ from bitbudget.reporting import evidence
 from bitbudget.results_page import about
 from bitbudget.slides import deck
 
-LEFT_OUT = "3 of 160 items are left out: images.json names the images that cannot be read."
+LEFT_OUT = "3 of 160 items are left out: images.json names the images that cannot be used."
 SCALED = "1 image of more than 8 bits per channel: scaled as images.json says of each."
 
 

@@ -35,7 +35,7 @@ def shown(value: Any) -> str:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark.
+    """The text of a UTF-8 file, without a byte order mark and with the line ends of Unix.
 
     Raises `UserError` that names the file where it is not there, cannot be read, or is no UTF-8 text.
     """
@@ -51,7 +51,7 @@ def read_text(path: Path) -> str:
     if b"\0" in content:
         raise UserError(f"{path} is not UTF-8 text (byte {content.index(0)} is a NUL); save it as UTF-8.")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as fault:
         line = content.count(b"\n", 0, fault.start) + 1
         raise UserError(

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from bitbudget import foreign
 from bitbudget.errors import UserError
 
 ENTRY = re.compile(r"@\s*(\w+)\s*\{", re.ASCII)
@@ -25,10 +26,7 @@ def read(path: Path) -> dict[str, str]:
 
     Raises `UserError` that names the file and the entry, or its line, where the file is broken.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
+    text = foreign.read_text(path)
     found: dict[str, str] = {}
     at = 0
     while match := ENTRY.search(text, at):

@@ -53,7 +53,7 @@ class Evidence:
 
     @property
     def n(self) -> int:
-        """How many of them were asked: all but those whose images could not be read."""
+        """How many of them were asked: all but those whose images could not be used."""
         return next(iter(self.predictions.values()), {}).get("n", self.chosen)
 
     @property
@@ -63,7 +63,7 @@ class Evidence:
         if left_out > 0:
             items = "item is" if left_out == 1 else "items are"
             said.append(
-                f"{left_out} of {self.chosen} {items} left out: images.json names the images that cannot be read."
+                f"{left_out} of {self.chosen} {items} left out: images.json names the images that cannot be used."
             )
         scaled = sum("levels" in one for one in (self.images or {"images": {}})["images"].values())
         if scaled:

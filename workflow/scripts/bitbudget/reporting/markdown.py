@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bitbudget import foreign
 from bitbudget.errors import UserError
 
 Node = dict[str, Any]
@@ -51,10 +52,7 @@ def read_words(folder: Path | None) -> dict[str, list[Node]]:
             near = difflib.get_close_matches(path.stem.lower(), SECTIONS, 1)
             advice = f"did you mean {near[0]}.md?" if near else f"name it one of {', '.join(SECTIONS)}."
             raise UserError(f"{path} is no section of the paper; {advice}")
-        try:
-            found[path.stem] = parse(path.read_text(encoding="utf-8"))
-        except UnicodeDecodeError:
-            raise UserError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
+        found[path.stem] = parse(foreign.read_text(path))
     return found
 
 
