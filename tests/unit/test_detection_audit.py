@@ -11,6 +11,7 @@ import tiny_tflite
 from ai_edge_litert.tools import flatbuffer_utils
 
 from bitbudget.detection import audit, flatbuffer, quantizing
+from bitbudget.detection.weights import rounded
 from bitbudget.errors import UserError
 from bitbudget.formats.litert import FORMATS
 
@@ -321,6 +322,6 @@ def test_weights_beyond_the_range_of_half_precision_fail(tmp_path):
 
 def test_rounding_by_the_definition():
     weights = np.float32([[1.0, -0.5, 0.1], [0.0, 0.0, 0.0], [-14.0, 7.0, 3.1]])
-    found = audit.rounded(weights, 4, 0)
+    found = rounded(weights, 4, 0)
     np.testing.assert_allclose(found, [[1.0, -4 / 7, 1 / 7], [0, 0, 0], [-14, 8, 4]], rtol=1e-6)
-    np.testing.assert_array_equal(audit.rounded(weights.T, 4, 1), found.T)
+    np.testing.assert_array_equal(rounded(weights.T, 4, 1), found.T)

@@ -11,8 +11,8 @@ import tiny_tflite
 
 from bitbudget import registry
 from bitbudget.detection import flatbuffer, quantizing
-from bitbudget.detection.audit import recognise
 from bitbudget.detection.interpreter import Detector
+from bitbudget.detection.weights import recognise
 from bitbudget.errors import UserError
 from bitbudget.formats.litert import FORMATS, OPERATORS, PLAIN
 

@@ -1,44 +1,38 @@
 """The audit of a detector's file: what it really holds, against what its precision asked for.
 
-The file is read without its libraries' help (see `flatbuffer`) and held against the exported one, operator by operator:
-a format changes how constants are held and puts conversions between operators, but leaves the operators as they are.
+The file is read without its libraries' help (see `flatbuffer`) and held against the exported one, operator by operator.
+*Is it the same network?* The operators, their options, what each takes and makes, and all shapes must be the exported
+ones (`wiring`). *Are its weights what the format says?* Their format, how they lie, and every number (`weights`).
+*Are its other constants the exported ones?* To the last bit; where whole numbers are computed with (litert-int8-full)
+those that meet them are whole numbers too, and must be the nearest ones. *Does what flows between operators have the
+scales of what was seen on the calibration images?* See `activations`.
 
-Of every operator's weights three things are asked. *Which format are they?* That follows from the type that they are
-stored in, and from what the operator makes of them. *Do they lie as kernels read them?* One scale for each output
-channel (for each place along any one dimension, where they become floats first), and no zero points. *Are they the
-model's?* The exported weights are rounded here by the format's definition, to the nearest of 2^bits - 1 levels between
-minus and plus a channel's largest magnitude, and the relative Frobenius error of the file's weights may be 1.1 times
-that of the definition at most. In a float format every weight must be the exported one, or that made float16.
-
-All other constants must be the exported ones to the last bit. Where whole numbers are computed with (litert-int8-full)
-those that meet them are whole numbers too, and must lie within half a step of their own scale.
-
-In the end the file is run on a test picture, and what comes out must be numbers that can be decoded. How operators are
-wired, their options, and the ranges of what flows between them are not compared: `output_errors`, the outputs beside
-the exported file's, shows what these come to, and no limit is set to it.
+In the end the file is run on test pictures. What comes out must be numbers that can be decoded, and no further from
+the exported file's outputs than the format's own rounding explains (`outputs`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bitbudget import files
-from bitbudget.audited import LayerAudit, by_group, finite, refuse_faults
-from bitbudget.detection import flatbuffer, probe
-from bitbudget.detection.flatbuffer import Graph, Tensor, Weight
-from bitbudget.detection.interpreter import MODEL, Detector, threads_for
-from bitbudget.detection.preprocessing import prepare
+from bitbudget.audited import LayerAudit, by_group, refuse_faults
+from bitbudget.detection import flatbuffer, outputs, probe
+from bitbudget.detection.activations import ENDLESS, Activations, Ranges
+from bitbudget.detection.flatbuffer import Tensor, Weight
+from bitbudget.detection.interpreter import MANIFEST, MODEL, SPECIFICATION, Detector, threads_for
+from bitbudget.detection.weights import of_weights
+from bitbudget.detection.wiring import Fault, OtherOperatorsError, Wiring
 from bitbudget.errors import UserError
 from bitbudget.formats.litert import AS_IS, FORMATS
 
 GROUP = "detector"
-ENDLESS = 1e30  # constants beyond it stand for infinity, which no whole number does
+LIMITS = {"INT8": (-128, 127), "INT32": (-(2**31), 2**31 - 1)}  # the types that constants are rounded to
 SINGLE = 2**-21  # relative to a constant: what working with it and its scale in float32 may round, and no more
 
 
@@ -64,19 +58,34 @@ class Constant:
         return f"{name} (operator {self.number})" if self.operator else name
 
 
-def audit(exported: Path, made: Path, precision: str, spec: dict[str, Any]) -> dict[str, Any]:
+def audit(
+    exported: Path, made: Path, precision: str, spec: dict[str, Any], ranges: Ranges | None = None
+) -> dict[str, Any]:
     """What a record says of the checkpoint in the folder `made`; the folder `exported` has what it was made from.
 
-    `spec` is the format that was asked for, with its options. Raises `UserError` where the checkpoint is not that.
+    `spec` is the format that was asked for, with its options, and `ranges` are those seen on the calibration images;
+    without them, those that the checkpoint's own record has. Raises `UserError` where the checkpoint is not that.
     """
-    if spec["format"] == AS_IS and files.sha256_of(exported / MODEL) != files.sha256_of(made / MODEL):
-        raise UserError(
-            f"precision {precision} is not what its name says: {made / MODEL} is another file than the model's."
-        )
-    graphs = flatbuffer.read(made / MODEL)
+    if spec["format"] == AS_IS:
+        _refuse_another_file(exported, made, MODEL, precision)
+    graphs, calibrated = flatbuffer.read(made / MODEL), FORMATS[spec["format"]].calibrated
+    if calibrated and ranges is None:
+        ranges = recorded_ranges(made)
     detector = Detector(made, threads_for(None))
-    layers, others = hold(flatbuffer.read(exported / MODEL), graphs, precision, spec, detector.delegated())
-    refuse_faults(precision, layers, others)
+    layers, others, checked = hold(
+        flatbuffer.read(exported / MODEL), graphs, precision, spec, detector.delegated(), ranges
+    )
+    _refuse_another_file(exported, made, SPECIFICATION, precision)
+    kind, found = detector.spec["outputs"]["kind"], outputs.of_pictures(detector)
+    wanted = outputs.of_pictures(Detector(exported, threads_for(None)))
+    errors = outputs.compare(found, wanted, kind)
+    limits = outputs.limits(exported, checked, wanted, kind)
+    far = [
+        (f"output {name}", f"is off by {errors[name]:.3g}, where the format's rounding explains {limit:.3g}")
+        for name, limit in limits.items()
+        if not errors[name] <= limit  # also where it is NaN
+    ]
+    refuse_faults(precision, [], _as_records(far))
     return {
         "weights_bytes_in_memory": sum(flatbuffer.bytes_by_type(graphs).values()),
         "dequantized_bytes": flatbuffer.dequantized_bytes(graphs),
@@ -87,24 +96,66 @@ def audit(exported: Path, made: Path, precision: str, spec: dict[str, Any]) -> d
         "tensor_types": flatbuffer.bytes_by_type(graphs),
         "delegate": detector.delegates(),
         "probe": f"what comes out for {probe.NAME} is finite and has the shapes that its specification says",
-        "output_errors": compare(try_out(detector), try_out(Detector(exported, threads_for(None)))),
+        "output_errors": errors,
+        "output_limits": limits,
+        "not_held": not_held(spec, ranges),
     }
 
 
+def _refuse_another_file(exported: Path, made: Path, name: str, precision: str) -> None:
+    if files.sha256_of(exported / name) != files.sha256_of(made / name):
+        raise UserError(
+            f"precision {precision} is not what its name says: {made / name} is another file than the model's."
+        )
+
+
+def recorded_ranges(made: Path) -> Ranges | None:
+    """The ranges that a checkpoint's record has of its calibration images; None where it has none."""
+    record = files.read_json(made / MANIFEST) if (made / MANIFEST).exists() else {}
+    found = record.get("calibration", {}).get("ranges")
+    return found and {name: (float(least), float(largest)) for name, (least, largest) in found.items()}
+
+
+def not_held(spec: dict[str, Any], ranges: Ranges | None) -> list[str]:
+    """What could not be held against anything, and why."""
+    fmt = FORMATS[spec["format"]]
+    if fmt.name == AS_IS:
+        return [
+            "A ready file is held to be the model's, byte for byte. What its weights were rounded from, and which "
+            "ranges its whole numbers should have had, is not known: a file that was quantized wrongly passes."
+        ]
+    if fmt.calibrated and ranges is None:
+        return [
+            "The checkpoint records no ranges of its calibration images, so its scales are held to its outputs alone."
+        ]
+    return []
+
+
 def hold(
-    originals: list[Graph], graphs: list[Graph], precision: str, spec: dict[str, Any], delegated: set[int]
-) -> tuple[list[LayerAudit], list[dict[str, Any]]]:
-    """Every constant of a file against the exported one: the weights, and the others.
+    originals: list[flatbuffer.Graph],
+    graphs: list[flatbuffer.Graph],
+    precision: str,
+    spec: dict[str, Any],
+    delegated: set[int],
+    ranges: Ranges | None,
+) -> tuple[list[LayerAudit], list[dict[str, Any]], Activations]:
+    """Every constant of a file against the exported one, the weights and the others; and the first graph's activations.
 
     `delegated` are the places of the operators of the first graph that XNNPACK runs. Raises `UserError` where the file
-    does not compute what the exported one does.
+    does not compute what the exported one does, or not in the numbers that the format says.
     """
-    layers, others = [], []
+    layers, others, checked = [], [], []
     counted: set[int] = set()  # buffers, which tensors may share
     if len(originals) != len(graphs):
-        raise _other_operators(precision)
+        raise _other_operators(precision, f"it has {len(graphs)} graphs, where the exported one has {len(originals)}")
     for main, (original, graph) in enumerate(zip(originals, graphs, strict=True)):
-        for constant in constants(original, graph, precision):
+        try:
+            wiring = Wiring(original, graph)
+        except OtherOperatorsError as fault:
+            raise _other_operators(precision, str(fault)) from None
+        refuse_faults(precision, [], _as_records(wiring.faults()))
+        checked.append(Activations(wiring, spec, ranges if main == 0 else None))
+        for constant in constants(wiring):
             runs = "XNNPACK" if main == 0 and constant.place in delegated else "LiteRT"
             new = constant.tensor.buffer not in counted
             counted.add(constant.tensor.buffer)
@@ -120,134 +171,68 @@ def hold(
                 layers.append(LayerAudit(**about, **of_weights(constant.exported, constant.weight, spec)))
             else:
                 others.append(about | {"fault": fault_of_other(constant, spec)})
-    return layers, others
+    scaled = [fault for one in checked for fault in _as_records(one.faults())]
+    refuse_faults(precision, layers, others + scaled)
+    return layers, others, checked[0]
 
 
-def constants(original: Graph, graph: Graph, precision: str) -> Iterator[Constant]:
-    """The constants of a graph, weights first: each once for every exported constant whose place it takes.
+def _as_records(faults: Iterable[Fault]) -> list[dict[str, Any]]:
+    return [{"path": path, "fault": fault} for path, fault in faults]
 
-    Raises `UserError` where the operators are not the original's, or compute what is constant there.
-    """
-    wanted, found = original.computing(), graph.computing()
+
+def constants(wiring: Wiring) -> Iterator[Constant]:
+    """The constants of a graph, weights first: each once for every exported constant whose place it takes."""
+    original, graph = wiring.original, wiring.graph
     weights = {(weight.place, weight.operand): weight for weight in graph.weights()}
     pairs: dict[tuple[int, int], Constant] = {}
-    if [operator.name for _, operator in wanted] != [operator.name for _, operator in found]:
-        raise _other_operators(precision)
-    for number, ((_, before), (place, after)) in enumerate(zip(wanted, found, strict=True)):
-        for operand, indices in enumerate(zip_longest(before.inputs, after.inputs, fillvalue=-1)):
-            source, held = original.constant(indices[0]), graph.constant(indices[1])
-            if (source is None) != (held is None):
-                raise _other_operators(precision)
-            if source and held:
-                weight, key = weights.get((place, operand)), (source[0], held[0])
-                if weight or key not in pairs:
-                    tensors = graph.tensors[held[0]], original.tensors[source[0]]
-                    pairs[key] = Constant(*tensors, after.name, place, number, weight)
+
+    def meet(wanted: int, found: int, operator: str = "", place: int = -1, operand: int = -1, number: int = -1) -> None:
+        source, held = original.constant(wanted), graph.constant(found)
+        if source and held:
+            weight, key = weights.get((place, operand)), (source[0], held[0])
+            if weight or key not in pairs:
+                tensors = graph.tensors[held[0]], original.tensors[source[0]]
+                pairs[key] = Constant(*tensors, operator, place, number, weight)
+
+    for pair in wiring.pairs:
+        for operand, ends in enumerate(zip(pair.before.inputs, pair.after.inputs, strict=False)):
+            meet(*ends, pair.after.name, pair.place, operand, pair.number)
+    for ends in zip(original.outputs, graph.outputs, strict=True):
+        meet(*ends, "output")
     yield from sorted(pairs.values(), key=lambda constant: constant.weight is None)
     taken = {index for _, index in pairs}
     yield from (Constant(t) for index, t in enumerate(graph.tensors) if t.data is not None and index not in taken)
 
 
-def _other_operators(precision: str) -> UserError:
+def _other_operators(precision: str, where: str) -> UserError:
     return UserError(
-        f"precision {precision} is not what its name says: its file does not have the operators of the exported one, "
-        "in the same order and on the same constants."
+        f"precision {precision} is not what its name says: its file does not have the operators of the exported one "
+        f"({where})."
     )
 
 
-def of_weights(exported: Tensor, weight: Weight, spec: dict[str, Any]) -> dict[str, Any]:
-    """What a layer's record says of its format and its errors, given the exported weights."""
-    fmt = FORMATS[spec["format"]]
-    asked, found = (AS_IS, AS_IS) if fmt.name == AS_IS else (fmt.weights_of(weight.operator), recognise(weight))
-    relative = promised = allowed = None
-    if found != asked:
-        fault = f"holds {found} ({weight.tensor.storage}) where {asked} was asked for"
-    elif found == AS_IS:
-        fault = None
-    elif FORMATS[found].is_float:
-        with np.errstate(over="ignore"):  # half precision makes infinity of large weights, and so must the file
-            exact = exported.values().astype(weight.tensor.numbers().dtype)
-        same = exact.shape == weight.tensor.shape and exact.tobytes() == weight.tensor.data.tobytes()
-        fault = None if same else f"holds {asked} as was asked, but other weights than the exported file"
-    else:
-        fault = _layout_fault(exported, weight)
-        if fault is None:
-            exact, size = exported.values(), float(np.linalg.norm(exported.values())) or 1.0
-            promised = float(np.linalg.norm(rounded(exact, FORMATS[found].bits, weight.tensor.axis) - exact)) / size
-            relative = float(np.linalg.norm(weight.tensor.values() - exact)) / size
-            allowed = 1.1 * promised
-            if not relative <= allowed:  # also where it is NaN
-                fault = f"has weights that are off by {relative:.3f}, where {found} promises {promised:.3f} for them"
-    errors = {"relative_error": finite(relative), "promised_error": promised, "allowed_error": allowed}
-    return {"asked": asked, "found": found, **errors, "fault": fault}
-
-
-def recognise(weight: Weight) -> str:
-    """The name of the format that an operator's weights are in, or `unknown`."""
-    if weight.dequantized:
-        use = "dequantized"
-    elif weight.tensor.type == "FLOAT32":
-        use = "plain"
-    else:
-        use = {"FLOAT32": "dynamic", "INT8": "static"}.get(weight.result)
-    return next((f.name for f in FORMATS.values() if (f.type, f.use) == (weight.tensor.type, use)), "unknown")
-
-
-def rounded(weights: np.ndarray, bits: int, axis: int) -> np.ndarray:
-    """Weights rounded to whole multiples of a channel's step, its largest magnitude / (2^(bits-1) - 1)."""
-    rest = tuple(k for k in range(weights.ndim) if k != axis)
-    top = 2 ** (bits - 1) - 1
-    step = np.abs(weights).max(rest, keepdims=True).astype(np.float64) / top
-    step[step == 0] = 1
-    return np.clip(np.rint(weights / step), -top, top) * step
-
-
-def _layout_fault(exported: Tensor, weight: Weight) -> str | None:
-    """What is wrong with how quantized weights lie, or None."""
-    tensor = weight.tensor
-    if tensor.shape != exported.shape:
-        return f"has the shape {tensor.shape}, where the exported file has {exported.shape}"
-    # where they become floats first, scales may lie along any dimension
-    axis = tensor.axis if weight.dequantized else weight.axis
-    if tensor.blocks or len(tensor.scales) != tensor.shape[axis] or tensor.axis != axis:
-        return (
-            f"has {len(tensor.scales)} scales along dimension {tensor.axis}, where kernels read {tensor.shape[axis]} "
-            f"along dimension {axis}"
-        )
-    if tensor.zero_points.any():
-        return "has zero points other than 0, which kernels do not read"
-    return None
-
-
 def fault_of_other(constant: Constant, spec: dict[str, Any]) -> str | None:
-    """What is wrong with a constant that is no weights, or None."""
+    """What is wrong with a constant that is no weights, or None.
+
+    Whether the scale of one that was rounded is right is for `activations` to say.
+    """
     tensor, exported = constant.tensor, constant.exported
     if exported is None:
         return None
+    if tensor.shape != exported.shape or tensor.others != exported.others:
+        return f"has the shape {tensor.shape}, where the exported file has {exported.shape}"
     if tensor.type == exported.type:
-        return None if tensor.data.tobytes() == exported.data.tobytes() else "differs from the exported file"
-    if not FORMATS[spec["format"]].calibrated or tensor.shape != exported.shape or not len(tensor.scales):
+        same = tensor.data.tobytes() == exported.data.tobytes() and tensor.storage == exported.storage
+        return None if same else "differs from the exported file"
+    if not FORMATS[spec["format"]].calibrated or tensor.type not in LIMITS or tensor.blocks or not len(tensor.scales):
         return f"holds {tensor.storage} where {exported.storage} was asked for"
-    held, exact = tensor.values(), exported.values()
-    exact = np.where(np.abs(exact) < ENDLESS, exact, held)
-    along = [-1 if k == tensor.axis else 1 for k in range(exact.ndim)] if len(tensor.scales) > 1 else [1] * exact.ndim
-    off = (np.abs(held - exact) - SINGLE * np.abs(exact)) / tensor.scales.reshape(along)
+    if len(tensor.scales) not in (1, tensor.shape[tensor.axis] if tensor.axis < len(tensor.shape) else 1):
+        return f"has {len(tensor.scales)} scales for the shape {tensor.shape}"
+    exact = exported.values().astype(np.float64)
+    scales, zeros = tensor.along(tensor.scales).astype(np.float64), tensor.along(tensor.zero_points)
+    with np.errstate(invalid="ignore"):
+        nearest = np.clip(exact / scales + zeros, *LIMITS[tensor.type])
+        off = np.abs(tensor.numbers() - nearest) - SINGLE * np.abs(nearest - zeros)
+    off = off[np.abs(exact) < ENDLESS]
     worst = float(off.max(initial=0))
     return None if worst <= 0.5 else f"is off by {worst:.1f} steps of its scale from the exported file"
-
-
-def try_out(detector: Detector) -> dict[str, np.ndarray]:
-    """The outputs for the test picture, by name. Raises `UserError` where they cannot be decoded."""
-    pixels, place = prepare(probe.picture(), detector.spec["input"])
-    outputs = detector.invoke(pixels)
-    detector.decode(outputs, place, Path(probe.NAME), *probe.picture().size)
-    return dict(zip(detector.names, outputs, strict=True))
-
-
-def compare(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> dict[str, float]:
-    """How far each output is from the exported file's, as a relative Frobenius error; recorded, and held to no limit.
-
-    No format promises anything of outputs, and a model that chooses among queries (RT-DETR) may choose others.
-    """
-    pairs = zip(found, found.values(), wanted.values(), strict=True)  # names may change, the order does not
-    return {name: float(np.linalg.norm(a - b) / (np.linalg.norm(b) or 1.0)) for name, a, b in pairs}

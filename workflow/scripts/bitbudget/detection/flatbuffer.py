@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class Tensor:
     `type` is named as in LiteRT's schema. `data` are a constant's bytes, None for what is computed; tensors with the
     same number in `buffer` share them. `scales` and `zero_points` are empty where nothing is quantized; there is one
     for the whole tensor, or one for each place along `axis`. `blocks` says that scales are for blocks within a channel.
+    `open_shape` has -1 for each size that may change, and is empty where none may. `others` are the schema's other
+    properties, where they are not the usual ones.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Tensor:
     zero_points: np.ndarray
     axis: int
     blocks: bool
+    open_shape: tuple[int, ...] = ()
+    others: dict[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -88,24 +92,28 @@ class Tensor:
             return numbers.astype(np.float32)
         if self.blocks:
             raise ValueError(f"{self.name} has scales for blocks")
-        along = [1] * len(self.shape)
-        if len(self.scales) > 1:
-            along[self.axis] = len(self.scales)
-        scales, zeros = (part.reshape(along) for part in (self.scales, self.zero_points))
+        scales, zeros = self.along(self.scales), self.along(self.zero_points)
         return ((numbers.astype(np.int64) - zeros) * scales.astype(np.float64)).astype(np.float32)
+
+    def along(self, parts: np.ndarray) -> np.ndarray:
+        """One number for the tensor, or for each place along `axis`, in a shape that can be multiplied with it."""
+        shape = [1] * len(self.shape)
+        if len(parts) > 1:
+            shape[self.axis] = len(parts)
+        return parts.reshape(shape)
 
 
 @dataclass(frozen=True)
 class Operator:
     """An operator: its name in LiteRT's schema, or its own where it is a custom one, and its tensors (-1: left out).
 
-    `swapped` says of a matrix product whether its left and its right side are transposed.
+    `options` are all its options by their names in the schema: stride, padding, fused activation and the like.
     """
 
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    swapped: tuple[bool, bool] = (False, False)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -126,22 +134,38 @@ class Weight:
 
 
 class Graph:
-    """The tensors and operators of one of a file's graphs, in its order."""
+    """The tensors and operators of one of a file's graphs, in its order.
 
-    def __init__(self, tensors: list[Tensor], operators: list[Operator]):
-        self.tensors, self.operators = tensors, operators
+    `inputs` and `outputs` are the tensors that go into it and come out of it; `signatures` are the names that
+    signatures give to these, by the signature's own name.
+    """
+
+    def __init__(
+        self,
+        tensors: list[Tensor],
+        operators: list[Operator],
+        inputs: tuple[int, ...] = (),
+        outputs: tuple[int, ...] = (),
+        signatures: dict[str, dict[str, int]] | None = None,
+    ):
+        self.tensors, self.operators, self.inputs, self.outputs = tensors, operators, inputs, outputs
+        self.signatures = signatures or {}
         self._makers = {out: operator for operator in operators for out in operator.outputs}
 
+    def source(self, index: int) -> int:
+        """The tensor that this one holds the values of: itself, or the first before all conversions (-1: none)."""
+        seen = {index}
+        while index >= 0 and (maker := self._makers.get(index)) and maker.name in CONVERSIONS:
+            index = maker.inputs[0]
+            if index in seen:
+                raise ValueError(f"tensor {self.tensors[index].name} is made of itself")
+            seen.add(index)
+        return index
+
     def constant(self, index: int) -> tuple[int, bool] | None:
-        """The number of the constant that a tensor is, and whether it is a dequantized copy; None where computed."""
-        if index < 0:
-            return None
-        if self.tensors[index].data is not None:
-            return index, False
-        maker = self._makers.get(index)
-        if maker is None or maker.name != "DEQUANTIZE" or self.tensors[maker.inputs[0]].data is None:
-            return None
-        return maker.inputs[0], True
+        """The number of the constant that a tensor is, and whether it is a converted copy; None where computed."""
+        source = self.source(index)
+        return None if source < 0 or self.tensors[source].data is None else (source, source != index)
 
     def weights(self) -> Iterator[Weight]:
         """Every constant that an operator multiplies with or looks up, once for each operator that does."""
@@ -166,8 +190,8 @@ def _channels(operator: Operator, operand: int, rank: int) -> int:
     if operator.name == "DEPTHWISE_CONV_2D":
         return 3
     if operator.name == "BATCH_MATMUL":
-        left = operand == 0
-        return rank - 2 if operator.swapped[operand] != left else rank - 1
+        swapped = bool(operator.options.get(("adjX", "adjY")[operand]))
+        return rank - 2 if swapped != (operand == 0) else rank - 1
     return 0
 
 
@@ -183,7 +207,11 @@ def read(path: Path) -> list[Graph]:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
         buffers = [_bytes_of(buffer, content) for buffer in model.buffers]
         names = [_operator_name(code, schema) for code in model.operatorCodes]
-        return [_graph(graph, names, buffers, schema) for graph in model.subgraphs]
+        signatures = _signatures(model)
+        return [
+            _graph(graph, names, buffers, signatures.get(number, {}), schema)
+            for number, graph in enumerate(model.subgraphs)
+        ]
     except BROKEN as fault:
         raise UserError(f"{path} is cut off or damaged ({fault}): fetch or make it again.") from None
 
@@ -234,25 +262,85 @@ def _operator_name(code: Any, schema: Any) -> str:
 
 
 def _name_of(enumeration: Any, number: int) -> str:
-    return next(name for name, value in vars(enumeration).items() if value == number)
+    found = next((name for name, value in vars(enumeration).items() if value == number), None)
+    if found is None:
+        raise ValueError(f"there is no {enumeration.__name__} {number}")
+    return found
 
 
-def _graph(graph: Any, names: list[str], buffers: list[np.ndarray | None], schema: Any) -> Graph:
+def _signatures(model: Any) -> dict[int, dict[str, dict[str, int]]]:
+    """The signatures of each graph, by the graph's number: name of the signature, name of an end, its tensor."""
+    found: dict[int, dict[str, dict[str, int]]] = {}
+    for one in model.signatureDefs or []:
+        ends = {
+            f"{kind} {end.name.decode()}": int(end.tensorIndex)
+            for kind in ("inputs", "outputs")
+            for end in getattr(one, kind) or []
+        }
+        found.setdefault(one.subgraphIndex, {})[(one.signatureKey or b"").decode()] = ends
+    return found
+
+
+def _graph(
+    graph: Any,
+    names: list[str],
+    buffers: list[np.ndarray | None],
+    signatures: dict[str, dict[str, int]],
+    schema: Any,
+) -> Graph:
     tensors = [_tensor(tensor, buffers, schema) for tensor in graph.tensors]
     found = []
     for operator in graph.operators:
-        options = operator.builtinOptions
-        swapped = (options.adjX, options.adjY) if isinstance(options, schema.BatchMatMulOptionsT) else (False, False)
-        sides = (() if side is None else tuple(int(i) for i in side) for side in (operator.inputs, operator.outputs))
-        found.append(Operator(names[operator.opcodeIndex], *sides, swapped))
-    return Graph(tensors, found)
+        sides = [_numbers(side) for side in (operator.inputs, operator.outputs)]
+        if not all(-1 <= index < len(tensors) for side in sides for index in side):
+            raise ValueError(f"an operator {names[operator.opcodeIndex]} has a tensor that there is not")
+        found.append(Operator(names[operator.opcodeIndex], *sides, _options(operator, schema)))
+    made = Graph(tensors, found, _numbers(graph.inputs), _numbers(graph.outputs), signatures)
+    for index in range(len(tensors)):
+        made.source(index)
+    return made
+
+
+def _numbers(array: Any) -> tuple[int, ...]:
+    return () if array is None else tuple(int(one) for one in array)
+
+
+# Options whose numbers stand for names, and the schema's list of these.
+NAMED = {"fusedActivationFunction": "ActivationFunctionType", "padding": "Padding"}
+
+
+def _options(operator: Any, schema: Any) -> dict[str, Any]:
+    """All that an operator's entry says beside its tensors, with the schema's names; what is left out is not there."""
+    found: dict[str, Any] = {}
+    for part in (operator.builtinOptions, operator.builtinOptions2):
+        if part is not None:
+            found |= {"options": type(part).__name__} | _plain(part)
+    for key, enumeration in NAMED.items():
+        if key in found:
+            found[key] = _name_of(getattr(schema, enumeration), found[key])
+    for key in ("customOptions", "intermediates", "mutatingVariableInputs"):
+        value = _plain(getattr(operator, key))
+        if value is not None and value != []:
+            found[key] = value
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """An object of the schema as dicts, lists and numbers."""
+    if hasattr(value, "__dict__"):
+        return {key: _plain(part) for key, part in vars(value).items()}
+    if isinstance(value, np.ndarray | list):
+        return [_plain(part) for part in (value.tolist() if isinstance(value, np.ndarray) else value)]
+    return value
 
 
 def _tensor(tensor: Any, buffers: list[np.ndarray | None], schema: Any) -> Tensor:
     shape = () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
     kind, data, held = _name_of(schema.TensorType, tensor.type), buffers[tensor.buffer], tensor.quantization
     scales = np.asarray([] if held is None or held.scale is None else held.scale, dtype=np.float32)
-    zeros = np.zeros(len(scales), np.int64) if held is None or held.zeroPoint is None else np.asarray(held.zeroPoint)
+    zeros = np.asarray([] if held is None or held.zeroPoint is None else held.zeroPoint, dtype=np.int64)
+    if len(zeros) < 2 or not len(scales):
+        zeros = np.full(len(scales), zeros[0] if len(zeros) else 0)
     found = Tensor(
         name=(tensor.name or b"").decode(),
         type=kind,
@@ -263,7 +351,11 @@ def _tensor(tensor: Any, buffers: list[np.ndarray | None], schema: Any) -> Tenso
         zero_points=zeros,
         axis=0 if held is None else held.quantizedDimension,
         blocks=held is not None and isinstance(held.details, schema.BlockwiseQuantizationT),
+        open_shape=_numbers(tensor.shapeSignature),
+        others={key: _plain(getattr(tensor, key)) for key in ("isVariable", "sparsity") if getattr(tensor, key)},
     )
+    if len(zeros) != len(scales):
+        raise ValueError(f"tensor {found.name} has {len(scales)} scales and {len(zeros)} zero points")
     if data is not None and (kind in DTYPES or kind == NIBBLES):
         needed = -(-found.size // 2) if kind == NIBBLES else found.size * np.dtype(DTYPES[kind]).itemsize
         if len(data) != needed:

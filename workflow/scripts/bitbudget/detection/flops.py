@@ -44,7 +44,7 @@ def _linear(one: Operator, shapes: Shapes) -> int:
 
 def _product(one: Operator, shapes: Shapes) -> int:
     """Matrices [..., rows, shared] and [..., shared, columns], either of them possibly transposed."""
-    shared = shapes[one.inputs[0]][-2 if one.swapped[0] else -1]
+    shared = shapes[one.inputs[0]][-2 if one.options.get("adjX") else -1]
     return 2 * prod(shapes[one.outputs[0]]) * shared
 
 
