@@ -99,6 +99,7 @@ rule audit_detector:
     input:
         exported=rules.export_detector.output.folder,
         checkpoint=rules.quantize_detector.output.checkpoint,
+        calibration=calibration_images,
     output:
         "results/{study}/{model}/{precision}/audit.json",
     log:
@@ -112,9 +113,10 @@ rule audit_detector:
     params:
         code=model_code("audit_detector"),
         spec=part(plan.quantization),
+        calibration=calibration_images_options,
     shell:
         "python workflow/scripts/audit_detector.py --checkpoint {input.checkpoint} --exported {input.exported}"
-        " --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+        " --spec {params.spec:q} {params.calibration} --out {output} 2>&1 | tee {log}"
 
 
 rule detect:

@@ -16,17 +16,25 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--exported", type=Path, required=True, help="folder of the exported detector")
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    parser.add_argument("--items", type=Path, help="items of the images that a format calibrated on, to see them again")
+    parser.add_argument("--images", type=Path, help="images.json of these images")
     parser.add_argument("--out", type=Path, required=True, help="audit.json")
     args = parser.parse_args()
 
+    from bitbudget.detection import activations, answers
     from bitbudget.detection.audit import audit
-    from bitbudget.detection.interpreter import EXPORT, manifest
+    from bitbudget.detection.interpreter import EXPORT, MODEL, Detector, manifest, threads_for
 
     spec = args.spec
     (asked,) = spec["assignment"].values()
     made = manifest(args.checkpoint)
     verified.hold_folder(args.exported, EXPORT)
-    found = audit(args.exported, args.checkpoint, spec["precision"], asked)
+    ranges = None
+    if args.items:
+        detector = Detector(args.exported, threads=1)
+        inputs = (detector.prepare(one.path)[0] for one in answers.pictures(args.items, args.images).values())
+        ranges = activations.seen(args.exported / MODEL, inputs, threads_for(None))
+    found = audit(args.exported, args.checkpoint, spec["precision"], asked, ranges)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {
         "checkpoint_hash": made["checkpoint_hash"],
@@ -40,8 +48,11 @@ def main() -> None:
         shown = "" if error is None else f", relative error {error:.4f}"
         log.info("%-20s %-14s %9.3f MB%s", name, group["format"], group["bytes"] / 1e6, shown)
     runs = found["delegate"]
-    off = ", ".join(f"{name} {error:.2g}" for name, error in found["output_errors"].items())
+    limits = found["output_limits"]
+    off = ", ".join(f"{name} {error:.2g} (limit {limits[name]:.2g})" for name, error in found["output_errors"].items())
     log.info("%d of %d operators run by %s; outputs off by %s", runs["delegated"], runs["operators"], runs["name"], off)
+    for one in found["not_held"]:
+        log.warning("%s", one)
 
 
 if __name__ == "__main__":

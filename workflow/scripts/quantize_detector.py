@@ -33,7 +33,8 @@ def main() -> None:
         detector = Detector(args.exported, threads=1)
         inputs = (detector.prepare(picture.path)[0] for picture in pictures.values())
     (args.out / MANIFEST).unlink(missing_ok=True)
-    content = quantizing.quantize(args.exported / MODEL, asked, inputs)
+    ranges: dict[str, tuple[float, float]] = {}
+    content = quantizing.quantize(args.exported / MODEL, asked, inputs, ranges)
     with files.written_whole(args.out / MODEL) as temporary:
         temporary.write_bytes(content)
     with files.written_whole(args.out / SPECIFICATION) as temporary:
@@ -53,7 +54,7 @@ def main() -> None:
     if args.items:
         chosen = items.read(args.items)
         hashed = calibration_images.hash_of(chosen)
-        body["calibration"] = {"calibration_hash": hashed, "n": len(chosen), "images": len(pictures)}
+        body["calibration"] = {"calibration_hash": hashed, "n": len(chosen), "images": len(pictures), "ranges": ranges}
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     records.write(args.out / MANIFEST, "checkpoint", identity, body)
     seen = f", calibrated on {len(pictures)} images" if args.items else ""

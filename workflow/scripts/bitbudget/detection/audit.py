@@ -69,8 +69,9 @@ def audit(
     if spec["format"] == AS_IS:
         _refuse_another_file(exported, made, MODEL, precision)
     graphs, calibrated = flatbuffer.read(made / MODEL), FORMATS[spec["format"]].calibrated
+    source = "those of the calibration images, seen again"
     if calibrated and ranges is None:
-        ranges = recorded_ranges(made)
+        ranges, source = recorded_ranges(made), "those of the calibration images, as the checkpoint's record has them"
     detector = Detector(made, threads_for(None))
     layers, others, checked = hold(
         flatbuffer.read(exported / MODEL), graphs, precision, spec, detector.delegated(), ranges
@@ -99,6 +100,7 @@ def audit(
         "output_errors": errors,
         "output_limits": limits,
         "not_held": not_held(spec, ranges),
+        **({"ranges": source} if calibrated and ranges is not None else {}),
     }
 
 

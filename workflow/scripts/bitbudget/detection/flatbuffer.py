@@ -221,6 +221,12 @@ def operators(graphs: list[Graph]) -> dict[str, int]:
     return dict(Counter(operator.name for graph in graphs for operator in graph.operators).most_common())
 
 
+def computed(graph: Graph) -> set[str]:
+    """The names of the tensors that a graph is given or computes."""
+    made = (index for operator in graph.operators for index in operator.outputs)
+    return {graph.tensors[index].name for index in (*graph.inputs, *made) if index >= 0}
+
+
 def constants(graphs: list[Graph]) -> list[Tensor]:
     """The constants of a file, one for each that is stored."""
     found = {tensor.buffer: tensor for graph in graphs for tensor in graph.tensors if tensor.data is not None}

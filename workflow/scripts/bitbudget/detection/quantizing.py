@@ -22,11 +22,17 @@ NAMES = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # the library's names of operat
 EVERYWHERE = ".*"  # a scope is a regular expression for the names of an operator's outputs, each with a semicolon
 
 
-def quantize(model: Path, spec: dict[str, Any], images: Iterable[np.ndarray] | None = None) -> bytes:
+def quantize(
+    model: Path,
+    spec: dict[str, Any],
+    images: Iterable[np.ndarray] | None = None,
+    report: dict[str, tuple[float, float]] | None = None,
+) -> bytes:
     """The bytes of the .tflite file `model` in the format that `spec` names, with its options.
 
-    `images` are inputs of the model as preprocessing makes them, float32, for a format that calibrates. Raises
-    `UserError` where the file is quantized already, or cannot be put into the format.
+    `images` are inputs of the model as preprocessing makes them, float32, for a format that calibrates. `report` is
+    filled with the least and the largest value that was seen of each computed tensor, by its name. Raises `UserError`
+    where the file is quantized already, or cannot be put into the format.
     """
     content, fmt = model.read_bytes(), FORMATS[spec["format"]]
     if fmt.name == AS_IS:
@@ -44,6 +50,8 @@ def quantize(model: Path, spec: dict[str, Any], images: Iterable[np.ndarray] | N
         try:
             quantizer = Quantizer(bytearray(content), steps)
             ranges = calibrate(model, content, steps, images) if fmt.calibrated else None
+            if report is not None and ranges is not None:
+                report |= {name: ends_of(ranges[name]) for name in flatbuffer.computed(graphs[0]) & ranges.keys()}
             return bytes(quantizer.quantize(ranges, enable_progress_report=False).quantized_model)
         except (ValueError, RuntimeError) as fault:
             if lacks_memory(fault):
@@ -115,3 +123,8 @@ def calibrate(model: Path, content: bytes, steps: list[dict[str, Any]], images: 
     for image in images:
         calibrator.calibrate({key: [{names["inputs"][0]: image}]}, manager)
     return calibrator.get_model_qsvs()
+
+
+def ends_of(range_: dict[str, np.ndarray]) -> tuple[float, float]:
+    """The least and the largest value of a range that the library found."""
+    return float(range_["min"].min()), float(range_["max"].max())
