@@ -15,11 +15,7 @@ from bitbudget.detection.weights import rounded
 from bitbudget.errors import UserError
 from bitbudget.formats.litert import FORMATS
 
-SPECS = [
-    {"format": name} | options
-    for name in FORMATS
-    for options in ([{"operators": "weights"}, {"operators": "all"}] if name == "litert-int8-full" else [{}])
-]
+SPECS = tiny_detectors.specs()
 FULL = {"format": "litert-int8-full", "operators": "weights"}
 
 
@@ -43,14 +39,7 @@ def rt_detr(tmp_path_factory):
     return tiny_detectors.exported("rt_detr", tmp_path_factory)
 
 
-def made(exported, spec, folder):
-    """A checkpoint of an exported detector."""
-    folder.mkdir(exist_ok=True)
-    shutil.copyfile(exported / "detector.json", folder / "detector.json")
-    images = np.random.default_rng(0).uniform(-1, 1, (4, 1, *tiny_detectors.SIZE, 3)).astype(np.float32)
-    content = quantizing.quantize(exported / "model.tflite", spec, images)
-    (folder / "model.tflite").write_bytes(content)
-    return folder
+made = tiny_detectors.quantized
 
 
 def changed(folder, name, change):

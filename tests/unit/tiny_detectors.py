@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from bitbudget import registry
-from bitbudget.detection import export, torch_export
+from bitbudget.detection import export, quantizing, torch_export
+from bitbudget.formats.litert import FORMATS
 from made_once import made_once
 
 NAMES = {0: "circle", 1: "square", 2: "star"}
@@ -78,6 +82,27 @@ def exported(kind: str, tmp_path_factory) -> Path:
             (folder / "export.json").write_text(json.dumps(found))
 
     return made_once(tmp_path_factory, f"exported-{kind}", make)
+
+
+def specs() -> list[dict[str, Any]]:
+    """Every format of .tflite files with each choice of its options."""
+    return [
+        {"format": name} | options
+        for name in FORMATS
+        for options in ([{"operators": "weights"}, {"operators": "all"}] if name == "litert-int8-full" else [{}])
+    ]
+
+
+def quantized(exported: Path, spec: dict[str, Any], folder: Path) -> Path:
+    """A checkpoint of an exported detector in a format, with the ranges of its calibration images in its record."""
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(exported / "detector.json", folder / "detector.json")
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 1, *SIZE, 3)).astype(np.float32)
+    ranges: dict[str, tuple[float, float]] = {}
+    (folder / "model.tflite").write_bytes(quantizing.quantize(exported / "model.tflite", spec, images, ranges))
+    record = {"calibration": {"ranges": ranges}} if ranges else {}
+    (folder / "checkpoint.json").write_text(json.dumps(record))
+    return folder
 
 
 OPERATORS = {

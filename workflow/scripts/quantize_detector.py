@@ -54,7 +54,8 @@ def main() -> None:
     if args.items:
         chosen = items.read(args.items)
         hashed = calibration_images.hash_of(chosen)
-        body["calibration"] = {"calibration_hash": hashed, "n": len(chosen), "images": len(pictures), "ranges": ranges}
+        body["calibration"] = {"calibration_hash": hashed, "n": len(chosen), "images": len(pictures)}
+        body["calibration"]["ranges"] = {name: list(ends) for name, ends in ranges.items()}
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     records.write(args.out / MANIFEST, "checkpoint", identity, body)
     seen = f", calibrated on {len(pictures)} images" if args.items else ""

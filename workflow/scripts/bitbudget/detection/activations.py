@@ -115,10 +115,10 @@ def on_grid(values: np.ndarray, span: Span) -> np.ndarray:
 class Rounding:
     """Where a format rounds the numbers of the exported graph.
 
-    `constants` are what constants become, by the place of the operator that takes them and the input's number.
+    `constants` are what constants become, by the place of the operator that takes them and their own among its inputs.
     `operands` are the tensors that are rounded where an operator takes them, and `made` those that are rounded where
-    they are made; `spans` are the ranges of these. Those that are not `known` are the file's own, or none (0 to 0) where
-    the range is that of the numbers that come.
+    they are made; `spans` are the ranges of these. Those that are not `known` are the file's own, or none (0 to 0)
+    where the range is that of the numbers that come.
     """
 
     constants: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)

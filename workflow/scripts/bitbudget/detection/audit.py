@@ -14,7 +14,7 @@ the exported file's outputs than the format's own rounding explains (`outputs`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ class Constant:
     """A constant of a file as an operator takes it, with the exported one in the same place.
 
     `place` is the operator's place in the file, and `number` its place among those that compute. `weight` says how it
-    is used where it is weights. A constant that no computing operator takes has nothing but its tensor.
+    is used where it is weights. A constant that no computing operator takes has nothing but its tensor. `graph` is the
+    number of the file's graph that has it, and `facts` what was found of it.
     """
 
     tensor: Tensor
@@ -50,12 +51,14 @@ class Constant:
     place: int = -1
     number: int = -1
     weight: Weight | None = None
+    graph: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
         """What records call it: by its name in the exported file, and by the operator that takes it."""
         name = (self.exported or self.tensor).name
-        return f"{name} (operator {self.number})" if self.operator else name
+        return f"{name} (operator {self.number})" if self.number >= 0 else name
 
 
 def audit(
@@ -72,15 +75,15 @@ def audit(
     source = "those of the calibration images, seen again"
     if calibrated and ranges is None:
         ranges, source = recorded_ranges(made), "those of the calibration images, as the checkpoint's record has them"
-    detector = Detector(made, threads_for(None))
-    layers, others, checked = hold(
-        flatbuffer.read(exported / MODEL), graphs, precision, spec, detector.delegated(), ranges
-    )
+    # before LiteRT sees the file, which ends the process on some that are wrong
+    found, activations = hold(flatbuffer.read(exported / MODEL), graphs, precision, spec, ranges)
     _refuse_another_file(exported, made, SPECIFICATION, precision)
-    kind, found = detector.spec["outputs"]["kind"], outputs.of_pictures(detector)
+    detector = Detector(made, threads_for(None))
+    layers, others = records(found, detector.delegated())
+    kind, given = detector.spec["outputs"]["kind"], outputs.of_pictures(detector)
     wanted = outputs.of_pictures(Detector(exported, threads_for(None)))
-    errors = outputs.compare(found, wanted, kind)
-    limits = outputs.limits(exported, checked, wanted, kind)
+    errors = outputs.compare(given, wanted, kind)
+    limits = outputs.limits(exported, activations, wanted, kind)
     far = [
         (f"output {name}", f"is off by {errors[name]:.3g}, where the format's rounding explains {limit:.3g}")
         for name, limit in limits.items()
@@ -138,16 +141,15 @@ def hold(
     graphs: list[flatbuffer.Graph],
     precision: str,
     spec: dict[str, Any],
-    delegated: set[int],
     ranges: Ranges | None,
-) -> tuple[list[LayerAudit], list[dict[str, Any]], Activations]:
-    """Every constant of a file against the exported one, the weights and the others; and the first graph's activations.
+) -> tuple[list[Constant], Activations]:
+    """Every constant of a file, the weights of each graph first, and what flows in the first graph.
 
-    `delegated` are the places of the operators of the first graph that XNNPACK runs. Raises `UserError` where the file
-    does not compute what the exported one does, or not in the numbers that the format says.
+    Raises `UserError` where the file does not compute what the exported one does, or not in the numbers that the format
+    says.
     """
-    layers, others, checked = [], [], []
-    counted: set[int] = set()  # buffers, which tensors may share
+    found: list[Constant] = []
+    checked: list[Activations] = []
     if len(originals) != len(graphs):
         raise _other_operators(precision, f"it has {len(graphs)} graphs, where the exported one has {len(originals)}")
     for main, (original, graph) in enumerate(zip(originals, graphs, strict=True)):
@@ -157,25 +159,43 @@ def hold(
             raise _other_operators(precision, str(fault)) from None
         refuse_faults(precision, [], _as_records(wiring.faults()))
         checked.append(Activations(wiring, spec, ranges if main == 0 else None))
-        for constant in constants(wiring):
-            runs = "XNNPACK" if main == 0 and constant.place in delegated else "LiteRT"
-            new = constant.tensor.buffer not in counted
-            counted.add(constant.tensor.buffer)
-            about = {
-                "path": constant.path,
-                "group": GROUP,
-                "storage": constant.tensor.storage,
-                "kernel": f"{constant.operator} ({runs})" if constant.operator else "none",
-                "parameters": constant.tensor.size if new else 0,
-                "bytes": len(constant.tensor.data) if new else 0,
-            }
-            if constant.weight:
-                layers.append(LayerAudit(**about, **of_weights(constant.exported, constant.weight, spec)))
-            else:
-                others.append(about | {"fault": fault_of_other(constant, spec)})
-    scaled = [fault for one in checked for fault in _as_records(one.faults())]
-    refuse_faults(precision, layers, others + scaled)
-    return layers, others, checked[0]
+        found += [replace(one, graph=main, facts=_facts(one, spec)) for one in constants(wiring)]
+    faults = [(one.path, one.facts["fault"]) for one in found]
+    refuse_faults(precision, [], _as_records([*faults, *(fault for one in checked for fault in one.faults())]))
+    return found, checked[0]
+
+
+def _facts(constant: Constant, spec: dict[str, Any]) -> dict[str, Any]:
+    if constant.weight:
+        return of_weights(constant.exported, constant.weight, spec)
+    return {"fault": fault_of_other(constant, spec)}
+
+
+def records(found: list[Constant], delegated: set[int]) -> tuple[list[LayerAudit], list[dict[str, Any]]]:
+    """What a record says of the weights and of the other constants.
+
+    `delegated` are the places of the operators of the first graph that XNNPACK runs. Tensors may share their bytes,
+    which count once.
+    """
+    layers, others = [], []
+    counted: set[int] = set()
+    for one in found:
+        runs = "XNNPACK" if one.graph == 0 and one.place in delegated else "LiteRT"
+        new = one.tensor.buffer not in counted
+        counted.add(one.tensor.buffer)
+        about = {
+            "path": one.path,
+            "group": GROUP,
+            "storage": one.tensor.storage,
+            "kernel": f"{one.operator} ({runs})" if one.operator else "none",
+            "parameters": one.tensor.size if new else 0,
+            "bytes": len(one.tensor.data) if new else 0,
+        } | one.facts
+        if one.weight:
+            layers.append(LayerAudit(**about))
+        else:
+            others.append(about)
+    return layers, others
 
 
 def _as_records(faults: Iterable[Fault]) -> list[dict[str, Any]]:

@@ -51,7 +51,8 @@ def quantize(
             quantizer = Quantizer(bytearray(content), steps)
             ranges = calibrate(model, content, steps, images) if fmt.calibrated else None
             if report is not None and ranges is not None:
-                report |= {name: ends_of(ranges[name]) for name in flatbuffer.computed(graphs[0]) & ranges.keys()}
+                names = sorted(flatbuffer.computed(graphs[0]) & ranges.keys())
+                report |= {name: ends_of(ranges[name]) for name in names}
             return bytes(quantizer.quantize(ranges, enable_progress_report=False).quantized_model)
         except (ValueError, RuntimeError) as fault:
             if lacks_memory(fault):
