@@ -503,7 +503,7 @@ def one_range_of_five_per_cent_more(file: File) -> None:
     scaled(file.tensors[file.one("FULLY_CONNECTED").outputs[0]], 1.05)
 
 
-@plant("model.strided;3", FULL, seen=("int8-full-all",))
+@plant("model.strided;3|serving", FULL, seen=("int8-full-all",))
 def a_range_of_the_picture_that_is_too_small(file: File) -> None:
     scaled(file.quantized()[0], 0.5)
 

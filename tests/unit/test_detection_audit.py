@@ -10,8 +10,9 @@ import tiny_detectors
 import tiny_tflite
 from ai_edge_litert.tools import flatbuffer_utils
 
-from bitbudget.detection import audit, flatbuffer, quantizing
-from bitbudget.detection.weights import rounded
+from bitbudget.detection import activations, audit, flatbuffer, outputs, quantizing
+from bitbudget.detection.interpreter import Detector
+from bitbudget.detection.weights import recognise, rounded
 from bitbudget.errors import UserError
 from bitbudget.formats.litert import FORMATS
 
@@ -306,7 +307,124 @@ def test_weights_beyond_the_range_of_half_precision_fail(tmp_path):
     assert "gives NaN or infinite numbers" in refused(exported, folder, {"format": "litert-float16"})
 
 
+def test_a_ready_file_is_held_to_nothing_else_and_that_is_said(yolos, tmp_path):
+    folder = made(yolos, {"format": "litert-as-is"}, tmp_path / "made")
+    found = audit.audit(yolos, folder, "x", {"format": "litert-as-is"})
+    assert "a file that was quantized wrongly passes" in " ".join(found["not_held"])
+
+
+def test_ranges_that_nobody_recorded_are_told(operators, tmp_path):
+    """Scales are held against one another and to the outputs then."""
+    folder = made(operators, FULL, tmp_path / "made")
+    (folder / "checkpoint.json").unlink()
+    found = audit.audit(operators, folder, "x", FULL)
+    assert "records no ranges" in " ".join(found["not_held"])
+    assert "ranges" not in found
+
+
+@pytest.mark.parametrize("operators_", ["weights", "all"])
+def test_ranges_that_were_wrong_from_the_start_are_found_where_images_are_seen_again(
+    operators, tmp_path, monkeypatch, operators_
+):
+    """The file and its record agree, and both are wrong."""
+    spec = {"format": "litert-int8-full", "operators": operators_}
+    right = quantizing.calibrate
+
+    def narrow(*given):
+        return {name: {key: part * 0.25 for key, part in one.items()} for name, one in right(*given).items()}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(quantizing, "calibrate", narrow)
+        folder = made(operators, spec, tmp_path / "made")
+    images = tiny_detectors.images()
+    ranges = activations.seen(operators / "model.tflite", images, 1)
+    with pytest.raises(UserError, match=r"has the scale .*, where the range -1 to 1 gives 0\.007843"):
+        audit.audit(operators, folder, "x", spec, ranges)
+
+
+@pytest.mark.parametrize("kind", ["operators", "detr", "rt_detr"])
+def test_ranges_are_those_that_the_quantizer_sees(kind, request):
+    """Worked out apart from it, in the same kernels, also where numbers stand for infinity."""
+    path = request.getfixturevalue(kind) / "model.tflite"
+    graphs, images = flatbuffer.read(path), tiny_detectors.images()
+    steps = quantizing.recipe(FORMATS["litert-int8-full"], {"operators": "all"}, graphs)
+    theirs = quantizing.calibrate(path, path.read_bytes(), steps, images)
+    ours = activations.seen(path, images, 1)
+    names = flatbuffer.computed(graphs[0]) & theirs.keys() & ours.keys()
+    assert len(names) > 30
+    for name in names:
+        assert ours[name] == pytest.approx(quantizing.ends_of(theirs[name]), rel=1e-5)
+
+
+def test_another_specification_is_found(operators, tmp_path):
+    folder = made(operators, {"format": "litert-int8"}, tmp_path / "made")
+    given = (folder / "detector.json").read_text()
+    (folder / "detector.json").write_text(given.replace("127.5", "0"))
+    assert "detector.json is another file than the model's" in refused(operators, folder, {"format": "litert-int8"})
+
+
+@pytest.mark.parametrize("spec", [one for one in SPECS if one["format"] != "litert-as-is"], ids=str)
+def test_outputs_that_rounding_does_not_explain_are_found(operators, tmp_path, monkeypatch, spec):
+    """As of kernels that make zeros of a layer."""
+    folder = made(operators, spec, tmp_path / "made")
+    right = Detector.invoke
+
+    def wrong(self, given):
+        found = right(self, given)
+        return [0 * found[0], *found[1:]] if self.file.parent == folder else found
+
+    monkeypatch.setattr(Detector, "invoke", wrong)
+    sentence = refused(operators, folder, spec)
+    assert re.search(r"output \w+ is off by [01][.\d]*, where the format's rounding explains 0\.\d+\.$", sentence)
+
+
+def test_rows_that_were_chosen_are_held_against_the_nearest():
+    """One query of five was chosen in another's place, and two stand in another order."""
+    generator = np.random.default_rng(0)
+    logits, boxes = generator.normal(size=(1, 5, 4)), generator.uniform(size=(1, 5, 4))
+    order = [0, 2, 1, 3, 4]
+    other = boxes[:, order].copy()
+    other[0, 4] = generator.uniform(size=4)
+    wanted = {"logits": [logits] * 4, "boxes": [boxes] * 4, "count": [np.float32([5])] * 4}
+    found = {"a": [logits[:, order]] * 4, "b": [other * 1.01] * 4, "c": [np.float32([4])] * 4}
+    errors = outputs.compare(found, wanted, "detr")
+    assert errors["a"] == 0 and errors["b"] == pytest.approx(0.01, rel=0.5) and errors.keys() == {"a", "b"}
+    assert outputs.compare(found, wanted, "yolo")["a"] > 0.5
+
+
+def test_two_formats_that_both_say_mine_are_an_error(monkeypatch):
+    """Whichever comes first in the registry."""
+    other = type(FORMATS["litert-int8"])("mine-too", 8, "INT8", "dequantized", (), "")
+    tensor = flatbuffer.Tensor("w", "INT8", (1,), 1, np.int8([1]).view(np.uint8), np.ones(1), np.zeros(1), 0, False)
+    weight = flatbuffer.Weight("CONV_2D", 0, 1, tensor, True, "FLOAT32", 0)
+    assert recognise(weight) == "litert-int8"
+    monkeypatch.setitem(FORMATS, "mine-too", other)
+    with pytest.raises(UserError, match=r"litert-int8 and mine-too both say that the weights w are theirs"):
+        recognise(weight)
+
+
 # --- what the definition says, worked out by hand ---
+
+
+@pytest.mark.parametrize(
+    ("span", "scale", "zero_point"),
+    [
+        ((-1, 1.55), 0.01, -28),
+        ((0, 255), 1, -128),
+        ((-255, 0), 1, 127),
+        ((2.55, 5.1), 0.02, -128),
+        ((0, 0), None, -128),
+    ],
+)
+def test_the_scale_of_a_range(span, scale, zero_point):
+    """A range is stretched to reach 0, which must have a whole number of its own."""
+    found = activations.scale_of(span)
+    assert found == pytest.approx((scale or 1e-9 / 255, zero_point))
+
+
+def test_numbers_that_stand_for_infinity_belong_to_no_range():
+    assert activations.within(np.float32([-np.inf, -2, 3, 3.4e38])) == (-2, 3)
+    assert activations.within(np.float32([1, 2])) == (1, 2)
 
 
 def test_rounding_by_the_definition():

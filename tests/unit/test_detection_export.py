@@ -334,6 +334,8 @@ def test_from_a_file_to_an_audited_checkpoint(tmp_path):
         ("export_detector", "--model-dir", "fetched", "--spec", entry | {"model": "m"}, "--out", "exported"),
         ("quantize_detector", "--exported", "exported", "--spec", spec, "--items", "items.jsonl", "--images",
          "images.json", "--out", "made"),
+        ("audit_detector", "--checkpoint", "made", "--exported", "exported", "--spec", spec, "--items", "items.jsonl",
+         "--images", "images.json", "--out", "seen_again.json"),
         ("audit_detector", "--checkpoint", "made", "--exported", "exported", "--spec", spec, "--out", "audit.json"),
     ]  # fmt: skip
     for step in steps:
@@ -345,13 +347,22 @@ def test_from_a_file_to_an_audited_checkpoint(tmp_path):
         "calibration_hash": manifest["calibration"]["calibration_hash"],
         "n": 3,
         "images": 2,
+        "ranges": manifest["calibration"]["ranges"],
     }
+    assert manifest["calibration"]["ranges"].keys() == {"row", "logits/product", "boxes/product"}
+    assert audited["ranges"].endswith("as the checkpoint's record has them")
+    assert files.read_json(tmp_path / "seen_again.json")["ranges"].endswith("seen again")
     assert manifest["dtype"] == "litert"
     assert audited["checkpoint_hash"] == manifest["checkpoint_hash"]
     assert {layer["found"] for layer in audited["layers"]} == {"litert-int8-full"}
     assert sorted(p.name for p in (tmp_path / "exported").iterdir()) == ["detector.json", "export.json", "model.tflite"]
 
-    (tmp_path / "made" / "model.tflite").write_bytes((tmp_path / "exported" / "model.tflite").read_bytes())
+    # whole, and not what it is called
+    path = tmp_path / "made" / "model.tflite"
+    path.write_bytes((tmp_path / "exported" / "model.tflite").read_bytes())
+    manifest["files"] = {path.name: {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}}
+    contents = {"files": manifest["files"], "detector": files.read_json(tmp_path / "made" / "detector.json")}
+    files.write_json(tmp_path / "made" / "checkpoint.json", manifest | {"checkpoint_hash": files.hash_of(contents)})
     failed = run(*steps[-1], cwd=tmp_path)
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: precision p is not what its name says: ")

@@ -93,13 +93,17 @@ def specs() -> list[dict[str, Any]]:
     ]
 
 
+def images() -> np.ndarray:
+    """Four inputs to calibrate on."""
+    return np.random.default_rng(0).uniform(-1, 1, (4, 1, *SIZE, 3)).astype(np.float32)
+
+
 def quantized(exported: Path, spec: dict[str, Any], folder: Path) -> Path:
     """A checkpoint of an exported detector in a format, with the ranges of its calibration images in its record."""
     folder.mkdir(exist_ok=True)
     shutil.copyfile(exported / "detector.json", folder / "detector.json")
-    images = np.random.default_rng(0).uniform(-1, 1, (4, 1, *SIZE, 3)).astype(np.float32)
     ranges: dict[str, tuple[float, float]] = {}
-    (folder / "model.tflite").write_bytes(quantizing.quantize(exported / "model.tflite", spec, images, ranges))
+    (folder / "model.tflite").write_bytes(quantizing.quantize(exported / "model.tflite", spec, images(), ranges))
     record = {"calibration": {"ranges": ranges}} if ranges else {}
     (folder / "checkpoint.json").write_text(json.dumps(record))
     return folder
