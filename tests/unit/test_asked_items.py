@@ -47,7 +47,7 @@ def test_a_refused_image_is_named_with_its_item(made):
     items, images = items_of([(640, 480), (3000, 10), (20, 30), (10, 3000)])
     sentence = (
         r"cannot take the image images/p1\.png of item item1, 3000 x 10 pixels \(absolute aspect ratio .*got 300\.0\), "
-        r"nor those of 1 more items: leave them out of the subset, or set `on_corrupt: skip` under `images`"
+        r"nor 1 other: leave them out of the subset, or set `on_corrupt: skip` under `images`"
     )
     with pytest.raises(UserError, match=sentence):
         asked_items.check(made["qwen2-vl"], tiny.QWEN, items, images)

@@ -45,10 +45,11 @@ def _check_images(family: ModuleType, processor: Any, items: list[dict[str, Any]
     why = {size: refusal for size in sizes if (refusal := _refusal(family, processor, size))}
     refused = [one for one in shown if one[2] in why]
     name, file, size = refused[0]
-    more = f", nor those of {len(refused) - 1} more items" if len(refused) > 1 else ""
+    others = len(refused) - 1
+    more = f", nor {others} other{'s' * (others > 1)}" if others else ""
     raise UserError(
         f"the model's processor cannot take the image {file} of item {name}, {size[0]} x {size[1]} pixels "
-        f"({why[size]}){more}: leave them out of the subset, or set `on_corrupt: skip` under `images` in the study."
+        f"({why[size]}){more}: leave {'them' if others else 'it'} out of the subset, or set `on_corrupt: skip` under `images` in the study."
     )
 
 
