@@ -47,9 +47,10 @@ def _check_images(family: ModuleType, processor: Any, items: list[dict[str, Any]
     name, file, size = refused[0]
     others = len(refused) - 1
     more = f", nor {others} other{'s' * (others > 1)}" if others else ""
+    whom = "them" if others else "it"
     raise UserError(
         f"the model's processor cannot take the image {file} of item {name}, {size[0]} x {size[1]} pixels "
-        f"({why[size]}){more}: leave {'them' if others else 'it'} out of the subset, or set `on_corrupt: skip` under `images` in the study."
+        f"({why[size]}){more}: leave {whom} out of the subset, or set `on_corrupt: skip` under `images` in the study."
     )
 
 
