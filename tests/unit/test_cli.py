@@ -102,6 +102,14 @@ def test_a_machine_without_memory_left_is_one_sentence(kind):
     assert err.startswith("error: this machine's memory ran out (") and err.count("\n") == 1, err
 
 
+def test_nothing_that_a_library_does_at_the_end_follows_the_sentence():
+    """torch imports a package at exit, which fails where there is no memory."""
+    process = script("import atexit\natexit.register(lambda: bytearray(2**62))\nraise MemoryError")
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 1
+    assert err.startswith("error: this machine's memory ran out") and err.count("\n") == 1
+
+
 def test_a_users_mistake_that_speaks_of_memory_stays_its_own_sentence():
     process = script("raise UserError('not enough memory for CUDA out of memory.')")
     assert process.communicate(timeout=600)[1] == "error: not enough memory for CUDA out of memory.\n"

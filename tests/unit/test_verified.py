@@ -149,3 +149,21 @@ def test_jobs_may_verify_side_by_side(weights):
     jobs = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(4)]
     assert [job.communicate(timeout=600)[1] for job in jobs] == [b""] * 4
     assert len(list(verified.MEMO.glob("*/*"))) == 40
+
+
+def test_what_was_fetched_is_held_to_its_record(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("models/tiny/sub/weights.bin")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes(10_000))
+    flip(path)
+    verified.hold_folder(Path("models/tiny"), "model.json")  # without a record nothing is known
+    facts = {"bytes": 10_000, "sha256": files.sha256_of(path)}
+    files.write_json(Path("models/tiny/model.json"), {"files": {"sub/weights.bin": facts}})
+    verified.hold_folder(Path("models/tiny"), "model.json")
+    flip(path)
+    sentence = (
+        "sub/weights.bin has changed since .*: delete models/tiny and run the same command again, which makes it anew"
+    )
+    with pytest.raises(UserError, match=sentence):
+        verified.hold_folder(Path("models/tiny"), "model.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import logging
@@ -47,27 +48,31 @@ def run(main: Callable[[], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         main()
-        _leave()
+        _leave(0)
     except UserError as fault:
         log.error("error: %s", fault)
-        sys.exit(1)
+        _leave(1)
     except Exception as fault:
         sentence = lack_in_one_sentence(fault)
         if sentence is None:
             raise
         log.error("error: %s", sentence)
-        sys.exit(1)
+        _leave(1)
     except KeyboardInterrupt:
         log.error("interrupted: run the same command again to go on from here.")
         sys.exit(130)
 
 
-def _leave() -> None:
-    """End the process at once: every file is closed, and taking torch down in good order costs another second."""
+def _leave(status: int) -> None:
+    """End the process at once: every file is closed, and taking torch down in good order costs another second.
+
+    Where memory ran out, it would run out again, and end in tracebacks below the sentence.
+    """
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    with contextlib.suppress(OSError) if status else contextlib.nullcontext():
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def _end_with_the_run() -> None:
