@@ -15,7 +15,6 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 LOCALES = {
     "ASCII alone": {"LC_ALL": "C", "LANG": "", "PYTHONUTF8": "0"},
     "C": {"LC_ALL": "C", "LANG": ""},
-    "none": {"LANG": ""},
     "Latin-1": {"LC_ALL": "de_DE.ISO-8859-1", "LANG": "de_DE.ISO-8859-1"},
 }
 WORK = """

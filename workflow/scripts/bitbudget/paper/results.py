@@ -49,7 +49,10 @@ def _quality(view: View) -> list[Node]:
     values = {"start": start, "label": view.words.label, "name": view.e.baseline, "n": f"{base.get('n', view.n)}"}
     if "value" not in base:
         first = nodes.inline(
-            "{start}the {label} of {name} is absent: {why}", **values, why=nodes.sentence(base.get("absent", ""))
+            "{start}{the} {label} of {name} is absent: {why}",
+            **values,
+            the="the" if start else "The",
+            why=nodes.sentence(base.get("absent", "")),
         )
     else:
         first = nodes.inline(
