@@ -1,5 +1,6 @@
 """Pictures of more than 8 bits a channel: what a model sees of values of 8 to 16 bits in pixels of 16 and 32."""
 
+import io
 import struct
 import zlib
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from bitbudget import levels
-from bitbudget.images import UnreadableImage, prepare_image
+from bitbudget.images import UnreadableImage, prepare_image, rgb
 
 
 def seen(path, tmp_path):
@@ -142,3 +143,11 @@ def test_floats_without_a_known_range_are_refused(tmp_path, values):
     Image.fromarray(row_of(values, np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(UnreadableImage, match=r"a\.tif cannot be read \(its pixels are floating-point numbers"):
         prepare_image(tmp_path / "a.tif", tmp_path / "out", 100)
+
+
+def test_pictures_from_memory_are_scaled_alike(tmp_path):
+    picture = Image.fromarray(row_of([0, 1000, 2048, 4095], np.uint16))
+    assert np.asarray(rgb(picture))[0, :, 0].tolist() == [0, 62, 128, 255]
+    picture.save(tmp_path / "a.png")
+    with Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())) as again:
+        assert np.asarray(rgb(again))[0, :, 0].tolist() == [0, 62, 128, 255]

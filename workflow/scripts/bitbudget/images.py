@@ -146,7 +146,12 @@ def _turn(picture: Image.Image) -> Image.Transpose | None:
 
 
 def rgb(picture: Image.Image) -> Image.Image:
-    """The picture of 8 bits a channel in RGB: transparency on white, anything else as Pillow converts."""
+    """The picture in RGB with 8 bits: transparency on white, deep greys by `levels`, anything else as Pillow converts.
+
+    Raises `ValueError` for floating-point pixels without a known range.
+    """
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        picture, _ = levels.to_eight_bits(picture)
     if picture.has_transparency_data:
         see_through = picture.convert("RGBA")
         paper = Image.new("RGBA", see_through.size, "white")

@@ -165,7 +165,8 @@ def _tag(picture: Any, tag: int, default: Any = None) -> Any:
 
 def _significant_bits_of_png(picture: Image.Image, values: np.ndarray, highest: int) -> int | None:
     """The bits that the values of a 16-bit PNG have, by its sBIT chunk; None where it has none."""
-    counting = _significant_bits(picture.filename)
+    path = getattr(picture, "filename", None)  # none of a picture from memory
+    counting = _significant_bits(path) if path else None
     if not counting:
         return None
     upper_ones = counting >= 16 or highest >= 2**counting or not (values & (2 ** (16 - counting) - 1)).any()
