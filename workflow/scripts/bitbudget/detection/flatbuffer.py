@@ -302,6 +302,9 @@ def _graph(
             raise ValueError(f"an operator {names[operator.opcodeIndex]} has a tensor that there is not")
         found.append(Operator(names[operator.opcodeIndex], *sides, _options(operator, schema)))
     made = Graph(tensors, found, _numbers(graph.inputs), _numbers(graph.outputs), signatures)
+    ends = (index for one in signatures.values() for index in one.values())
+    if not all(0 <= index < len(tensors) for index in (*made.inputs, *made.outputs, *ends)):
+        raise ValueError("a graph has an input or output that there is not")
     for index in range(len(tensors)):
         made.source(index)
     return made

@@ -16,7 +16,7 @@ from bitbudget.errors import UserError
 from bitbudget.formats.litert import AS_IS, FORMATS, LiteRT
 
 SMALLEST = 1e-9  # what AI Edge Quantizer takes for the largest magnitude of a channel of zeros
-EXACT = 1e-5  # relative: what float32 rounds in a scale, and no more
+EXACT = 2**-22  # relative: what float32 rounds in a scale, and no more
 TIE = 1e-3  # of a step: what float32 rounds in a weight over its scale
 
 
