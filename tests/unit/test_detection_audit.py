@@ -403,6 +403,20 @@ def test_two_formats_that_both_say_mine_are_an_error(monkeypatch):
         recognise(weight)
 
 
+@pytest.mark.parametrize("name", ["litert-float16", "litert-int8", "litert-int8-dynamic", "litert-int4"])
+@pytest.mark.parametrize("size", [0, 1e-12, 1e-7, 1e3])
+def test_channels_of_any_size_pass(tmp_path, name, size):
+    """The step of zeros is not 0."""
+    graph = tiny_tflite.detr()
+    tensor = next(t for t in graph.main.tensors if t.name == b"logits/weights")
+    values = np.frombuffer(bytes(graph.model.buffers[tensor.buffer].data), np.float32).reshape(tensor.shape).copy()
+    values[[0, 3]] *= np.float32(size)
+    graph.model.buffers[tensor.buffer].data = np.frombuffer(values.tobytes(), np.uint8)
+    exported = tiny_tflite.checkpoint(tmp_path / "exported", graph)
+    folder = made(exported, {"format": name}, tmp_path / "made")
+    assert audit.audit(exported, folder, "x", {"format": name})["layers"][0]["fault"] is None
+
+
 # --- what the definition says, worked out by hand ---
 
 
