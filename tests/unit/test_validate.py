@@ -101,6 +101,7 @@ LEAST = {"study": "a", "track": "captioning", "dataset": {"name": "d"}, "models"
         ({"measure": {"min_seconds": 0}}, "`measure.min_seconds` is 0, and must be more than 0 (Shortest time"),
         ({"images": {"downloads": 99}}, "`images.downloads` is 99, and must be at most 32 (Images fetched"),
         ({"device": "gpu"}, "`device` is 'gpu', and must be one of auto, cpu, cuda ("),
+        ({"noise_floor": "thread"}, "`noise_floor` is 'thread', and must be one of true, false, threads ("),
         ({"carbon": {"country": "Austria"}}, "`carbon.country` is 'Austria', which does not fit: ISO 3166-1"),
         ({"study": "Mine"}, "`study` is 'Mine', which does not fit: The study's name: small letters"),
         ({"study": "a/b"}, "`study` is 'a/b', which does not fit: The study's name: small letters"),

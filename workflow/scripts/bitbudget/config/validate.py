@@ -104,7 +104,7 @@ def _sentence(fault: ValidationError) -> str:
             types = [wanted] if isinstance(wanted, str) else wanted
             must = " or ".join(TYPES[name] for name in types)
         case "enum":
-            must = "one of " + ", ".join(map(str, wanted))
+            must = "one of " + ", ".join(str(one).lower() if isinstance(one, bool) else str(one) for one in wanted)
         case "const":
             must = json.dumps(wanted)
         case "minimum":
