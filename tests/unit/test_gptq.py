@@ -252,7 +252,7 @@ def test_coarser_integers_than_asked_for_are_no_fault_of_the_kernel_but_one_of_t
     coarse = linear(dtype=torch.float16)
     coarse.weight.data = grid.symmetric(original.weight, 2, 32).nearest(original.weight).half()
     fault = audited(8, kernel_of("gptq-8", coarse), original, state_of(coarse, 8)).fault
-    assert fault.startswith("has weights that are farther from the original's than GPTQ can take them (row 0: ")
+    assert fault.startswith("has weights that are off to one side, as with a wrong zero point (")
 
 
 # --- what cannot be ---
