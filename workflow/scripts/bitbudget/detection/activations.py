@@ -178,7 +178,7 @@ class Activations:
             ends = list(zip(pair.before.outputs, pair.after.outputs, strict=True))
             held = {operand: weights.get((pair.place, operand)) for operand in range(len(pair.after.inputs))}
             formats = {operand: FORMATS[recognise(weight)] for operand, weight in held.items() if weight}
-            as_they_come = any(one.use == "dynamic" for one in formats.values())
+            dynamic = any(one.use == "dynamic" for one in formats.values())
             for operand, (wanted, given) in enumerate(zip(pair.before.inputs, pair.after.inputs, strict=False)):
                 place, constant = (pair.origin, operand), self.original.constant(wanted)
                 if operand in formats and formats[operand].name == PLAIN:
@@ -190,9 +190,9 @@ class Activations:
                     asked = self._span(pair.before.outputs[0]) if pair.after.name in AS_OUTPUT else None
                     span = asked or self._span(wanted)
                     found.constants[place] = on_grid(self.original.tensors[constant[0]].values(), span)
-                elif not constant and (self._rounds(wanted, given) or (as_they_come and wanted >= 0)):
+                elif not constant and (self._rounds(wanted, given) or (dynamic and self._is_float(wanted))):
                     found.operands[place] = wanted
-                    self._reach(found, wanted, None if as_they_come else given)
+                    self._reach(found, wanted, None if dynamic else given)
             for wanted, made in ends:
                 if self._rounds(wanted, made):
                     found.made.add(wanted)
@@ -212,9 +212,10 @@ class Activations:
 
     def _rounds(self, wanted: int, found: int) -> bool:
         """Whether a tensor is in whole numbers where the exported one is not."""
-        if min(wanted, found) < 0:
-            return False
-        return self.graph.tensors[found].type == WHOLE and self.original.tensors[wanted].type == "FLOAT32"
+        return found >= 0 and self.graph.tensors[found].type == WHOLE and self._is_float(wanted)
+
+    def _is_float(self, wanted: int) -> bool:
+        return wanted >= 0 and self.original.tensors[wanted].type == "FLOAT32"
 
     def _of_operator(self, pair: Pair) -> Iterator[Fault]:
         may = self.format.calibrated and (
@@ -283,6 +284,8 @@ class Activations:
         """The range of an exported tensor: a constant's own, what its kernel says, or what was seen."""
         tensor = self.original.tensors[index]
         if tensor.data is not None:
+            if tensor.type not in FLOATS:
+                return None
             values = tensor.values()
             return float(values.min(initial=np.inf)), float(values.max(initial=-np.inf))
         return self.spans[index] if index in self.spans else (self.ranges or {}).get(tensor.name)
