@@ -19,7 +19,7 @@ from bitbudget.config.calibration import calibrated
 from bitbudget.config.dependencies import code_of, content_of
 from bitbudget.config.run import Lock, cache_variables, refuse_full_disk, refuse_future_dates, summary_lines
 from bitbudget.config.study import load_studies
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, lack_in_one_sentence
 from bitbudget.files import sha256_of
 from bitbudget.registry import DATASETS, FAMILIES, TRACKS
 from bitbudget.shots import number_of
@@ -27,11 +27,13 @@ from bitbudget.spot_check.folder import needed_rating_files, rating_files
 
 
 def in_one_sentence(function, *arguments, **named):
-    """Call a function of the library; a user's mistake becomes Snakemake's error, without a traceback."""
+    """Call a function of the library; what a user can mend becomes Snakemake's error, without a traceback."""
     try:
         return function(*arguments, **named)
     except UserError as fault:
         raise WorkflowError(str(fault)) from None
+    except OSError as fault:  # a path that may not be read, or that no file system takes
+        raise WorkflowError(lack_in_one_sentence(fault) or str(fault)) from None
 
 
 if programs.keeps_to_ascii():

@@ -55,6 +55,7 @@ MEMORY = (
         ("OSError(errno.EACCES, 'x', 'a.bin')", "error: this user may not read or write a.bin: correct its owner"),
         ("OSError(errno.EPERM, 'x', 'a.bin')", "error: this user may not change a.bin: correct its owner"),
         ("OSError(errno.EIO, 'x', 'a.bin')", "error: the disk fails (reading or writing a.bin): look after it"),
+        ("OSError(errno.ENAMETOOLONG, 'x', 'aaa')", "error: the name aaa is longer than file systems take: correct it"),
         ("OSError(errno.ENOSPC, 'x')", "error: the disk is full (writing a file): free some space"),
         ("OSError(errno.ENOMEM, 'Cannot allocate memory')", MEMORY.format("[Errno 12] Cannot allocate memory")),
         ("MemoryError()", MEMORY.format("MemoryError")),

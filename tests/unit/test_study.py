@@ -44,6 +44,17 @@ def test_captions_are_rated_where_a_study_names_a_number(config: ConfigFolder, n
     assert asked["items"] == items and asked["prompt"] == study["prompt"] and asked["primary_range"] is None
 
 
+@pytest.mark.parametrize("table", ["models", "precisions", "datasets"])
+@pytest.mark.parametrize("content", ["[]", "0", "false", "''", "[a]"])
+def test_a_table_that_is_no_mapping_is_refused(config: ConfigFolder, table: str, content: str) -> None:
+    Path(f"config/{table}.yaml").write_text(content)
+    assert f"config/{table}.yaml: it is " in config.refusal() and "must be a mapping" in config.refusal()
+
+
+def test_a_study_outside_its_folder_is_told_the_studies_that_there_are(config: ConfigFolder) -> None:
+    assert "known are demo-ablation, " in config.refusal({"study": "../x"})
+
+
 def test_a_list_of_studies_keeps_its_order(config: ConfigFolder) -> None:
     assert list(load_studies({"study": ["mine", "demo-captioning"]})) == ["mine", "demo-captioning"]
 

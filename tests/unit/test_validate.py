@@ -51,6 +51,19 @@ def test_a_key_given_twice_is_named_with_its_line(tmp_path: Path) -> None:
     assert "line 3, is not valid YAML: the key `a` stands" in read_refusal(path, "images:\n  a: 1\n  a: 2\n")
 
 
+@pytest.mark.parametrize("key", ["2024-05-06", "3", "1.5", "~", "yes", "? [1, 2]\n", "? {a: 1}\n"])
+def test_a_key_that_is_no_text_is_named_with_its_line(key: str, tmp_path: Path) -> None:
+    said = read_refusal(tmp_path / "x.yaml", f"study: a\n{key}: 1\n")
+    assert "line 2, is not valid YAML: the key " in said and "is no text; put it in quotes" in said
+    assert key in said or key.startswith("?")
+
+
+def test_mappings_can_be_merged_as_yaml_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("a: &own {x: 1, y: 2}\nb:\n  <<: *own\n  y: 3\n")
+    assert read_yaml(path)["b"] == {"x": 1, "y": 3}
+
+
 @pytest.mark.parametrize("text", ["a: b: c\n", "a: [1, 2\n", "a: 'b\n", "\ta: 1\n"])
 def test_broken_yaml_is_named_with_its_line(text: str, tmp_path: Path) -> None:
     assert read_refusal(tmp_path / "x.yaml", text).startswith(f"{tmp_path}/x.yaml, line ")
@@ -172,6 +185,7 @@ def test_an_option_of_what_has_none_says_so() -> None:
 def test_the_closest_name_is_suggested_or_else_all() -> None:
     assert suggest("smolvlm-265m", ["smolvlm-256m", "demo-vlm"]) == "did you mean smolvlm-256m?"
     assert suggest("zzz", ["b", "a"]) == "known are a, b."
+    assert suggest("zzz", []) == "there is none yet: add it."
 
 
 def _properties(rules: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:

@@ -36,6 +36,7 @@ OF_THE_DISK = {
     errno.EACCES: f"this user may not read or write {{where}}: correct its owner or permissions and {AGAIN}.",
     errno.EPERM: f"this user may not change {{where}}: correct its owner or permissions and {AGAIN}.",
     errno.EIO: f"the disk fails (reading or writing {{where}}): look after it, then {AGAIN}.",
+    errno.ENAMETOOLONG: f"the name {{where}} is longer than file systems take: correct it and {AGAIN}.",
     errno.EMFILE: f"too many files are open: raise the limit (`ulimit -n 4096`) and {AGAIN}.",
 }
 # How libraries tell, in an exception of no kind of its own, that there is no memory left.

@@ -36,8 +36,14 @@ def load_studies(config: dict[str, Any], root: Path = Path("config")) -> dict[st
     return studies
 
 
+def _content(path: Path) -> Any:
+    """What a file says; an empty one says nothing of any key."""
+    content = read_yaml(path)
+    return {} if content is None else content
+
+
 def _table(path: Path, kind: str) -> dict[str, Any]:
-    content, rules = read_yaml(path) or {}, schema(kind)
+    content, rules = _content(path), schema(kind)
     check(content, rules, str(path))
     entry = rules["additionalProperties"]
     return {name: with_defaults(value, entry) for name, value in content.items()} if kind != "precisions" else content
@@ -46,8 +52,8 @@ def _table(path: Path, kind: str) -> dict[str, Any]:
 def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: dict) -> Resolved:
     path = root / "studies" / f"{name}.yaml"
     if not path.exists():
-        raise UserError(f"there is no study {name!r} ({path} does not exist); {suggest(name, _names(path.parent))}")
-    content, rules = read_yaml(path) or {}, schema("study")
+        raise UserError(f"there is no study {name!r} ({path} does not exist); {suggest(name, _names(root))}")
+    content, rules = _content(path), schema("study")
     check(content, rules, str(path))
     study = with_defaults(content, rules)
     if study["study"] != name:
@@ -106,13 +112,13 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
     }
     resolve_calibration(study, str(path))
     resolve_inspection(study, str(path))
-    resolve_report(study, _names(path.parent), str(path))
+    resolve_report(study, _names(root), str(path))
     return study
 
 
-def _names(folder: Path) -> list[str]:
+def _names(root: Path) -> list[str]:
     """Of all study files."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    return sorted(path.stem for path in (root / "studies").glob("*.yaml"))
 
 
 def _drop_what_does_not_apply(study: Resolved, content: dict[str, Any], track: Any, where: str) -> None:

@@ -26,18 +26,27 @@ TYPES = {
 }
 
 
+MERGE = "tag:yaml.org,2002:merge"  # the key `<<`, whose mapping is put in here
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, of which plain YAML would silently keep the last."""
+    """YAML whose keys are text, and which refuses one given twice, of which plain YAML would silently keep the last."""
 
 
-def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    seen: list[Any] = []
+def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
+    seen: set[str] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=deep)
-        if key in seen:
+        if key_node.tag == MERGE:
+            continue
+        key, problem = loader.construct_object(key_node, deep=True), None
+        if not isinstance(key, str):
+            written = f"`{key_node.value}`" if isinstance(key_node, yaml.ScalarNode) else "before this colon"
+            problem = f"the key {written} is no text; put it in quotes, or remove it"
+        elif key in seen:
             problem = f"the key `{key}` stands here a second time; remove one of the two"
+        if problem:
             raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-        seen.append(key)
+        seen.add(key)
     return yaml.SafeLoader.construct_mapping(loader, node, deep)
 
 
@@ -176,5 +185,7 @@ def with_defaults(content: dict[str, Any], rules: dict[str, Any]) -> dict[str, A
 def suggest(name: Any, known: list[str]) -> str:
     """The end of a sentence about an unknown name: the closest known one, or all of them."""
     names = sorted(map(str, known))  # YAML reads a bare 3 as a number
+    if not names:
+        return "there is none yet: add it."
     close = difflib.get_close_matches(str(name), names, n=1)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}."
