@@ -217,6 +217,11 @@ PLANTS = {
     ),
     "tokenizer {}": ("llava", file("tokenizer.json", "{}"), r"tokenizer\.json is no tokenizer"),
     "tokenizer {}, text": ("llama", file("tokenizer.json", "{}"), r"tokenizer\.json is no tokenizer"),
+    "longest text no number": (
+        "qwen2-vl",
+        entry("tokenizer_config.json", "model_max_length", value={}),
+        r"tokenizer from .*tokenizer_config\.json.* cannot split a text",
+    ),
     "tokenizer null": ("qwen2-vl", file("tokenizer.json", "null"), r"tokenizer\.json holds null"),
     "tokenizer gone": (
         "llava",
@@ -365,6 +370,16 @@ PLANTS = {
         r"jinja fails",
     ),
     "template in json broken": ("qwen2-vl", entry("chat_template.json", "chat_template", value="{% for"), "fails"),
+    "template in json a number": (
+        "qwen2-vl",
+        entry("chat_template.json", "chat_template", value=7),
+        r"template in .*chat_template\.json is no text",
+    ),
+    "templates by name, one a number": (
+        "qwen2-vl",
+        entry("chat_template.json", "chat_template", value={"default": 7}),
+        r"template in .*chat_template\.json is no text",
+    ),
     "template in json null": ("qwen2-vl", file("chat_template.json", "null"), r"chat_template\.json holds null"),
 }
 

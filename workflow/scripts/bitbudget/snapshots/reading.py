@@ -34,7 +34,7 @@ def check_tokenizer(folder: Path, family: ModuleType, config: Any) -> Any:
             f"transformers cannot make the {what} from {_sources(folder)} ({reason(fault)}): {AGAIN}."
         ) from None
     tokenizer = getattr(reader, "tokenizer", reader)
-    written = getattr(reader, "chat_template", None) if converses else None
+    written = _written(folder, reader) if converses else ""
     _check_vocabulary(folder, tokenizer, int(config.get_text_config().vocab_size), written)
     if not converses:
         return None
@@ -60,19 +60,38 @@ def _check_tokenizer_file(folder: Path) -> None:
         raise UserError(f"{path} is no tokenizer ({reason(fault)}): {AGAIN}.") from None
 
 
-def _check_vocabulary(folder: Path, tokenizer: Any, rows: int, template: Any) -> None:
+def _written(folder: Path, processor: Any) -> str:
+    """The text of the chat template, of several by name all of them; empty where there is none."""
+    template = processor.chat_template
+    texts = list(template.values()) if isinstance(template, dict) else [template] if template else []
+    if not all(isinstance(text, str) for text in texts):
+        raise UserError(f"the chat template in {_template(folder)} is no text: take that of the original repository.")
+    return "\0".join(texts)
+
+
+def _template(folder: Path) -> Path:
+    """The file that has the chat template; the folder where none has."""
+    names = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json", "processor_config.json")
+    return next((folder / name for name in names if (folder / name).is_file()), folder)
+
+
+def _check_vocabulary(folder: Path, tokenizer: Any, rows: int, written: str) -> None:
     """Check that the tokenizer splits a text, can pad, and makes no token that the model has no embedding for.
 
     Special tokens that nothing writes may be beyond the embeddings: some tokenizers declare more than they use.
     """
-    found = tokenizer(QUESTION, add_special_tokens=False)["input_ids"]
+    try:
+        found = tokenizer(QUESTION, add_special_tokens=False)["input_ids"]
+    except Exception as fault:  # by a setting of another type than the tokenizer reckons with
+        raise UserError(
+            f"the tokenizer from {_sources(folder)} cannot split a text ({reason(fault)}): {AGAIN}."
+        ) from None
     if not found or set(found) == {tokenizer.unk_token_id}:
         raise UserError(f"the tokenizer in {folder} knows none of the letters of {QUESTION!r}: {AGAIN}.")
     if tokenizer.pad_token is None:
         raise UserError(
             f"the tokenizer in {folder} has neither a pad_token nor an eos_token: name them in tokenizer_config.json."
         )
-    written = "\0".join(template.values()) if isinstance(template, dict) else template or ""
     named = set(map(str, tokenizer.special_tokens_map.values()))
     idle = {
         number
@@ -109,8 +128,7 @@ def _question(folder: Path, family: ModuleType, config: Any, processor: Any) -> 
     """A picture and a question as the model's inputs, after checking that both get through the template and arrive."""
     from PIL import Image
 
-    names = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json", "processor_config.json")
-    template = next((folder / name for name in names if (folder / name).is_file()), folder)
+    template = _template(folder)
     if not processor.chat_template:
         raise UserError(
             f"{folder} has no chat template, so nobody knows how the model is asked: add the chat_template.jinja of "
