@@ -325,6 +325,12 @@ PLANTS = {
         entry("generation_config.json", "eos_token_id", value=[2, 10**6]),
         r"gives 1000000 as eos_token_id",
     ),
+    "no end in a list": (
+        "llava",
+        entry("generation_config.json", "eos_token_id", value=[None]),
+        r"gives null as eos_token_id",
+    ),
+    "a list of no ends": ("llava", entry("generation_config.json", "eos_token_id", value=[]), r"gives \[\] as eos"),
     "nothing that ends an answer": (
         "llava",
         all_of(

@@ -79,12 +79,14 @@ def check_configuration(folder: Path) -> Any:
             raise UserError(f"transformers cannot read {path} ({reason(fault)}): correct or delete it.") from None
         for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
             value = getattr(own, key)
-            for one in value if isinstance(value, list) else [value]:
-                if one is not None and (type(one) is not int or not -1 <= one < rows):
-                    raise UserError(
-                        f"{path} gives {one!r} as {key}, and the model has the tokens 0 to {rows - 1}: "
-                        "correct or delete the entry."
-                    )
+            numbers = [] if value is None else value if isinstance(value, list) and value else [value]
+            wrong = [one for one in numbers if type(one) is not int or not -1 <= one < rows]
+            if wrong:
+                given = "null" if wrong[0] is None else repr(wrong[0])
+                raise UserError(
+                    f"{path} gives {given} as {key}, and the model has the tokens 0 to {rows - 1}: "
+                    "correct or delete the entry."
+                )
     return config
 
 
