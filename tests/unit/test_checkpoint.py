@@ -236,6 +236,32 @@ def test_a_changed_configuration_or_manifest_is_found(whole, name):
     )
 
 
+DAMAGED = {
+    "null": "null",
+    "a list": "[]",
+    "nothing in it": "{}",
+    "files that are none": lambda content: content.update(files=[1]),
+    "a file without facts": lambda content: content["files"].update({"weights-00001.safetensors": {}}),
+    "a key that is misspelt": lambda content: content.update(gtype=content.pop("dtype")),
+    "no such number format": lambda content: content.update(dtype="gloat32"),
+    "no layers": lambda content: content.pop("layers"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_manifest_is_one_sentence(whole, damage):
+    path, change = whole / checkpoint.MANIFEST, DAMAGED[damage]
+    path.write_text(change) if isinstance(change, str) else edit_json(path, change)
+    sentence = one_sentence(whole)
+    assert f"{path} is damaged (at $" in sentence and f"delete {whole} and run the same command again" in sentence
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "7"])
+def test_a_configuration_that_is_no_object_is_one_sentence(whole, content):
+    (whole / "config.json").write_text(content)
+    assert "has changed since it was made" in one_sentence(whole)
+
+
 def test_the_manifest_of_an_earlier_version_which_lists_no_copies_does(whole):
     edit_json(whole / checkpoint.MANIFEST, lambda content: content.pop("copied"))
     checkpoint.load(whole, tiny.LLAVA, "cpu")
@@ -367,7 +393,7 @@ def test_the_hash_is_that_of_the_contents(snapshots, tmp_path):
 def test_what_a_checkpoint_needs_is_copied_and_nothing_else(snapshots, tmp_path):
     source = shutil.copytree(snapshots["qwen2-vl"], tmp_path / "source")
     for name in ("model.json", "model.safetensors.index.json", "picture.png"):
-        (source / name).write_text("{}")
+        (source / name).write_text('{"files": {}}')
     folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", tiny.QWEN)
     expected = {p.name for p in snapshots["qwen2-vl"].iterdir()} - {"model.safetensors"}
     assert {p.name for p in folder.iterdir()} == expected | {checkpoint.MANIFEST, "weights-00001.safetensors"}

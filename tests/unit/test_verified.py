@@ -167,3 +167,12 @@ def test_what_was_fetched_is_held_to_its_record(tmp_path, monkeypatch):
     )
     with pytest.raises(UserError, match=sentence):
         verified.hold_folder(Path("models/tiny"), "model.json")
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "{}", '{"files": 7}', '{"files": {"a": {"bytes": 1}}}'])
+def test_a_damaged_record_of_what_was_fetched_is_named(tmp_path, content):
+    (tmp_path / "model.json").write_text(content)
+    with pytest.raises(
+        UserError, match=r"model\.json is damaged \(at \$.*\): delete .* and run the same command again"
+    ):
+        verified.hold_folder(tmp_path, "model.json")

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from bitbudget import files, verified
+from bitbudget import files, records, verified
 from bitbudget.errors import UserError
 from bitbudget.formats.base import Calibration, FormatSpec, Layer, State
 from bitbudget.groups import group_of
@@ -224,7 +224,9 @@ def _copied(folder: Path) -> list[str]:
 
 def _hash(folder: Path, weights: dict[str, Any], layers: dict[str, FormatSpec]) -> str:
     """The hash that covers a checkpoint: its weights (as its manifest has them), layers, configuration and copies."""
-    config = {k: v for k, v in files.read_json(folder / "config.json").items() if k[0] != "_"}
+    config = files.read_json(folder / "config.json")
+    if isinstance(config, dict):  # as it is in every checkpoint that is not damaged
+        config = {k: v for k, v in config.items() if k[:1] != "_"}
     copied = {name: files.sha256_of(folder / name) for name in _copied(folder)}
     return files.hash_of({"files": weights, "layers": layers, "config": config, "copied": copied})
 
@@ -241,11 +243,11 @@ def _hold(folder: Path, made: dict[str, Any]) -> None:
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """The record of a checkpoint. Raises `UserError` where the folder holds none."""
+    """The record of a checkpoint. Raises `UserError` where the folder holds none, or a damaged one."""
     path = folder / MANIFEST
     if not path.exists():
         raise UserError(f"{folder} is not a whole checkpoint ({MANIFEST} is missing): delete it and make it again.")
-    return files.read_json(path)
+    return records.read(path, ("files", "layers", "dtype", "device", "checkpoint_hash"))
 
 
 def load(folder: Path, family: ModuleType, device: str) -> nn.Module:

@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 from bitbudget import files, programs
+from bitbudget.errors import UserError
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "records"
 # Packages whose versions can change a result, as far as an environment has them.
@@ -94,9 +96,25 @@ def write(path: Path, kind: str, identity: dict[str, Any], body: dict[str, Any])
     return record
 
 
-def _validator(kind: str) -> Draft202012Validator:
+def read(path: Path, needed: Sequence[str]) -> dict[str, Any]:
+    """The record in a file that is named as its kind, for what would be computed wrongly from a damaged one.
+
+    Raises `UserError` that names the file where it is damaged: it is no JSON, lacks a key that is `needed`, or holds a
+    value that its schema does not know.
+    """
+    remedy = f"delete {path.parent} and run the same command again, which makes it anew"
+    record = files.read_json(path)
+    if fault := next(_validator(path.stem, needed).iter_errors(record), None):
+        raise UserError(f"{path} is damaged (at {fault.json_path}): {remedy}.")
+    return record
+
+
+def _validator(kind: str, required: Sequence[str] | None = None) -> Draft202012Validator:
+    """Of a kind's schema; with `required`, of one that asks for these keys alone."""
     common = json.loads((SCHEMAS / "common.schema.json").read_text())
     schema = json.loads((SCHEMAS / f"{kind}.schema.json").read_text())
+    if required is not None:
+        schema["required"] = list(required)
     registry = Registry().with_resource("common.schema.json", Resource.from_contents(common))
     return Draft202012Validator(schema, registry=registry)
 

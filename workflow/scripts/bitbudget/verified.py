@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files
+from bitbudget import files, records
 from bitbudget.errors import UserError
 
 MEMO = Path("resources/.verified")  # in a working folder that has resources: MEMO/{boot}/{file}, empty files
@@ -59,10 +59,10 @@ def hold(path: Path, facts: Mapping[str, Any], remedy: str) -> None:
 def hold_folder(folder: Path, record: str) -> None:
     """Hold what was fetched or exported into a folder to the record that lies there; without one nothing is known.
 
-    Raises `UserError` for the first file that is not what it was.
+    Raises `UserError` for the first file that is not what it was, and for a damaged record.
     """
     if (folder / record).exists():
-        for name, facts in files.read_json(folder / record).get("files", {}).items():
+        for name, facts in records.read(folder / record, ("files",))["files"].items():
             hold(folder / name, facts, f"delete {folder} and run the same command again, which makes it anew")
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from PIL import Image
 
-from bitbudget import files, verified
+from bitbudget import files, records, verified
 from bitbudget.detection.classes import WHERE
 from bitbudget.detection.decoding import Found, decode
 from bitbudget.detection.preprocessing import Placement, prepare
@@ -41,7 +41,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     for name in (MANIFEST, SPECIFICATION, MODEL):
         if not (folder / name).exists():
             raise UserError(f"{folder} is not a whole checkpoint ({name} is missing): delete it and make it again.")
-    made = files.read_json(folder / MANIFEST)
+    made = records.read(folder / MANIFEST, ("files", "checkpoint_hash"))
     remedy = f"delete {folder} and run the same command again, which makes the checkpoint anew"
     for name, facts in made["files"].items():
         verified.hold(folder / name, facts, remedy)
