@@ -123,6 +123,18 @@ def test_a_pgm_states_its_highest_value(tmp_path):
     assert seen(tmp_path / "a.pgm", tmp_path) == ([0, 62, 255], None)
 
 
+@pytest.mark.parametrize(("top", "said"), [(65535, None), (4095, "12-bit")])
+def test_a_highest_value_of_16_bits_is_only_the_pixels(tmp_path, top, said):
+    values = np.array([[0, 1001, 2049, 4095]], dtype=np.uint16) * (top // 4095)
+    (tmp_path / "a.pgm").write_bytes(b"P5 4 1 65535\n" + values.astype(">u2").tobytes())
+    grey, told = seen(tmp_path / "a.pgm", tmp_path)
+    assert grey == pytest.approx([0, 62, 128, 255], abs=1) and (said or "") in (told or "")
+    Image.fromarray(values.repeat(4, axis=0)).save(tmp_path / "a.jp2", irreversible=False)
+    with Image.open(tmp_path / "a.jp2") as picture:
+        assert (np.asarray(picture)[0] == values[0]).all()
+    assert [abs(a - b) <= 1 for a, b in zip(seen(tmp_path / "a.jp2", tmp_path)[0], grey, strict=True)] == [True] * 4
+
+
 @pytest.mark.parametrize(
     ("values", "wanted", "remark"),
     [

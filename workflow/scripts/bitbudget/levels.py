@@ -7,7 +7,8 @@ and 16 bits that holds the highest value (beyond: of 24, 31 and 32):
 - TIFF: MaxSampleValue (281, or 341 in other units than bytes), else BitsPerSample (258) where it is not the pixel's.
 - PNG: sBIT says that only n bits count. By the PNG specification these are the *upper* ones, so the range is the whole;
   where values lie below 2^n and have lower bits, the writer meant the lower ones.
-- PGM and JPEG 2000 state their highest value, and Pillow has scaled by it already.
+- PGM and JPEG 2000 state their highest value, and Pillow has scaled by it already; but where that is the highest of 16
+  bits, it is only the pixel's.
 - Floating-point pixels reach from 0 to 1 where none is higher, else as whole numbers do.
 
 A picture that is black in its own range stays black, and one that is only dark in true 16 bits (no value above 16383)
@@ -49,11 +50,14 @@ def to_eight_bits(picture: Image.Image) -> tuple[Image.Image, str | None]:
         return _floats(np.asarray(picture))
     if not picture.mode.startswith("I"):
         return _colours(picture)
+    unscaled = _rawmode(picture)[-4:] in _OTHER_BYTE  # a PGM as it stands in the file; lost when the pixels are read
     values = np.asarray(picture)
     if picture.mode == "I" and _tag(picture, SAMPLE_FORMAT, UNSIGNED) == UNSIGNED and picture.format == "TIFF":
         values = values.view(np.uint32)  # Pillow takes them for signed
     lowest, highest = int(values.min()), int(values.max())
-    bits = _bits(picture, values, highest)
+    # JPEG 2000 of fewer than 15 bits was scaled by shifting, which leaves the lowest two bits empty
+    scaled = not (unscaled if picture.format == "PPM" else (values & 3).any())
+    bits = 16 if picture.format in STATED and scaled else _bits(picture, values, highest)
     if bits == 16 and lowest >= 0:
         return Image.fromarray(_scaled(values, 2**16 - 1)), None
     below = ", those below 0 as 0" if lowest < 0 else ""
@@ -147,8 +151,6 @@ def _set_rawmode(picture: Any, rawmode: str) -> None:
 
 def _stated_bits(picture: Image.Image) -> int | None:
     """The bits of a value that the file itself states; None where it only states the pixel's."""
-    if picture.format in STATED:
-        return 16
     for tag in MAX_SAMPLE_VALUES:
         highest = _tag(picture, tag)
         if isinstance(highest, int) and highest > 0:
