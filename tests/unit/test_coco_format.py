@@ -119,6 +119,23 @@ def test_local_captions_names_a_missing_image(local, tmp_path):
         local_captions.fetch(local, tmp_path / "out", tmp_path / "partial")
 
 
+def test_a_file_name_that_breaks_the_line_is_spelt_out(local, tmp_path):
+    content = json.loads((tmp_path / "captions.json").read_text())
+    content["images"][0]["file_name"] = "a\n\u200b.jpg"
+    (tmp_path / "captions.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"lists 'a\\n\\u200b\.jpg', which is not in the image folder"):
+        local_captions.fetch(local, tmp_path / "out", tmp_path / "partial")
+
+
+def test_a_text_in_the_place_of_an_id_is_shortened(local, tmp_path):
+    content = json.loads((tmp_path / "captions.json").read_text())
+    content["annotations"][0]["image_id"] = "a long caption " * 500
+    (tmp_path / "captions.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"annotations\[0\] has .* as its `image_id`; use .* a short string") as caught:
+        local_captions.fetch(local, tmp_path / "out", tmp_path / "partial")
+    assert len(str(caught.value)) < 400
+
+
 def test_local_captions_names_a_missing_folder(local, tmp_path):
     with pytest.raises(UserError, match=r"image folder .*gone.* does not exist"):
         local_captions.fetch(local | {"images": str(tmp_path / "gone")}, tmp_path / "out", tmp_path / "partial")

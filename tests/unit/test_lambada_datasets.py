@@ -79,7 +79,7 @@ def test_empty_lines_at_the_end_and_other_keys_do_not_matter(tmp_path):
         ("a b", "line 2, is not valid JSON (Expecting value)"),
         ('{"text": "a b"', "line 2, is not valid JSON"),
         ("", "line 2, is empty"),
-        ('["a b"]', "line 2, is not an object; it needs the keys text"),
+        ('["a b"]', "line 2, is not an object; it needs the key text"),
         ('{"texts": "a b"}', "line 2, has no `text`"),
         ('{"text": 7}', "line 2, has no text as its `text`"),
         ('{"text": null}', "line 2, has no text as its `text`"),

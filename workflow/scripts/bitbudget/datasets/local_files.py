@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import files
+from bitbudget.datasets import strict
 from bitbudget.errors import UserError
 from bitbudget.items import Item
 
@@ -27,7 +28,7 @@ def keep(
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise UserError(
-            f"{annotations} lists {missing[0]}{more}, which is not in the image folder {images}; "
+            f"{annotations} lists {strict.in_words(missing[0])}{more}, which is not in the image folder {images}; "
             "add the file or remove its entry."
         )
     with files.written_whole(folder / file) as temporary:

@@ -60,8 +60,8 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
         name, question = next(iter(missing.items()))
         more = f" ({len(missing) - 1} more files are missing)" if len(missing) > 1 else ""
         raise UserError(
-            f"{questions}: question {question!r} is about {name}, which is not in the image folder {images}{more}; "
-            "add the file, remove its questions, or correct `pattern`."
+            f"{questions}: question {question!r} is about {strict.in_words(name)}, which is not in the image folder "
+            f"{images}{more}; add the file, remove its questions, or correct `pattern`."
         )
     found = {}
     for source, name in ((questions, QUESTIONS), (annotations, ANNOTATIONS)):

@@ -10,21 +10,30 @@ from bitbudget.errors import UserError
 from bitbudget.foreign import shown
 
 LONGEST, LONGEST_PART = 1024, 255  # characters of a path, and bytes of a name in it that file systems take
+LONGEST_ID = 256  # characters: longer ones are a text in the wrong place, and fill every sentence that names them
 
 
 def require(entry: Any, keys: Sequence[str], where: str) -> None:
     """Raise `UserError` where the entry is no object, lacks a key, or has an id that is no number and no string."""
+    needed = f"it needs the key{'s' * (len(keys) > 1)} {', '.join(keys)}"
     if not isinstance(entry, dict):
-        raise UserError(f"{where} is not an object; it needs the keys {', '.join(keys)}.")
+        raise UserError(f"{where} is not an object; {needed}.")
     for key in keys:
         if key not in entry:
-            raise UserError(f"{where} has no `{key}`; it needs the keys {', '.join(keys)}.")
+            raise UserError(f"{where} has no `{key}`; {needed}.")
         if key.endswith("id") and not _is_id(entry[key]):
-            raise UserError(f"{where} has {shown(entry[key])} as its `{key}`; use a whole number or a string.")
+            raise UserError(f"{where} has {shown(entry[key])} as its `{key}`; use a whole number or a short string.")
 
 
 def _is_id(value: Any) -> bool:
-    return bool(value.split()) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, str):
+        return bool(value.split()) and len(value) <= LONGEST_ID
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def in_words(name: str) -> str:
+    """A file's name in a sentence: as it is, or with what would break the line or not be seen spelt out."""
+    return name if name.isprintable() else repr(name)
 
 
 def path_inside(name: Any, where: str) -> str:
