@@ -393,7 +393,9 @@ def test_the_hash_is_that_of_the_contents(snapshots, tmp_path):
 def test_what_a_checkpoint_needs_is_copied_and_nothing_else(snapshots, tmp_path):
     source = shutil.copytree(snapshots["qwen2-vl"], tmp_path / "source")
     for name in ("model.json", "model.safetensors.index.json", "picture.png"):
-        (source / name).write_text('{"files": {}}')
+        (source / name).write_text("{}")
+    facts = {"bytes": 2, "sha256": files.sha256_of(source / "picture.png")}
+    files.write_json(source / "model.json", {"files": {"picture.png": facts}})
     folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", tiny.QWEN)
     expected = {p.name for p in snapshots["qwen2-vl"].iterdir()} - {"model.safetensors"}
     assert {p.name for p in folder.iterdir()} == expected | {checkpoint.MANIFEST, "weights-00001.safetensors"}

@@ -347,7 +347,8 @@ def made(snapshot, family, folder, texts=TEXTS, dtype="bfloat16", plant=None, **
     if plant:
         plant(tensors)
     manifest = checkpoint.save(folder, snapshot, model.config, tensors, layers)
-    known = {"dtype": dtype, "device": "cpu", "calibration": calibration.report}
+    looked_at = {"calibration_hash": files.hash_of(texts), "n": len(texts)} | calibration.report
+    known = {"dtype": dtype, "device": "cpu", "calibration": looked_at}
     files.write_json(folder / checkpoint.MANIFEST, known | manifest)
     return calibration.report
 
