@@ -6,6 +6,8 @@ each column has a part in every sum, so 64 of them see what as many unit vectors
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -23,27 +25,36 @@ def kernel_error(
     Of each output feature: the root mean square of the difference over the probes, against the norm of its weights
     times the root mean square of an input. The largest is returned. Sums are rounded to the unit roundoff u of the
     coarsest dtype that the kernel computes in, some in parts; up to 2.4 u was seen, and 6 u are allowed, with in / 4
-    roundoffs of float32 for adding up. The bias is taken off meanwhile: it would swallow the weights' digits.
+    roundoffs of float32 for adding up. Weights below float32's smallest normal number count for nothing: processors may
+    take them for zero. The bias is taken off meanwhile: it would swallow the weights' digits.
 
     Raises what the kernel raises.
     """
     columns = held.codes.shape[1]
     generator = torch.Generator().manual_seed(0)
     signs = torch.randint(0, 2, (PROBES, columns), generator=generator, dtype=torch.int8) * 2 - 1
-    inputs = fmt.probes(signs.to(dtype), spec)
+    inputs = fmt.probes(signs.to(dtype) * _size(held, dtype), spec)
     bias, layer.bias = layer.bias, None
     try:
         with torch.no_grad():
-            sums = layer(inputs.to(device)).float().cpu()
+            sums = layer(inputs.to(device)).double().cpu()
     finally:
         layer.bias = bias
-    inputs, worst = inputs.float(), 0.0
-    smallest = torch.finfo(dtype).smallest_normal * columns**0.5
+    inputs, worst = inputs.double(), 0.0
+    smallest, flushed = (torch.finfo(kind).smallest_normal * columns**0.5 for kind in (dtype, torch.float32))
     size = inputs.square().mean().sqrt()
     for first in range(0, len(held.codes), ROWS):
         part = slice(first, first + ROWS)
-        weights = held.weights(part)
+        weights = held.weights(part).double()
         gaps = (sums[:, part] - inputs @ weights.T).square().mean(0).sqrt()
-        errors = gaps / (weights.norm(dim=1) * size + smallest)
+        errors = (gaps - flushed).clamp(min=0) / (weights.norm(dim=1) * size + smallest)
         worst = max(worst, errors.nan_to_num(nan=torch.inf).max().item())
     return worst, 6 * fmt.unit(dtype, spec) + columns / 4 * 2**-24
+
+
+def _size(held: Held, dtype: torch.dtype) -> float:
+    """How large the signs may be: 1, or the power of two at which no sum comes near the largest number of `dtype`."""
+    rows = range(0, len(held.codes), ROWS)
+    largest = max(held.weights(slice(r, r + ROWS)).double().abs().sum(1).max().item() for r in rows)
+    room = torch.finfo(dtype).max / 64
+    return 2.0 ** math.floor(math.log2(room / largest)) if room < largest < math.inf else 1.0

@@ -81,8 +81,8 @@ class BnbInt8(Format):
         return max(super().unit(dtype, options), 2**-11)  # activations pass through float16
 
     def probes(self, signs: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
-        """In half of them some columns are outliers, which another kernel multiplies."""
-        if not options["threshold"]:
+        """In half of them some columns are outliers, which another kernel multiplies, but where signs must be small."""
+        if not options["threshold"] or signs.abs().max() < 1:
             return signs
         some = signs.clone()
         some[: len(some) // 2, ::61] *= 2 * options["threshold"]
