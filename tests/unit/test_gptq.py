@@ -552,6 +552,47 @@ def test_integers_of_the_whole_model_that_the_solver_did_not_choose(trust, snaps
         assert re.fullmatch(r"changes its output \d\.\d+ times as much as rounding to nearest .*", faults[0])
 
 
+def odd(snapshot, folder, kind):
+    """The model with weights of a kind that training seldom leaves."""
+    shutil.copytree(snapshot, folder)
+    tensors = load_file(folder / "model.safetensors")
+    for weight in (value for name, value in tensors.items() if "proj" in name):
+        if kind == "features without negative weights":
+            weight[:, :32] = weight[:, :32].abs()
+        elif kind == "rows of one value":
+            weight[::5] = 0.05
+        elif kind == "rows of zeros":  # so that what they make is no input of the layers after
+            weight[::7] = 0
+        elif kind == "one feature of large weights":
+            weight[:, 3] *= 40
+        else:
+            weight *= 1e-3
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "chosen"),
+    [
+        ("features without negative weights", 4, {"group_size": 16}),
+        ("features without negative weights", 8, {"group_size": -1, "symmetric": False}),
+        ("rows of one value", 4, {"group_size": 16}),
+        ("rows of one value", 3, {"group_size": 64}),
+        ("rows of zeros", 2, {"group_size": -1}),
+        ("rows of zeros", 3, {"group_size": 64}),
+        ("one feature of large weights", 4, {"symmetric": False}),
+        ("one feature of large weights", 2, {"group_size": -1}),
+        ("tiny weights", 8, {"group_size": -1, "symmetric": False}),
+    ],
+)
+def test_untouched_checkpoints_of_odd_weights_pass(kind, bits, chosen, snapshots, tmp_path):
+    source = odd(snapshots["llama"], tmp_path / "source", kind)
+    asked = {"language": gptq(bits, **chosen)}
+    made(source, tiny.LLAMA, tmp_path / "made", **asked)
+    layers, others = audit_of(source, tiny.LLAMA, tmp_path / "made", **asked)
+    assert audit.faults_in_one_sentence("x", layers, others) == ""
+
+
 # --- as the rules run it ---
 
 

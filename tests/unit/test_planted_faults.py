@@ -347,9 +347,13 @@ def test_untouched_layers_of_real_shapes_pass(name, shape, dtype):
 
 
 @pytest.mark.parametrize("name", PLANTS)
-@pytest.mark.parametrize("kind", ["heavy tails", "an offset", "tiny", "rows of zeros", "one large weight"])
+@pytest.mark.parametrize(
+    "kind",
+    ["heavy tails", "an offset", "tiny", "below normal", "large", "huge", "rows of zeros", "rows of one value",
+     "one large weight"],
+)  # fmt: skip
 def test_untouched_layers_of_odd_weights_pass(name, kind):
-    original = linear(dtype=torch.float16 if kind == "tiny" else torch.bfloat16)
+    original = linear(dtype=torch.float16 if kind in ("tiny", "large") else torch.bfloat16)
     weight = original.weight
     if kind == "heavy tails":
         weight.data = (weight * torch.randn(weight.shape, generator=torch.Generator().manual_seed(2)) ** 3).to(
@@ -359,6 +363,14 @@ def test_untouched_layers_of_odd_weights_pass(name, kind):
         weight.data += 0.3
     elif kind == "tiny":
         weight.data *= 1e-3
+    elif kind == "below normal":  # as decay leaves them, taken for zero by processors and kernels
+        weight.data *= 1e-39
+    elif kind == "large":  # sums would be beyond float16
+        weight.data *= 3e4 / weight.abs().max()
+    elif kind == "huge":  # and squares beyond float32
+        weight.data *= 1e25
+    elif kind == "rows of one value":
+        weight.data[::3] = 0.05
     elif kind == "rows of zeros":
         weight.data[::7] = 0
     else:
