@@ -7,7 +7,7 @@ import tiny_models as tiny
 import torch
 from torch import nn
 
-from bitbudget import audit, checkpoint
+from bitbudget import audit, checkpoint, files
 from bitbudget.errors import UserError
 from bitbudget.registry import format_of
 
@@ -273,3 +273,81 @@ def test_an_audit_leaves_the_layers_as_they_were(int8, original):
 @torch.inference_mode()
 def tiny_logits(model):
     return model(input_ids=torch.arange(10, 20)[None]).logits
+
+
+# --- what lies beside the weights ---
+
+
+def test_parameters_that_came_or_went_are_named(snapshot, original, tmp_path):
+    folder = tiny.make_checkpoint(snapshot, tmp_path, tiny.LLAVA, "bfloat16")
+    model = checkpoint.load(folder, tiny.LLAVA, "cpu")
+    layer = model.get_submodule(MLP)
+    assert original.get_submodule(MLP).bias is None
+    layer.bias = nn.Parameter(torch.ones(layer.out_features, dtype=torch.bfloat16), requires_grad=False)
+    norm = model.get_submodule("model.language_model.norm")
+    norm.bias = nn.Parameter(torch.ones(64, dtype=torch.bfloat16), requires_grad=False)
+    model.model.vision_tower.post_layernorm.bias = None
+    layers, others = audited(model, original)
+    faults = {row["path"]: row["fault"] for row in [*others, *audit.changed_elsewhere(model, original, layers)]}
+    assert next(la.fault for la in layers if la.path == MLP).endswith("but another bias than the original")
+    assert faults["model.language_model.norm.bias"] == "is a parameter that the original does not have"
+    assert faults["model.vision_tower.post_layernorm.bias"] == "is a parameter of the original that is missing"
+
+
+def other(name, change):
+    """Changes a JSON file of a checkpoint."""
+
+    def plant(folder):
+        content = files.read_json(folder / name)
+        change(content)
+        files.write_json(folder / name, content)
+
+    return plant
+
+
+def option(path, **options):
+    return other(checkpoint.MANIFEST, lambda made: made["layers"][path].update(options))
+
+
+ON_DISK = {
+    "a threshold for outliers": (
+        option(MLP, threshold=3.0),
+        f"{MLP} was made with threshold 3.0 where 6.0 was asked for.",
+    ),
+    "the float format": (
+        other(checkpoint.MANIFEST, lambda made: made.update(dtype="float16")),
+        "the model was made for float16 where bfloat16 was asked for",
+    ),
+    "where answers end": (
+        other("generation_config.json", lambda content: content.update(eos_token_id=9)),
+        "generation_config.json is not as the model's snapshot has it",
+    ),
+    "how pictures are prepared": (
+        other("processor_config.json", lambda content: content["image_processor"].update(image_mean=[0.1] * 3)),
+        "processor_config.json is not as",
+    ),
+    "the numbers of tokens": (
+        other("tokenizer.json", lambda content: content["model"]["vocab"].update({"!": 7})),
+        "tokenizer.json is not as",
+    ),
+    "a file that went": (lambda folder: (folder / "generation_config.json").unlink(), "generation_config.json is not"),
+    "a file that came": (lambda folder: (folder / "preprocessor_config.json").write_text("{}"), "preprocessor_config"),
+}
+
+
+@pytest.mark.parametrize("plant", ON_DISK)
+def test_what_a_checkpoints_files_say_otherwise_is_named(plant, snapshot, original, tmp_path):
+    folder = tiny.make_checkpoint(snapshot, tmp_path, tiny.LLAVA, "bfloat16", language="bnb-int8")
+    assigned = tiny.assignment(tiny.LLAVA, "bfloat16", language="bnb-int8")
+
+    def changed():
+        layers, _ = audited(checkpoint.load(folder, tiny.LLAVA, "cpu"), original, language="bnb-int8")
+        return audit.changed_on_disk(folder, snapshot, "bfloat16", assigned, layers)
+
+    assert changed() == []
+    change, said = ON_DISK[plant]
+    change(folder)
+    tiny.seal(folder)  # otherwise the checksum would tell
+    sentence = audit.faults_in_one_sentence("x", [], changed())
+    assert sentence.startswith(f"precision x is not what its name says: {said}")
+    assert sentence.count(";") == 0

@@ -311,6 +311,36 @@ def test_a_weight_has_another_shape(whole):
     assert name in one_sentence(whole)
 
 
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("bnb-int8", "SCB"),
+        ("bnb-nf4", "weight.absmax"),
+        ("bnb-nf4", "weight.quant_state.bitsandbytes__nf4"),
+        ("torchao-int8", "weight.scale"),
+        ("torchao-int4", "weight.qdata"),
+        ("rtn-4", "weight"),
+    ],
+)
+def test_a_part_of_a_quantized_layer_is_missing(name, part, snapshots, tmp_path):
+    tiny.make_checkpoint(snapshots["llava"], tmp_path, tiny.LLAVA, "bfloat16", language=name)
+    path = "model.language_model.layers.0.mlp.up_proj"
+    tensors = load_file(tmp_path / "weights-00001.safetensors")
+    del tensors[f"{path}.{part}"]
+    save_file(tensors, tmp_path / "weights-00001.safetensors")
+    tiny.seal(tmp_path)
+    with pytest.raises(UserError, match=rf"does not hold {path} as {name} stores it|lacks the weights of {path}"):
+        checkpoint.load(tmp_path, tiny.LLAVA, "cpu")
+
+
+def test_a_weight_file_that_is_none_of_safetensors(whole):
+    path = next(whole.glob("weights-*"))
+    path.write_bytes(path.read_bytes()[:-10])
+    tiny.seal(whole)
+    with pytest.raises(UserError, match=r"weights-00001.safetensors is damaged \("):
+        checkpoint.load(whole, tiny.LLAVA, "cpu")
+
+
 def test_no_manifest_is_left_from_before_while_a_checkpoint_is_made_again(snapshots, whole, monkeypatch):
     monkeypatch.setattr(checkpoint, "save_file", lambda *_: pytest.fail("killed"))
     with pytest.raises(pytest.fail.Exception):

@@ -646,6 +646,11 @@ def test_the_scripts_need_no_compiler_and_keep_the_log_clean(snapshots, tmp_path
     assert done.stdout == ""
     layers = files.read_json(tmp_path / "audit.json")["layers"]
     assert {layer["kernel"].rsplit(".", 1)[1] for layer in layers if layer["found"] == "gptq-4"} == {"TorchLinear"}
+    path = next(iter(record["layers"]))
+    del record["calibration"]
+    files.write_json(tmp_path / "checkpoint" / checkpoint.MANIFEST, record)
+    done = audit_it(fails=True, calibration=tmp_path / "calibration.jsonl")
+    assert f"does not say what gptq-4 decided on for {path}: delete it" in done.stderr
     without = run("quantize_model", fails=True, model_dir=snapshots["llama"], spec=spec, out=tmp_path / "none")
     assert without.stderr.strip().splitlines()[-1].startswith("error: gptq-4 needs texts to calibrate on")
 

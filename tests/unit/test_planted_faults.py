@@ -205,12 +205,30 @@ def test_a_planted_fault_is_named(name, plant):
     assert ("bias" in plant) == (fault == "adds another bias than the original")
 
 
-@pytest.mark.parametrize("scale", ["weight.absmax", "weight.nested_absmax"])
-def test_planted_nested_scales_are_named(scale):
+NESTED = {
+    "codes of scales with one bit flipped": change("weight.absmax", at(*EVERY, flip=0x40)),
+    "one code of a scale one more": change("weight.absmax", at(77, add=1)),
+    "one code of a scale one less": change("weight.absmax", at(200, add=-1)),
+    "scales of scales too large": change("weight.nested_absmax", at(*EVERY, times=1.5)),
+    "scales of scales 1 % too large": change("weight.nested_absmax", at(*EVERY, times=1.01)),
+    "a value of the table of scales": change("weight.nested_quant_map", at(200, times=1.01)),
+    "a table of values that is cut off": change("weight.quant_map", lambda m: m[:15]),
+}
+
+
+@pytest.mark.parametrize("plant", NESTED)
+def test_planted_nested_scales_are_named(plant):
     original, chosen = linear(), {"double_quant": True}
     assert fault_of("bnb-nf4", original, lambda state: None, **chosen) is None
-    wrong = at(*EVERY, flip=0x40) if scale == "weight.absmax" else at(*EVERY, times=1.5)
-    assert "bnb-nf4" in fault_of("bnb-nf4", original, change(scale, wrong), **chosen)
+    assert "bnb-nf4" in fault_of("bnb-nf4", original, NESTED[plant], **chosen)
+
+
+@pytest.mark.parametrize("shape", [(160, 448), (100, 64), (64, 100), (2048, 576)])
+def test_untouched_nested_scales_pass(shape):
+    for seed in range(3):
+        original = linear(*shape, dtype=torch.float16, seed=seed)
+        original.weight.data *= torch.randn(shape[1], 1, generator=torch.Generator().manual_seed(seed)) ** 2
+        assert fault_of("bnb-nf4", original, lambda state: None, double_quant=True) is None
 
 
 def test_the_sentence_names_the_weight():

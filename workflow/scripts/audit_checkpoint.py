@@ -42,6 +42,12 @@ def main() -> None:
     manifest = checkpoint.manifest(args.checkpoint)
     told = manifest.get("calibration", {}).get("layers", {})
     decided, inputs = {path: facts["decided"] for path, facts in told.items()}, None
+    for path, chosen in manifest["layers"].items():
+        if registry.format_of(chosen["format"]).calibrated and path not in decided:
+            raise UserError(
+                f"{args.checkpoint} does not say what {chosen['format']} decided on for {path}: delete it and make it "
+                "again."
+            )
     if decided and not args.calibration:
         raise UserError(
             f"{args.checkpoint} holds formats that are calibrated: name the texts, as for quantize_model.py, with "
@@ -54,6 +60,7 @@ def main() -> None:
     layers = audit.audit_layers(model, original, family, spec["assignment"], device, states, decided, inputs)
     others = audit.other_parameters(model, original, family, layers)
     changed = audit.changed_elsewhere(model, original, layers)
+    changed += audit.changed_on_disk(args.checkpoint, args.model_dir, spec["dtype"], spec["assignment"], layers)
     audit.refuse_faults(spec["precision"], layers, others + changed)
     groups = audit.by_group(layers, others)
     identity = {key: spec[key] for key in ("study", "model", "precision")}

@@ -17,16 +17,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
-from bitbudget import calibrated_audit, kernel_probe, rounding_audit
+from bitbudget import calibrated_audit, checkpoint, kernel_probe, rounding_audit
 from bitbudget.audited import LayerAudit, by_group, faults_in_one_sentence, finite, refuse_faults
 from bitbudget.checkpoint import linear_layers
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, reason
 from bitbudget.formats.base import Format, FormatSpec, Held, Layer, State
 from bitbudget.groups import group_of
 from bitbudget.registry import FORMATS, format_of
@@ -34,6 +35,7 @@ from bitbudget.registry import FORMATS, format_of
 __all__ = ["LayerAudit", "by_group", "faults_in_one_sentence", "refuse_faults"]
 
 UNKNOWN = "unknown"
+CRASHES = (RuntimeError, AssertionError, ValueError, TypeError)  # of kernels on tensors that do not fit
 # Settings of a configuration that may differ: a quantized head is no longer tied, and versions are no answers.
 HOW_IT_IS_HELD = ("dtype", "torch_dtype", "transformers_version", "tie_word_embeddings", "architectures")
 
@@ -134,7 +136,7 @@ def audit_layer(
     elif fmt.is_float:
         if not _same_bits(layer.module.weight, exact):
             weights.fault = f"holds {asked} as was asked, but other weights than the original"
-        elif original.bias is not None and not _same_bits(layer.module.bias, original.bias):
+        elif not _same_bits(layer.module.bias, original.bias):
             weights.fault = f"holds {asked} as was asked, but another bias than the original"
     else:
         weights = _audit_weights(layer, fmt, exact, device, state, decided)
@@ -174,7 +176,7 @@ def _audit_weights(
                 found.fault = "was loaded with other integers, scales or zero points than the checkpoint stores"
                 return found
     except (LookupError, ValueError, RuntimeError) as misfit:
-        found.fault = f"does not hold the tensors of a {fmt.name} layer of its shape ({misfit})"
+        found.fault = f"does not hold the tensors of a {fmt.name} layer of its shape ({reason(misfit)})"
         return found
     rounding = rounding_audit.compare(held, exact, fmt, layer.spec, fmt.freedom(exact.dtype, device))
     found.relative, found.promised = rounding.relative_error, rounding.promised_error
@@ -189,8 +191,8 @@ def _audit_weights(
     try:
         multiplied = fmt.multiplied(held, layer.spec)
         found.kernel, most = kernel_probe.kernel_error(layer.module, multiplied, fmt, layer.spec, exact.dtype, device)
-    except (RuntimeError, AssertionError) as crash:
-        found.fault = f"cannot be used, because its kernel fails on it ({crash})"
+    except CRASHES as crash:
+        found.fault = f"cannot be used, because its kernel fails on it ({reason(crash)})"
         return found
     if not found.kernel <= most:
         found.fault = (
@@ -221,9 +223,12 @@ def _alike(loaded: Held, stored: Held, unit: float) -> bool:
 
 def _bias_fault(layer: nn.Module, original: nn.Linear, unit: float, device: str) -> str | None:
     """What is wrong with what a layer makes of an input of zeros: its bias, rounded to its kernel's dtype at most."""
-    with torch.no_grad():
-        zeros = torch.zeros(1, layer.in_features, dtype=original.weight.dtype, device=device)
-        found = layer(zeros)[0].cpu().double()
+    try:
+        with torch.no_grad():
+            zeros = torch.zeros(1, layer.in_features, dtype=original.weight.dtype, device=device)
+            found = layer(zeros)[0].cpu().double()
+    except CRASHES as crash:
+        return f"cannot be used, because adding its bias fails ({reason(crash)})"
     wanted = torch.zeros_like(found) if original.bias is None else original.bias.detach().cpu().double()
     same = torch.allclose(found, wanted, rtol=unit, atol=0, equal_nan=True)
     return None if same else "adds another bias than the original"
@@ -285,10 +290,13 @@ def other_parameters(
 
     `original` is in the float format that was asked for. Group, storage type, bytes, and the fault or None.
     """
-    rows = []
-    for name, value in _others(model, [layer.path for layer in layers]):
-        exact, fault = original.get_parameter(name), None
-        if value.dtype != exact.dtype:
+    rows, paths = [], [layer.path for layer in layers]
+    wanted = dict(_others(original, paths))
+    for name, value in _others(model, paths):
+        exact, fault = wanted.get(name), None
+        if exact is None:
+            fault = "is a parameter that the original does not have"
+        elif value.dtype != exact.dtype:
             fault = f"holds {_dtype_name(value)} where {_dtype_name(exact)} was asked for"
         elif not _same_bits(value, exact):
             fault = "differs from the original"
@@ -307,13 +315,14 @@ def other_parameters(
 
 
 def changed_elsewhere(model: nn.Module, original: nn.Module, layers: list[LayerAudit]) -> list[dict[str, Any]]:
-    """What else decides on answers and is not the original's: buffers, and settings of the configuration.
+    """What else decides on answers and is not the original's: buffers, settings of the configuration, what is missing.
 
     Rows as those of `other_parameters`, of faults alone.
     """
     below = tuple(f"{layer.path}." for layer in layers)
     found = {name: value for name, value in model.named_buffers() if not name.startswith(below)}
-    faults = {}
+    held, wanted = (dict(_others(one, [layer.path for layer in layers])) for one in (model, original))
+    faults = dict.fromkeys(wanted.keys() - held.keys(), "is a parameter of the original that is missing")
     for name, exact in original.named_buffers():
         if name.startswith(below):
             continue
@@ -323,6 +332,30 @@ def changed_elsewhere(model: nn.Module, original: nn.Module, layers: list[LayerA
     for key in sorted(mine.keys() | theirs.keys()):
         if mine.get(key) != theirs.get(key):
             faults[f"config.{key}"] = f"is {mine.get(key)!r} where the original has {theirs.get(key)!r}"
+    return _elsewhere(faults)
+
+
+def changed_on_disk(
+    folder: Path, source: Path, dtype: str, assignment: dict[str, FormatSpec], layers: list[LayerAudit]
+) -> list[dict[str, Any]]:
+    """What a checkpoint's files say otherwise than the study and the snapshot `source`.
+
+    These are the float format, the options of each quantized layer, and the processor's and tokenizer's files. Rows as
+    those of `other_parameters`, of faults alone.
+    """
+    made, faults = checkpoint.manifest(folder), {}
+    if made["dtype"] != dtype:
+        faults["the model"] = f"was made for {made['dtype']} where {dtype} was asked for"
+    for layer in layers:
+        asked, found = assignment[layer.group], made["layers"].get(layer.path, {})
+        for key in () if layer.fault or format_of(layer.asked).is_float else asked:
+            if found.get(key) != asked[key]:
+                faults[layer.path] = f"was made with {key} {found.get(key)} where {asked[key]} was asked for"
+    faults |= dict.fromkeys(checkpoint.other_copies(folder, source), "is not as the model's snapshot has it")
+    return _elsewhere(faults)
+
+
+def _elsewhere(faults: dict[str, str]) -> list[dict[str, Any]]:
     nothing = {"storage": "", "kernel": "", "parameters": 0, "bytes": 0}
     return [{"path": path, "group": "elsewhere", **nothing, "fault": fault} for path, fault in faults.items()]
 
@@ -343,8 +376,10 @@ def _others(model: nn.Module, paths: list[str]) -> list[tuple[str, nn.Parameter]
     return [(name, value) for name, value in model.named_parameters() if not name.startswith(below)]
 
 
-def _same_bits(found: torch.Tensor, exact: torch.Tensor) -> bool:
-    """Whether two tensors of one dtype hold the same, also where that is not a number."""
+def _same_bits(found: torch.Tensor | None, exact: torch.Tensor | None) -> bool:
+    """Whether two tensors of one dtype hold the same, also where that is not a number; or neither is there."""
+    if found is None or exact is None or found.shape != exact.shape:
+        return found is exact
     return torch.equal(*(t.detach().cpu().reshape(-1).view(torch.uint8) for t in (found, exact)))
 
 

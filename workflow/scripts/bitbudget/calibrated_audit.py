@@ -26,8 +26,8 @@ from bitbudget.formats.base import Format, FormatSpec, Held
 from bitbudget.formats.grid import Uniform, grouped, spread
 from bitbudget.formats.packed import decision
 
-# Beside each bound, the most that was seen on SmolLM2-135M, the demo's Llama and random models with odd weights, at 2 to
-# 8 bits and groups of 16 to a whole row.
+# Beside each bound, the most that was seen on SmolLM2-135M, the demo's Llama and random models with odd weights, at 2
+# to 8 bits and groups of 16 to a whole row.
 BIAS = 0.5  # 0.11 steps in the median group, and 0.41 where a part of every row has no negative values
 DRIFTED = 1 / 3  # 0.07 of the groups, and 0.22 there
 ALIKE = 0.15  # 0.23, at 2 bits a whole row with one weight 40 times as large as the others

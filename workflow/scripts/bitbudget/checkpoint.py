@@ -16,13 +16,13 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from bitbudget import files, records, verified
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, reason
 from bitbudget.formats.base import Calibration, FormatSpec, Layer, State
 from bitbudget.groups import group_of
 from bitbudget.registry import format_of
@@ -32,6 +32,7 @@ log = logging.getLogger("bitbudget")
 MANIFEST, SNAPSHOT = "checkpoint.json", "model.json"  # the records of a checkpoint, and of a snapshot
 WEIGHTS = "weights-"  # how the names of weight files begin
 SHARD_BYTES = 5 * 10**9
+MISFITS = (LookupError, ValueError, TypeError, RuntimeError, AttributeError, AssertionError)  # of libraries
 NOT_COPIED = (SNAPSHOT, "config.json")  # and what the checkpoint writes itself
 
 
@@ -222,6 +223,17 @@ def _copied(folder: Path) -> list[str]:
     return [name for name in names if _is_copied(name) and name not in (*NOT_COPIED, MANIFEST)]
 
 
+def other_copies(folder: Path, source: Path) -> list[str]:
+    """The names of the copied files of a checkpoint that are not those of the snapshot `source`, or missing."""
+    wanted = {path.name for path in source.iterdir() if path.name not in NOT_COPIED and _is_copied(path.name)}
+    return sorted(
+        name
+        for name in wanted | set(_copied(folder))
+        if not all((one / name).is_file() for one in (folder, source))
+        or files.sha256_of(folder / name) != files.sha256_of(source / name)
+    )
+
+
 def _hash(folder: Path, weights: dict[str, Any], layers: dict[str, FormatSpec]) -> str:
     """The hash that covers a checkpoint: its weights (as its manifest has them), layers, configuration and copies."""
     config = files.read_json(folder / "config.json")
@@ -279,8 +291,13 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
         state = {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
         if not state:
             raise UserError(f"{folder} lacks the weights of {path}: delete the checkpoint and make it again.")
-        shell = model.get_submodule(path)
-        replace(model, path, format_of(spec["format"]).restore(shell, state, spec, device))
+        try:
+            replace(model, path, format_of(spec["format"]).restore(model.get_submodule(path), state, spec, device))
+        except MISFITS as misfit:
+            raise UserError(
+                f"{folder} does not hold {path} as {spec['format']} stores it ({reason(misfit)}): "
+                "delete the checkpoint and make it again."
+            ) from None
     for name in list(tensors):
         if not _set_tensor(model, name, tensors.pop(name), device):
             raise UserError(
@@ -307,8 +324,8 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
 def stored_state(folder: Path, path: str) -> State:
     """The tensors that a checkpoint stores for the layer at this path, by their names below it."""
     prefix, found = f"{path}.", {}
-    for name in manifest(folder)["files"]:
-        with safe_open(folder / name, framework="pt") as file:
+    for name in sorted(folder.glob(f"{WEIGHTS}*.safetensors")):  # the record would be read and checked for each layer
+        with safe_open(name, framework="pt") as file:
             found |= {key.removeprefix(prefix): file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
     return found
 
@@ -316,7 +333,12 @@ def stored_state(folder: Path, path: str) -> State:
 def _read_weights(folder: Path, made: dict[str, Any]) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
     for name in made["files"]:
-        tensors |= load_file(folder / name)
+        try:
+            tensors |= load_file(folder / name)
+        except SafetensorError as fault:
+            raise UserError(
+                f"{folder / name} is damaged ({reason(fault)}): delete {folder} and make the checkpoint again."
+            ) from None
     return tensors
 
 
@@ -328,7 +350,7 @@ def _set_tensor(model: nn.Module, name: str, value: torch.Tensor, device: str) -
     except AttributeError:
         return False
     places = module._parameters if leaf in module._parameters else module._buffers
-    if leaf not in places or places[leaf].shape != value.shape:
+    if places.get(leaf) is None or places[leaf].shape != value.shape:
         return False
     value = value.to(device)
     places[leaf] = nn.Parameter(value, requires_grad=False) if places is module._parameters else value

@@ -77,10 +77,12 @@ class BnbNf4(Format):
     def held(self, state: dict[str, torch.Tensor], shape: tuple[int, int], options: dict[str, Any]) -> Held:
         """Two codes a byte, the first in the high bits; blocks of the padded matrix, row by row.
 
-        Nested scales are 8-bit codes of a table, times a scale for 256 of them, plus their mean. The table's steps are
-        at most 0.0141 near 1, so rounding moves a scale by at most 0.0071 of the scale of its 256.
+        Nested scales are 8-bit codes of a table, times a scale for 256 of them, plus their mean. Rounding to the table
+        moves a scale by at most half of the step beside its code, and by 2^-15 more on a CPU, where the code is looked
+        up by 16 bits.
         """
         import torch
+        from bitsandbytes.functional import create_dynamic_map
 
         from bitbudget.formats.grid import NF4, Codebook
 
@@ -95,12 +97,19 @@ class BnbNf4(Format):
             facts = next(value for key, value in own.items() if key.startswith("quant_state."))
             shared = own["nested_absmax"].repeat_interleave(256)[: own["absmax"].numel()]
             mean = json.loads(bytes(facts.tolist()))["nested_offset"]
-            scale = own["nested_quant_map"][own["absmax"].long()] * shared + mean
-            moved = (0.0071 * shared).reshape(-1, blocks, 1)[:rows]
+            table, codes = own["nested_quant_map"], own["absmax"].long()
+            if not torch.equal(table, create_dynamic_map()):
+                raise ValueError("a table of nested scales that is not bitsandbytes' own")
+            scale = table[codes] * shared + mean
+            steps = table.diff()
+            beside = torch.maximum(steps[(codes - 1).clamp(min=0)], steps[codes.clamp(max=len(steps) - 1)])
+            moved = ((beside / 2 + 2**-15) * shared + 2**-20 * abs(mean)).reshape(-1, blocks, 1)[:rows]
         else:
             scale = own["absmax"].float()
         codes = torch.stack((own["weight"] >> 4, own["weight"] & 15), -1).reshape(-1, blocks * BLOCK)
         book = own["quant_map"] if "quant_map" in own else torch.tensor(NF4)
+        if book.shape != (len(NF4),):
+            raise ValueError(f"a table of {tuple(book.shape)} values instead of {len(NF4)}")
         grid = Codebook(scale.reshape(-1, blocks, 1)[:rows], book, BLOCK)
         return Held(codes[:rows, :columns], grid, moved)
 

@@ -101,6 +101,9 @@ class TorchaoInt8(TorchaoWeightOnly):
     description = "int8 weight-only (torchao): int8 rows with one scale each, multiplied in the float format"
     _tensor_classes = ("Int8Tensor",)
 
+    def refusal(self, in_features: int, out_features: int, options: dict[str, Any], device: str) -> str | None:
+        return "torchao 0.18 fails on a single input feature" if in_features == 1 else None
+
     def recognises(self, layer: nn.Module) -> bool:
         # the same class also holds weights whose activations are quantized
         return super().recognises(layer) and layer.weight.act_quant_kwargs is None
@@ -122,6 +125,8 @@ class TorchaoInt8(TorchaoWeightOnly):
 
         from bitbudget.formats.grid import Uniform
 
+        if state["weight.qdata"].dtype != torch.int8:
+            raise ValueError(f"its integers are {state['weight.qdata'].dtype}")
         scale = state["weight.scale"].cpu().float().reshape(shape[0], 1, 1)
         zero = state["weight.zero_point"].cpu().short().reshape(shape[0], 1, 1) if "weight.zero_point" in state else 0
         return Held(state["weight.qdata"].cpu(), Uniform(scale, torch.zeros_like(scale), -128, 127, 0, zero))
