@@ -36,6 +36,10 @@ OF_THE_DISK = {
     errno.EACCES: f"this user may not read or write {{where}}: correct its owner or permissions and {AGAIN}.",
     errno.EPERM: f"this user may not change {{where}}: correct its owner or permissions and {AGAIN}.",
     errno.EIO: f"the disk fails (reading or writing {{where}}): look after it, then {AGAIN}.",
+    errno.EISDIR: f"{{where}} is a folder where a file is expected: remove it and {AGAIN}.",
+    errno.ENOTDIR: f"{{where}} lies in a file where a folder is expected: remove that file and {AGAIN}.",
+    errno.EEXIST: f"{{where}} is in the way of another file or folder: remove it and {AGAIN}.",
+    errno.ELOOP: f"{{where}} is a link that leads back to itself: remove it and {AGAIN}.",
     errno.ENAMETOOLONG: f"the name {{where}} is longer than file systems take: correct it and {AGAIN}.",
     errno.EMFILE: f"too many files are open: raise the limit (`ulimit -n 4096`) and {AGAIN}.",
 }
