@@ -290,7 +290,7 @@ def edit_weights(folder, change):
 
 def test_a_weight_is_missing(whole):
     edit_weights(whole, lambda tensors: tensors.pop("model.language_model.norm.weight"))
-    assert "lacks 1 weights (model.language_model.norm.weight" in one_sentence(whole)
+    assert "lacks 1 weight (model.language_model.norm.weight" in one_sentence(whole)
 
 
 def test_a_quantized_layer_is_missing(whole):
@@ -448,7 +448,7 @@ def test_a_snapshot_that_lacks_weights_is_refused_and_not_filled_up_at_random(sn
     gone = [key for key in tensors if "layers.1.mlp.up_proj" in key]
     save_file({k: v for k, v in tensors.items() if k not in gone}, source / "model.safetensors", {"format": "pt"})
     with pytest.raises(
-        UserError, match=r"source lacks 1 weights .* \(model\.language_model\.layers\.1\.mlp\.up_proj\."
+        UserError, match=r"source lacks 1 weight \(model\.language_model\.layers\.1\.mlp\.up_proj\."
     ):
         checkpoint.load_original(source, tiny.LLAVA, "float32")
 

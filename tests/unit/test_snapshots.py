@@ -106,7 +106,7 @@ EMBEDDED = "language_model.model.embed_tokens.weight"
 PLANTS = {
     "config null": ("llava", file("config.json", "null"), r"config\.json holds null where a JSON object"),
     "config list": ("llava", file("config.json", "[]"), r"config\.json holds a list"),
-    "config number": ("llava", file("config.json", "7"), r"config\.json holds a int"),
+    "config number": ("llava", file("config.json", "7"), r"config\.json holds a number"),
     "config cut": ("llava", file("config.json", '{"a": '), r"config\.json is not valid JSON"),
     "config binary": ("llava", file("config.json", b"\xff\xfe\x00"), r"config\.json is not valid JSON"),
     "config deep": ("llava", file("config.json", "[" * 100_000), r"config\.json is not valid JSON"),

@@ -51,10 +51,15 @@ def load_original(folder: Path, family: ModuleType, dtype: str) -> nn.Module:
     missing = sorted(report["missing_keys"])
     if missing:
         raise UserError(
-            f"{folder} lacks {len(missing)} weights of the model that its config.json describes ({missing[0]}, ...): "
+            f"{folder} lacks {_weights(missing)} of the model that its config.json describes: "
             "fetch it again, or name another revision."
         )
     return model.eval().requires_grad_(False)
+
+
+def _weights(names: list[str]) -> str:
+    """How many weights these are, and the first by its name."""
+    return f"{len(names)} weights ({names[0]}, ...)" if len(names) > 1 else f"1 weight ({names[0]})"
 
 
 def linear_layers(model: nn.Module, family: ModuleType, assignment: dict[str, FormatSpec]) -> Iterator[Layer]:
@@ -307,9 +312,7 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
     model.tie_weights()
     empty = [name for name, p in model.named_parameters() if p.is_meta]
     if empty:
-        raise UserError(
-            f"{folder} lacks {len(empty)} weights ({empty[0]}, ...): delete the checkpoint and make it again."
-        )
+        raise UserError(f"{folder} lacks {_weights(empty)}: delete the checkpoint and make it again.")
     for name, buffer in model.named_buffers():
         if buffer.device.type != device:
             _set_tensor(model, name, buffer, device)

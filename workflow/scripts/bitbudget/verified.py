@@ -19,9 +19,8 @@ from bitbudget.errors import UserError
 
 MEMO = Path("resources/.verified")  # in a working folder that has resources: MEMO/{boot}/{file}, empty files
 BOOT = Path("/proc/sys/kernel/random/boot_id")
-SETTLED = (
-    2.0  # seconds: a file changed so shortly ago could be changed again without another date (git: "racily clean")
-)
+# Seconds: a file changed so shortly ago could be changed again without another date (git: "racily clean").
+SETTLED = 2.0
 
 
 def boot() -> str | None:

@@ -14,8 +14,7 @@ from bitbudget.snapshots.small_files import AGAIN
 def check_picture(folder: Path, family: ModuleType, config: Any, inputs: Any) -> None:
     """Run the tower, with weights of zero, on the `inputs` of one picture; of a picture in tiles, on its first tile.
 
-    Shapes alone matter here. Raises `UserError` where shapes
-    do not fit: the processor's settings are of another model.
+    Shapes alone matter here. Raises `UserError` where they do not fit: the processor's settings are of another model.
     """
     import torch
 

@@ -46,7 +46,8 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def _kind(value: Any) -> str:
-    return "null" if value is None else f"a {type(value).__name__}"
+    kinds = ((type(None), "null"), (list, "a list"), (str, "a text"), (bool, "true or false"))
+    return next((words for kind, words in kinds if isinstance(value, kind)), "a number")
 
 
 def check_configuration(folder: Path) -> Any:
