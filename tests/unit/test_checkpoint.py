@@ -447,9 +447,7 @@ def test_a_snapshot_that_lacks_weights_is_refused_and_not_filled_up_at_random(sn
     tensors = load_file(source / "model.safetensors")
     gone = [key for key in tensors if "layers.1.mlp.up_proj" in key]
     save_file({k: v for k, v in tensors.items() if k not in gone}, source / "model.safetensors", {"format": "pt"})
-    with pytest.raises(
-        UserError, match=r"source lacks 1 weight \(model\.language_model\.layers\.1\.mlp\.up_proj\."
-    ):
+    with pytest.raises(UserError, match=r"source lacks 1 weight \(model\.language_model\.layers\.1\.mlp\.up_proj\."):
         checkpoint.load_original(source, tiny.LLAVA, "float32")
 
 

@@ -44,6 +44,16 @@ def test_captions_are_rated_where_a_study_names_a_number(config: ConfigFolder, n
     assert asked["items"] == items and asked["prompt"] == study["prompt"] and asked["primary_range"] is None
 
 
+@pytest.mark.parametrize(
+    "key", ["seed", "batch_size", "shard_size", "images.max_side", "dataset.subset", "measure.items"]
+)
+def test_a_whole_number_has_no_decimal_point(config: ConfigFolder, key: str) -> None:
+    outer, _, inner = key.partition(".")
+    named = {"name": "demo-scenes"} if outer == "dataset" else {}
+    said = config.refusal(**{outer: named | {inner: 16.0} if inner else 16.0})
+    assert f"`{key}` is 16.0, and must be a whole number" in said
+
+
 @pytest.mark.parametrize("table", ["models", "precisions", "datasets"])
 @pytest.mark.parametrize("content", ["[]", "0", "false", "''", "[a]"])
 def test_a_table_that_is_no_mapping_is_refused(config: ConfigFolder, table: str, content: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
 
 from bitbudget import foreign
 from bitbudget.errors import UserError
@@ -26,6 +27,11 @@ TYPES = {
 }
 
 
+# JSON Schema takes 16.0 for a whole number, but `range` and random generators do not.
+_Validator = extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int),
+)
 MERGE = "tag:yaml.org,2002:merge"  # the key `<<`, whose mapping is put in here
 
 
@@ -79,7 +85,7 @@ def schema(name: str) -> dict[str, Any]:
 
 def check(content: Any, rules: dict[str, Any], where: str) -> None:
     """Raise `UserError` with one sentence for the first fault of `content`; `where` names the file or entry."""
-    faults = list(Draft202012Validator(rules).iter_errors(content))
+    faults = list(_Validator(rules).iter_errors(content))
     if faults:
         raise UserError(f"{where}: {_sentence(min(faults, key=_order))}")
 
