@@ -139,6 +139,8 @@ def test_a_text_in_the_place_of_an_id_is_shortened(local, tmp_path):
 def test_local_captions_names_a_missing_folder(local, tmp_path):
     with pytest.raises(UserError, match=r"image folder .*gone.* does not exist"):
         local_captions.fetch(local | {"images": str(tmp_path / "gone")}, tmp_path / "out", tmp_path / "partial")
+    with pytest.raises(UserError, match=r"image folder .*captions\.json .* is no folder; name a folder"):
+        local_captions.fetch(local | {"images": local["annotations"]}, tmp_path / "out", tmp_path / "partial")
 
 
 # ---- coco2017-captions and nocaps, from files that stand where a download would have put them

@@ -238,3 +238,8 @@ def test_words_and_works_of_an_author_may_have_a_byte_order_mark(tmp_path):
     (tmp_path / "methods.md").write_bytes("Why".encode("utf-16"))
     with pytest.raises(UserError, match=r"methods\.md is saved as UTF-16"):
         markdown.read_words(tmp_path)
+
+
+def test_a_folder_in_a_files_place_is_said_to_be_one(tmp_path):
+    with pytest.raises(UserError, match=r"is a folder where a file is expected; name a file\.$"):
+        foreign.read_text(tmp_path)

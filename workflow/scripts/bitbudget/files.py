@@ -123,7 +123,7 @@ def read_json(path: Path) -> Any:
     """Read JSON; a missing or broken file is a `UserError` that names it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         raise UserError(f"{path} does not exist; name an existing file.") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as fault:
         raise UserError(f"{path} is not valid JSON ({fault}); it may be cut off: fetch or make it again.") from None
@@ -140,7 +140,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     rows = []
     try:
         lines = path.read_text(encoding="utf-8").split("\n")  # splitlines() would also split inside a text
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         raise UserError(f"{path} does not exist; name an existing file.") from None
     except UnicodeDecodeError as fault:
         raise UserError(f"{path} is not in UTF-8 ({fault}); make the file again.") from None

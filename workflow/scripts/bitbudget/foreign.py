@@ -41,7 +41,9 @@ def read_text(path: Path) -> str:
     """
     try:
         content = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder where a file is expected; name a file.") from None
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path} does not exist; write it, or name another file.") from None
     except (OSError, ValueError) as fault:  # a name with a NUL character is a ValueError
         reason = getattr(fault, "strerror", None) or fault

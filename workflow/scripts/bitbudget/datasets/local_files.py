@@ -13,6 +13,13 @@ from bitbudget.errors import UserError
 from bitbudget.items import Item
 
 
+def check_folder(kind: str, images: Path) -> None:
+    """Raise `UserError` where the folder of a data set's images is none."""
+    if not images.is_dir():
+        is_not = "is no folder" if images.exists() else "does not exist"
+        raise UserError(f"the image folder {images} of a {kind} data set {is_not}; name a folder.")
+
+
 def keep(
     kind: str, options: dict[str, Any], read: Callable[[Path], list[Item]], folder: Path, file: str
 ) -> dict[str, Any]:
@@ -22,8 +29,7 @@ def keep(
     stay where they are. Returns what `fetch` of a data set does. Raises `UserError` for the first thing that is wrong.
     """
     images, annotations = Path(options["images"]), Path(options["annotations"])
-    if not images.is_dir():
-        raise UserError(f"the image folder {images} of a {kind} data set does not exist; name a folder.")
+    check_folder(kind, images)
     missing = [item.images[0].source for item in read(annotations) if not (images / item.images[0].source).is_file()]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""

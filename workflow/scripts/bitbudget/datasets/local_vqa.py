@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import files
-from bitbudget.datasets import strict, vqa_format
+from bitbudget.datasets import local_files, strict, vqa_format
 from bitbudget.errors import UserError
 from bitbudget.items import Item
 
@@ -52,8 +52,7 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
     The images stay where they are. Raises `UserError` for the first thing that is wrong.
     """
     images, questions, annotations = (Path(options[name]) for name in LOCAL_PATHS)
-    if not images.is_dir():
-        raise UserError(f"the image folder {images} of a local-vqa data set does not exist; name a folder.")
+    local_files.check_folder("local-vqa", images)
     items = vqa_format.read_questions(questions, annotations, _name(options, questions))
     missing = {i.images[0].source: i.id for i in items if not (images / i.images[0].source).is_file()}
     if missing:
