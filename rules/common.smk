@@ -17,7 +17,14 @@ from bitbudget import programs
 from bitbudget.config import deployment, plan, publication
 from bitbudget.config.calibration import calibrated
 from bitbudget.config.dependencies import code_of, content_of
-from bitbudget.config.run import Lock, cache_variables, refuse_full_disk, refuse_future_dates, summary_lines
+from bitbudget.config.run import (
+    Lock,
+    cache_variables,
+    refuse_full_disk,
+    refuse_future_dates,
+    refuse_no_folders,
+    summary_lines,
+)
 from bitbudget.config.study import load_studies
 from bitbudget.errors import UserError, lack_in_one_sentence
 from bitbudget.files import sha256_of
@@ -291,6 +298,7 @@ LOCK = Lock(Path(".snakemake/bitbudget.lock"))
 
 def hold_the_folder():
     """Two runs in one folder would write the same files; the hold ends with this process, however it ends."""
+    in_one_sentence(refuse_no_folders, Path("."))
     in_one_sentence(refuse_full_disk, Path.cwd())
     in_one_sentence(LOCK.hold)
 

@@ -9,9 +9,10 @@ import pytest
 from config_folder import ROOT, ConfigFolder
 
 from bitbudget.config import plan
-from bitbudget.config.run import summary_lines
+from bitbudget.config.run import refuse_no_folders, summary_lines
 from bitbudget.config.study import load_studies
 from bitbudget.config.validate import read_yaml
+from bitbudget.errors import UserError
 
 HUB_MODEL: dict[str, Any] = {"hub": "owner/name", "family": "llava", "licence": "MIT"}
 MINE = "config/studies/mine.yaml"
@@ -452,3 +453,18 @@ def test_gptq_and_the_rounding_beside_it_share_the_studys_grid(config: ConfigFol
     }  # fmt: skip
     assert (rtn["group_size"], rtn["symmetric"], rtn["gptq_grid"]) == (32, False, True)
     assert cells["gptq-4"]["embeddings"]["format"] == cells["gptq-4"]["head"]["format"] == "bfloat16"
+
+
+def test_a_run_needs_its_folders_to_be_some(tmp_path: Path) -> None:
+    refuse_no_folders(tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "resources").symlink_to("disk")
+    refuse_no_folders(tmp_path)
+    (tmp_path / "disk").rmdir()
+    with pytest.raises(UserError, match=r"resources is a link to disk, which is no folder, where a run keeps a folder"):
+        refuse_no_folders(tmp_path)
+    (tmp_path / "resources").unlink()
+    (tmp_path / "logs").write_text("")
+    with pytest.raises(UserError, match=r"logs is a file, where a run keeps a folder: .* remove it"):
+        refuse_no_folders(tmp_path)

@@ -57,6 +57,20 @@ def refuse_full_disk(folder: Path) -> None:
         )
 
 
+FOLDERS = ("resources", "results", "logs")
+
+
+def refuse_no_folders(folder: Path) -> None:
+    """Raise `UserError` where one of a run's own folders is a file, or a link to a disk that is not mounted.
+
+    Snakemake would end in a traceback of its own.
+    """
+    for path in (folder / name for name in FOLDERS):
+        if os.path.lexists(path) and not path.is_dir():
+            what = f"a link to {path.readlink()}, which is no folder" if path.is_symlink() else "a file"
+            raise UserError(f"{path} is {what}, where a run keeps a folder: mount what it links to, or remove it.")
+
+
 def cache_variables(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Environment variables that have libraries keep what they make in `folder`, where HOME cannot be written.
 
