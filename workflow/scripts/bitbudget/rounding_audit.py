@@ -49,22 +49,25 @@ def compare(held: Held, original: torch.Tensor, fmt: Format, spec: FormatSpec, f
         part = slice(first, first + ROWS)
         exact = original[part].detach().cpu()
         grid = fmt.grid(exact, spec)
-        nearest = grid.nearest(exact)
-        weights = held.weights(part)
-        found.size += exact.double().square().sum().item()
-        found.error += (weights - exact).double().square().sum().item()
-        found.promised += (nearest - exact).double().square().sum().item()
+        nearest, weights = grid.nearest(exact), held.weights(part)
+        found.size += exact.float().norm().item() ** 2
+        found.error += (weights - exact).norm().item() ** 2
+        found.promised += (nearest - exact).norm().item() ** 2
         if held.grid is None:
             # Rounded values kept as floats: they are the definition's to the last bit of their dtype.
             bad = weights != nearest.to(original.dtype)
         else:
-            mine = held.grid.rows(part)
-            moved = None if held.scale_error is None else held.scale_error[part]
+            mine, moved = held.grid.rows(part), None if held.scale_error is None else held.scale_error[part]
             groups = _other_scales(mine, grid, moved, freedom)
             found.wrong_groups += groups.sum().item()
-            bad = spread(groups, grid.group_size, exact.shape[1])
-            # Where the scales were rounded afterwards, the weights had been rounded beside the definition's.
-            bad = bad | _not_nearest(held.codes[part], mine if moved is None else grid, exact, freedom)
+            # Which values lie nearest is looked at again where they are not the same: it may be a tie, and where the
+            # scales were rounded afterwards, the weights had been rounded beside the definition's.
+            bad = spread(groups, grid.group_size, exact.shape[1]) | (weights != nearest)
+            rows = bad.any(1)
+            if rows.any():
+                beside = (mine if moved is None else grid).rows(rows)
+                other = spread(groups[rows], grid.group_size, exact.shape[1])
+                bad[rows] = other | _not_nearest(held.codes[part][rows], beside, exact[rows], freedom)
         # The scale of zeros means nothing, and kernels may take numbers below the smallest normal one for zero.
         bad &= ~((weights.abs() < SMALLEST) & (nearest.abs() < SMALLEST))
         found.wrong += bad.sum().item()

@@ -67,8 +67,8 @@ class Grid(Protocol):
         """What stored integers (out, in) stand for, in float32."""
         ...
 
-    def rows(self, part: slice) -> Self:
-        """The grid of these rows alone."""
+    def rows(self, part: slice | torch.Tensor) -> Self:
+        """The grid of these rows alone: a slice, or True for each of them."""
         ...
 
 
@@ -110,7 +110,7 @@ class Uniform:
         """What stored integers (out, in) stand for."""
         return (blocks - self.zero) * self.scale + self.offset
 
-    def rows(self, part: slice) -> Uniform:
+    def rows(self, part: slice | torch.Tensor) -> Uniform:
         """The grid of these rows alone."""
         names = [name for name in ("scale", "offset", "low", "high", "zero") if torch.is_tensor(getattr(self, name))]
         return replace(self, **{name: getattr(self, name)[part] for name in names})
@@ -141,7 +141,7 @@ class Codebook:
         """What stored integers (out, in) stand for."""
         return self.book[blocks.long()] * self.scale
 
-    def rows(self, part: slice) -> Codebook:
+    def rows(self, part: slice | torch.Tensor) -> Codebook:
         """The grid of these rows alone."""
         return replace(self, scale=self.scale[part])
 
