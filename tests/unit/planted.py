@@ -465,6 +465,12 @@ def numbers_rounded_once_more(file: File) -> None:
     layer.inputs[0] = file.convert(file.convert(layer.inputs[0], "QUANTIZE", coarse), "QUANTIZE", given)
 
 
+@plant("model.*where it should be FLOAT32", ("float16", "int8", "int4"))
+def a_conversion_to_another_type(file: File) -> None:
+    """XNNPACK takes no notice, and other kernels do."""
+    file.tensors[file.one("DEQUANTIZE").outputs[0]].type = schema.TensorType.FLOAT16
+
+
 @plant("before it is made", ("float16", "int8", "int8-full", "int4"))
 def a_conversion_at_the_wrong_place(file: File) -> None:
     """LiteRT runs what stands first, so that the operator computes with what was there before."""

@@ -272,8 +272,13 @@ class Activations:
         return "has zero points other than 0" if tensor.zero_points.any() else None
 
     def _of_conversion(self, operator: Operator) -> Iterator[Fault]:
-        """A conversion of what was converted before rounds once more than the format says."""
+        """A conversion of what was converted before rounds once more than the format says.
+
+        What makes floats must make those that the operators of the exported file take.
+        """
         given, made = operator.inputs[0], operator.outputs[0]
+        if operator.name == "DEQUANTIZE" and self.graph.tensors[made].type != "FLOAT32":
+            yield self.graph.tensors[made].name, f"is {self.graph.tensors[made].type} where it should be FLOAT32"
         source = self.graph.source(given)
         again = source != given if self.graph.tensors[source].data is None else operator.name == "QUANTIZE"
         if again and self._held(self.graph, made) not in self.own:

@@ -29,10 +29,7 @@ FACTOR = 3
 CLIPPED = 2  # a range that is narrower by more was not seen on pictures
 STEP = 12**0.5  # a whole step beside the root mean square of what rounding to the nearest is off by
 NEARLY = 1e-3  # relative: what another order of adding up may change in float32
-CHOSEN = (
-    "detr",
-    "ssd",
-)  # kinds of outputs whose rows were chosen among candidates, so that others may be in their place
+CHOSEN = ("detr", "ssd")  # kinds of outputs whose rows were chosen among candidates: others may be in their place
 
 Outputs = dict[str, list[np.ndarray]]  # by output, one array for each picture
 
