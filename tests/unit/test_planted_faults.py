@@ -6,6 +6,7 @@ loaded from that. Names, classes, dtypes and shapes stay as asked.
 
 import copy
 import functools
+import importlib.util
 
 import pytest
 import tiny_models as tiny
@@ -242,7 +243,6 @@ def test_the_sentence_names_the_weight():
 
 # --- GPTQ, whose weights no definition gives ---
 
-pytest_gptq = pytest.importorskip("gptqmodel.quantization", reason="GPTQModel is not installed", exc_type=ImportError)
 TEXTS = [
     f"{who} went {way} and saw {what}, and {what} saw {who}."
     for who in ("a cat", "the old man", "she")
@@ -340,6 +340,7 @@ SEEN_IN_THE_RECORD = {
 }
 
 
+@pytest.mark.skipif(importlib.util.find_spec("gptqmodel") is None, reason="GPTQModel is not installed")
 @pytest.mark.parametrize(("name", "symmetric"), GPTQ)
 @pytest.mark.parametrize("plant", [*SEEN_IN_THE_WEIGHTS, *SEEN_IN_THE_RECORD])
 def test_a_fault_planted_in_gptq_is_named(calibrated, name, symmetric, plant):

@@ -14,7 +14,9 @@ from bitbudget.config.run import cache_variables
 NOWHERE = "/dev/null/home"  # no folder, whoever asks
 
 
-def test_a_run_needs_no_home(run: Checkout) -> None:
+def test_a_run_needs_no_home(run: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MPLCONFIGDIR", "HF_HOME", "HF_TOKEN_PATH", "TRITON_HOME"):
+        monkeypatch.delenv(name, raising=False)
     target = "results/tiny/demo-vlm/nf4-language/zero-shot/scores.json"
     shutil.rmtree((run.folder / target).parent)
     script = run.folder / "workflow/scripts/score.py"
