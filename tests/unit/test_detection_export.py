@@ -227,7 +227,9 @@ def test_a_ready_file_is_taken_as_it_is(tmp_path):
 
 def test_a_ready_file_that_is_cut_off_is_named(tmp_path):
     source = ready(tmp_path / "source", tiny_tflite.detr().bytes()[:-100])
-    files.write_json(source / "model.json", {"source": "mine.tflite"})
+    cut = source / "model.tflite"
+    facts = {"bytes": cut.stat().st_size, "sha256": files.sha256_of(cut)}
+    files.write_json(source / "model.json", {"source": "mine.tflite", "files": {cut.name: facts}})
     with pytest.raises(UserError, match=r"source/model\.tflite is cut off or damaged.*\(it came from mine\.tflite\)\."):
         export.export(source, TFLITE, {"detector": tiny_tflite.DETR}, tmp_path / "out")
 

@@ -106,7 +106,7 @@ def test_files_without_passages_are_one_sentence(tmp_path):
         passage_rows.read_passages(tmp_path / "empty.jsonl")
     with pytest.raises(UserError, match=r"none\.jsonl does not exist"):
         passage_rows.read_passages(tmp_path / "none.jsonl")
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="is a folder where a file is expected"):
         passage_rows.read_passages(tmp_path)
     (tmp_path / "latin.jsonl").write_bytes('{"text": "a é"}'.encode("latin-1"))
     with pytest.raises(UserError, match=r"latin\.jsonl is not UTF-8 text \(byte 12\)"):
