@@ -5,7 +5,8 @@ must hold is what the method promises and optimises:
 
 - *Grid.* GPTQ lays a group's grid where the weights are when it comes to the group. Those of the first groups have not
   moved, so in every row their scales and zero points are those of rounding to nearest (`Format.grid`).
-- *Rows.* Every row is still the original's: the cosine of the two is far from that of strangers.
+- *Rows.* They are still the original's: in the median row the cosine of the two is far from that of strangers. (In a
+  single row of a real model at 3 bits it was 0.06, so single rows are judged by their outputs, which GPTQ preserves.)
 - *No bias.* Rounding errors make up for one another: their mean is small against the step in most groups, where a zero
   point that is off by one moves it by a whole step.
 - *Output.* On calibration inputs, as the quantized model itself makes them, the layer's output is off by no more than
@@ -21,6 +22,7 @@ Columns whose input was zero in all texts are set to zero by GPTQ, and taken for
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from bitbudget.formats.base import Format, FormatSpec, Held
 from bitbudget.formats.grid import Uniform, grouped, spread
@@ -30,7 +32,7 @@ from bitbudget.formats.packed import decision
 # to 8 bits and groups of 16 to a whole row.
 BIAS = 0.5  # 0.11 steps in the median group, and 0.41 where a part of every row has no negative values
 DRIFTED = 1 / 3  # 0.07 of the groups, and 0.22 there
-ALIKE = 0.15  # 0.23, at 2 bits a whole row with one weight 40 times as large as the others
+ALIKE = 0.15  # 0.23, at 2 bits whole rows with one weight 40 times as large as the others
 OUTPUT = 1.1  # 1.01 times, at 2 bits a whole row with such a weight
 ROW_OUTPUT = 6.0  # 1.4 times, and 4.1 where one input feature has weights 40 times as large as the others
 HALF = 2**-10
@@ -89,11 +91,10 @@ def _other_grid(grid: Uniform, first: Uniform, fmt: Format) -> str | None:
 
 def _other_rows(weights: torch.Tensor, exact: torch.Tensor) -> str | None:
     alike = (weights * exact).sum(1) / (weights.norm(dim=1) * exact.norm(dim=1))
-    far = ~(alike >= ALIKE) & (exact != 0).any(1)
-    if not far.any():
+    alike = alike[(exact != 0).any(1)]
+    if not alike.numel() or alike.median() >= ALIKE:
         return None
-    row = far.nonzero()[0].item()
-    return f"has weights of output feature {row} that are not the original's (their cosine is {alike[row]:.2f})"
+    return f"has weights that are not the original's (the cosine of the median row is {alike.median():.2f})"
 
 
 def _biased(weights: torch.Tensor, exact: torch.Tensor, grid: Uniform) -> str | None:
@@ -112,6 +113,10 @@ def _biased(weights: torch.Tensor, exact: torch.Tensor, grid: Uniform) -> str | 
 
 def _worse_output(weights: torch.Tensor, exact: torch.Tensor, grid: Uniform, inputs: torch.Tensor) -> str | None:
     x = inputs.float()
+    alike = nn.functional.cosine_similarity(x @ weights.T, x @ exact.T, dim=0)
+    if (strange := ~(alike >= ALIKE) & (exact != 0).any(1)).any():
+        row = strange.nonzero()[0].item()
+        return f"does not compute output feature {row} of the original (the cosine of the two is {alike[row]:.2f})"
     found = (x @ (weights - exact).T).square().sum(0)
     nearest = (x @ (grid.nearest(exact) - exact).T).square().sum(0)
     # Scales were rounded to float16 afterwards, which changes small ones much.
