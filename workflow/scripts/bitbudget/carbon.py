@@ -6,7 +6,7 @@ computing (the PUE). The other two, "Model" and "Machine", are what a study comp
 Joules are those of `energy_scope` alone, kWh and CO2e those of the whole site: they contain the PUE, as the columns of
 the same names in the summary do.
 
-Desislavov et al. 2021 (arXiv 2109.05472) estimate energy as the FLOPs of a forward pass over the FLOPs that the
+Desislavov et al. 2023 (arXiv 2109.05472) estimate energy as the FLOPs of a forward pass over the FLOPs that the
 hardware computes with a joule at its peak. What is measured is more, because no model keeps hardware at its peak.
 """
 

@@ -30,8 +30,8 @@ KINDS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "float16": (
         ("float16",),
         "float16",
-        "halves the size with 5 bits of exponent and 10 of fraction: fine enough for nearly all weights, but with a "
-        "largest value of 65 504, so that large activations can overflow [@micikevicius2018mixed].",
+        "halves the size with 5 bits of exponent and 10 of fraction [@micikevicius2018mixed]: fine enough for nearly "
+        "all weights, but with a largest value of 65 504, so that large activations can overflow.",
     ),
     "litert-float16": (
         ("litert-float16",),
@@ -44,7 +44,7 @@ KINDS: dict[str, tuple[tuple[str, ...], str, str]] = {
         ("bfloat16",),
         "bfloat16",
         "keeps float32's 8 bits of exponent and cuts the fraction to 7 bits: it has the range of float32 at half the "
-        "size and gives up resolution, which trained networks bear well [@kalamkar2019bfloat16].",
+        "size and gives up resolution, with which networks can even be trained [@kalamkar2019bfloat16].",
     ),
     "bnb-int8": (
         ("bnb-int8",),
@@ -101,20 +101,16 @@ KINDS: dict[str, tuple[tuple[str, ...], str, str]] = {
 
 APPLICATIONS = {
     "captioning": (
-        "Captions make pictures accessible to people who do not see them, and searchable for everybody "
-        "[@chen2015captions; "
-        "@gurari2018vizwiz]. The applications run where pictures arise, on phones and in archives, and a "
-        "vision-language "
+        "Captions make pictures accessible to people who do not see them [@gurari2020captioning], and searchable for "
+        "everybody. The applications run where pictures arise, on phones and in archives, and a vision-language "
         "model has to fit there beside everything else: its memory, the time of its vision tower and the time for "
-        "every "
-        "generated token are what decides. A caption that names what is not in the picture is worse than a short one "
-        "[@rohrbach2018chair], so a smaller model has to be checked for more than its average score."
+        "every generated token are what decides. Metrics of captions can miss that a caption names what is not in "
+        "the picture [@rohrbach2018chair], so a smaller model has to be checked for more than its average score."
     ),
     "vqa": (
-        "Answering questions about pictures serves people who cannot see them, readers of charts and forms, and "
-        "quality "
-        "control [@antol2015vqa; @gurari2018vizwiz]. Answers are short, so the time goes into the picture and the "
-        "prompt rather than into generated tokens, and formats that only speed up the decoding win little. Models can "
+        "Answering questions about pictures serves people who cannot see them [@gurari2018vizwiz] and readers of "
+        "charts [@masry2022chartqa] and documents [@mathew2021docvqa]. Answers are short, so the time goes into "
+        "the picture and the prompt rather than into generated tokens, and formats that only speed up the decoding win little. Models can "
         "also guess from the question alone [@goyal2017vqa], which is why a floor without the picture belongs beside "
         "every score."
     ),
@@ -129,13 +125,13 @@ APPLICATIONS = {
     "detection": (
         "Detectors find objects for driver assistance, inspection and counting, mostly on devices with a small power "
         "budget and without a large GPU. Latency per image, the size of the file and the energy of a battery decide "
-        "there, and a runtime for such devices decides which formats exist at all [@litert; @jacob2018integer]. Boxes "
+        "there [@jacob2018integer], and a runtime for such devices decides which formats exist at all [@litert]. Boxes "
         "are continuous, so rounding shows first in how tightly they fit and in small objects."
     ),
 }  # fmt: skip
 
 FAMILIES = {
-    "llava": "LLaVA: a vision transformer, a projector and a Llama decoder [@liu2023llava]",
+    "llava": "LLaVA: a vision transformer, a projector and a Llama decoder [@liu2023llava; @liu2024llava15]",
     "qwen2-vl": "Qwen2-VL [@wang2024qwen2vl]",
     "idefics3": "Idefics3 / SmolVLM [@laurencon2024idefics3; @marafioti2025smolvlm]",
     "phi3-v": "Phi-3-vision [@phi3]",

@@ -10,16 +10,16 @@ from bitbudget.paper.nodes import Node, Unit
 from bitbudget.paper.view import View, named
 
 RISKS = {
-    "captioning": "A caption can name what is not in the picture, fluently and without any sign of doubt "
-    "[@rohrbach2018chair], and captions of people tend to follow stereotypes [@hendricks2018women]. Someone who relies "
+    "captioning": "A caption can name what is not in the picture [@rohrbach2018chair], fluently and without any sign "
+    "of doubt, and captions of people tend to follow stereotypes [@hendricks2018women]. Someone who relies "
     "on the caption because they cannot see the picture cannot notice either.",
     "vqa": "A model answers with the same confidence where it guesses. Someone who asks because they cannot see the "
     "picture [@gurari2018vizwiz] cannot check the answer, and pictures that people take at home or of papers often "
     "hold "
     "personal data.",
-    "lambada": "Language models repeat what their training texts hold, stereotypes and personal data included "
-    "[@bender2021parrots], and a next-word benchmark says nothing about it: the same score does not mean the same "
-    "harm.",
+    "lambada": "Language models repeat what their training texts hold, stereotypes [@bender2021parrots] and personal "
+    "data [@carlini2021extracting] included, and a next-word benchmark says nothing "
+    "about it: the same score does not mean the same harm.",
     "detection": "A missed object is silent. Where a detector guides a vehicle or watches people, an average over "
     "categories can hide that a format loses small or rare objects, and a detector of people is also a tool of "
     "surveillance whatever its number format.",

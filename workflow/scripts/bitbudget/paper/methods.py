@@ -35,8 +35,8 @@ DATASETS = {
 SCORES = {
     "captioning": "Captions are scored by CIDEr [@vedantam2015cider], with the document frequencies of the evaluated "
     "references{beside}.",
-    "vqa": "Answers are normalised and scored against the answers that people gave [@antol2015vqa]; {label} is the "
-    "primary metric.",
+    "vqa": "Answers are normalised and scored against the answers that people gave; {label}{defined} is the primary "
+    "metric.",
     "lambada": "Nothing is generated: the model reads the passage, and {label} asks whether the first token of the "
     "last word is among the tokens it gives the greatest logits. Perplexity is that of the whole last word, and the "
     "relative logit error is how far a precision's logits lie from the baseline's, as a share of their norm.",
@@ -45,6 +45,12 @@ SCORES = {
 }
 
 
+# The works that define a metric of questions.
+DEFINED = {
+    "vqa_accuracy": " [@antol2015vqa]",
+    "anls": " [@biten2019scenetext]",
+    "relaxed_accuracy": " [@masry2022chartqa]",
+}
 # Metrics of captions beside the primary one: the first letters of their names, and how they are cited.
 BESIDE = (
     ("CIDEr", "CIDEr [@vedantam2015cider]"),
@@ -187,7 +193,8 @@ def _data(view: View) -> list[Node]:
         drawn=_drawn(view),
         digest=subset["subset_hash"][:HASH_SHOWN],
     )
-    scored = nodes.inline(SCORES[view.e.track].replace("{beside}", _beside(view)), label=view.words.label)
+    words = SCORES[view.e.track].replace("{defined}", DEFINED.get(view.e.primary, ""))
+    scored = nodes.inline(words.replace("{beside}", _beside(view)), label=view.words.label)
     return [
         nodes.h("Data, prompts and decoding"),
         nodes.paragraph(

@@ -14,7 +14,7 @@ def carbon(views: Sequence[View]) -> Node:
     """How carbon is worked out, and on which grid."""
     return nodes.p(
         "Carbon follows Patterson et al. [@patterson2022carbon]: the energy of the machine times the power usage "
-        "effectiveness of its building ({pue}) times the carbon intensity of the grid.{grid}",
+        "effectiveness of its building ({pue}) times the carbon intensity of the grid.{grid}" + _estimated(views),
         pue=_each(views, lambda view: f"{view.e.study['carbon']['pue']:g}"),
         grid="".join(f" {said}" for said in dict.fromkeys(map(_grid, views)) if said),
     )
@@ -27,6 +27,16 @@ def _grid(view: View) -> str:
     place = f"that of {main['country_name']}" if main["country_name"] else "as the study states it"
     intensity = wording.number(main["intensity_g_per_kwh"])
     return f"The grid is {place} ({intensity} g CO\N{SUBSCRIPT TWO}e per kWh, {main['intensity_source']})."
+
+
+def _estimated(views: Sequence[View]) -> str:
+    """Where the energy that the operations alone would need is found, if it is known for a cell."""
+    if not any(row["energy_estimated_from_flops_J"] for view in views for row in view.e.carbon):
+        return ""
+    return (
+        " Beside the measured energy, carbon.csv has the estimate of Desislavov et al. [@desislavov2023trends]: the "
+        "floating point operations of an answer over those that the hardware computes with a joule at its peak."
+    )
 
 
 def _each(views: Sequence[View], value: Callable[[View], str]) -> str:
