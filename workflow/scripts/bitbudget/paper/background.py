@@ -110,9 +110,9 @@ APPLICATIONS = {
     "vqa": (
         "Answering questions about pictures serves people who cannot see them [@gurari2018vizwiz] and readers of "
         "charts [@masry2022chartqa] and documents [@mathew2021docvqa]. Answers are short, so the time goes into "
-        "the picture and the prompt rather than into generated tokens, and formats that only speed up the decoding win little. Models can "
-        "also guess from the question alone [@goyal2017vqa], which is why a floor without the picture belongs beside "
-        "every score."
+        "the picture and the prompt rather than into generated tokens, and formats that only speed up the decoding "
+        "win little. Models can also guess from the question alone [@goyal2017vqa], which is why a floor without the "
+        "picture belongs beside every score."
     ),
     "lambada": (
         "Language models complete, summarise and answer; at batch size 1 every generated token reads all weights once, "
