@@ -279,6 +279,14 @@ def test_hostile_prompts_are_shown_and_never_run(tmp_path):
         assert part in text
 
 
+def test_the_code_has_an_address_or_is_in_the_archive(tmp_path):
+    made = [loaded(tmp_path)]
+    assert pairs_of(data_of(made), "Software")["code"] == "in made.zip, handed in with this page"
+    address = "https://example.org/bitbudget"
+    content = page.data(REPORT | {"code_address": address}, made, [], page.LEVELS[0])
+    assert pairs_of(content, "Software")["code"] == address
+
+
 def test_a_demo_says_that_it_is_one(tmp_path):
     assert data_of([loaded(tmp_path)])["demo"].startswith("This is a demo study")
     assert data_of([loaded(tmp_path, study="real", demo=False)])["demo"] == ""

@@ -146,6 +146,12 @@ def test_what_is_handed_in_is_there_and_what_is_large_or_others_is_not(work):
     assert f"results made at: commit `{'c' * 40}`, with local changes" in page
 
 
+def test_the_codes_address_stands_in_the_readme(work):
+    address = "https://example.org/bitbudget"
+    found = packed(work, finished(work, report=RESOLVED["report"] | {"code_address": address}))
+    assert f"- code: {address}, of a commit that nobody noted" in found["README.md"].decode()
+
+
 def test_every_file_is_in_the_manifest_with_its_checksum(work):
     found = packed(work, finished(work))
     lines = found.pop(package.MANIFEST).decode().splitlines()

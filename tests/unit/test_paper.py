@@ -137,6 +137,17 @@ class TestContent:
         assert "demo study" not in text_of(whole(paper_of(made(track="lambada", demo=False)))).lower()
         assert "This is a demo study" in text_of(whole(paper_of(made(track="lambada"))))
 
+    def test_the_code_has_an_address_or_is_in_the_archive(self, made):
+        folder, address = made(track="lambada"), "https://example.org/bitbudget"
+        for report, said in (
+            ({}, "The code, its configuration"),
+            ({"code_address": address}, f"The code is at {address}."),
+        ):
+            (section,) = (one for one in paper_of(folder, report=report).sections if one.title == "Availability")
+            ((block,),) = (unit.blocks for unit in section.units)
+            text = "".join(one.get("text") or one["c"][0]["text"] for one in block["c"])
+            assert text.startswith(said) and ".zip beside this paper." in text
+
     def test_losses_elsewhere_are_told(self, made):
         folder = made(track="captioning", precisions=12, models=2, conditions=["zero-shot", "4-shot"])
         text = text_of(whole(paper_of(folder)))

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from config_folder import ConfigFolder, is_one_sentence
+import yaml
+from config_folder import ROOT, ConfigFolder, is_one_sentence
 
 from bitbudget.config import publication
+from bitbudget.config.study import load_studies
 from bitbudget.errors import UserError
 
 MINE = "config/studies/mine.yaml"
@@ -89,6 +91,23 @@ def test_another_author_rewrites_the_paper_and_inspects_nothing_again(config: Co
     assert publication.paper(before) != publication.paper(after)
     for part in (publication.inspection, publication.page):
         assert part(before) == part(after)
+
+
+def test_the_codes_address_is_one_setting(config: ConfigFolder) -> None:
+    config.write_study()
+    address = "https://example.org/bitbudget"
+    before = load_studies({"study": "mine"})["mine"]
+    after = load_studies({"study": "mine", "code": {"address": address}})["mine"]
+    assert publication.paper(before)["report"]["code_address"] is None
+    assert publication.paper(after)["report"]["code_address"] == address
+    assert publication.page(before) == publication.page(after)
+
+
+def test_the_citation_names_the_code_where_the_configuration_does() -> None:
+    cited, configured = (
+        yaml.safe_load((ROOT / name).read_text(encoding="utf-8")) for name in ("CITATION.cff", "config/config.yaml")
+    )
+    assert cited.get("repository-code") == configured["code"]["address"], "write the same into both"
 
 
 def test_another_region_inspects_again_and_rewrites_nothing_by_itself(config: ConfigFolder) -> None:

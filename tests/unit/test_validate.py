@@ -90,8 +90,14 @@ def test_a_control_character_is_a_sentence(tmp_path: Path) -> None:
         ({"study": {"a": 1}}, "`study` is a mapping, and must be the name of a study or a list of such names."),
         ({}, "the key `study` is missing; add it."),
         ({"stduy": "a", "study": "a"}, "there is no key `stduy`; did you mean `study`?"),
-        ({"cores": 4, "study": "a"}, "there is no key `cores`; known are study."),
+        ({"threads": 4, "study": "a"}, "there is no key `threads`; known are code, study."),
         ([], "it is a list, and must be a mapping."),
+        ({"study": "a", "code": {"adress": None}}, "there is no key `adress` in `code`; did you mean `address`?"),
+        (
+            {"study": "a", "code": {"address": "my disk"}},
+            "`code.address` is 'my disk', which does not fit: Where readers find it, an http:// or https:// address, "
+            "the same as `repository-code` in CITATION.cff; null for nowhere but in the archive.",
+        ),
     ],
 )
 def test_faults_of_the_top_level_config(content: Any, sentence: str) -> None:

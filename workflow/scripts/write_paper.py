@@ -15,7 +15,7 @@ def main() -> None:
         "--spec",
         type=cli.json_argument,
         required=True,
-        help="the study's part as JSON: study, report (title, authors, template)",
+        help="the study's part as JSON: study, report (title, authors, template, code_address)",
     )
     arguments.add_argument(
         "--results",

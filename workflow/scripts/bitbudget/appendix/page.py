@@ -59,8 +59,8 @@ def data(
 ) -> Data:
     """What the template shows.
 
-    `report` holds the title and the authors, `studies` is not empty, `own` packages of the process that writes the
-    page, with their versions.
+    `report` holds the title, the authors and the code's address, `studies` is not empty, `own` packages of the process
+    that writes the page, with their versions.
     """
     made = [one for study in studies for one in provenance.of_study(study)]
     made.sort(key=lambda one: one.step != provenance.MEASURING)
@@ -68,7 +68,8 @@ def data(
     demos = [study.name for study in studies if study.demo]
     left = [] if less.studies is None else list(studies[less.studies :])
     shown = studies[: len(studies) - len(left)]
-    blocks = [_machines(made, studies), _software(made, own), _runs(made, studies)]
+    code = report.get("code_address") or f"in {studies[0].name}.zip, handed in with this page"
+    blocks = [_machines(made, studies), _software(made, own, code), _runs(made, studies)]
     blocks += [_study(study, less) for study in shown]
     if left:
         told = [f"{one.name} (indices {one.subset['subset_hash'][:12]})" for one in left]
@@ -94,12 +95,13 @@ def _machines(made: Sequence[provenance.Made], studies: Sequence[Evidence]) -> D
     return {"heading": "Hardware", "pairs": pairs, "note": note}
 
 
-def _software(made: Sequence[provenance.Made], own: Sequence[str]) -> Data:
+def _software(made: Sequence[provenance.Made], own: Sequence[str], code: str) -> Data:
     whole = [line.replace(" ", NBSP, 1) for line in provenance.packages(made)]
     pairs = [["packages", " · ".join(whole)]]
     if own:
         pairs.append(["this page", f"written with {' · '.join(own)}"])
     commits = provenance.commits(made)
+    pairs.append(["code", code])
     pairs.append(["commit" + "s" * (len(commits) > 1), "; ".join(commits)])
     changed = any("+" in commit for commit in commits)
     return {

@@ -62,7 +62,8 @@ def _what_this_is(studies: Sequence[Study], code: Code) -> Iterator[str]:
             yield "  - This is a demo study: its models and data are made by the project itself and are small."
         for chosen in files.read_json(study.folder / "verdicts.json")["recommendations"]:
             yield f"  - {chosen['model']}, {chosen['condition']}: {_line(chosen['sentence'])}"
-    yield f"- code: {_commit(code)}"
+    address = first.resolved.get("report", {}).get("code_address")
+    yield f"- code: {f'{address}, ' if address else ''}{_commit(code)}"
     yield from _changes(code)
     made, machines = _provenance(studies)
     yield f"- results made at: {', '.join(made)}"

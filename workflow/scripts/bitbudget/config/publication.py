@@ -74,7 +74,8 @@ def shown_modules(studies: list[dict[str, Any]]) -> list[str]:
 
 def paper(study: dict[str, Any]) -> dict[str, Any]:
     """For write_paper, write_slides and write_appendix."""
-    return {"study": study["study"], "report": {key: study["report"][key] for key in ("title", "authors", "template")}}
+    asked = ("title", "authors", "template", "code_address")
+    return {"study": study["study"], "report": {key: study["report"][key] for key in asked}}
 
 
 def template(study: dict[str, Any]) -> list[str]:

@@ -32,6 +32,8 @@ def load_studies(config: dict[str, Any], root: Path = Path("config")) -> dict[st
     precisions = _table(root / "precisions.yaml", "precisions")
     datasets = _table(root / "datasets.yaml", "datasets")
     studies = {name: _resolve(name, root, models, precisions, datasets) for name in names}
+    for study in studies.values():
+        study["report"]["code_address"] = config.get("code", {}).get("address")
     refuse_two_readings(studies)
     return studies
 

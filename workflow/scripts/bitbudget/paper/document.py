@@ -142,14 +142,14 @@ def assemble(report: Mapping[str, Any], studies: Sequence[Evidence], folder: Pat
         authors=report.get("authors") or [],
         demo=opening.demo(views),
         abstract=[*words.get("abstract", []), opening.abstract(views)],
-        sections=_sections(views, words),
+        sections=_sections(views, words, report.get("code_address")),
         bibliography=bibliography.joined(works, authors_works),
         assets={name: path for view in views for name, path in examples.assets(view).items()},
         own_words=bool(words),
     )
 
 
-def _sections(views: Sequence[View], words: Words) -> list[Section]:
+def _sections(views: Sequence[View], words: Words, address: str | None) -> list[Section]:
     def own(name: str) -> list[Unit]:
         return [Unit(words[name])] if words.get(name) else []
 
@@ -169,8 +169,21 @@ def _sections(views: Sequence[View], words: Words) -> list[Section]:
             found.append(Section(title, _shorter([*opened, *methods.units(view), *_results(view)])))
     found.append(Section("Discussion", [*own("discussion"), *discussion.units(views, words)]))
     found.append(Section("Conclusion", [*own("conclusion"), Unit(opening.conclusion(views))]))
+    found.append(Section("Availability", [Unit([_available(views[0].e.name, address)])], numbered=False))
     thanks = own("acknowledgements")
     return [*found, *([Section("Acknowledgements", thanks, numbered=False)] if thanks else [])]
+
+
+def _available(study: str, address: str | None) -> Node:
+    """Where readers find the code, and what the numbers were made from."""
+    if address is None:
+        return nodes.p(
+            "The code, its configuration and the records behind every number are in {study}.zip beside this paper.",
+            study=study,
+        )
+    link = {"t": "link", "url": address, "c": nodes.text(address)}
+    rest = "The configuration and the records behind every number are in {study}.zip beside this paper."
+    return nodes.paragraph([*nodes.text("The code is at "), link, *nodes.text(".")], nodes.inline(rest, study=study))
 
 
 def _results(view: View) -> list[Unit]:
