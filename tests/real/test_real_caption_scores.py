@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from bitbudget import caption_metrics
+from bitbudget.datasets import coco_format
+from bitbudget.tracks import captioning
 
 CAPTIONS = Path(__file__).parents[3] / "shared" / "real" / "captions"
 # coco-caption's README, and its SPICE example for SPICE.
@@ -45,3 +47,14 @@ def test_published_numbers_with_and_without_the_filtered_table(texts, tmp_path):
     filtered, filtered_items = caption_metrics.score_tokenized(*texts, tmp_path / "paraphrases.gz")
     assert filtered["METEOR"] == corpus["METEOR"]
     assert filtered_items == items
+
+
+def test_the_best_constant_caption_of_the_official_captions():
+    """Of all 25 014 references; "A man riding a wave on top of a surfboard." has 0.070."""
+    items = coco_format.read_captions(CAPTIONS / "captions_val2017.json", lambda image: image["file_name"])
+    caption, answers = captioning.blind_answers([item.to_dict() for item in items], 1)
+    assert caption == "A group of people standing on top of a tennis court." and len(answers) == 5000
+    tokenized = caption_metrics.tokenize({item.id: item.references for item in items} | {"": [caption]})
+    (test,) = tokenized.pop("")
+    value, _ = caption_metrics._cider(list(tokenized.values()), [test] * 5000)
+    assert value == pytest.approx(0.104554, abs=1e-6)

@@ -1,6 +1,6 @@
 """Score answers given without looking: the floor that a model must clearly beat to show that it sees, or reads.
 
-The track chooses them: for captioning, one caption for every image; for questions, one answer for each type of them;
+The track chooses them: for captioning, the best constant caption; for questions, one answer for each type of them;
 for last words, the words by their frequency; for objects, the usual boxes.
 """
 

@@ -189,12 +189,6 @@ def _cider(refs: list[list[str]], tests: list[str]) -> Scored:
     return float(mean), [float(value) for value in values]
 
 
-def cider_of_constants(refs: list[list[str]], captions: Sequence[str]) -> list[float]:
-    """For each tokenised caption the CIDEr-D it would have as the answer to every item; 0 where it has none."""
-    values = [_cider(refs, [caption] * len(refs))[0] for caption in captions]
-    return [0.0 if isinstance(value, str) else value for value in values]
-
-
 def _bleu(refs: list[list[str]], tests: list[str]) -> tuple[list[float], list[list[float]], list[dict[str, Any]]]:
     """BLEU-1 to -4 of the corpus, per item by order, and each item's counts (Papineni et al. 2002).
 
