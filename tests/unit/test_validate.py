@@ -90,7 +90,7 @@ def test_a_control_character_is_a_sentence(tmp_path: Path) -> None:
         ({"study": {"a": 1}}, "`study` is a mapping, and must be the name of a study or a list of such names."),
         ({}, "the key `study` is missing; add it."),
         ({"stduy": "a", "study": "a"}, "there is no key `stduy`; did you mean `study`?"),
-        ({"threads": 4, "study": "a"}, "there is no key `threads`; known are code, study."),
+        ({"threads": 4, "study": "a"}, "there is no key `threads`; known are study, code."),
         ([], "it is a list, and must be a mapping."),
         ({"study": "a", "code": {"adress": None}}, "there is no key `adress` in `code`; did you mean `address`?"),
         (
