@@ -13,7 +13,7 @@ from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from bitbudget import programs
+from bitbudget.system import programs
 from bitbudget.config import deployment, plan, publication
 from bitbudget.config.calibration import calibrated
 from bitbudget.config.dependencies import code_of, content_of
@@ -29,7 +29,7 @@ from bitbudget.config.study import load_studies
 from bitbudget.errors import UserError, lack_in_one_sentence
 from bitbudget.files import sha256_of
 from bitbudget.registry import DATASETS, FAMILIES, TRACKS
-from bitbudget.shots import number_of
+from bitbudget.items.shots import number_of
 from bitbudget.spot_check.folder import needed_rating_files, rating_files
 
 

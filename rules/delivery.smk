@@ -75,7 +75,7 @@ CELL_RECORDS = ("scores", "measurements", "predictions")
 
 
 def evidence(study):
-    """Every record that is told of a study (bitbudget.reporting.evidence)."""
+    """Every record that is told of a study (bitbudget.telling.evidence)."""
     name = study["study"]
     folder = f"results/{name}"
     tables = ["ablation.csv"] if plan.ablates(study) else []

@@ -10,7 +10,7 @@ from typing import Any
 import synthetic_study
 
 from bitbudget import records
-from bitbudget.comparison_kinds import NOISE_FLOOR
+from bitbudget.judging.comparison_kinds import NOISE_FLOOR
 
 HASH = synthetic_study.HASH
 ITEMS = 6

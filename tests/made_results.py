@@ -1,7 +1,7 @@
 """A whole results folder of made-up numbers: every record that a report reads, for any track and size of study.
 
     folder = made_results.build(tmp_path, track="vqa", precisions=12, models=2, conditions=("zero-shot", "4-shot"))
-    evidence = bitbudget.reporting.evidence.load(folder)
+    evidence = bitbudget.telling.evidence.load(folder)
 
 Numbers come from `synthetic_study`; comparisons, verdicts and the summary are made by the library's own code, so that
 the sentences in them are what a real study has. `hostile=True` puts markup of HTML, Typst, Markdown and spreadsheets
@@ -21,8 +21,10 @@ import synthetic_study
 import yaml
 from PIL import Image, ImageDraw
 
-from bitbudget import records, registry, summary, verdict_record
-from bitbudget.comparison_kinds import NOISE_FLOOR
+from bitbudget import records, registry
+from bitbudget.judging import summary
+from bitbudget.judging.comparison_kinds import NOISE_FLOOR
+from bitbudget.telling import verdict_record
 from made_records import HARDWARE, HASH, ITEMS, PACKAGES, PROVENANCE, Records  # noqa: F401
 
 HOSTILE = '<script>alert(1)</script> #panic("x") $x$ =cmd() *a* _b_ @fig `c` [d](e) \\ & % 😀 漢字'

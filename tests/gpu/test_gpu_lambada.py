@@ -36,7 +36,8 @@ def refusal(name: str, kernel: str) -> str | None:
     """Why this kernel cannot run the demo model here, in the format's own words, or None where it can."""
     from transformers import AutoConfig
 
-    from bitbudget import checkpoint, groups, registry
+    from bitbudget import registry
+    from bitbudget.models import checkpoint, groups
 
     family, fmt = registry.module_of("family", "llama"), registry.format_of(name)
     options = {key: rule["default"] for key, rule in fmt.options.items()} | {"kernel": kernel}
@@ -140,8 +141,10 @@ def test_eight_bits_keep_the_quality_and_the_table_names_the_kernels(finished, r
 
 def test_last_words_are_the_same_alone_and_in_a_batch_on_the_gpu(tmp_path: Path) -> None:
     """In float32; in 16 bits single ranks may differ."""
-    from bitbudget import checkpoint, generation, last_word, registry
-    from bitbudget.demo.passages import passage
+    from bitbudget import registry
+    from bitbudget.datasets.demo.passages import passage
+    from bitbudget.models import checkpoint
+    from bitbudget.runtimes.transformers import generation, last_word
 
     family = registry.module_of("family", "llama")
     model = checkpoint.load_original(MODEL, family, "float32").to("cuda")

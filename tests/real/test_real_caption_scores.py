@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bitbudget import caption_metrics
 from bitbudget.datasets import coco_format
+from bitbudget.metrics import captions as caption_metrics
 from bitbudget.tracks import captioning
 
 CAPTIONS = Path(__file__).parents[3] / "shared" / "real" / "captions"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitbudget import images
 from bitbudget.datasets import coco2017_captions, coco_format, local_captions
-from bitbudget.images import fitted, prepare_images
+from bitbudget.items import images
+from bitbudget.items.images import fitted, prepare_images
 
 REAL = Path(__file__).parents[3] / "shared" / "real"
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"the folder of real files {REAL} is not there")

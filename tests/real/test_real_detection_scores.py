@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitbudget import statistics
-from bitbudget.detection import average_precision
+from bitbudget.metrics import average_precision
+from bitbudget.stats import bootstrap
 
 FOLDER = Path(__file__).parents[3] / "shared" / "real" / "coco_det"
 
@@ -62,7 +62,7 @@ def test_the_numbers_are_found_again_from_the_matches_with_an_interval_around_th
     numbers, matches = average_precision.evaluate(*boxes)
     rows = [{"id": key, "matches": found} for key, found in matches.items()]
     again = average_precision.averages(rows)
-    times = np.concatenate(list(statistics.times_drawn(100, average_precision.RESAMPLES, seed=1))).T
+    times = np.concatenate(list(bootstrap.times_drawn(100, average_precision.RESAMPLES, seed=1))).T
     drawn = average_precision.averages(rows, times)
     for name in average_precision.RESAMPLED:
         assert again[name][0] == pytest.approx(numbers[name], abs=1e-9)

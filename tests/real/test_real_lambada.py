@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bitbudget import files, items
+from bitbudget import files
 from bitbudget.datasets import lambada_openai, local_lambada, passage_rows
+from bitbudget.items import item as items
 from bitbudget.tracks import lambada
 
 FILE = Path(__file__).parents[3] / "shared" / "real" / "lambada" / "lambada_test.jsonl"

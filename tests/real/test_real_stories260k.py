@@ -11,8 +11,10 @@ import tiny_models as tiny
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from bitbudget import checkpoint, generation, last_word, registry
-from bitbudget.formats import grid, rtn
+from bitbudget import registry
+from bitbudget.models import checkpoint
+from bitbudget.models.formats import grid, rtn
+from bitbudget.runtimes.transformers import generation, last_word
 
 FOLDER = Path(__file__).parents[3] / "shared" / "real" / "stories260K"
 pytestmark = pytest.mark.skipif(
@@ -127,7 +129,7 @@ def test_scoring_the_last_word_gives_the_same_numbers(original, ids):
 def test_round_to_nearest_costs_what_was_published(original, ids, tmp_path, monkeypatch, bits):
     """Weights alone, symmetric, one scale a row."""
     name = f"rtn-{bits}"
-    monkeypatch.setitem(registry.FORMATS, name, "bitbudget.formats.rtn")
+    monkeypatch.setitem(registry.FORMATS, name, "bitbudget.models.formats.rtn")
     monkeypatch.setitem(rtn.FORMATS, name, rtn.FORMATS.get(name, rtn.RoundToNearest(bits)))
     loss, hits = teacher_forced(through_a_checkpoint(original, tmp_path, bits), ids)
     expected, expected_hits = ROUNDED[bits]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bitbudget import items as item_files
 from bitbudget.datasets import local_vqa, vqa_format, vqav2, with_defaults
 from bitbudget.errors import UserError
-from bitbudget.images import prepare_images
+from bitbudget.items import item as item_files
+from bitbudget.items.images import prepare_images
 
 REAL = Path(__file__).parents[3] / "shared" / "real"
 MINI = REAL / "vqa" / "vqav2_on_coco_mini.json"  # questions and annotations in one file

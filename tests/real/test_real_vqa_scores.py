@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bitbudget import vqa_metrics
+from bitbudget.metrics import short_answers
 from bitbudget.tracks import vqa
 
 QUESTIONS = Path(__file__).parents[3] / "shared" / "real" / "vqa" / "vqav2_on_coco_mini.json"
@@ -38,10 +38,10 @@ def test_accuracy_is_the_official_average_and_not_the_short_formula(annotations)
     official, short = [], []
     for annotation in annotations:
         for answer in sorted(set(given(annotation))):
-            if not vqa_metrics.normalise(answer):
+            if not short_answers.normalise(answer):
                 continue
             expected = left_one_out(answer, given(annotation))
-            assert vqa_metrics.vqa_accuracy(answer, given(annotation)) == pytest.approx(expected), answer
+            assert short_answers.vqa_accuracy(answer, given(annotation)) == pytest.approx(expected), answer
             official.append(expected)
             short.append(min(1, given(annotation).count(answer) / 3))
     assert all(one <= other for one, other in zip(official, short, strict=True))
@@ -52,7 +52,7 @@ def test_published_answers_are_normalised_already(annotations):
     """So it makes no difference here that references are normalised also where annotators agree."""
     answers = [answer for annotation in annotations for answer in given(annotation)]
     assert len(answers) == 390
-    assert [answer for answer in answers if vqa_metrics.normalise(answer) != answer] == ["["]
+    assert [answer for answer in answers if short_answers.normalise(answer) != answer] == ["["]
 
 
 def test_the_scores_of_a_run_on_real_questions(annotations):

@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from bitbudget.errors import UserError
-from bitbudget.images import UnreadableImage, prepare_image
+from bitbudget.items.images import UnreadableImage, prepare_image
 
 MODES = ("RGB", "L", "P", "RGBA", "CMYK", "1", "I;16", "LA", "F", "I", "YCbCr", "LAB")
 WAYS = {"TIFF": [{}, {"compression": "tiff_lzw"}, {"compression": "jpeg"}, {"compression": "tiff_adobe_deflate"}]}

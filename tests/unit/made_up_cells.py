@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bitbudget import caption_metrics, comparison, registry
-from bitbudget.comparison import Cell
+from bitbudget import registry
+from bitbudget.judging import comparison
+from bitbudget.judging.comparison import Cell
+from bitbudget.metrics import captions
 
 BASELINE = "bfloat16"
 IDENTITY = {"study": "s", "model": "m", "condition": "zero-shot", "seed": 3, "subset_hash": "c" * 64}
@@ -52,7 +54,7 @@ def captioned(count: int, seed: int, loss: float = 0.0) -> list[dict[str, Any]]:
         matches = max(1, int(length * quality))
         meteor = [length, length, 2, 2, matches, matches, *[0] * 14, 1 + matches // 3, matches, matches]
         counts = {"correct": correct, "guess": guess, "test_length": length, "reference_length": length + i % 2}
-        by_order = dict.fromkeys(caption_metrics.BLEU_NAMES, quality)
+        by_order = dict.fromkeys(captions.BLEU_NAMES, quality)
         values = {"CIDEr": 2 * quality**2, "ROUGE-L": quality, "METEOR": quality / 2}
         rows.append({"id": str(i), **values, **by_order, "bleu": counts, "meteor": meteor})
     return rows

@@ -60,7 +60,7 @@ KERNELS = {
     "litert": "FULLY_CONNECTED in XNNPACK",
     "gptq": "gptqmodel.TorchLinear",
     "bnb": "bitsandbytes.nn.Linear8bitLt",
-    "rtn": "bitbudget.formats.Rounded",
+    "rtn": "bitbudget.models.formats.Rounded",
 }
 
 

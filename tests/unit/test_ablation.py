@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import synthetic_comparison as made
 
-from bitbudget import ablation
 from bitbudget.errors import UserError
-from bitbudget.figures import ablated, style
+from bitbudget.judging import ablation
+from bitbudget.publishing.figures import ablated, style
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 # What each group changes, alone.

@@ -17,11 +17,12 @@ from pypdf import PdfReader
 
 import made_results
 from bitbudget import records
-from bitbudget.appendix import facts, page, provenance
 from bitbudget.errors import UserError
-from bitbudget.reporting import evidence, typesetting
+from bitbudget.publishing.appendix import facts, page, provenance
+from bitbudget.publishing.typesetting import typst
+from bitbudget.telling import evidence
 
-TEMPLATE = typesetting.TEMPLATES / "appendix.typ"
+TEMPLATE = typst.TEMPLATES / "appendix.typ"
 REPORT = {"title": None, "authors": [{"name": "A. Author"}]}
 SMALLEST = 6  # points
 OTHER = {
@@ -39,10 +40,8 @@ def data_of(studies: list[evidence.Evidence], less: page.Shortening = page.LEVEL
 
 
 def pdf_of(studies: list[evidence.Evidence], out: Path) -> PdfReader:
-    found = page.fitted(
-        lambda less: data_of(studies, less), lambda content: typesetting.compiled(TEMPLATE, content, {})[1]
-    )
-    assert typesetting.compile_pdf(TEMPLATE, found, out) == 1
+    found = page.fitted(lambda less: data_of(studies, less), lambda content: typst.compiled(TEMPLATE, content, {})[1])
+    assert typst.compile_pdf(TEMPLATE, found, out) == 1
     assert found["size"] >= SMALLEST
     return PdfReader(out)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bitbudget.archive import code, package, redacted
-from bitbudget.archive.bundle import bundle
 from bitbudget.errors import UserError
 from bitbudget.inspection.redaction import Redactor
+from bitbudget.publishing.archive import code, package, redacted
+from bitbudget.publishing.archive.bundle import bundle
 
 CELL = "demo-vlm/float16/zero-shot"
 MAIL, PHONE = "ann@example.org", "+1 650 253 0000"

@@ -10,9 +10,11 @@ import tiny_models as tiny
 import torch
 from PIL import Image
 
-from bitbudget import asked_items, files, generation, readers
+from bitbudget import files
 from bitbudget.config import plan
 from bitbudget.errors import UserError
+from bitbudget.models import readers
+from bitbudget.runtimes.transformers import asked_items, generation
 
 SCRIPTS = Path(__file__).parents[2] / "workflow/scripts"
 SIZES = [(1, 1), (3, 3), (1, 50), (199, 1), (200, 1), (201, 1), (5, 1000), (5, 1001), (640, 480), (4, 801), (2, 399)]

@@ -7,8 +7,10 @@ import tiny_models as tiny
 import torch
 from torch import nn
 
-from bitbudget import audit, checkpoint, files
+from bitbudget import files
 from bitbudget.errors import UserError
+from bitbudget.models import checkpoint
+from bitbudget.models.audit import checkpoint_audit
 from bitbudget.registry import format_of
 
 MLP = "model.language_model.layers.1.mlp.down_proj"
@@ -37,13 +39,13 @@ def int8(int8_checkpoint):
 
 def audited(model, original, dtype="bfloat16", family=tiny.LLAVA, **asked):
     """All layers and other parameters."""
-    layers = audit.audit_layers(model, original, family, tiny.assignment(family, dtype, **asked), "cpu")
-    return layers, audit.other_parameters(model, original, family, layers)
+    layers = checkpoint_audit.audit_layers(model, original, family, tiny.assignment(family, dtype, **asked), "cpu")
+    return layers, checkpoint_audit.other_parameters(model, original, family, layers)
 
 
 def sentence_of(model, original, dtype="bfloat16", **asked):
     with pytest.raises(UserError) as caught:
-        audit.refuse_faults("the-precision", *audited(model, original, dtype, **asked))
+        checkpoint_audit.refuse_faults("the-precision", *audited(model, original, dtype, **asked))
     return str(caught.value)
 
 
@@ -62,7 +64,7 @@ def test_a_right_checkpoint_passes(snapshot, tmp_path, dtype, asked):
     folder = tiny.make_checkpoint(snapshot, tmp_path, tiny.LLAVA, dtype, **asked)
     model = checkpoint.load(folder, tiny.LLAVA, "cpu")
     layers, others = audited(model, checkpoint.load_original(snapshot, tiny.LLAVA, dtype), dtype, **asked)
-    assert audit.faults_in_one_sentence("x", layers, others) == ""
+    assert checkpoint_audit.faults_in_one_sentence("x", layers, others) == ""
     linear = {path for path, module in model.named_modules() if path in {layer.path for layer in layers}}
     assert len(linear) == len(layers) == 2 * 6 + 2 + 2 * 7 + 1
     for layer in layers:
@@ -85,7 +87,7 @@ def test_other_families_pass(name, format_name, tmp_path):
     folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", family, "bfloat16", language=format_name)
     model, original = checkpoint.load(folder, family, "cpu"), checkpoint.load_original(source, family, "bfloat16")
     layers, others = audited(model, original, family=family, language=format_name)
-    audit.refuse_faults("x", layers, others)
+    checkpoint_audit.refuse_faults("x", layers, others)
     assert {layer.found for layer in layers} == {format_name, "bfloat16"}
 
 
@@ -161,7 +163,7 @@ def test_weights_that_are_not_numbers(int8, original):
 
 def test_weights_that_were_not_rounded(int8, original):
     """A layer of the right class around weights with all their digits."""
-    from bitbudget.formats.simulated import SimulatedLinear
+    from bitbudget.models.formats.simulated import SimulatedLinear
 
     exact = original.get_submodule(MLP)
     checkpoint.replace(int8, MLP, SimulatedLinear("rtn-3", exact.weight.clone(), None))
@@ -171,7 +173,7 @@ def test_weights_that_were_not_rounded(int8, original):
 
 
 def test_coarser_rounding_under_a_finer_name(int8, original):
-    from bitbudget.formats.simulated import SimulatedLinear
+    from bitbudget.models.formats.simulated import SimulatedLinear
 
     weight = original.get_submodule(MLP).weight
     grid = {"group_size": 64, "symmetric": False, "gptq_grid": False}
@@ -196,7 +198,7 @@ def test_what_is_not_a_number_in_the_original_may_stay_so(int8, snapshot):
     original = checkpoint.load_original(snapshot, tiny.LLAVA, "bfloat16")
     for model in (int8, original):
         model.get_input_embeddings().weight.data[0] = math.nan
-    assert audit.faults_in_one_sentence("x", *audited(int8, original, language="bnb-int8")) == ""
+    assert checkpoint_audit.faults_in_one_sentence("x", *audited(int8, original, language="bnb-int8")) == ""
 
 
 @pytest.mark.parametrize("ending", ["encoder.layers.0.mlp.fc1", "projector.linear_1"])
@@ -227,7 +229,7 @@ def test_a_matrix_of_zeros_must_stay_one(original):
         asked = checkpoint.Layer("a.layer", made, "language", {"format": "bnb-int8", "threshold": 6.0})
         original = nn.Linear(64, 64, bias=False).requires_grad_(False)
         original.weight.zero_()
-        return audit.audit_layer(asked, original, "cpu")
+        return checkpoint_audit.audit_layer(asked, original, "cpu")
 
     assert of(torch.zeros(64, 64)).fault is None
     assert "has weights that are off by" in of(torch.ones(64, 64)).fault
@@ -238,20 +240,20 @@ def test_a_tied_head_counts_once(tmp_path):
     original = checkpoint.load_original(source, tiny.LLAVA, "bfloat16")
     folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", tiny.LLAVA, "bfloat16")
     layers, others = audited(checkpoint.load(folder, tiny.LLAVA, "cpu"), original)
-    audit.refuse_faults("x", layers, others)
-    found = audit.by_group(layers, others)
+    checkpoint_audit.refuse_faults("x", layers, others)
+    found = checkpoint_audit.by_group(layers, others)
     assert (found["head"]["bytes"], found["head"]["parameters"]) == (0, 0)
     assert sum(group["bytes"] for group in found.values()) == sum(p.nbytes for p in original.parameters())
     folder = tiny.make_checkpoint(source, tmp_path / "untied", tiny.LLAVA, "bfloat16", head="bnb-int8")
     layers, others = audited(checkpoint.load(folder, tiny.LLAVA, "cpu"), original, head="bnb-int8")
-    audit.refuse_faults("x", layers, others)
+    checkpoint_audit.refuse_faults("x", layers, others)
     vocabulary = original.lm_head.out_features
-    assert audit.by_group(layers, others)["head"]["bytes"] == vocabulary * 64 + vocabulary * 4
+    assert checkpoint_audit.by_group(layers, others)["head"]["bytes"] == vocabulary * 64 + vocabulary * 4
 
 
 def test_groups_sum_up_their_layers(int8, original):
     layers, others = audited(int8, original, language="bnb-int8")
-    found = audit.by_group(layers, others)
+    found = checkpoint_audit.by_group(layers, others)
     mlp = [layer for layer in layers if layer.group == "language.mlp"]
     assert found["language.mlp"]["format"] == "bnb-int8"
     assert found["language.mlp"]["parameters"] == 2 * 3 * 64 * 128
@@ -288,7 +290,9 @@ def test_parameters_that_came_or_went_are_named(snapshot, original, tmp_path):
     norm.bias = nn.Parameter(torch.ones(64, dtype=torch.bfloat16), requires_grad=False)
     model.model.vision_tower.post_layernorm.bias = None
     layers, others = audited(model, original)
-    faults = {row["path"]: row["fault"] for row in [*others, *audit.changed_elsewhere(model, original, layers)]}
+    faults = {
+        row["path"]: row["fault"] for row in [*others, *checkpoint_audit.changed_elsewhere(model, original, layers)]
+    }
     assert next(la.fault for la in layers if la.path == MLP).endswith("but another bias than the original")
     assert faults["model.language_model.norm.bias"] == "is a parameter that the original does not have"
     assert faults["model.vision_tower.post_layernorm.bias"] == "is a parameter of the original that is missing"
@@ -342,12 +346,12 @@ def test_what_a_checkpoints_files_say_otherwise_is_named(plant, snapshot, origin
 
     def changed():
         layers, _ = audited(checkpoint.load(folder, tiny.LLAVA, "cpu"), original, language="bnb-int8")
-        return audit.changed_on_disk(folder, snapshot, "bfloat16", assigned, layers)
+        return checkpoint_audit.changed_on_disk(folder, snapshot, "bfloat16", assigned, layers)
 
     assert changed() == []
     change, said = ON_DISK[plant]
     change(folder)
     tiny.seal(folder)  # otherwise the checksum would tell
-    sentence = audit.faults_in_one_sentence("x", [], changed())
+    sentence = checkpoint_audit.faults_in_one_sentence("x", [], changed())
     assert sentence.startswith(f"precision x is not what its name says: {said}")
     assert sentence.count(";") == 0

@@ -6,8 +6,8 @@ import io
 import numpy as np
 import pytest
 
-from bitbudget import statistics
-from bitbudget.detection import average_precision as ap
+from bitbudget.metrics import average_precision as ap
+from bitbudget.stats import bootstrap
 
 
 def made_up(images=12, categories=4, seed=0, ties=False):
@@ -60,7 +60,7 @@ def reference(objects, detections):
 
 def times_of(images, resamples, seed):
     """How often each resample has each image, [images, resamples]."""
-    return np.concatenate(list(statistics.times_drawn(images, resamples, seed))).T
+    return np.concatenate(list(bootstrap.times_drawn(images, resamples, seed))).T
 
 
 def rows_of(matches):

@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from bitbudget import bounds
+from bitbudget.stats import bounds
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (0, 300), (1, 2), (1, 200), (5, 200), (5, 5000), (150, 300), (299, 300)])

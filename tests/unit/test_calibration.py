@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bitbudget import calibration, files, items
-from bitbudget.calibration_texts import hash_of, text_of
+from bitbudget import files
 from bitbudget.datasets.passage_rows import read_passages
 from bitbudget.errors import UserError
-from bitbudget.items import Item
+from bitbudget.items import item as items
+from bitbudget.items.item import Item
+from bitbudget.models.calibration import choosing
+from bitbudget.models.calibration.texts import hash_of, text_of
 from bitbudget.records import _validator
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "select_calibration.py"
@@ -36,7 +38,7 @@ def write(path, texts):
 
 
 def drawn(available, evaluated, number, seed=53):
-    return [item.id for item in calibration.draw(available, evaluated, number, seed, "the split")]
+    return [item.id for item in choosing.draw(available, evaluated, number, seed, "the split")]
 
 
 def test_none_is_evaluated_and_all_are_different():
@@ -78,7 +80,7 @@ def test_another_writing_of_a_text_is_the_same_text(text):
 
 def test_too_few_are_one_sentence():
     with pytest.raises(UserError) as caught:
-        calibration.draw(passages(9), passages(4), 128, 53, "the split 'test' of lambada-openai")
+        choosing.draw(passages(9), passages(4), 128, 53, "the split 'test' of lambada-openai")
     assert str(caught.value) == (
         "the split 'test' of lambada-openai has only 5 different texts that are not evaluated, and 128 are needed to "
         "calibrate; set fewer `items` in `quantization.calibration`, or name another `split` or a `file` there."
@@ -103,7 +105,7 @@ def test_the_hash_is_that_of_the_texts_in_their_order():
 
 def refusal(path, evaluated=(), number=2):
     with pytest.raises(UserError) as caught:
-        calibration.draw_from_file(path, list(evaluated), number, 53)
+        choosing.draw_from_file(path, list(evaluated), number, 53)
     sentence = str(caught.value)
     assert sentence.startswith(str(path))
     assert sentence.endswith(".")
@@ -113,7 +115,7 @@ def refusal(path, evaluated=(), number=2):
 
 def test_texts_from_a_file(tmp_path):
     texts = [text_of(item) for item in passages(8, first=500)]
-    found = calibration.draw_from_file(write(tmp_path / "own.jsonl", texts), passages(30), 5, 53)
+    found = choosing.draw_from_file(write(tmp_path / "own.jsonl", texts), passages(30), 5, 53)
     assert len({item.id for item in found}) == 5
     assert all(text_of(item) == texts[int(item.id) - 1] for item in found)
 

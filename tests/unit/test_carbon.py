@@ -7,11 +7,12 @@ import sys
 import pytest
 
 import tabulate_carbon
-from bitbudget import accelerators, carbon, electricity, summary
-from bitbudget.electricity import Electricity
 from bitbudget.errors import UserError
-from bitbudget.measuring import footprint
+from bitbudget.judging import summary
+from bitbudget.measuring import carbon, electricity, footprint
+from bitbudget.measuring.electricity import Electricity
 from bitbudget.records import absent, metric
+from bitbudget.system import accelerators
 
 CARBON = {
     "country": "AUT", "pue": 1.2, "intensity": None, "flops_per_joule": None,

@@ -6,11 +6,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from bitbudget import paired
 from bitbudget.datasets import demo_scenes
 from bitbudget.errors import UserError
 from bitbudget.inspection import chair, coco_objects, truth
 from bitbudget.inspection.objects import Vocabulary, named_by_people, plural
+from bitbudget.stats import paired
 
 COCO = list(coco_objects.NAMES)[:80]
 VOCABULARY = Vocabulary(COCO)

@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from small_disk import one_mib
 from torch import nn
 
-from bitbudget import checkpoint, files
-from bitbudget.audit import recognise
+from bitbudget import files
 from bitbudget.errors import UserError
+from bitbudget.models import checkpoint
+from bitbudget.models.audit.checkpoint_audit import recognise
 from bitbudget.registry import format_of
 
 MAKERS = tiny.MAKERS | tiny.TEXT_MAKERS
@@ -364,7 +365,8 @@ import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
 import tiny_models as tiny
-from bitbudget import checkpoint, files
+from bitbudget import files
+from bitbudget.models import checkpoint
 checkpoint.SHARD_BYTES = 100_000
 source, folder = map(Path, sys.argv[1:3])
 model = checkpoint.load_original(source, tiny.LLAVA, "float32")

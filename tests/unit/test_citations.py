@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 import made_results
-from bitbudget.paper import methods, statistics
-from bitbudget.paper.view import View
-from bitbudget.reporting import bibliography, evidence, markdown, typesetting
+from bitbudget.publishing.paper import methods, statistics
+from bitbudget.publishing.paper.view import View
+from bitbudget.publishing.typesetting import bibliography, markdown, typst
+from bitbudget.telling import evidence
 
 LIBRARY = Path(methods.__file__).parents[1]
-WORKS = bibliography.read(typesetting.TEMPLATES.parent / "references.bib")
+WORKS = bibliography.read(typst.TEMPLATES.parent / "references.bib")
 KEYS = re.compile(r"@([a-z]\w*)")
 
 

@@ -7,21 +7,22 @@ import pytest
 from made_up_cells import BASELINE, answered, captioned, cell, compare, spec
 from test_average_precision import made_up
 
-from bitbudget import caption_metrics, comparison, paired, statistics
-from bitbudget.detection import average_precision
 from bitbudget.errors import UserError
+from bitbudget.judging import comparison
+from bitbudget.metrics import average_precision, captions
+from bitbudget.stats import bootstrap, paired
 from bitbudget.tracks import captioning, detection, lambada, vqa
 
 
 def weights_of(count, resamples):
     """The weights of the sorted ids in each resample of the comparison."""
-    return np.concatenate(list(statistics.weights_drawn(count, resamples, seed=3)))
+    return np.concatenate(list(bootstrap.weights_drawn(count, resamples, seed=3)))
 
 
 def interval_of(drawn, stake, higher_is_better=True):
     """The interval that counts one unit more, from its draws: all of the units here differ."""
     count = len(drawn[1])
-    drawn, weight = np.array(drawn[0]), statistics.weight_of_one_more(count, len(drawn[0]), seed=3)
+    drawn, weight = np.array(drawn[0]), bootstrap.weight_of_one_more(count, len(drawn[0]), seed=3)
     gain = drawn.std(ddof=1) * np.sqrt(count)
     below, above = (stake, gain) if higher_is_better else (gain, stake)
     return [
@@ -34,11 +35,11 @@ def interval_of(drawn, stake, higher_is_better=True):
 
 
 def bleu_of(rows, weights):
-    return caption_metrics.bleu_from_counts(weights @ caption_metrics.bleu_counts_array([row["bleu"] for row in rows]))
+    return captions.bleu_from_counts(weights @ captions.bleu_counts_array([row["bleu"] for row in rows]))
 
 
 def meteor_of(rows, weights):
-    return float(caption_metrics.meteor_from_statistics(weights @ np.array([row["meteor"] for row in rows])))
+    return float(captions.meteor_from_statistics(weights @ np.array([row["meteor"] for row in rows])))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_the_ap_of_a_resample_is_what_the_library_says_of_the_images_drawn():
     """Of images in whole numbers the library knows the AP of their copies; what counts as weights is their ratio."""
     objects, first, rows = detected(0)
     ids, averages = sorted(objects), average_precision.averager(rows)
-    for times in next(statistics.times_drawn(30, 12, seed=3)):
+    for times in next(bootstrap.times_drawn(30, 12, seed=3)):
         copies = {str(copy): ids[i] for copy, i in enumerate(np.repeat(np.arange(30), times))}
         expected = average_precision.evaluate(
             {copy: objects[key] for copy, key in copies.items()}, {copy: first[key] for copy, key in copies.items()}

@@ -11,8 +11,9 @@ import pytest
 from made_up_cells import BASELINE, answered, compare, scores, spec
 
 import plan_subset
-from bitbudget import comparison, records
+from bitbudget import records
 from bitbudget.errors import UserError
+from bitbudget.judging import comparison
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 

@@ -6,7 +6,8 @@ import random
 import numpy as np
 import pytest
 
-from bitbudget import caption_metrics, constant_captions
+from bitbudget.metrics import captions as caption_metrics
+from bitbudget.metrics import constant_captions
 from bitbudget.tracks import captioning
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import synthetic_study as synthetic
 
-from bitbudget import summary
-from bitbudget.figures import costs, style
-from bitbudget.figures import study as shown
+from bitbudget.judging import summary
+from bitbudget.publishing.figures import costs, style
+from bitbudget.publishing.figures import study as shown
 
 NAMES = list(synthetic.PRECISIONS)[:2]
 

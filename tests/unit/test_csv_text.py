@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from bitbudget import csv_text
+from bitbudget.untrusted import csv_text
 
 
 @pytest.mark.parametrize(

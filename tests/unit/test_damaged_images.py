@@ -13,7 +13,7 @@ from config_folder import ROOT, is_one_sentence
 from PIL import Image
 
 from bitbudget.errors import UserError
-from bitbudget.images import UnreadableImage, prepare_image
+from bitbudget.items.images import UnreadableImage, prepare_image
 
 PYTHON = {**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "scripts")}
 

@@ -10,9 +10,10 @@ import pytest
 import synthetic_comparison as made
 from matplotlib.text import Text
 
-from bitbudget import verdicts, wording
 from bitbudget.errors import UserError
-from bitbudget.figures import delta, forest, style
+from bitbudget.judging import verdicts
+from bitbudget.publishing.figures import delta, forest, style
+from bitbudget.telling import wording
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 SAME = {"found": made.metric(0.0, 0.0), "answers": (0, 0, 0)}

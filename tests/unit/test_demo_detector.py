@@ -6,11 +6,12 @@ import pytest
 import torch
 from transformers import YolosForObjectDetection
 
-from bitbudget.demo import detector, scenes
-from bitbudget.demo.training_pictures import FIRST_TRAINING_SEED, training_picture
-from bitbudget.detection.preprocessing import prepare
-from bitbudget.families import yolos
+from bitbudget.datasets.demo import scenes
+from bitbudget.models.families import yolos
+from bitbudget.runtimes.litert.preprocessing import prepare
 from checkouts import ROOT
+from demo_recipes import detector
+from demo_recipes.pictures import FIRST_TRAINING_SEED, training_picture
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from bitbudget.datasets import demo_passages, with_defaults
-from bitbudget.demo import passages
+from bitbudget.datasets.demo import passages
 
 HEROES = re.compile(r"(\w+) (?:could not sleep|was in a hurry|had been ill|felt at ease)\.")
 DAY = re.compile(r"\b(\w+day)\b")

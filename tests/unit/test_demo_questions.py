@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from bitbudget.datasets import demo_pictures, demo_questions, local_vqa, with_defaults
-from bitbudget.demo import scenes, signs
-from bitbudget.images import prepare_image
+from bitbudget.datasets.demo import scenes, signs
+from bitbudget.items.images import prepare_image
 
 OPTIONS = {"images": 30, "train_images": 5, "seed": 4}
 

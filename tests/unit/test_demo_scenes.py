@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from bitbudget.datasets import demo_scenes
-from bitbudget.demo import scenes
-from bitbudget.images import prepare_image
+from bitbudget.datasets.demo import scenes
+from bitbudget.items.images import prepare_image
 
 OPTIONS = {"images": 25, "seed": 4}
 

@@ -5,9 +5,10 @@ import random
 import pytest
 import torch
 
-from bitbudget.demo import questions, scenes, signs, vlm
-from bitbudget.families import llava
-from bitbudget.generation import Example, prepare
+from bitbudget.datasets.demo import questions, scenes, signs
+from bitbudget.models.families import llava
+from bitbudget.runtimes.transformers.generation import Example, prepare
+from demo_recipes import vlm
 
 
 @pytest.fixture(scope="module")

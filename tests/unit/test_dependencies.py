@@ -116,16 +116,16 @@ def names_of(files: list[Path]) -> set[str]:
     ],
 )
 def test_figures_code_changes_only_the_figures_that_it_draws(name: str, drawn: set[str], library: Library) -> None:
-    assert library.changed_by(f"bitbudget/figures/{name}.py") == drawn
+    assert library.changed_by(f"bitbudget/publishing/figures/{name}.py") == drawn
 
 
 def test_a_formats_code_changes_only_the_precisions_that_use_it(library: Library) -> None:
     wanted = {f"{step} nf4-language" for step in CELL_STEPS}
-    assert library.changed_by("bitbudget/formats/bnb_nf4.py") == wanted
+    assert library.changed_by("bitbudget/models/formats/bnb_nf4.py") == wanted
     wanted = {f"{step} int8-{part}" for step in CELL_STEPS for part in ("language", "vision", "language-vision")}
-    assert library.changed_by("bitbudget/formats/bnb_int8.py") == wanted
+    assert library.changed_by("bitbudget/models/formats/bnb_int8.py") == wanted
     wanted = {f"{step} rtn-{bits}-language-vision" for step in CELL_STEPS for bits in (2, 3)}
-    assert library.changed_by("bitbudget/formats/rtn.py") == wanted
+    assert library.changed_by("bitbudget/models/formats/rtn.py") == wanted
 
 
 def test_the_registry_changes_nothing(library: Library) -> None:
@@ -150,13 +150,13 @@ def test_a_reader_changes_only_what_reads_the_data_set(library: Library) -> None
 
 
 def test_another_family_changes_nothing(library: Library) -> None:
-    assert library.changed_by("bitbudget/families/qwen2_vl.py") == set()
+    assert library.changed_by("bitbudget/models/families/qwen2_vl.py") == set()
     steps = {f"{step} {precision}" for step in CELL_STEPS for precision in library.study["precisions"]}
-    assert library.changed_by("bitbudget/families/llava.py") == steps | {"fetch_model"}
+    assert library.changed_by("bitbudget/models/families/llava.py") == steps | {"fetch_model"}
 
 
 def test_the_caption_metrics_change_only_scoring(library: Library) -> None:
-    changed = library.changed_by("bitbudget/caption_metrics.py")
+    changed = library.changed_by("bitbudget/metrics/captions.py")
     assert {"filter_paraphrases", "score", "score_blind"} <= changed
     assert not any(key.startswith(CELL_STEPS) for key in changed)
 
@@ -168,18 +168,20 @@ def test_a_comment_counts_and_a_date_does_not(library: Library) -> None:
 
 
 def test_a_module_imported_inside_a_function_is_found(library: Library) -> None:
-    assert "bitbudget/checkpoint.py" in names_of(dependencies.files_of("quantize_model"))
-    assert "bitbudget/formats/simulated.py" in names_of(dependencies.files_of("predict", ["bitbudget.formats.rtn"]))
+    assert "bitbudget/models/checkpoint.py" in names_of(dependencies.files_of("quantize_model"))
+    assert "bitbudget/models/formats/simulated.py" in names_of(
+        dependencies.files_of("predict", ["bitbudget.models.formats.rtn"])
+    )
 
 
 def test_the_init_files_of_packages_count(library: Library) -> None:
     found = names_of(dependencies.files_of("plot_figures"))
-    assert {"bitbudget/__init__.py", "bitbudget/figures/__init__.py"} <= found
+    assert {"bitbudget/__init__.py", "bitbudget/publishing/figures/__init__.py"} <= found
 
 
 def test_a_new_import_is_followed(library: Library) -> None:
     (library.folder / "bitbudget/new.py").write_text("")
-    library.edit("bitbudget/images.py", "\n\ndef late():\n    from bitbudget import new\n    return new\n")
+    library.edit("bitbudget/items/images.py", "\n\ndef late():\n    from bitbudget import new\n    return new\n")
     assert "bitbudget/new.py" in names_of(dependencies.files_of("resize_images"))
     assert library.changed_by("bitbudget/new.py") == {
         "resize_images",

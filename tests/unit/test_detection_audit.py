@@ -10,11 +10,11 @@ import tiny_detectors
 import tiny_tflite
 from ai_edge_litert.tools import flatbuffer_utils
 
-from bitbudget.detection import activations, audit, flatbuffer, outputs, quantizing
-from bitbudget.detection.interpreter import Detector
-from bitbudget.detection.weights import recognise, rounded
 from bitbudget.errors import UserError
-from bitbudget.formats.litert import FORMATS
+from bitbudget.models.formats.litert import FORMATS
+from bitbudget.runtimes.litert import activations, audit, flatbuffer, outputs, quantizing
+from bitbudget.runtimes.litert.interpreter import Detector
+from bitbudget.runtimes.litert.weights import recognise, rounded
 
 SPECS = tiny_detectors.specs()
 FULL = {"format": "litert-int8-full", "operators": "weights"}

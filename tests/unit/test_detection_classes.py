@@ -2,8 +2,8 @@
 
 import pytest
 
-from bitbudget.detection.classes import COCO_80, category_ids, number_of_labels, without_category
 from bitbudget.errors import UserError
+from bitbudget.runtimes.litert.classes import COCO_80, category_ids, number_of_labels, without_category
 
 CATEGORIES = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}, {"id": 90, "name": "toothbrush"}]
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from bitbudget.detection.classes import COCO_80
-from bitbudget.detection.decoding import decode
-from bitbudget.detection.nms import iou, suppress
-from bitbudget.detection.spec import complete
 from bitbudget.errors import UserError
+from bitbudget.runtimes.litert.classes import COCO_80
+from bitbudget.runtimes.litert.decoding import decode
+from bitbudget.runtimes.litert.nms import iou, suppress
+from bitbudget.runtimes.litert.spec import complete
 
 HEIGHT, WIDTH = 96, 128
 generator = np.random.default_rng

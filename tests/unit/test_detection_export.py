@@ -15,10 +15,10 @@ import tiny_tflite
 import torch
 
 from bitbudget import files, registry
-from bitbudget.detection import export, flatbuffer, probe, torch_export
-from bitbudget.detection.interpreter import Detector
-from bitbudget.detection.preprocessing import prepare
 from bitbudget.errors import UserError
+from bitbudget.runtimes.litert import export, flatbuffer, probe, torch_export
+from bitbudget.runtimes.litert.interpreter import Detector
+from bitbudget.runtimes.litert.preprocessing import prepare
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 TFLITE, SAVED = (registry.module_of("family", name) for name in ("tflite", "saved-model"))
@@ -95,8 +95,8 @@ def test_tensors_have_short_names(yolos):
         ("serving_default_logits_output", "serving_default_logits_output"),
         ("efficientnet/block2a/depthwise;1", "efficientnet/block2a/depthwise;1"),
         (
-            "bitbudget.detection.torch_export.Detections_wrapped/a.b.YolosModel_vit/torch.nn.Norm_n;;"
-            "bitbudget.detection.torch_export.Detections_wrapped/a.b.YolosModel_vit/torch.nn.Linear_fc;3",
+            "bitbudget.runtimes.litert.torch_export.Detections_wrapped/a.b.YolosModel_vit/torch.nn.Norm_n;;"
+            "bitbudget.runtimes.litert.torch_export.Detections_wrapped/a.b.YolosModel_vit/torch.nn.Linear_fc;3",
             "vit.fc",
         ),
     ],

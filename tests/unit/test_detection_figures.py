@@ -15,9 +15,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
-from bitbudget.detection import matching
 from bitbudget.errors import UserError
-from bitbudget.figures import detections, gallery, style
+from bitbudget.metrics import matching
+from bitbudget.publishing.figures import detections, gallery, style
 
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "plot_detections.py"
 CATEGORIES = [

@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import count_detector_flops
-from bitbudget.detection import flatbuffer, flops
+from bitbudget.runtimes.litert import flatbuffer, flops
 
 SPEC = {"study": "s", "model": "m", "precision": "float32", "condition": "zero-shot", "seed": 53}
 HASH = "a" * 64
@@ -51,7 +51,7 @@ def test_every_operator_that_multiplies_is_counted_as_torch_counts_it(tmp_path_f
 def test_an_exported_detector_takes_the_operations_that_torch_counts(kind, folded, tmp_path_factory):
     from transformers import AutoModelForObjectDetection
 
-    from bitbudget.flops import OF_PROCESSORS
+    from bitbudget.measuring.flops import OF_PROCESSORS
 
     folder = tiny_detectors.exported(kind, tmp_path_factory)
     found, _ = counted(folder)

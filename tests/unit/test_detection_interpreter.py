@@ -12,8 +12,8 @@ import tiny_tflite as tiny
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from bitbudget.detection.interpreter import Detector, dequantized, manifest, quantized, threads_for
 from bitbudget.errors import UserError
+from bitbudget.runtimes.litert.interpreter import Detector, dequantized, manifest, quantized, threads_for
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 Op = tiny.Op
@@ -63,7 +63,7 @@ def test_the_note_of_the_delegate_is_kept_out_of_the_log(tmp_path):
     model = str(folder / "model.tflite")
     loud = f"from ai_edge_litert.interpreter import Interpreter as I; I({model!r}).allocate_tensors()"
     assert "Created TensorFlow Lite XNNPACK delegate" in python(loud).stderr
-    quiet = "from pathlib import Path; from bitbudget.detection.interpreter import Detector"
+    quiet = "from pathlib import Path; from bitbudget.runtimes.litert.interpreter import Detector"
     assert python(f"{quiet}; Detector(Path({str(folder)!r}), 1)").stderr == ""
 
 
@@ -75,7 +75,7 @@ def python(code):
 
 
 def test_warnings_of_native_code_are_passed_on(caplog):
-    from bitbudget.detection.interpreter import _native_messages
+    from bitbudget.runtimes.litert.interpreter import _native_messages
 
     with caplog.at_level(logging.INFO), _native_messages():
         os.write(2, b"INFO: nothing new\nWARNING: look here\n")
@@ -89,7 +89,7 @@ def test_detecting_imports_neither_torch_nor_transformers(tmp_path):
     code = f"""
 import sys
 from pathlib import Path
-from bitbudget.detection.interpreter import Detector
+from bitbudget.runtimes.litert.interpreter import Detector
 from bitbudget.measuring import detector, machine, footprint, energy
 boxes, scores, labels = Detector(Path({str(folder)!r}), 1).detect(Path({str(picture)!r}), 640, 480)
 assert len(boxes) == 5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitbudget.detection.preprocessing import Placement, placement, prepare
+from bitbudget.runtimes.litert.preprocessing import Placement, placement, prepare
 
 SPEC = {
     "size": [48, 80], "resize": "stretch", "padding": 114, "layout": "NHWC", "colour": "RGB",

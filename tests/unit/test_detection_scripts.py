@@ -11,11 +11,12 @@ import pytest
 import tiny_tflite as tiny
 from PIL import Image
 
-from bitbudget import files, shard_files
-from bitbudget.detection import answers
-from bitbudget.detection.interpreter import Detector
+from bitbudget import files
 from bitbudget.errors import UserError
 from bitbudget.records import _validator
+from bitbudget.runtimes import shard_files
+from bitbudget.runtimes.litert import answers
+from bitbudget.runtimes.litert.interpreter import Detector
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 WITHOUT_TORCH = str(Path(__file__).parent / "without_torch")

@@ -5,8 +5,8 @@ import copy
 import pytest
 
 from bitbudget.config.validate import check, schema, with_defaults
-from bitbudget.detection.spec import complete
 from bitbudget.errors import UserError
+from bitbudget.runtimes.litert.spec import complete
 
 ENTRY = {"input": {"size": [320, 640]}, "outputs": {"kind": "detr"}}
 YOLO = {"kind": "yolo", "objectness": True}

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from config_folder import ConfigFolder
 
-from bitbudget import calibration_images
 from bitbudget.config import plan
 from bitbudget.config.calibration import calibrated
 from bitbudget.errors import UserError
-from bitbudget.items import ImageRef, Item
+from bitbudget.items.item import ImageRef, Item
+from bitbudget.models.calibration import images as calibration_images
 
 DETECTION = {"track": "detection", "dataset": {"name": "demo-boxes", "subset": 4}, "models": ["demo-detector"]}
 FULL = ["litert-float32", "litert-int8-full"]

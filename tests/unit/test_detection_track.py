@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from test_average_precision import made_up, times_of
 
-from bitbudget.detection import average_precision
 from bitbudget.errors import UserError
+from bitbudget.metrics import average_precision
 from bitbudget.tracks import detection
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"

@@ -13,8 +13,8 @@ import pytest
 from small_disk import one_mib
 
 from bitbudget.datasets import zipped
-from bitbudget.download import CHUNK, download, download_many, taken_up
 from bitbudget.errors import UserError
+from bitbudget.fetching.download import CHUNK, download, download_many, taken_up
 
 BODY = bytes(range(256)) * 4000  # about a megabyte: several chunks
 BREAK = 18 * CHUNK  # where connections break: at the end of a chunk, so that nothing that arrived is lost
@@ -242,13 +242,13 @@ def test_damaged_notes_mean_that_the_file_starts_again(fetch, server, tmp_path, 
 
 def test_after_another_boot_only_what_was_flushed_is_gone_on_with(fetch, server, tmp_path, monkeypatch):
     """What a power cut left behind the last flush may be zeros."""
-    monkeypatch.setattr("bitbudget.download.FLUSHED", 4 * CHUNK)
+    monkeypatch.setattr("bitbudget.fetching.download.FLUSHED", 4 * CHUNK)
     server.drop_after = [BREAK]
     with pytest.raises(UserError):
         fetch(retries=0)
     part = next((tmp_path / "partial").glob("*.part"))
     part.write_bytes(BODY[: 16 * CHUNK] + bytes(BREAK - 16 * CHUNK))
-    monkeypatch.setattr("bitbudget.verified.boot", lambda: "another")
+    monkeypatch.setattr("bitbudget.system.verified.boot", lambda: "another")
     assert fetch(sha256=None).read_bytes() == BODY
     assert server.requests[-1] == ("/file.bin", f"bytes={16 * CHUNK}-")
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bitbudget import groups, registry
+from bitbudget import registry
 from bitbudget.errors import UserError
-from bitbudget.families import chat
+from bitbudget.models import groups
+from bitbudget.models.families import chat
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 MODEL_TYPES = ["llava", "qwen2_vl", "qwen2_5_vl", "idefics3", "smolvlm"]
@@ -247,7 +248,7 @@ def test_a_pythia_whose_head_has_its_old_name_is_read_whole(tmp_path):
     import torch
     from safetensors.torch import load_file, save_file
 
-    from bitbudget import checkpoint
+    from bitbudget.models import checkpoint
 
     original = checkpoint.load_original(tiny.gpt_neox(tmp_path), tiny.NEOX, "float32")
     tensors = load_file(tmp_path / "model.safetensors")
@@ -295,7 +296,7 @@ def test_conversation():
 
 
 def test_conversation_goes_through_a_chat_template():
-    from bitbudget.demo.vlm import build_processor
+    from demo_recipes.vlm import build_processor
 
     family = registry.module_of("family", "llava")
     messages = family.conversation(1, "Describe the image.", shots=[("What is it?", "a cat")])
@@ -315,7 +316,8 @@ def test_metadata_needs_no_heavy_library():
     """The workflow reads the families while it is parsed, where nothing but snakemake is installed."""
     code = (
         "import sys\n"
-        "from bitbudget import groups, registry\n"
+        "from bitbudget import registry\n"
+        "from bitbudget.models import groups\n"
         "for name in registry.FAMILIES:\n"
         "    family = registry.module_of('family', name)\n"
         "    assert family.MODEL_TYPES and family.TRACKS\n"

@@ -18,8 +18,10 @@ import pytest
 import tiny_models
 import yaml
 
-from bitbudget import files, hub, locks, registry
+from bitbudget import files, registry
 from bitbudget.errors import UserError
+from bitbudget.fetching import pins
+from bitbudget.models import hub
 
 ROOT = Path(__file__).parents[2]
 FIRST, SECOND = "a" * 40, "b" * 40
@@ -160,7 +162,7 @@ def test_a_snapshot_is_fetched_locked_and_recorded(server):
     assert (record["model_type"], record["restricted"], record["licence"]) == ("llava", False, "Apache-2.0")
     checksum = hashlib.sha256(safetensors()).hexdigest()
     assert record["files"]["model.safetensors"] == {"bytes": len(safetensors()), "sha256": checksum}
-    assert locks.locked("models", "tiny") == {"hub": REPOSITORY, "revision": FIRST, "model.safetensors": checksum}
+    assert pins.locked("models", "tiny") == {"hub": REPOSITORY, "revision": FIRST, "model.safetensors": checksum}
     assert files.read_json(out / "model.json") == record
 
 
@@ -297,7 +299,7 @@ def test_truncated_weights_are_named_and_fetched_again(server):
     sentence = says(r"model\.safetensors is cut off: it has", f"promises {len(whole)}; fetch it again")
     with pytest.raises(UserError, match=sentence):
         fetch(SPEC)
-    assert locks.locked("models", "tiny") == {}, "nothing is locked before all is checked"
+    assert pins.locked("models", "tiny") == {}, "nothing is locked before all is checked"
     shutil.rmtree("partial/tiny/.cache")  # the Hub's own bytes change: here, not in life, under the same commit
     server.commits[FIRST]["model.safetensors"] = whole
     fetch(SPEC)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import synthetic_study as synthetic
 
-from bitbudget import summary, wording
-from bitbudget.figures import by_type, costs, quality, style, throughput, tradeoff
-from bitbudget.figures import study as shown
-from bitbudget.pareto import pareto_front
+from bitbudget.judging import summary
+from bitbudget.judging.pareto import pareto_front
+from bitbudget.publishing.figures import by_type, costs, quality, style, throughput, tradeoff
+from bitbudget.publishing.figures import study as shown
+from bitbudget.telling import wording
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 NAMES = list(synthetic.PRECISIONS)

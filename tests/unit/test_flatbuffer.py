@@ -7,8 +7,8 @@ import tiny_tflite
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from bitbudget.detection import flatbuffer, quantizing
 from bitbudget.errors import UserError
+from bitbudget.runtimes.litert import flatbuffer, quantizing
 
 
 @pytest.fixture(scope="module")

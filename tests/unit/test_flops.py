@@ -10,7 +10,10 @@ from PIL import Image
 from torch import nn
 
 import count_flops
-from bitbudget import checkpoint, files, flops, generation
+from bitbudget import files
+from bitbudget.measuring import flops
+from bitbudget.models import checkpoint
+from bitbudget.runtimes.transformers import generation
 
 
 class Reader(nn.Module):

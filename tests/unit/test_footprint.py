@@ -4,9 +4,8 @@ import sys
 
 import pytest
 
-from bitbudget import electricity
-from bitbudget.electricity import Electricity, country_name, electricity_of
-from bitbudget.measuring import footprint
+from bitbudget.measuring import electricity, footprint
+from bitbudget.measuring.electricity import Electricity, country_name, electricity_of
 
 ENERGY = {"value": 3.6e6, "n": 1, "how": "counter", "scope": "the GPU alone", "batch_size": 1}
 

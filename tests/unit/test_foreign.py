@@ -5,12 +5,13 @@ import json
 import pytest
 from config_folder import is_one_sentence
 
-from bitbudget import foreign, subset
 from bitbudget.config.validate import read_yaml
 from bitbudget.datasets import chartqa, coco_format, instances_format, passage_rows, textvqa, vizwiz_vqa, vqa_format
 from bitbudget.errors import UserError
-from bitbudget.reporting import bibliography, markdown
+from bitbudget.items import subset
+from bitbudget.publishing.typesetting import bibliography, markdown
 from bitbudget.spot_check import ratings
+from bitbudget.untrusted import foreign_json
 
 TEN = ["yes"] * 10
 CARDS = {"c1": {"item": "7", "answer": "a dog", "rating": "right", "unsafe": False, "comment": ""}}
@@ -183,8 +184,8 @@ def test_what_is_long_or_deep_is_shortened_in_a_sentence():
     deep = []
     for _ in range(DEEP):
         deep = [deep]
-    assert len(foreign.shown(deep)) < 100 and len(foreign.shown("x" * 10**6)) < 100
-    assert len(foreign.shown(10**200)) < 100 and foreign.shown("a") == "'a'"
+    assert len(foreign_json.shown(deep)) < 100 and len(foreign_json.shown("x" * 10**6)) < 100
+    assert len(foreign_json.shown(10**200)) < 100 and foreign_json.shown("a") == "'a'"
 
 
 YAML_FAULTS = {
@@ -224,7 +225,7 @@ def test_studies_and_lists_of_ids_may_have_a_byte_order_mark(tmp_path):
 def test_a_file_that_is_none_is_one_sentence(tmp_path):
     for path in (tmp_path / "none", tmp_path, tmp_path / ("x" * 300), tmp_path / "a\0b"):
         with pytest.raises(UserError) as caught:
-            foreign.read_text(path)
+            foreign_json.read_text(path)
         assert is_one_sentence(str(caught.value))
 
 
@@ -242,4 +243,4 @@ def test_words_and_works_of_an_author_may_have_a_byte_order_mark(tmp_path):
 
 def test_a_folder_in_a_files_place_is_said_to_be_one(tmp_path):
     with pytest.raises(UserError, match=r"is a folder where a file is expected; name a file\.$"):
-        foreign.read_text(tmp_path)
+        foreign_json.read_text(tmp_path)

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bitbudget.audit import audit_layer, bytes_of, recognise
-from bitbudget.formats import grid
-from bitbudget.formats.base import Layer
-from bitbudget.formats.padded import PaddedLinear
+from bitbudget.models.audit.checkpoint_audit import audit_layer, bytes_of, recognise
+from bitbudget.models.formats import grid
+from bitbudget.models.formats.base import Layer
+from bitbudget.models.formats.padded import PaddedLinear
 from bitbudget.registry import FORMATS, format_of
 
 OF_LAYERS = [name for name in FORMATS if format_of(name).runtime == "transformers"]  # the others are of whole files

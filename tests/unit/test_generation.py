@@ -8,8 +8,10 @@ import tiny_tokenizers
 import torch
 from PIL import Image
 
-from bitbudget import audit, checkpoint, generation, readers
 from bitbudget.errors import UserError
+from bitbudget.models import checkpoint, readers
+from bitbudget.models.audit import checkpoint_audit
+from bitbudget.runtimes.transformers import generation
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +45,8 @@ def test_every_family_goes_from_snapshot_to_audited_answers(snapshots, tmp_path,
     folder = tiny.make_checkpoint(snapshots[name], tmp_path, family, "float32", **asked)
     model = checkpoint.load(folder, family, "cpu")
     original = checkpoint.load_original(snapshots[name], family, "float32")
-    layers = audit.audit_layers(model, original, family, tiny.assignment(family, "float32", **asked), "cpu")
-    audit.refuse_faults(name, layers, audit.other_parameters(model, original, family, layers))
+    layers = checkpoint_audit.audit_layers(model, original, family, tiny.assignment(family, "float32", **asked), "cpu")
+    checkpoint_audit.refuse_faults(name, layers, checkpoint_audit.other_parameters(model, original, family, layers))
     texts = ["What?", "Describe the image in one sentence.", "And what is this here?"]
     answers = ask(model, generation.load_processor(folder), family, texts, tokens=6)
     assert len(answers) == 3
@@ -153,8 +155,8 @@ def test_every_text_family_goes_from_snapshot_to_audited_checkpoint(tmp_path, na
     folder = tiny.make_checkpoint(source, tmp_path / "made", family, "float32", **asked)
     model = checkpoint.load(folder, family, "cpu")
     original = checkpoint.load_original(source, family, "float32")
-    layers = audit.audit_layers(model, original, family, tiny.assignment(family, "float32", **asked), "cpu")
-    audit.refuse_faults(name, layers, audit.other_parameters(model, original, family, layers))
+    layers = checkpoint_audit.audit_layers(model, original, family, tiny.assignment(family, "float32", **asked), "cpu")
+    checkpoint_audit.refuse_faults(name, layers, checkpoint_audit.other_parameters(model, original, family, layers))
     assert (
         generation.load_tokenizer(folder)("the cat").input_ids == generation.load_tokenizer(source)("the cat").input_ids
     )

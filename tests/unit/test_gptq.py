@@ -21,13 +21,15 @@ from packed_layers import kernel_of, options_of, state_of
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bitbudget import audit, checkpoint, files
-from bitbudget.calibration_inputs import inputs_of
+from bitbudget import files
 from bitbudget.errors import UserError
-from bitbudget.formats import gptq_kernels, gptq_quantize, grid, packed
-from bitbudget.formats.base import Calibration, Layer
-from bitbudget.formats.gptq import WIDTHS
-from bitbudget.formats.gptq_library import gptqmodel_library, silent_gptqmodel
+from bitbudget.models import checkpoint
+from bitbudget.models.audit import checkpoint_audit
+from bitbudget.models.calibration.inputs import inputs_of
+from bitbudget.models.formats import gptq_kernels, gptq_quantize, grid, packed
+from bitbudget.models.formats.base import Calibration, Layer
+from bitbudget.models.formats.gptq import WIDTHS
+from bitbudget.models.formats.gptq_library import gptqmodel_library, silent_gptqmodel
 from bitbudget.records import _validator
 from bitbudget.registry import format_of
 
@@ -66,7 +68,9 @@ def linear(columns=128, rows=64, dtype=torch.bfloat16, bias=True, seed=0):
 def audited(bits, made, original, state, **chosen):
     name = f"gptq-{bits}"
     spec = {"format": name} | options_of(name, **({"group_size": 32} | chosen))
-    return audit.audit_layer(Layer("the.layer", made, "language", spec), original, "cpu", state=lambda: state)
+    return checkpoint_audit.audit_layer(
+        Layer("the.layer", made, "language", spec), original, "cpu", state=lambda: state
+    )
 
 
 # --- packed integers ---
@@ -160,12 +164,12 @@ def packed_bytes(bits, words=4):
 @pytest.mark.parametrize("bits", BITS)
 def test_bytes_of_the_torch_kernel_fall_with_the_bits(bits):
     made = kernel_of(f"gptq-{bits}", linear())
-    before = audit.bytes_of(made)
+    before = checkpoint_audit.bytes_of(made)
     made(torch.ones(1, 128, dtype=torch.bfloat16))
     unpacked_once = 0 if bits == 3 else 4 * 64 * (2 if bits == 8 else 1) + 8 * 128  # zero points, and g_idx as int64
     shifts = 4 * 36 if bits == 3 else 4 * 32 // bits
     assert before == packed_bytes(bits) + shifts
-    assert audit.bytes_of(made) == before + unpacked_once
+    assert checkpoint_audit.bytes_of(made) == before + unpacked_once
     assert f"{bits}-bit integers in int32 words, a bfloat16 scale and zero point for 32" in format_of(
         f"gptq-{bits}"
     ).storage(made)
@@ -174,9 +178,11 @@ def test_bytes_of_the_torch_kernel_fall_with_the_bits(bits):
 @pytest.mark.parametrize("bits", [8, 4, 2])
 def test_the_int8_kernel_holds_a_byte_a_weight_whatever_the_bits(bits):
     made = kernel_of(f"gptq-{bits}", linear(), kernel="torch-int8")
-    assert audit.bytes_of(made) == 64 * 128 + 4 * 64 + 2 * 64  # with float32 scales and the bias
+    assert checkpoint_audit.bytes_of(made) == 64 * 128 + 4 * 64 + 2 * 64  # with float32 scales and the bias
     made(torch.ones(1, 128, dtype=torch.bfloat16))
-    assert audit.bytes_of(made) == 64 * 128 + 4 * 64 + 2 * 64 + 2 * 64  # and the scales once more, in bfloat16
+    assert (
+        checkpoint_audit.bytes_of(made) == 64 * 128 + 4 * 64 + 2 * 64 + 2 * 64
+    )  # and the scales once more, in bfloat16
     assert format_of(f"gptq-{bits}").storage(made).startswith(f"int8 with a scale a row (the {bits}-bit values")
 
 
@@ -187,7 +193,9 @@ def test_what_the_4_bit_kernels_keep_as_plain_attributes_is_counted(kernel):
     groups = 4 * 64
     pairs, order = 2 * 2 * groups, 4 * 128  # scales with offsets as the kernel reads them; the columns' order
     scales_and_offsets = 2 * groups + 2 * groups
-    assert audit.bytes_of(made) == 64 * 128 // 2 + scales_and_offsets + pairs + order + 4 * 128 + 4 * 8 + 2 * 64
+    assert (
+        checkpoint_audit.bytes_of(made) == 64 * 128 // 2 + scales_and_offsets + pairs + order + 4 * 128 + 4 * 8 + 2 * 64
+    )
 
 
 @pytest.mark.parametrize("after_forward", [False, True])
@@ -196,13 +204,13 @@ def test_a_layer_is_recognised_by_what_it_holds(kernel, bits, symmetric, dtypes,
     made = kernel_of(f"gptq-{bits}", linear(), kernel=kernel, symmetric=symmetric)
     if after_forward:
         made(torch.ones(1, 128, dtype=torch.bfloat16))
-    assert audit.recognise(made) == f"gptq-{bits}"
+    assert checkpoint_audit.recognise(made) == f"gptq-{bits}"
 
 
 def test_a_layer_that_says_other_bits_than_its_words_hold_is_none_of_ours():
     made = kernel_of("gptq-4", linear())
     made.bits = 8
-    assert audit.recognise(made) == "unknown"
+    assert checkpoint_audit.recognise(made) == "unknown"
 
 
 def test_a_large_bias_is_added_as_it_was_and_hides_nothing():
@@ -361,8 +369,10 @@ def audit_of(snapshot, family, folder, dtype="bfloat16", trust=True, **asked):
     texts = gptq_quantize.tokens(Calibration(snapshot, TEXTS))
     inputs = functools.partial(inputs_of, model, list(decided), texts, "cpu")
     assigned = tiny.assignment(family, dtype, **asked)
-    layers = audit.audit_layers(model, original, family, assigned, "cpu", states, decided if trust else None, inputs)
-    return layers, audit.other_parameters(model, original, family, layers)
+    layers = checkpoint_audit.audit_layers(
+        model, original, family, assigned, "cpu", states, decided if trust else None, inputs
+    )
+    return layers, checkpoint_audit.other_parameters(model, original, family, layers)
 
 
 MIXED = {"language_attention": gptq(8), "language_mlp": gptq(2, symmetric=False, group_size=64)}
@@ -376,7 +386,7 @@ def test_exactly_the_layers_that_were_asked_for_are_quantized(name, asked, snaps
     report = made(snapshot, family, tmp_path, **asked)
     assert {path: path.stat().st_mtime_ns for path in snapshot.iterdir()} == before, "the snapshot was touched"
     layers, others = audit_of(snapshot, family, tmp_path, **asked)
-    assert audit.faults_in_one_sentence("x", layers, others) == ""
+    assert checkpoint_audit.faults_in_one_sentence("x", layers, others) == ""
     quantized = [layer for layer in layers if layer.asked.startswith("gptq")]
     assert {layer.path for layer in quantized} == set(report["layers"])
     assert quantized and all(layer.found == layer.asked for layer in layers)
@@ -402,7 +412,7 @@ def test_one_set_of_integers_runs_on_every_kernel(kernel, snapshots, tmp_path):
     asked = {"language": gptq(4, symmetric=False, kernel=kernel)}
     made(snapshots["llama"], tiny.LLAMA, tmp_path, **asked)
     layers, others = audit_of(snapshots["llama"], tiny.LLAMA, tmp_path, **asked)
-    assert audit.faults_in_one_sentence("x", layers, others) == ""
+    assert checkpoint_audit.faults_in_one_sentence("x", layers, others) == ""
     names = {layer.kernel for layer in layers if layer.found == "gptq-4"}
     assert names == {f"{gptq_kernels.PACKAGE}.{'.'.join(gptq_kernels.KERNELS[kernel])}"}
 
@@ -441,7 +451,7 @@ def test_weights_of_dead_neurons_are_lost_and_told_of(bits, tmp_path, caplog):
     assert report["layers"][path]["unused_inputs"] == 2
     assert "2 input features were zero in all texts" in caplog.text
     layers, others = audit_of(tmp_path / "dead", tiny.OPT, tmp_path / "checkpoint", **asked)
-    assert audit.faults_in_one_sentence("x", layers, others) == ""
+    assert checkpoint_audit.faults_in_one_sentence("x", layers, others) == ""
     assert next(layer for layer in layers if layer.path == path).relative_error > 0.1
 
 
@@ -590,7 +600,7 @@ def test_untouched_checkpoints_of_odd_weights_pass(kind, bits, chosen, snapshots
     asked = {"language": gptq(bits, **chosen)}
     made(source, tiny.LLAMA, tmp_path / "made", **asked)
     layers, others = audit_of(source, tiny.LLAMA, tmp_path / "made", **asked)
-    assert audit.faults_in_one_sentence("x", layers, others) == ""
+    assert checkpoint_audit.faults_in_one_sentence("x", layers, others) == ""
 
 
 # --- as the rules run it ---
@@ -658,7 +668,7 @@ def test_the_scripts_need_no_compiler_and_keep_the_log_clean(snapshots, tmp_path
 def test_importing_the_library_says_nothing_and_leaves_the_process_as_it_was():
     code = (
         "import os, threading; before = dict(os.environ)\n"
-        "from bitbudget.formats.gptq_library import gptqmodel_library; gptqmodel_library()\n"
+        "from bitbudget.models.formats.gptq_library import gptqmodel_library; gptqmodel_library()\n"
         "changed = {k for k in {*before, *os.environ} if before.get(k) != os.environ.get(k)}\n"
         "assert all(name.startswith('GPTQMODEL_') for name in changed), changed\n"
         "assert not [t.name for t in threading.enumerate() if 'refresh' in t.name]\n"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bitbudget import groups
 from bitbudget.errors import UserError
-from bitbudget.families import llava
+from bitbudget.models import groups
+from bitbudget.models.families import llava
 
 GROUPS = llava.GROUPS
 LAYER = "model.language_model.layers.11"

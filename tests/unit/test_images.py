@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bitbudget import images
 from bitbudget.errors import UserError
-from bitbudget.images import UnreadableImage, fitted, prepare_image, prepare_images
+from bitbudget.items import images
+from bitbudget.items.images import UnreadableImage, fitted, prepare_image, prepare_images
 
 RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 160, 60), (30, 60, 210), (240, 210, 40)
 

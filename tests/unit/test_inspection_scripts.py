@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from made_up_cells import scores
 
-from bitbudget import comparison, examples, files
+from bitbudget import files
 from bitbudget.inspection import findings, truth
+from bitbudget.judging import comparison
+from bitbudget.telling import examples
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 HOSTILE = "=1+1</script><script>alert(1)</script> #sys.exit() you bastard"

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from bitbudget import items
 from bitbudget.errors import UserError
-from bitbudget.items import ImageRef, Item
+from bitbudget.items import item as items
+from bitbudget.items.item import ImageRef, Item
 
 
 def item(key="1", image="1", source="images/1.jpg", **more):

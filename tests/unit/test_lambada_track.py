@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bitbudget import statistics
 from bitbudget.errors import UserError
+from bitbudget.stats import bootstrap
 from bitbudget.tracks import captioning, lambada, vqa
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
@@ -61,8 +61,8 @@ def test_intervals_are_of_passages_and_the_perplexitys_is_exp_of_the_losss():
     ranks = rng.integers(1, 9, 200)
     rows = [row(int(rank), bool(rank == 1), -float(rank)) for rank in ranks]
     metrics = scored(rows)[0]
-    draws = statistics.bootstrap_sums((ranks == 1).astype(float)[:, None], seed=3)[:, 0] / 200
-    assert metrics["top_1"]["ci"] == pytest.approx(statistics.interval(draws))
+    draws = bootstrap.bootstrap_sums((ranks == 1).astype(float)[:, None], seed=3)[:, 0] / 200
+    assert metrics["top_1"]["ci"] == pytest.approx(bootstrap.interval(draws))
     assert metrics["perplexity"]["ci"] == pytest.approx([math.exp(end) for end in metrics["loss"]["ci"]])
     low, high = metrics["loss"]["ci"]
     assert low < metrics["loss"]["value"] < high

@@ -9,8 +9,9 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from bitbudget import checkpoint, generation, last_word
 from bitbudget.errors import UserError
+from bitbudget.models import checkpoint
+from bitbudget.runtimes.transformers import generation, last_word
 
 # --- the tokens ---
 

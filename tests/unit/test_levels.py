@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from bitbudget import levels
-from bitbudget.images import UnreadableImage, prepare_image, rgb
+from bitbudget.items import bit_depth
+from bitbudget.items.images import UnreadableImage, prepare_image, rgb
 
 
 def seen(path, tmp_path):
@@ -86,7 +86,7 @@ def test_a_tiff_of_whole_numbers_without_sign_uses_all_its_bits(tmp_path):
     assert found == [0, 127, 255] and "32-bit" in said
 
 
-@pytest.mark.parametrize("tag", levels.MAX_SAMPLE_VALUES)
+@pytest.mark.parametrize("tag", bit_depth.MAX_SAMPLE_VALUES)
 @pytest.mark.parametrize(
     ("stated", "wanted"), [(65535, [0, 4, 8]), (4095, [0, 62, 125]), (3000, [0, 62, 125]), (255, [0, 62, 125])]
 )

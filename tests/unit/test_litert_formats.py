@@ -10,11 +10,11 @@ import tiny_detectors
 import tiny_tflite
 
 from bitbudget import registry
-from bitbudget.detection import flatbuffer, quantizing
-from bitbudget.detection.interpreter import Detector
-from bitbudget.detection.weights import recognise
 from bitbudget.errors import UserError
-from bitbudget.formats.litert import FORMATS, OPERATORS, PLAIN
+from bitbudget.models.formats.litert import FORMATS, OPERATORS, PLAIN
+from bitbudget.runtimes.litert import flatbuffer, quantizing
+from bitbudget.runtimes.litert.interpreter import Detector
+from bitbudget.runtimes.litert.weights import recognise
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 SPECS = [

@@ -7,8 +7,8 @@ import planted
 import pytest
 import tiny_detectors
 
-from bitbudget.detection import audit
 from bitbudget.errors import UserError
+from bitbudget.runtimes.litert import audit
 
 SPECS = {
     spec["format"].removeprefix("litert-") + ("-all" if spec.get("operators") == "all" else ""): spec

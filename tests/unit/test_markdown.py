@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bitbudget.errors import UserError
-from bitbudget.reporting import bibliography, markdown, typesetting
+from bitbudget.publishing.typesetting import bibliography, markdown, typst
 
 ENTRY = "@article{key1,\n  author = {A. B},\n  title = {A {Title} with \\{ in it},\n  year = 2001\n}\n"
 
@@ -85,7 +85,7 @@ class TestBibliography:
         assert bibliography.joined({"a": "ours", "b": "b"}, {"a": "theirs"}) == "theirs\n\nb\n"
 
     def test_our_own_are_sound(self):
-        found = bibliography.read(typesetting.TEMPLATES.parent / "references.bib")
+        found = bibliography.read(typst.TEMPLATES.parent / "references.bib")
         assert len(found) > 40
         for key, entry in found.items():
             assert all(f"{field} =" in entry for field in ("author", "title", "year")), key

@@ -140,7 +140,8 @@ def test_a_real_model_is_timed_in_its_phases(tmp_path):
     """Exactly the tokens that were asked for, and the vision tower is called once, in the prefill."""
     import tiny_models as tiny
 
-    from bitbudget import checkpoint, generation
+    from bitbudget.models import checkpoint
+    from bitbudget.runtimes.transformers import generation
 
     model = checkpoint.load_original(tiny.llava(tmp_path), tiny.LLAVA, "float32")
     processor = generation.load_processor(tmp_path)

@@ -7,8 +7,8 @@ import measuring_fakes as fakes
 import numpy as np
 import pytest
 
-from bitbudget.detection.answers import Picture
 from bitbudget.measuring.detector import DetectorSubject, measure
+from bitbudget.runtimes.litert.answers import Picture
 
 PREPARE, INVOKE, DECODE = 0.004, 0.01, 0.002
 TOTAL = PREPARE + INVOKE + DECODE

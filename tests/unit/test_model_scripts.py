@@ -11,9 +11,12 @@ import tiny_models as tiny
 from PIL import Image
 from safetensors.torch import load_file
 
-from bitbudget import checkpoint, files, generation, last_word, shard_files
+from bitbudget import files
 from bitbudget.errors import UserError
+from bitbudget.models import checkpoint
 from bitbudget.records import _validator
+from bitbudget.runtimes import shard_files
+from bitbudget.runtimes.transformers import generation, last_word
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 NAMES = ["quantize_model", "audit_checkpoint", "predict", "predict_last_words", "measure_efficiency"]
@@ -357,7 +360,7 @@ def test_a_gpu_that_is_not_there_is_one_sentence(study):
 def test_devices_are_chosen(monkeypatch):
     import torch
 
-    from bitbudget.devices import choose_device
+    from bitbudget.system.devices import choose_device
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert [choose_device(wanted) for wanted in ("auto", "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
@@ -368,7 +371,7 @@ def test_devices_are_chosen(monkeypatch):
 
 
 def test_items_without_a_usable_image_are_left_out_and_a_missing_one_is_named(study, tmp_path):
-    from bitbudget.inputs import expected_items, usable_items
+    from bitbudget.items.available import expected_items, usable_items
 
     found = usable_items(study / "items.jsonl", study / "images.json")
     assert [item["id"] for item in found] == ["item0", "item1", "item2", "item3"]

@@ -5,7 +5,8 @@ import pytest
 from made_up_cells import answered, captioned, cell, spec
 from scipy import stats
 
-from bitbudget import comparison, paired, statistics
+from bitbudget.judging import comparison
+from bitbudget.stats import bootstrap, paired
 
 
 @pytest.mark.parametrize(
@@ -178,8 +179,8 @@ def test_the_planner_is_the_inverse_of_what_could_be_seen(family):
 def test_what_could_have_been_seen_of_few_changes_is_seen_as_often_as_promised():
     """Losses and gains of one size, some sixty in all: the one more that was not seen counts."""
     rng = np.random.default_rng(3)
-    weights = next(statistics.weights_drawn(500, 999))
-    unseen = paired.Unseen(statistics.weight_of_one_more(500, 999), 1.0)
+    weights = next(bootstrap.weights_drawn(500, 999))
+    unseen = paired.Unseen(bootstrap.weight_of_one_more(500, 999), 1.0)
 
     def tested(lost, gained):
         changes = 0.3 * np.repeat([-1.0, 1.0], [lost, gained])
@@ -193,7 +194,7 @@ def test_what_could_have_been_seen_of_few_changes_is_seen_as_often_as_promised()
 
 
 def test_no_plan_is_of_fewer_units_than_are_compared():
-    assert paired.units_for(0.5, 1e-6, 500, paired.BOOTSTRAP, 1, 50) == statistics.FEWEST_UNITS == 10
+    assert paired.units_for(0.5, 1e-6, 500, paired.BOOTSTRAP, 1, 50) == bootstrap.FEWEST_UNITS == 10
     # Twelve are the fewest that can all fall to one side with less than 5 % / 100.
     assert paired.units_for(0.5, 1e-6, 500, paired.BOOTSTRAP, 100, 50) == paired.fewest_changes(100) == 12
 
@@ -228,9 +229,9 @@ def test_ten_thousand_resamples_of_five_thousand_captions_are_drawn_once_for_all
 
     sets = [captioning.resampled(captioned(5000, seed)) for seed in range(7)]
     start = time.process_time()
-    for _ in statistics.times_drawn(5000, 10_000, seed=1):
+    for _ in bootstrap.times_drawn(5000, 10_000, seed=1):
         pass
     drawing = time.process_time() - start
-    drawn = statistics.draws(sets, seed=1)
+    drawn = bootstrap.draws(sets, seed=1)
     assert time.process_time() - start - drawing < 15 * drawing
     assert len(drawn) == 7 and drawn[0]["METEOR"].shape == (10_000,)

@@ -15,11 +15,12 @@ import pytest
 
 import made_results
 from bitbudget.errors import UserError
-from bitbudget.paper import background, document, nodes
-from bitbudget.reporting import evidence, typesetting
+from bitbudget.publishing.paper import background, document, nodes
+from bitbudget.publishing.typesetting import typst
+from bitbudget.telling import evidence
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE = typesetting.TEMPLATES / "paper.typ"
+TEMPLATE = typst.TEMPLATES / "paper.typ"
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def plain(content):
 
 def whole(paper):
     """The PDF with all that the paper could say, however long."""
-    return typesetting.compiled(TEMPLATE, paper.data(len(paper.ranks())), paper.assets)[0]
+    return typst.compiled(TEMPLATE, paper.data(len(paper.ranks())), paper.assets)[0]
 
 
 class TestPages:

@@ -8,14 +8,15 @@ import re
 import pytest
 
 import made_results
-from bitbudget.figures import style
-from bitbudget.paper import boxes, document, examples, extras, figures, nodes
-from bitbudget.paper.nodes import NOT_MEASURED, Notes
-from bitbudget.paper.view import View
-from bitbudget.phase_names import PHASES
-from bitbudget.reporting import charts, evidence, typesetting
+from bitbudget.measuring.phase_names import PHASES
+from bitbudget.publishing.figures import style
+from bitbudget.publishing.paper import boxes, document, examples, extras, figures, nodes
+from bitbudget.publishing.paper.nodes import NOT_MEASURED, Notes
+from bitbudget.publishing.paper.view import View
+from bitbudget.publishing.typesetting import charts, typst
+from bitbudget.telling import evidence
 
-TEMPLATE = typesetting.TEMPLATES / "paper.typ"
+TEMPLATE = typst.TEMPLATES / "paper.typ"
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ class TestLayout:
         paper = document.assemble({}, [made(**about)], None)
         pages = document.fitted(paper, TEMPLATE)[1]
         found = [document._balanced(paper, TEMPLATE, len(paper.ranks()), how) for how in (document.SET,)]
-        last = typesetting.sketched(TEMPLATE, found[0].data, paper.assets)[-1]
+        last = typst.sketched(TEMPLATE, found[0].data, paper.assets)[-1]
         assert abs(last.ends[0] - last.ends[1]) < 0.08
         assert 4 <= pages <= 6
 
@@ -158,14 +159,12 @@ class TestTables:
 class TestWording:
     def test_numbers_stay_beside_their_units(self):
         space = "\N{NO-BREAK SPACE}"
-        said = typesetting.unbroken(
-            {"c": ["0.737 J and 0 % [81.1, 92.1] in 5 s, n = 160, p < .001"], "path": "a 5 s.png"}
-        )
+        said = typst.unbroken({"c": ["0.737 J and 0 % [81.1, 92.1] in 5 s, n = 160, p < .001"], "path": "a 5 s.png"})
         plain = (
             f"0.737{space}J and 0{space}% [81.1,{space}92.1] in 5{space}s, n{space}={space}160, p{space}<{space}.001"
         )
         assert said == {"c": [plain], "path": "a 5 s.png"}
-        assert typesetting.unbroken("4 steps, 3 g/kWh, 2 models") == "4 steps, 3 g/kWh, 2 models"
+        assert typst.unbroken("4 steps, 3 g/kWh, 2 models") == "4 steps, 3 g/kWh, 2 models"
 
     def test_a_value_and_its_unit_become_one_text(self):
         assert [one["text"] for one in nodes.p("at {x} s over", x=5)["c"]] == ["at 5 s over"]

@@ -9,9 +9,9 @@ import re
 import pytest
 
 import made_results
-from bitbudget.paper import advice, background, costs, losses, methods, opening, screens
-from bitbudget.paper.view import View
-from bitbudget.reporting import evidence
+from bitbudget.publishing.paper import advice, background, costs, losses, methods, opening, screens
+from bitbudget.publishing.paper.view import View
+from bitbudget.telling import evidence
 
 
 @pytest.fixture(scope="module")

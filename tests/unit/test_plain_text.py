@@ -14,9 +14,10 @@ from PIL import Image
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from bitbudget import generation, last_word, plain_text
-from bitbudget.demo import passages, questions, scenes
+from bitbudget.datasets.demo import passages, questions, scenes
 from bitbudget.errors import UserError
+from bitbudget.runtimes.transformers import generation, last_word
+from bitbudget.untrusted import plain_text
 
 TOKENIZERS = {
     name: getattr(tiny_tokenizers, name) for name in ("gpt_neox", "qwen", "opt", "llama2", "llama3", "smollm")

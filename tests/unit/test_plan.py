@@ -126,10 +126,10 @@ def test_simulated_formats_are_named(config: ConfigFolder) -> None:
 def test_the_modules_of_a_job_are_its_family_and_its_formats(config: ConfigFolder) -> None:
     study = config.resolved(precisions=["bfloat16", "int8-vision-nf4-language"])
     assert plan.modules(study, "demo-vlm", "int8-vision-nf4-language") == [
-        "bitbudget.families.llava",
-        "bitbudget.formats.bnb_int8",
-        "bitbudget.formats.bnb_nf4",
-        "bitbudget.formats.floats",
+        "bitbudget.models.families.llava",
+        "bitbudget.models.formats.bnb_int8",
+        "bitbudget.models.formats.bnb_nf4",
+        "bitbudget.models.formats.floats",
     ]
 
 

@@ -13,10 +13,12 @@ import tiny_models as tiny
 import torch
 from torch import nn
 
-from bitbudget import audit, calibrated_audit, checkpoint
-from bitbudget.calibration_inputs import inputs_of
 from bitbudget.errors import UserError
-from bitbudget.formats.base import Calibration, Layer
+from bitbudget.models import checkpoint
+from bitbudget.models.audit import calibrated as calibrated_audit
+from bitbudget.models.audit import checkpoint_audit
+from bitbudget.models.calibration.inputs import inputs_of
+from bitbudget.models.formats.base import Calibration, Layer
 from bitbudget.registry import FORMATS, format_of
 
 COLUMNS, ROWS = 256, 64
@@ -48,7 +50,7 @@ def fault_of(name, original, plant, **chosen):
     state = {key: value.clone() for key, value in fmt.state(fmt.quantize(original, spec)).items()}
     plant(state)
     made = fmt.restore(shell_of(original), state, spec, "cpu").eval()
-    return audit.audit_layer(Layer("the.layer", made, "language", spec), original, "cpu").fault
+    return checkpoint_audit.audit_layer(Layer("the.layer", made, "language", spec), original, "cpu").fault
 
 
 def change(key, function):
@@ -158,7 +160,7 @@ def int4():
 
 def rounded(bits, how, group_size=0):
     """The original's weights rounded in another way than asked for."""
-    from bitbudget.formats import grid
+    from bitbudget.models.formats import grid
 
     return lambda w: getattr(grid, how)(linear().weight, bits, group_size).nearest(linear().weight)
 
@@ -268,7 +270,7 @@ def calibrated(tmp_path_factory):
         _, tensors = checkpoint.quantize(model, tiny.LLAMA, assignment, "cpu", calibration)
         prefix = f"{GPTQ_PATH}."
         state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        from bitbudget.formats.gptq_quantize import tokens
+        from bitbudget.models.formats.gptq_quantize import tokens
 
         # Here the original's inputs do: what the quantized model makes of them is in test_gptq.
         whole = checkpoint.load_original(source, tiny.LLAMA, "bfloat16")
@@ -286,7 +288,9 @@ def gptq_fault(case, plant, recorded):
     fmt = format_of(spec["format"])
     made = fmt.restore(shell_of(original), state, spec, "cpu")
     layer = Layer("the.layer", made, "language", spec)
-    found = audit.audit_layer(layer, original, "cpu", state=lambda: state, decided=decided if recorded else None)
+    found = checkpoint_audit.audit_layer(
+        layer, original, "cpu", state=lambda: state, decided=decided if recorded else None
+    )
     held = fmt.held(state, tuple(original.weight.shape), spec) if found.fault is None else None
     return found.fault or calibrated_audit.output_fault_of(held, original.weight, seen)
 
@@ -295,7 +299,7 @@ def repacked(key, change_values):
     """A plant that changes the integers in packed words: (in, out) of `qweight`, (out, groups) of `qzeros`."""
     from packed_layers import pack
 
-    from bitbudget.formats import packed
+    from bitbudget.models.formats import packed
 
     def plant(state):
         words, across = state[key], key == "qzeros"
@@ -403,7 +407,7 @@ def test_untouched_layers_of_odd_weights_pass(name, kind):
 def test_two_formats_that_take_one_layer_for_their_own_are_an_error(monkeypatch):
     monkeypatch.setattr(type(format_of("rtn-4")), "recognises", lambda self, layer: self.name in ("rtn-4", "rtn-3"))
     with pytest.raises(UserError, match=r"^the formats rtn-4 and rtn-3 both take .* for their own"):
-        audit.recognise(nn.Identity())
+        checkpoint_audit.recognise(nn.Identity())
     assert list(FORMATS).index("rtn-4") < list(FORMATS).index("rtn-3")
 
 
@@ -413,7 +417,7 @@ def test_a_simulated_layer_is_of_the_format_that_made_it():
     other = copy.copy(format_of("rtn-8"))
     other.name = "mx-8"
     assert not other.recognises(made)
-    assert audit.recognise(made) == "rtn-8"
+    assert checkpoint_audit.recognise(made) == "rtn-8"
 
 
 def test_buffers_and_settings_are_the_originals(tmp_path):
@@ -423,9 +427,9 @@ def test_buffers_and_settings_are_the_originals(tmp_path):
     )
     original = checkpoint.load_original(source, tiny.LLAMA, "bfloat16")
     model = checkpoint.load(folder, tiny.LLAMA, "cpu")
-    assert audit.changed_elsewhere(model, original, []) == []
+    assert checkpoint_audit.changed_elsewhere(model, original, []) == []
     model.model.rotary_emb.inv_freq *= 1.01
     model.config.rms_norm_eps = 1e-3
-    faults = {row["path"]: row["fault"] for row in audit.changed_elsewhere(model, original, [])}
+    faults = {row["path"]: row["fault"] for row in checkpoint_audit.changed_elsewhere(model, original, [])}
     assert faults["model.rotary_emb.inv_freq"] == "is a buffer that differs from the original's"
     assert faults["config.rms_norm_eps"] == "is 0.001 where the original has 1e-06"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from bitbudget import files
-from bitbudget.generation import Answer
-from bitbudget.prediction import asked_in, batches, in_order_of, predict, shards
+from bitbudget.runtimes.prediction import asked_in, batches, in_order_of, predict, shards
+from bitbudget.runtimes.transformers.generation import Answer
 
 ITEMS = [{"id": f"item {number}"} for number in range(23)]
 
@@ -220,8 +220,8 @@ def test_a_shard_that_cannot_be_read_from_the_disk_is_made_again(tmp_path, monke
 
 KILLED = """
 import dataclasses, pathlib, sys, time
-from bitbudget import prediction
-from bitbudget.generation import Answer
+from bitbudget.runtimes import prediction
+from bitbudget.runtimes.transformers.generation import Answer
 
 def ask(batch):
     with open(sys.argv[1] + "/asked", "a") as log:

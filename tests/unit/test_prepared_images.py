@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import made_results
-from bitbudget.appendix import facts
-from bitbudget.paper import document
-from bitbudget.reporting import evidence
-from bitbudget.results_page import about
-from bitbudget.slides import deck
+from bitbudget.publishing.appendix import facts
+from bitbudget.publishing.paper import document
+from bitbudget.publishing.results_page import about
+from bitbudget.publishing.slides import deck
+from bitbudget.telling import evidence
 
 LEFT_OUT = "3 of 160 items are left out: images.json names the images that cannot be used."
 SCALED = "1 image of more than 8 bits per channel: scaled as images.json says of each."

@@ -9,7 +9,7 @@ import sys
 import pytest
 from config_folder import ROOT
 
-from bitbudget import java, programs
+from bitbudget.system import java, programs
 
 SCRIPTS = ROOT / "workflow" / "scripts"
 LOCALES = {
@@ -20,18 +20,20 @@ LOCALES = {
 WORK = """
 import json, sys
 from pathlib import Path
-from bitbudget import caption_metrics, cli, files, java, programs
+from bitbudget import cli, files
+from bitbudget.metrics import captions
+from bitbudget.system import java, programs
 
 
 def main():
     here = Path.cwd()
-    caption_metrics.package_folder = lambda: here / "packages" / "pycocoevalcap"
+    captions.package_folder = lambda: here / "packages" / "pycocoevalcap"
     found = {"argument": sys.argv[1], "here": here.name}
-    found["tokens"] = caption_metrics.tokenize({"a": ["Gr\\u00f6\\u00dfe!"]})
+    found["tokens"] = captions.tokenize({"a": ["Gr\\u00f6\\u00dfe!"]})
     (here / "none.gz").write_bytes(bytes.fromhex("1f8b08000000000000ff03000000000000000000"))
     two = "gr\\u00f6\\u00dfe zwei"
-    found["METEOR"] = caption_metrics._meteor([[two]], [two], here / "none.gz")[0]
-    caption_metrics.filter_paraphrases({"a": ["a dog runs"]}, here / "filtered.gz")
+    found["METEOR"] = captions._meteor([[two]], [two], here / "none.gz")[0]
+    captions.filter_paraphrases({"a": ["a dog runs"]}, here / "filtered.gz")
     found["filtered"] = (here / "filtered.gz").stat().st_size
     found["child"] = programs.ask([sys.executable, "-c", "import os; print(os.getcwd())"]).stdout.strip()
     files.write_json(Path("found.json"), found)
@@ -72,10 +74,10 @@ def test_what_is_started_says_numbers_as_we_read_them():
 
 
 def test_programs_are_started_where_their_locale_is_set():
-    """In `programs`, in `caption_metrics` inside `java_on_path`, and a whole rerun of Snakemake."""
+    """In `programs`, in `captions` inside `java_on_path`, and a whole rerun of Snakemake."""
     starting = re.compile(r"subprocess\.(run|Popen|check_output|call)\(|os\.system\(")
     found = {path.name for path in SCRIPTS.rglob("*.py") if starting.search(path.read_text(encoding="utf-8"))}
-    assert found == {"programs.py", "caption_metrics.py", "rerun.py"}
+    assert found == {"programs.py", "captions.py", "rerun.py"}
 
 
 def test_the_environment_is_as_it_was_after_java(monkeypatch):

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from bitbudget import files, locks, ready_models
-from bitbudget.download import CHUNK
+from bitbudget import files
 from bitbudget.errors import UserError
+from bitbudget.fetching import pins
+from bitbudget.fetching.download import CHUNK
+from bitbudget.models import ready_models
 
 
 def says(*parts):
@@ -49,7 +51,7 @@ def web(monkeypatch, tmp_path):
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("bitbudget.download.time.sleep", lambda _: None)
+    monkeypatch.setattr("bitbudget.fetching.download.time.sleep", lambda _: None)
     monkeypatch.chdir(tmp_path)
     state.url = f"http://127.0.0.1:{listening.server_port}/m.tflite"
     yield state
@@ -66,7 +68,7 @@ def test_a_file_is_fetched_locked_and_recorded(web):
     assert Path("models/tiny/model.tflite").read_bytes() == WHOLE
     assert record["files"] == {"model.tflite": {"bytes": len(WHOLE), "sha256": checksum}}
     assert (record["source"], record["revision"], record["model_type"]) == (web.url, checksum, "tflite")
-    assert locks.locked("models", "tiny") == {"url": web.url, "sha256": checksum}
+    assert pins.locked("models", "tiny") == {"url": web.url, "sha256": checksum}
     assert files.read_json(Path("models/tiny/model.json")) == record
     assert not Path("partial/tiny").exists()
 
@@ -98,7 +100,7 @@ def test_another_address_under_a_locked_name_is_refused_before_it_is_asked(web):
 def test_a_file_with_another_checksum_than_its_entry_says_is_refused(web):
     with pytest.raises(UserError, match=says("has the SHA-256", f"where {'c' * 64} is expected")):
         fetch_ready({"url": web.url, "sha256": "c" * 64})
-    assert locks.locked("models", "tiny") == {}
+    assert pins.locked("models", "tiny") == {}
     assert not Path("models/tiny/model.tflite").exists()
 
 

@@ -5,7 +5,8 @@ import math
 import pytest
 import synthetic_comparison as made
 
-from bitbudget import pareto, recommendation, wording
+from bitbudget.judging import pareto, recommendation
+from bitbudget.telling import wording
 
 WORDS = wording.words_of({"track": "captioning", "primary": "CIDEr"})
 BASE = made.row("base", baseline=True)

@@ -79,8 +79,8 @@ def test_a_report_over_two_studies_asks_for_the_other_to_be_run(config: ConfigFo
 def test_what_a_report_shows_of_formats_and_tracks_is_among_its_code(config: ConfigFolder) -> None:
     study = config.resolved(precisions=["bfloat16", "nf4-language"])
     assert publication.shown_modules([study]) == [
-        "bitbudget.formats.bnb_nf4",
-        "bitbudget.formats.floats",
+        "bitbudget.models.formats.bnb_nf4",
+        "bitbudget.models.formats.floats",
         "bitbudget.tracks.captioning",
     ]
 

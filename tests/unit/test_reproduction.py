@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from bitbudget import records, reproduction, rerun
+from bitbudget import records
 from bitbudget.errors import UserError
-from bitbudget.reproduction import Cell
+from bitbudget.provenance import reproduction, rerun
+from bitbudget.provenance.reproduction import Cell
 
 SPEC = {
     "seed": 53, "models": ["m"], "precisions": ["float16", "int8"], "conditions": ["zero-shot"], "baseline": "float16",

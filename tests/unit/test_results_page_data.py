@@ -11,12 +11,12 @@ import pytest
 from config_folder import ROOT
 
 import made_results
-from bitbudget import rulegraph
-from bitbudget.embedding import embedded, script_hash
 from bitbudget.errors import UserError
-from bitbudget.figures import style
-from bitbudget.reporting import evidence
-from bitbudget.results_page import about, browser, cells, data, modules, page, screens, verdict
+from bitbudget.provenance import rulegraph
+from bitbudget.publishing.figures import style
+from bitbudget.publishing.results_page import about, browser, cells, data, modules, page, screens, verdict
+from bitbudget.telling import evidence
+from bitbudget.untrusted.page_data import embedded, script_hash
 
 REPORT = ROOT / "workflow/report"
 DOT = 'digraph {\n\t0[label = "all", color = "x"];\n\t1[label = "score \\"a\\"", color = "x"];\n\t1 -> 0\n}\n'
@@ -125,7 +125,7 @@ def test_a_recommendation_that_costs_something_is_called_a_trade() -> None:
 
 
 def test_each_kind_of_verdict_has_a_mark_that_needs_no_colour() -> None:
-    from bitbudget import verdicts
+    from bitbudget.judging import verdicts
 
     kinds = {
         verdicts.LOSS, verdicts.GAIN, verdicts.IDENTICAL, verdicts.NO_LOSS, verdicts.NOT_COMPARED,

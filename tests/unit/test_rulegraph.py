@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from bitbudget import rulegraph
 from bitbudget.errors import UserError
+from bitbudget.provenance import rulegraph
 
 EDGES = [("fetch", "predict"), ("quantize", "predict"), ("predict", "score"), ("score", "all"), ("resolve", "all")]
 

@@ -325,7 +325,7 @@ def test_a_row_without_detections_is_one_sentence(pictures, row):
 
 def test_meteors_interval_is_that_of_the_corpus_value():
     """METEOR of each resample's summed statistics; the mean of the items is another number."""
-    from bitbudget import caption_metrics
+    from bitbudget.metrics import captions
     from bitbudget.tracks import captioning
 
     rng = np.random.default_rng(1)
@@ -333,16 +333,16 @@ def test_meteors_interval_is_that_of_the_corpus_value():
     for length in lengths:
         matches = int(rng.integers(1, length))
         statistics = [int(length), int(length), 0, 0, matches, matches, *[0] * 14, matches, matches, matches]
-        value = float(caption_metrics.meteor_from_statistics(np.array(statistics)))
+        value = float(captions.meteor_from_statistics(np.array(statistics)))
         counts = {"correct": [1] * 4, "guess": [2] * 4, "test_length": 5, "reference_length": 5}
-        others = dict.fromkeys(["CIDEr", *caption_metrics.BLEU_NAMES, "ROUGE-L"], 0.5)
+        others = dict.fromkeys(["CIDEr", *captions.BLEU_NAMES, "ROUGE-L"], 0.5)
         rows.append({"id": str(len(rows)), **others, "bleu": counts, "METEOR": value, "meteor": statistics})
     table = np.array([row["meteor"] for row in rows])
     corpus = dict.fromkeys(captioning.METRICS, 0.5) | {"SPICE": "SPICE is not here."}
-    corpus["METEOR"] = float(caption_metrics.meteor_from_statistics(table.sum(axis=0)))
+    corpus["METEOR"] = float(captions.meteor_from_statistics(table.sum(axis=0)))
     low, high = captioning._metrics(corpus, rows, seed=3)["METEOR"]["ci"]
     drawn = table[rng.integers(0, 60, size=(4000, 60))].sum(axis=1)
-    expected = np.quantile(caption_metrics.meteor_from_statistics(drawn), [0.025, 0.975])
+    expected = np.quantile(captions.meteor_from_statistics(drawn), [0.025, 0.975])
     assert low < corpus["METEOR"] < high
     assert [low, high] == pytest.approx(expected, abs=0.01)
     del corpus["METEOR"]

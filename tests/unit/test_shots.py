@@ -2,10 +2,10 @@
 
 import pytest
 
-from bitbudget import shots
 from bitbudget.errors import UserError
-from bitbudget.items import ImageRef, Item
-from bitbudget.shot_choice import choose
+from bitbudget.items import shots
+from bitbudget.items.item import ImageRef, Item
+from bitbudget.items.shot_choice import choose
 
 
 def item(number, image=None, answers=("red",) * 10, source=None):

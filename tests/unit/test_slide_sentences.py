@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import made_results
-from bitbudget import recommendation, verdicts
-from bitbudget.reporting import evidence
-from bitbudget.reporting import texts as short
-from bitbudget.slides import cells, costs, deck, framing, outputs, quality, standing, texts, verdict
+from bitbudget.judging import recommendation, verdicts
+from bitbudget.publishing.slides import cells, costs, deck, framing, outputs, quality, standing, texts, verdict
+from bitbudget.publishing.typesetting import texts as short
+from bitbudget.telling import evidence
 
 TIMES = standing.TIMES
 REPORT = {"title": None, "authors": [{"name": "A. Author"}]}

@@ -14,10 +14,9 @@ import pytest
 from pypdf import PdfReader
 
 import made_results
-from bitbudget import verdicts
-from bitbudget.figures import style
-from bitbudget.reporting import evidence, typesetting
-from bitbudget.slides import (
+from bitbudget.judging import verdicts
+from bitbudget.publishing.figures import style
+from bitbudget.publishing.slides import (
     cells,
     charts,
     costs,
@@ -30,8 +29,10 @@ from bitbudget.slides import (
     texts,
     verdict,
 )
+from bitbudget.publishing.typesetting import typst
+from bitbudget.telling import evidence
 
-TEMPLATE = typesetting.TEMPLATES / "slides.typ"
+TEMPLATE = typst.TEMPLATES / "slides.typ"
 REPORT = {"title": None, "authors": [{"name": "A. Author", "affiliation": "Made University", "email": "a@b.example"}]}
 SMALLEST = 18  # points: a picture's boxes and the foot; all else has 20
 
@@ -42,7 +43,7 @@ def loaded(folder: Path, **named: Any) -> evidence.Evidence:
 
 def pdf_of(studies: list[evidence.Evidence], out: Path, report: dict[str, Any] = REPORT) -> PdfReader:
     content, assets = deck.data(report, studies)
-    pages = typesetting.compile_pdf(TEMPLATE, content, out, assets)
+    pages = typst.compile_pdf(TEMPLATE, content, out, assets)
     reader = PdfReader(out)
     assert pages == len(reader.pages) == len(content["slides"])
     return reader

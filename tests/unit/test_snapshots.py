@@ -10,9 +10,10 @@ import tiny_models as tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from bitbudget import registry, snapshots
+from bitbudget import registry
 from bitbudget.errors import UserError
-from bitbudget.snapshots import rendering
+from bitbudget.models import snapshots
+from bitbudget.models.snapshots import rendering
 
 FAMILIES = {name: family for name, (_, family) in {**tiny.MAKERS, **tiny.TEXT_MAKERS}.items()}
 

@@ -67,7 +67,7 @@ def test_the_choice_depends_on_seed_and_ids_only() -> None:
 
 def test_the_choice_is_apart_from_that_of_the_subset() -> None:
     """Else a spot check of a subset's first items would be of the same items whatever else the study evaluates."""
-    from bitbudget import subset
+    from bitbudget.items import subset
 
     ids = [f"i{number}" for number in range(200)]
     assert set(choose_items(ids, 25, 53)) != set(subset.choose(ids, 25, 53))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from made_up_cells import answered, cell, spec
 
-from bitbudget import comparison, paired, statistics
+from bitbudget.judging import comparison
+from bitbudget.stats import bootstrap, paired
 
 STUDIES = 1000
 NAMES = ["p1", "p2", "p3", "p4"]
@@ -120,8 +121,8 @@ def unbounded(rng, size):
 
 @functools.cache
 def drawn_weights(units):
-    weights = np.concatenate(list(statistics.weights_drawn(units, 999, seed=5)))
-    return weights, statistics.weight_of_one_more(units, 999, seed=5)
+    weights = np.concatenate(list(bootstrap.weights_drawn(units, 999, seed=5)))
+    return weights, bootstrap.weight_of_one_more(units, 999, seed=5)
 
 
 @pytest.mark.parametrize(

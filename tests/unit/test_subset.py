@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from bitbudget import subset
 from bitbudget.errors import UserError
+from bitbudget.items import subset
 
 IDS = [str(n) for n in range(1000)]
 

@@ -6,9 +6,9 @@ import pytest
 import synthetic_study as synthetic
 
 from bitbudget import records as made
-from bitbudget import summary
 from bitbudget.config.run import summary_lines
 from bitbudget.errors import UserError
+from bitbudget.judging import summary
 from bitbudget.tracks import lambada
 
 MODELS, PRECISIONS, CONDITIONS = ["one", "two"], ["float16", "int8-language", "rtn-2"], ["zero-shot"]
@@ -149,7 +149,10 @@ def test_rates_of_tokens_and_kernels_have_columns():
         "throughput_batch_1_items_per_s", "throughput_batch_8_items_per_s", "tokens_per_s_batch_1",
         "tokens_per_s_batch_8",
     ]  # fmt: skip
-    assert table["kernels"].tolist()[1:] == ["another.Kernel, gptqmodel.TorchLinear", "bitbudget.formats.Rounded"]
+    assert table["kernels"].tolist()[1:] == [
+        "another.Kernel, gptqmodel.TorchLinear",
+        "bitbudget.models.formats.Rounded",
+    ]
     assert "latency_vision_s" not in table and table.iloc[0].isna()["kernels"]
     assert table.iloc[2].isna()[[*names, "prefill_tokens_per_s"]].all()
     assert table["notes"].iloc[0] == "relative_logit_error: this is the baseline."

@@ -6,7 +6,7 @@ import pypdf
 import pytest
 
 from bitbudget.errors import UserError
-from bitbudget.reporting import glyphs, typesetting
+from bitbudget.publishing.typesetting import glyphs, typst
 
 MARKUP = '<script>alert(1)</script> #panic("x") $x$ =cmd() *a* _b_ @fig `c` \\ 漢字 Ж'
 TEMPLATE = '#let d = json("data.json")\n#set page(width: 12cm, height: 6cm)\n#d.text\n'
@@ -25,7 +25,7 @@ def text_of(path):
 class TestCompile:
     def test_markup_in_the_data_is_shown_as_text(self, tmp_path):
         out = tmp_path / "out.pdf"
-        assert typesetting.compile_pdf(template(tmp_path, TEMPLATE), {"text": MARKUP}, out) == 1
+        assert typst.compile_pdf(template(tmp_path, TEMPLATE), {"text": MARKUP}, out) == 1
         found = text_of(out).replace("\n", " ")
         for piece in ("<script>alert(1)</script>", '#panic("x")', "$x$", "=cmd()", "*a*", "_b_", "@fig", "漢字"):
             assert piece in found
@@ -33,35 +33,35 @@ class TestCompile:
     def test_the_same_data_gives_the_same_bytes(self, tmp_path):
         own = template(tmp_path, TEMPLATE + "#datetime.today().display()")
         for name in ("a.pdf", "b.pdf"):
-            typesetting.compile_pdf(own, {"text": "same"}, tmp_path / name)
+            typst.compile_pdf(own, {"text": "same"}, tmp_path / name)
         assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
 
     def test_pages_are_counted(self, tmp_path):
         own = template(tmp_path, TEMPLATE + "#pagebreak()\nx\n#pagebreak()\ny")
-        assert typesetting.compile_pdf(own, {"text": "x"}, tmp_path / "out.pdf") == 3
+        assert typst.compile_pdf(own, {"text": "x"}, tmp_path / "out.pdf") == 3
 
     def test_a_fault_of_the_template_is_one_sentence(self, tmp_path):
         own = template(tmp_path, '#json("data.json").at("nothing")')
         with pytest.raises(UserError, match=r"own\.typ cannot be set as a PDF: .*nothing.*; mend the template"):
-            typesetting.compile_pdf(own, {"text": "x"}, tmp_path / "out.pdf")
+            typst.compile_pdf(own, {"text": "x"}, tmp_path / "out.pdf")
         assert not (tmp_path / "out.pdf").exists()
 
     def test_a_template_reads_nothing_outside_its_root(self, tmp_path):
         (tmp_path / "secret.txt").write_text("secret")
         own = template(tmp_path, '#read("../secret.txt")')
         with pytest.raises(UserError):
-            typesetting.compile_pdf(own, {}, tmp_path / "out.pdf")
+            typst.compile_pdf(own, {}, tmp_path / "out.pdf")
 
     def test_an_asset_that_is_missing_or_leaves_the_root(self, tmp_path):
         own = template(tmp_path, TEMPLATE)
         with pytest.raises(UserError, match="does not exist"):
-            typesetting.compile_pdf(own, {"text": ""}, tmp_path / "out.pdf", {"a.png": tmp_path / "a.png"})
+            typst.compile_pdf(own, {"text": ""}, tmp_path / "out.pdf", {"a.png": tmp_path / "a.png"})
         with pytest.raises(ValueError, match="leave the folder"):
-            typesetting.compile_pdf(own, {"text": ""}, tmp_path / "out.pdf", {"../a.typ": own})
+            typst.compile_pdf(own, {"text": ""}, tmp_path / "out.pdf", {"../a.typ": own})
 
     def test_a_half_empty_page_is_seen(self, tmp_path):
         full = "#rect(width: 100%, height: 100%, fill: black)\n#pagebreak()\n"
-        pages = typesetting.sketched(template(tmp_path, TEMPLATE + "#pagebreak()\n" + full + "x"), {"text": "x"}, {})
+        pages = typst.sketched(template(tmp_path, TEMPLATE + "#pagebreak()\n" + full + "x"), {"text": "x"}, {})
         assert pages[1].filled > 0.9 > 0.5 > pages[0].filled
         assert pages[1].gap < 0.2 < 0.5 < pages[0].gap
 

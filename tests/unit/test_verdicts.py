@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import synthetic_comparison as made
 
-from bitbudget import records, verdict_record, verdict_text, verdicts, wording
+from bitbudget import records
 from bitbudget.config.run import summary_lines
 from bitbudget.errors import UserError
+from bitbudget.judging import verdicts
+from bitbudget.telling import verdict_record, verdict_text, wording
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 NAMES = [f"p{i}" for i in range(7)]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bitbudget import files, verified
+from bitbudget import files
 from bitbudget.errors import UserError
+from bitbudget.system import verified
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
 
@@ -138,7 +139,7 @@ def test_outside_of_a_working_folder_nothing_is_written(weights, readings):
 
 
 def test_jobs_may_verify_side_by_side(weights):
-    code = "import sys; from pathlib import Path; from bitbudget import verified; verified.SETTLED = 0\n"
+    code = "import sys; from pathlib import Path; from bitbudget.system import verified; verified.SETTLED = 0\n"
     code += "for n in range(40): verified.hold(Path(f'many/{n}'), {'bytes': 2, 'sha256': sys.argv[1]}, 'x')"
     Path("many").mkdir()
     for number in range(40):

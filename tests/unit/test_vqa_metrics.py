@@ -2,7 +2,7 @@
 
 import pytest
 
-from bitbudget import vqa_metrics as metrics
+from bitbudget.metrics import short_answers as metrics
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bitbudget import statistics
 from bitbudget.errors import UserError
+from bitbudget.stats import bootstrap
 from bitbudget.tracks import vqa
 
 SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
@@ -63,14 +63,14 @@ def test_values_are_means_over_items_with_intervals_over_images():
     np.add.at(
         of_images, [int(row["image"].removeprefix("image ")) for row in rows], np.column_stack([values, np.ones(300)])
     )
-    sums = statistics.bootstrap_sums(of_images, seed=5)
-    assert metrics["vqa_accuracy"]["ci"] == list(statistics.interval(sums[:, 0] / sums[:, 1]))
+    sums = bootstrap.bootstrap_sums(of_images, seed=5)
+    assert metrics["vqa_accuracy"]["ci"] == list(bootstrap.interval(sums[:, 0] / sums[:, 1]))
     # Each image is answered wholly rightly or wholly wrongly: 100 independent values, not 300.
     apart, _ = vqa.score([{**one, "images": [{"id": one["id"]}]} for one in items], answers(items, 150), 5)
     width, narrow = (np.ptp(found["vqa_accuracy"]["ci"]) for found in (metrics, apart))
     assert width == pytest.approx(narrow * 3**0.5, rel=0.1)
     assert apart["vqa_accuracy"]["ci"] == list(
-        statistics.interval(statistics.bootstrap_sums(values[:, None], seed=5)[:, 0] / 300)
+        bootstrap.interval(bootstrap.bootstrap_sums(values[:, None], seed=5)[:, 0] / 300)
     )
 
 

@@ -6,7 +6,9 @@ from made_up_cells import BASELINE, answered, captioned, cell, compare, spec
 from scipy import optimize, stats
 from test_average_precision import made_up
 
-from bitbudget import comparison, paired, verdicts, wording
+from bitbudget.judging import comparison, verdicts
+from bitbudget.stats import paired
+from bitbudget.telling import wording
 from bitbudget.tracks import detection
 
 UNITS = 40

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from bitbudget import registry
-from bitbudget.detection import export, quantizing, torch_export
-from bitbudget.formats.litert import FORMATS
+from bitbudget.models.formats.litert import FORMATS
+from bitbudget.runtimes.litert import export, quantizing, torch_export
 from made_once import made_once
 
 NAMES = {0: "circle", 1: "square", 2: "star"}

@@ -22,8 +22,10 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from bitbudget import checkpoint, files, generation, groups, registry
-from bitbudget.demo.vlm import CHAT_TEMPLATE
+from bitbudget import files, registry
+from bitbudget.models import checkpoint, groups
+from bitbudget.runtimes.transformers import generation
+from demo_recipes.vlm import CHAT_TEMPLATE
 
 LLAVA = registry.module_of("family", "llava")
 QWEN = registry.module_of("family", "qwen2-vl")

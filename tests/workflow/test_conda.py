@@ -68,7 +68,7 @@ def test_changing_to_conda_and_back_reruns_nothing(conda: WithConda) -> None:
 @pytest.mark.parametrize("arguments", [(), ("--use-conda",)], ids=["without conda", "with conda"])
 def test_changed_code_params_and_input_rerun_what_depends_on_them(conda: WithConda, arguments: tuple[str, ...]) -> None:
     """All was made without conda: what is run again must not hang on that."""
-    library = conda.folder / "workflow/scripts/bitbudget/carbon.py"
+    library = conda.folder / "workflow/scripts/bitbudget/measuring/carbon.py"
     library.write_text(library.read_text() + "# changed\n")
     conda.edit("rules/scoring.smk", "python workflow/scripts/filter_", "python -B workflow/scripts/filter_")
     done = conda.snakemake("-n", *arguments)

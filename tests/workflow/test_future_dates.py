@@ -18,7 +18,7 @@ SHARDS = "resources/.partial/predictions/tiny/demo-vlm/nf4-language/zero-shot"
 PREDICT = """
 import dataclasses, os, pathlib, sys, time
 sys.path.insert(0, "workflow/scripts")
-from bitbudget import prediction
+from bitbudget.runtimes import prediction
 
 @dataclasses.dataclass
 class Answer:
@@ -41,7 +41,7 @@ if "AHEAD" in os.environ:
 SCORE = """
 import pathlib, sys
 sys.path.insert(0, "workflow/scripts")
-from bitbudget import shard_files
+from bitbudget.runtimes import shard_files
 given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 shard_files.forget(pathlib.Path(given["--shards"]))
 for option in ("--out", "--out-items"):

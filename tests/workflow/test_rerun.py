@@ -74,9 +74,9 @@ def test_a_deleted_intermediate_file_and_final_file_are_rebuilt(run: Checkout) -
 @pytest.mark.parametrize(
     ("name", "drawn"),
     [
-        ("figures/tradeoff.py", {"plot_figures"}),
-        ("figures/delta.py", {"plot_comparison"}),
-        ("figures/__init__.py", {"plot_figures", "plot_comparison"}),
+        ("publishing/figures/tradeoff.py", {"plot_figures"}),
+        ("publishing/figures/delta.py", {"plot_comparison"}),
+        ("publishing/figures/__init__.py", {"plot_figures", "plot_comparison"}),
     ],
 )
 def test_changed_figures_code_reruns_the_figures_and_what_shows_them(name: str, drawn: set[str], run: Checkout) -> None:
@@ -88,7 +88,7 @@ def test_changed_figures_code_reruns_the_figures_and_what_shows_them(name: str, 
 
 
 def test_a_changed_format_reruns_only_the_precision_that_uses_it(run: Checkout) -> None:
-    run.edit("workflow/scripts/bitbudget/formats/bnb_nf4.py", "BLOCK, ROWS = 64, 32", "BLOCK, ROWS = 64, 64")
+    run.edit("workflow/scripts/bitbudget/models/formats/bnb_nf4.py", "BLOCK, ROWS = 64, 32", "BLOCK, ROWS = 64, 64")
     jobs = run.run()
     assert precisions_of(jobs) == {"nf4-language"}
     assert rules_of(jobs) == AFTER_PREDICT | MEASURED | {"quantize_model", "audit_checkpoint"}

@@ -25,12 +25,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="audit.json")
     args = parser.parse_args()
 
-    from bitbudget import audit, calibration_texts, checkpoint, items
-    from bitbudget.calibration_inputs import inputs_of
-    from bitbudget.devices import choose_device
-    from bitbudget.formats.base import Calibration
-    from bitbudget.formats.gptq_quantize import tokens
-    from bitbudget.quiet import quiet_libraries
+    from bitbudget.items import item as items
+    from bitbudget.models import checkpoint
+    from bitbudget.models.audit import checkpoint_audit
+    from bitbudget.models.calibration import texts as calibration_texts
+    from bitbudget.models.calibration.inputs import inputs_of
+    from bitbudget.models.formats.base import Calibration
+    from bitbudget.models.formats.gptq_quantize import tokens
+    from bitbudget.system.devices import choose_device
+    from bitbudget.system.quiet import quiet_libraries
 
     quiet_libraries()
     spec = args.spec
@@ -57,12 +60,14 @@ def main() -> None:
         texts = [calibration_texts.text_of(item) for item in items.read(args.calibration)]
         read = tokens(Calibration(args.model_dir, texts))
         inputs = functools.partial(inputs_of, model, list(decided), read, device)
-    layers = audit.audit_layers(model, original, family, spec["assignment"], device, states, decided, inputs)
-    others = audit.other_parameters(model, original, family, layers)
-    changed = audit.changed_elsewhere(model, original, layers)
-    changed += audit.changed_on_disk(args.checkpoint, args.model_dir, spec["dtype"], spec["assignment"], layers)
-    audit.refuse_faults(spec["precision"], layers, others + changed)
-    groups = audit.by_group(layers, others)
+    layers = checkpoint_audit.audit_layers(model, original, family, spec["assignment"], device, states, decided, inputs)
+    others = checkpoint_audit.other_parameters(model, original, family, layers)
+    changed = checkpoint_audit.changed_elsewhere(model, original, layers)
+    changed += checkpoint_audit.changed_on_disk(
+        args.checkpoint, args.model_dir, spec["dtype"], spec["assignment"], layers
+    )
+    checkpoint_audit.refuse_faults(spec["precision"], layers, others + changed)
+    groups = checkpoint_audit.by_group(layers, others)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {
         "checkpoint_hash": manifest["checkpoint_hash"],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from bitbudget import cli, records, verified
+from bitbudget import cli, records
+from bitbudget.system import verified
 
 log = logging.getLogger("bitbudget")
 
@@ -21,9 +22,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="audit.json")
     args = parser.parse_args()
 
-    from bitbudget.detection import activations, answers
-    from bitbudget.detection.audit import audit
-    from bitbudget.detection.interpreter import EXPORT, MODEL, Detector, manifest, threads_for
+    from bitbudget.runtimes.litert import activations, answers
+    from bitbudget.runtimes.litert.audit import audit
+    from bitbudget.runtimes.litert.interpreter import EXPORT, MODEL, Detector, manifest, threads_for
 
     spec = args.spec
     (asked,) = spec["assignment"].values()

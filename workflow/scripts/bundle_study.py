@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbudget import cli
-from bitbudget.archive.bundle import bundle
+from bitbudget.publishing.archive.bundle import bundle
 
 
 def main() -> None:

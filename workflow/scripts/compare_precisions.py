@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from bitbudget import cli, comparison, files, records, registry
+from bitbudget import cli, files, records, registry
+from bitbudget.judging import comparison
 
 
 def main() -> None:

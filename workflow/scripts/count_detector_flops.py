@@ -21,8 +21,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="flops.json")
     args = parser.parse_args()
 
-    from bitbudget.detection import flatbuffer, flops
-    from bitbudget.detection.interpreter import MODEL, SPECIFICATION, manifest
+    from bitbudget.runtimes.litert import flatbuffer, flops
+    from bitbudget.runtimes.litert.interpreter import MODEL, SPECIFICATION, manifest
 
     manifest(args.checkpoint)
     file = args.checkpoint / MODEL

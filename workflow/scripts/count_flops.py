@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from bitbudget import cli, files, inputs, records, registry
+from bitbudget import cli, files, records, registry
+from bitbudget.items import available
 
 log = logging.getLogger("bitbudget")
 
@@ -20,7 +21,7 @@ def main() -> None:
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, help="images.json, for a track with images")
-    inputs.add_shots_arguments(parser)
+    available.add_shots_arguments(parser)
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
     parser.add_argument("--out", type=Path, required=True, help="flops.json")
     args = parser.parse_args()
@@ -28,9 +29,11 @@ def main() -> None:
     import torch
     from tqdm import tqdm
 
-    from bitbudget import checkpoint, flops, generation, prompts
-    from bitbudget.devices import choose_device
-    from bitbudget.quiet import quiet_libraries
+    from bitbudget.measuring import flops
+    from bitbudget.models import checkpoint
+    from bitbudget.runtimes.transformers import generation, prompts
+    from bitbudget.system.devices import choose_device
+    from bitbudget.system.quiet import quiet_libraries
 
     quiet_libraries()
     spec = args.spec
@@ -38,12 +41,12 @@ def main() -> None:
     family = registry.module_of("family", spec["family"])
     made = checkpoint.manifest(args.checkpoint)
     plan = spec["measure"]
-    items = inputs.usable_items(args.items, args.images)[: plan["items"]][:ITEMS]
+    items = available.usable_items(args.items, args.images)[: plan["items"]][:ITEMS]
     model = checkpoint.load(args.checkpoint, family, device)
     if "bos" in spec:  # a model that only reads
         processor, prepare, _ = prompts.of_texts(args.checkpoint, spec, model, items, device)
     else:
-        shots = inputs.usable_shots(args.shots, args.shot_images, spec["shots"])
+        shots = available.usable_shots(args.shots, args.shot_images, spec["shots"])
         dtype = getattr(torch, made["dtype"])
         processor, prepare = prompts.of_images(args.checkpoint, family, spec, shots, device, dtype)
     how = generation.decoding(model, processor, plan["new_tokens"], plan["new_tokens"], spec["num_beams"])

@@ -24,14 +24,15 @@ def main() -> None:
     parser.add_argument("--record", type=Path, required=True, help="predictions.json")
     args = parser.parse_args()
 
-    from bitbudget import inputs, prediction
-    from bitbudget.comparison_kinds import other_number
-    from bitbudget.detection import answers, classes
-    from bitbudget.detection.interpreter import SPECIFICATION, Detector, manifest, threads_for
+    from bitbudget.items import available
+    from bitbudget.judging.comparison_kinds import other_number
+    from bitbudget.runtimes import prediction
+    from bitbudget.runtimes.litert import answers, classes
+    from bitbudget.runtimes.litert.interpreter import SPECIFICATION, Detector, manifest, threads_for
 
     spec = args.spec
     made = manifest(args.checkpoint)
-    items = inputs.expected_items(args.items, args.images)
+    items = available.expected_items(args.items, args.images)
     asked_items = prediction.asked_in(items, spec)
     pictures = answers.pictures(args.items, args.images)
     categories = answers.categories_of(args.subset)

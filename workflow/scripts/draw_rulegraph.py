@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, files, rulegraph
+from bitbudget import cli, files
+from bitbudget.provenance import rulegraph
 
 
 def main() -> None:

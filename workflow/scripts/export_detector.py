@@ -21,14 +21,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the exported detector")
     args = parser.parse_args()
 
-    from bitbudget.detection.export import export
-    from bitbudget.detection.interpreter import EXPORT
+    from bitbudget.runtimes.litert.export import export
+    from bitbudget.runtimes.litert.interpreter import EXPORT
 
     began = time.perf_counter()
     spec = args.spec
     family = registry.module_of("family", spec["family"])
     if family.SOURCE == "transformers":
-        from bitbudget.quiet import quiet_libraries
+        from bitbudget.system.quiet import quiet_libraries
 
         quiet_libraries()
     made = export(args.model_dir, family, spec, args.out)

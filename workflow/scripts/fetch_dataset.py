@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, files, locks, records, registry
+from bitbudget import cli, files, records, registry
 from bitbudget.datasets import with_defaults
+from bitbudget.fetching import pins
 
 
 def main() -> None:
@@ -25,10 +26,10 @@ def main() -> None:
     options = with_defaults(module, kind, args.spec.get("options") or {})
     asked = dict(options)
     if options.get("revision") == "":  # left open: held to the first one fetched
-        asked["revision"] = locks.locked("datasets", args.dataset).get("revision", "")
+        asked["revision"] = pins.locked("datasets", args.dataset).get("revision", "")
     found = module.fetch(asked, args.out, args.partial / args.dataset)
     if "lock" in found:
-        locks.hold("datasets", args.dataset, found["lock"])
+        pins.hold("datasets", args.dataset, found["lock"])
     files.flush_all(args.out)
     body = {"dataset": args.dataset, "kind": kind, "options": options}
     body |= {key: found[key] for key in ("revision", "source", "files")}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from bitbudget import cli, files, items, records
-from bitbudget.download import download_many
+from bitbudget import cli, files, records
 from bitbudget.errors import UserError
-from bitbudget.items import ImageRef
+from bitbudget.fetching.download import download_many
+from bitbudget.items import item as items
+from bitbudget.items.item import ImageRef
 
 
 def local_path(image: ImageRef, folder: Path) -> Path:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bitbudget import cli, hub, ready_models, registry, snapshots
+from bitbudget import cli, registry
+from bitbudget.models import hub, ready_models, snapshots
 
 
 def main() -> None:

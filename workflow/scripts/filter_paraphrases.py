@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import caption_metrics, cli, files
+from bitbudget import cli, files
+from bitbudget.metrics import captions
 
 
 def main() -> None:
@@ -14,7 +15,7 @@ def main() -> None:
     args = arguments.parse_args()
     references = {item["id"]: item["references"] for item in files.read_jsonl(args.items)}
     with files.written_whole(args.out) as temporary:
-        caption_metrics.filter_paraphrases(caption_metrics.tokenize(references), temporary)
+        captions.filter_paraphrases(captions.tokenize(references), temporary)
     cli.log.info("kept %.1f MB of METEOR's paraphrases", args.out.stat().st_size / 1e6)
 
 

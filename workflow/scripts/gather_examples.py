@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, examples, files, inputs, records
+from bitbudget import cli, files, records
 from bitbudget.errors import UserError
+from bitbudget.items import available
+from bitbudget.telling import examples
 
 
 def main() -> None:
@@ -37,7 +39,7 @@ def main() -> None:
         raise UserError(f"{args.inspection} is of another subset than {args.subset}; inspect the outputs again.")
     body = examples.gather(
         args.spec,
-        inputs.usable_items(args.items, args.images),
+        available.usable_items(args.items, args.images),
         {path.parts[-4:-1]: path for path in args.predictions},
         {path.parts[-4:-1]: path for path in args.item_scores},
         inspection,

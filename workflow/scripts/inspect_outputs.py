@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from bitbudget import cli, files, inputs, records
+from bitbudget import cli, files, records
 from bitbudget.inspection import findings, truth
+from bitbudget.items import available
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
     args = arguments.parse_args()
 
     spec = args.spec
-    items = inputs.expected_items(args.items, args.images)
+    items = available.expected_items(args.items, args.images)
     answers = findings.read_answers(spec, items, {path.parts[-4:-1]: path for path in args.predictions})
     ids = {item["images"][0]["id"] for item in items if item["images"]}
     known = truth.read(spec["kind"], spec["track"], args.dataset, spec["split"], ids, args.instances)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bitbudget import cli, files, records
 from bitbudget.errors import UserError
-from bitbudget.inputs import usable_items
+from bitbudget.items.available import usable_items
 from bitbudget.spot_check.cards import Cell, choose_items, make_cards
 from bitbudget.spot_check.page import fill, page_data
 from bitbudget.spot_check.pictures import data_uris

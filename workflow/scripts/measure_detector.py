@@ -25,10 +25,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="repeat-{k}.json")
     args = parser.parse_args()
 
-    from bitbudget.detection import answers, classes
-    from bitbudget.detection.interpreter import Detector, manifest, threads_for
     from bitbudget.measuring import energy, machine, quantities, repeat
     from bitbudget.measuring.detector import PHASES, DetectorSubject, measure
+    from bitbudget.runtimes.litert import answers, classes
+    from bitbudget.runtimes.litert.interpreter import Detector, manifest, threads_for
 
     spec = args.spec
     plan = spec["measure"]

@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from bitbudget import cli, files, inputs, records, registry
+from bitbudget import cli, files, records, registry
+from bitbudget.items import available
 
 log = logging.getLogger("bitbudget")
 
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, help="images.json, for a track with images")
-    inputs.add_shots_arguments(parser)
+    available.add_shots_arguments(parser)
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
     parser.add_argument("--out", type=Path, required=True, help="repeat-{k}.json")
     args = parser.parse_args()
@@ -64,11 +65,12 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     looked_up = energy.look_up_processor()  # while torch is imported
     import torch
 
-    from bitbudget import checkpoint, generation, prompts
-    from bitbudget.devices import choose_device
     from bitbudget.measuring import efficiency, machine
     from bitbudget.measuring.phases import PhaseTimer
-    from bitbudget.quiet import quiet_libraries
+    from bitbudget.models import checkpoint
+    from bitbudget.runtimes.transformers import generation, prompts
+    from bitbudget.system.devices import choose_device
+    from bitbudget.system.quiet import quiet_libraries
 
     quiet_libraries()
     device = choose_device(spec["device"])
@@ -77,13 +79,13 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     circumstances |= {"device": device, "threads": torch.get_num_threads()}
     family = registry.module_of("family", spec["family"])
     made = checkpoint.manifest(args.checkpoint)
-    items = inputs.usable_items(args.items, args.images)[: plan["items"]]
+    items = available.usable_items(args.items, args.images)[: plan["items"]]
     model = checkpoint.load(args.checkpoint, family, device)
     if "bos" in spec:  # a model that only reads
         processor, inputs_of, shortened = prompts.of_texts(args.checkpoint, spec, model, items, device)
         circumstances["shortened"] = shortened
     else:
-        shots = inputs.usable_shots(args.shots, args.shot_images, spec["shots"])
+        shots = available.usable_shots(args.shots, args.shot_images, spec["shots"])
         dtype = getattr(torch, made["dtype"])
         processor, inputs_of = prompts.of_images(args.checkpoint, family, spec, shots, device, dtype)
     whole, first = (

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bitbudget import cli, files, paired
-from bitbudget.comparison_kinds import PRECISION
+from bitbudget import cli, files
 from bitbudget.errors import UserError
+from bitbudget.judging.comparison_kinds import PRECISION
+from bitbudget.stats import paired
 
 
 def read(path: Path, name: str | None) -> tuple[dict[str, Any], str]:

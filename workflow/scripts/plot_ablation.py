@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import ablation, cli
-from bitbudget.figures import ablated, style
+from bitbudget import cli
+from bitbudget.judging import ablation
+from bitbudget.publishing.figures import ablated, style
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbudget import cli, files
-from bitbudget.figures import by_type, study, style
+from bitbudget.publishing.figures import by_type, study, style
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbudget import cli, files
-from bitbudget.figures import delta, style
+from bitbudget.publishing.figures import delta, style
 
 
 def main() -> None:

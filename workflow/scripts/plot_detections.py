@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbudget import cli
-from bitbudget.figures import detections, gallery, style
+from bitbudget.publishing.figures import detections, gallery, style
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbudget import cli, files
-from bitbudget.figures import costs, quality, study, style, throughput, tradeoff
+from bitbudget.publishing.figures import costs, quality, study, style, throughput, tradeoff
 
 
 def main() -> None:

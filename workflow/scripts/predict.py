@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from bitbudget import cli, files, inputs, records, registry
+from bitbudget import cli, files, records, registry
+from bitbudget.items import available
 
 log = logging.getLogger("bitbudget")
 
@@ -17,7 +18,7 @@ def main() -> None:
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, required=True, help="images.json")
-    inputs.add_shots_arguments(parser)
+    available.add_shots_arguments(parser)
     parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
     parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards, kept there")
     parser.add_argument("--code", default="", help="digest of the code, so that shards of other code are not reused")
@@ -27,10 +28,12 @@ def main() -> None:
 
     import torch
 
-    from bitbudget import checkpoint, generation, prediction
-    from bitbudget.comparison_kinds import other_number
-    from bitbudget.devices import choose_device
-    from bitbudget.quiet import quiet_libraries
+    from bitbudget.judging.comparison_kinds import other_number
+    from bitbudget.models import checkpoint
+    from bitbudget.runtimes import prediction
+    from bitbudget.runtimes.transformers import generation
+    from bitbudget.system.devices import choose_device
+    from bitbudget.system.quiet import quiet_libraries
 
     quiet_libraries()
     spec = args.spec
@@ -38,9 +41,9 @@ def main() -> None:
     device = choose_device(spec["device"])
     made = checkpoint.manifest(args.checkpoint)
     subset = files.read_json(args.subset)
-    items = inputs.usable_items(args.items, args.images)
+    items = available.usable_items(args.items, args.images)
     asked_items = prediction.asked_in(items, spec)
-    shots = inputs.usable_shots(args.shots, args.shot_images, spec["shots"])
+    shots = available.usable_shots(args.shots, args.shot_images, spec["shots"])
     asked = {key: spec[key] for key in ("condition", "prompt", "generation")}
     images = [files.sha256_of(path) for path in (args.images, args.shot_images) if path]
     sizes = {key: spec[key] for key in ("batch_size", "shard_size")}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from bitbudget import cli, files, inputs, records, registry
+from bitbudget import cli, files, records, registry
+from bitbudget.items import available
 
 log = logging.getLogger("bitbudget")
 
@@ -29,17 +30,19 @@ def main() -> None:
     import torch
     from safetensors.torch import save_file
 
-    from bitbudget import checkpoint, generation, last_word, prediction
-    from bitbudget.comparison_kinds import other_number
-    from bitbudget.devices import choose_device
-    from bitbudget.quiet import quiet_libraries
+    from bitbudget.judging.comparison_kinds import other_number
+    from bitbudget.models import checkpoint
+    from bitbudget.runtimes import prediction
+    from bitbudget.runtimes.transformers import generation, last_word
+    from bitbudget.system.devices import choose_device
+    from bitbudget.system.quiet import quiet_libraries
 
     quiet_libraries()
     spec = args.spec
     family = registry.module_of("family", spec["family"])
     device = choose_device(spec["device"])
     made = checkpoint.manifest(args.checkpoint)
-    items = inputs.expected_items(args.items)
+    items = available.expected_items(args.items)
     asked_items = prediction.asked_in(items, spec)
     sizes = {key: spec[key] for key in ("batch_size", "shard_size")}
     # the batch size and the device, too, change answers

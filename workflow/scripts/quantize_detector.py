@@ -6,7 +6,10 @@ import logging
 import shutil
 from pathlib import Path
 
-from bitbudget import calibration_images, cli, files, items, records, verified
+from bitbudget import cli, files, records
+from bitbudget.items import item
+from bitbudget.models.calibration import images as calibration_images
+from bitbudget.system import verified
 
 log = logging.getLogger("bitbudget")
 
@@ -21,8 +24,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     args = parser.parse_args()
 
-    from bitbudget.detection import answers, quantizing
-    from bitbudget.detection.interpreter import EXPORT, MANIFEST, MODEL, SPECIFICATION, Detector
+    from bitbudget.runtimes.litert import answers, quantizing
+    from bitbudget.runtimes.litert.interpreter import EXPORT, MANIFEST, MODEL, SPECIFICATION, Detector
 
     spec = args.spec
     (asked,) = spec["assignment"].values()
@@ -52,7 +55,7 @@ def main() -> None:
         "checkpoint_hash": files.hash_of({"files": weights, "detector": specification}),
     }
     if args.items:
-        chosen = items.read(args.items)
+        chosen = item.read(args.items)
         hashed = calibration_images.hash_of(chosen)
         body["calibration"] = {"calibration_hash": hashed, "n": len(chosen), "images": len(pictures)}
         body["calibration"]["ranges"] = {name: list(ends) for name, ends in ranges.items()}

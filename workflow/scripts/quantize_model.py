@@ -25,17 +25,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     args = parser.parse_args()
 
-    from bitbudget import asked_items, calibration_texts, checkpoint, files, inputs, items
-    from bitbudget.devices import choose_device
-    from bitbudget.formats.base import Calibration
-    from bitbudget.quiet import quiet_libraries
+    from bitbudget import files
+    from bitbudget.items import available
+    from bitbudget.items import item as items
+    from bitbudget.models import checkpoint
+    from bitbudget.models.calibration import texts as calibration_texts
+    from bitbudget.models.formats.base import Calibration
+    from bitbudget.runtimes.transformers import asked_items
+    from bitbudget.system.devices import choose_device
+    from bitbudget.system.quiet import quiet_libraries
 
     quiet_libraries()
     spec = args.spec
     family = registry.module_of("family", spec["family"])
     device = choose_device(spec["device"])
     if args.items:
-        asked = inputs.expected_items(args.items, args.images)
+        asked = available.expected_items(args.items, args.images)
         asked_items.check(args.model_dir, family, asked, files.read_json(args.images) if args.images else None)
     model = checkpoint.load_original(args.model_dir, family, spec["dtype"])
     chosen = items.read(args.calibration) if args.calibration else []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, files, records, verdict_record, verdict_text
+from bitbudget import cli, files, records
+from bitbudget.telling import verdict_record, verdict_text
 
 
 def main() -> None:

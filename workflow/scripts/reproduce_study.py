@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitbudget import cli, files, records, reproduction, rerun
+from bitbudget import cli, files, records
 from bitbudget.errors import UserError
-from bitbudget.reproduction import Cell
+from bitbudget.provenance import reproduction, rerun
+from bitbudget.provenance.reproduction import Cell
 
 
 @dataclass(frozen=True)

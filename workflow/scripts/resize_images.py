@@ -7,7 +7,7 @@ from typing import Any
 
 from bitbudget import cli, files, records, registry
 from bitbudget.errors import UserError
-from bitbudget.images import prepare_images
+from bitbudget.items.images import prepare_images
 
 SKIP = "set `on_corrupt: skip` under `images` in the study"
 NAMED = 5  # at most so many unreadable images are named in the error

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitbudget import cli, files, records, registry, shard_files
+from bitbudget import cli, files, records, registry
 from bitbudget.errors import UserError
-from bitbudget.inputs import expected_items
+from bitbudget.items.available import expected_items
+from bitbudget.runtimes import shard_files
 
 IDENTITY = ("study", "model", "precision", "condition", "seed", "checkpoint_hash", "subset_hash")
 ANSWERS = {"text": str, "detections": list}  # what a track's answer is, by the key that it has in a row

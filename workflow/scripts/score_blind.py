@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbudget import cli, files, records, registry
-from bitbudget.inputs import expected_items
+from bitbudget.items.available import expected_items
 
 
 def main() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import calibration, calibration_texts, cli, files, items, records, registry
+from bitbudget import cli, files, records, registry
 from bitbudget.datasets import check_split, with_defaults
+from bitbudget.items import item as items
+from bitbudget.models.calibration import choosing
+from bitbudget.models.calibration import texts as calibration_texts
 
 
 def main() -> None:
@@ -23,7 +26,7 @@ def main() -> None:
     evaluated = items.read(args.items)
     if spec["file"] is not None:
         file = Path(spec["file"])
-        chosen = calibration.draw_from_file(file, evaluated, spec["items"], spec["seed"])
+        chosen = choosing.draw_from_file(file, evaluated, spec["items"], spec["seed"])
         source = {"file": spec["file"], "sha256": files.sha256_of(file)}
     else:
         module = registry.module_of("dataset", spec["kind"])
@@ -31,7 +34,7 @@ def main() -> None:
         check_split(module, spec["kind"], spec["split"])
         available = module.read_items(options, args.dataset_dir, spec["split"])
         where = f"the split {spec['split']!r} of {spec['dataset']}"
-        chosen = calibration.draw(available, evaluated, spec["items"], spec["seed"], where)
+        chosen = choosing.draw(available, evaluated, spec["items"], spec["seed"], where)
         revision = files.read_json(args.dataset_dir / "dataset.json")["revision"]
         source = {"dataset": spec["dataset"], "revision": revision, "split": spec["split"]}
     items.write(args.out, chosen)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import calibration_images, cli, files, items, records, registry
+from bitbudget import cli, files, records, registry
 from bitbudget.datasets import check_split, with_defaults
+from bitbudget.items import item as items
+from bitbudget.models.calibration import images as calibration_images
 
 
 def main() -> None:

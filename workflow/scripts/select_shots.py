@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, files, items, records, registry
+from bitbudget import cli, files, records, registry
 from bitbudget.datasets import check_split, with_defaults
-from bitbudget.shot_choice import choose
-from bitbudget.shots import answer_of
+from bitbudget.items import item as items
+from bitbudget.items.shot_choice import choose
+from bitbudget.items.shots import answer_of
 
 
 def main() -> None:

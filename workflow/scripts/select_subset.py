@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, files, items, records, registry, subset
+from bitbudget import cli, files, records, registry
 from bitbudget.datasets import check_split, with_defaults
 from bitbudget.errors import UserError
 from bitbudget.inspection import truth
+from bitbudget.items import item as items
+from bitbudget.items import subset
 
 
 def main() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, files, summary
+from bitbudget import cli, files
+from bitbudget.judging import summary
 
 
 def main() -> None:

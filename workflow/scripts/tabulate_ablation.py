@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import ablation, cli, files
+from bitbudget import cli, files
+from bitbudget.judging import ablation
 
 
 def main() -> None:

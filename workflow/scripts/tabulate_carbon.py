@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from bitbudget import carbon, cli, files
+from bitbudget import cli, files
+from bitbudget.measuring import carbon
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from bitbudget.demo.detector import Batches, Lesson, build_model, build_processor, held_out, save
-from bitbudget.demo.training import train
+from demo_recipes.detector import Batches, Lesson, build_model, build_processor, held_out, save
+from demo_recipes.training import train
 
 # Steps, and share of the peak learning rate.
 STAGES: dict[str, dict[str, Any]] = {

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from bitbudget.demo.lm import Batches, build_model, build_tokenizer, held_out, loss_of, save
-from bitbudget.demo.training import train
+from demo_recipes.lm import Batches, build_model, build_tokenizer, held_out, loss_of, save
+from demo_recipes.training import train
 
 
 def main() -> None:

@@ -15,17 +15,8 @@ from typing import Any
 
 import torch
 
-from bitbudget.demo.training import train
-from bitbudget.demo.vlm import (
-    Batches,
-    Lesson,
-    PatchBatches,
-    PatchReader,
-    build_model,
-    build_processor,
-    held_out,
-    save,
-)
+from demo_recipes.training import train
+from demo_recipes.vlm import Batches, Lesson, PatchBatches, PatchReader, build_model, build_processor, held_out, save
 
 # What follows the vision tower's own lesson: steps, share of the peak learning rate, and what `Batches` is told.
 STAGES: dict[str, dict[str, Any]] = {

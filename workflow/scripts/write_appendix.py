@@ -6,10 +6,11 @@ import importlib.metadata
 from pathlib import Path
 
 from bitbudget import cli, records
-from bitbudget.appendix import page
-from bitbudget.reporting import evidence, typesetting
+from bitbudget.publishing.appendix import page
+from bitbudget.publishing.typesetting import typst
+from bitbudget.telling import evidence
 
-TEMPLATE = typesetting.TEMPLATES / "appendix.typ"
+TEMPLATE = typst.TEMPLATES / "appendix.typ"
 
 
 def main() -> None:
@@ -33,8 +34,8 @@ def main() -> None:
     def make(less: page.Shortening) -> page.Data:
         return page.data(args.spec["report"], studies, _own(), less)
 
-    found = page.fitted(make, lambda content: typesetting.compiled(TEMPLATE, content, {})[1])
-    typesetting.compile_pdf(TEMPLATE, found, args.out)
+    found = page.fitted(make, lambda content: typst.compiled(TEMPLATE, content, {})[1])
+    typst.compile_pdf(TEMPLATE, found, args.out)
     cli.log.info("%s: one page in %g points", args.out, found["size"])
 
 

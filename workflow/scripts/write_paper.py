@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbudget import cli, files
-from bitbudget.paper import document
-from bitbudget.reporting import evidence, typesetting
+from bitbudget.publishing.paper import document
+from bitbudget.publishing.typesetting import typst
+from bitbudget.telling import evidence
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
     args = arguments.parse_args()
 
     report = args.spec.get("report") or {}
-    template = Path(report["template"]) if report.get("template") else typesetting.TEMPLATES / "paper.typ"
+    template = Path(report["template"]) if report.get("template") else typst.TEMPLATES / "paper.typ"
     studies = [evidence.load(folder) for folder in args.results]
     paper = document.assemble(report, studies, args.words)
     content, pages = document.fitted(paper, template)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbudget import cli
-from bitbudget.reporting import evidence, typesetting
-from bitbudget.slides import deck
+from bitbudget.publishing.slides import deck
+from bitbudget.publishing.typesetting import typst
+from bitbudget.telling import evidence
 
-TEMPLATE = typesetting.TEMPLATES / "slides.typ"
+TEMPLATE = typst.TEMPLATES / "slides.typ"
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
 
     studies = [evidence.load(folder) for folder in args.results]
     content, assets = deck.data(args.spec["report"], studies)
-    pages = typesetting.compile_pdf(TEMPLATE, content, args.out, assets)
+    pages = typst.compile_pdf(TEMPLATE, content, args.out, assets)
     cli.log.info("%s: %d slides", args.out, pages)
 
 

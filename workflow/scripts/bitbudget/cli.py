@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bitbudget import programs
 from bitbudget.errors import UserError, lack_in_one_sentence
+from bitbudget.system import programs
 
 log = logging.getLogger("bitbudget")
 

@@ -19,8 +19,9 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from bitbudget import files, programs
+from bitbudget import files
 from bitbudget.errors import UserError
+from bitbudget.system import programs
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "records"
 # Packages whose versions can change a result, as far as an environment has them.

@@ -10,7 +10,7 @@ import importlib
 from types import ModuleType
 
 from bitbudget.errors import UserError
-from bitbudget.formats.base import Format
+from bitbudget.models.formats.base import Format
 
 TRACKS = {
     "captioning": "bitbudget.tracks.captioning",
@@ -42,45 +42,45 @@ DATASETS = {
 }
 
 FAMILIES = {
-    "llava": "bitbudget.families.llava",
-    "qwen2-vl": "bitbudget.families.qwen2_vl",
-    "idefics3": "bitbudget.families.idefics3",
-    "phi3-v": "bitbudget.families.phi3_v",
-    "bunny": "bitbudget.families.bunny",
-    "llama": "bitbudget.families.llama",
-    "gpt-neox": "bitbudget.families.gpt_neox",
-    "opt": "bitbudget.families.opt",
-    "yolos": "bitbudget.families.yolos",
-    "detr": "bitbudget.families.detr",
-    "rt-detr": "bitbudget.families.rt_detr",
-    "saved-model": "bitbudget.families.saved_model",
-    "tflite": "bitbudget.families.tflite",
+    "llava": "bitbudget.models.families.llava",
+    "qwen2-vl": "bitbudget.models.families.qwen2_vl",
+    "idefics3": "bitbudget.models.families.idefics3",
+    "phi3-v": "bitbudget.models.families.phi3_v",
+    "bunny": "bitbudget.models.families.bunny",
+    "llama": "bitbudget.models.families.llama",
+    "gpt-neox": "bitbudget.models.families.gpt_neox",
+    "opt": "bitbudget.models.families.opt",
+    "yolos": "bitbudget.models.families.yolos",
+    "detr": "bitbudget.models.families.detr",
+    "rt-detr": "bitbudget.models.families.rt_detr",
+    "saved-model": "bitbudget.models.families.saved_model",
+    "tflite": "bitbudget.models.families.tflite",
 }
 
 FORMATS = {
-    "float32": "bitbudget.formats.floats",
-    "float16": "bitbudget.formats.floats",
-    "bfloat16": "bitbudget.formats.floats",
-    "bnb-int8": "bitbudget.formats.bnb_int8",
-    "bnb-nf4": "bitbudget.formats.bnb_nf4",
-    "torchao-int8": "bitbudget.formats.torchao_weight_only",
-    "torchao-int4": "bitbudget.formats.torchao_weight_only",
-    "rtn-8": "bitbudget.formats.rtn",
-    "rtn-4": "bitbudget.formats.rtn",
-    "rtn-3": "bitbudget.formats.rtn",
-    "rtn-2": "bitbudget.formats.rtn",
-    "gptq-8": "bitbudget.formats.gptq",
-    "gptq-4": "bitbudget.formats.gptq",
-    "gptq-3": "bitbudget.formats.gptq",
-    "gptq-2": "bitbudget.formats.gptq",
-    "litert-float32": "bitbudget.formats.litert",
-    "litert-float16": "bitbudget.formats.litert",
-    "litert-as-is": "bitbudget.formats.litert",
-    "litert-int8": "bitbudget.formats.litert",
-    "litert-int8-dynamic": "bitbudget.formats.litert",
-    "litert-int8-full": "bitbudget.formats.litert",
-    "litert-int4": "bitbudget.formats.litert",
-    "litert-int4-dynamic": "bitbudget.formats.litert",
+    "float32": "bitbudget.models.formats.floats",
+    "float16": "bitbudget.models.formats.floats",
+    "bfloat16": "bitbudget.models.formats.floats",
+    "bnb-int8": "bitbudget.models.formats.bnb_int8",
+    "bnb-nf4": "bitbudget.models.formats.bnb_nf4",
+    "torchao-int8": "bitbudget.models.formats.torchao_weight_only",
+    "torchao-int4": "bitbudget.models.formats.torchao_weight_only",
+    "rtn-8": "bitbudget.models.formats.rtn",
+    "rtn-4": "bitbudget.models.formats.rtn",
+    "rtn-3": "bitbudget.models.formats.rtn",
+    "rtn-2": "bitbudget.models.formats.rtn",
+    "gptq-8": "bitbudget.models.formats.gptq",
+    "gptq-4": "bitbudget.models.formats.gptq",
+    "gptq-3": "bitbudget.models.formats.gptq",
+    "gptq-2": "bitbudget.models.formats.gptq",
+    "litert-float32": "bitbudget.models.formats.litert",
+    "litert-float16": "bitbudget.models.formats.litert",
+    "litert-as-is": "bitbudget.models.formats.litert",
+    "litert-int8": "bitbudget.models.formats.litert",
+    "litert-int8-dynamic": "bitbudget.models.formats.litert",
+    "litert-int8-full": "bitbudget.models.formats.litert",
+    "litert-int4": "bitbudget.models.formats.litert",
+    "litert-int4-dynamic": "bitbudget.models.formats.litert",
 }
 
 KINDS = {"track": TRACKS, "dataset": DATASETS, "family": FAMILIES, "format": FORMATS}

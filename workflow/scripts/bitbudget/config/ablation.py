@@ -8,7 +8,7 @@ from typing import Any
 
 from bitbudget.config.validate import suggest
 from bitbudget.errors import UserError
-from bitbudget.groups import EVERY
+from bitbudget.models.groups import EVERY
 from bitbudget.registry import FORMATS, format_of
 
 # Looked up or shared with what is looked up; no usual recipe quantizes them. A study can name `head` itself.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitbudget import shots
 from bitbudget.config.validate import check, suggest, with_defaults
 from bitbudget.errors import UserError
+from bitbudget.items import shots
 from bitbudget.registry import DATASETS, module_of
 
 Resolved = dict[str, Any]

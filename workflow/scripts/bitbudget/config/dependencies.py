@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 SCRIPTS = Path(__file__).parents[2]
+PACKAGES = ("bitbudget", "demo_recipes")
 # The registry holds names only: registering a format must not rerun the jobs that do not use it.
 NAMES_ONLY = {"bitbudget.registry"}
 
@@ -57,7 +58,7 @@ def forget() -> None:
 @cache
 def _module_files(module: str) -> tuple[Path, ...]:
     """The file of a module of the library, and the `__init__.py` of each package above it."""
-    if module.split(".")[0] != "bitbudget" or module in NAMES_ONLY:
+    if module.split(".")[0] not in PACKAGES or module in NAMES_ONLY:
         return ()
     path = SCRIPTS.joinpath(*module.split("."))
     own = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import registry
-from bitbudget.comparison_kinds import OTHER_THREADS, other_number
 from bitbudget.config.precision import float_format
 from bitbudget.config.validate import suggest
 from bitbudget.errors import UserError
-from bitbudget.shots import number_of
+from bitbudget.items.shots import number_of
+from bitbudget.judging.comparison_kinds import OTHER_THREADS, other_number
 
 # Every figure of a study; a figure whose metric could not be measured says so.
 FIGURES = (

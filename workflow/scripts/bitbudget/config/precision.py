@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from bitbudget import groups
 from bitbudget.config.validate import check, suggest, with_defaults
 from bitbudget.errors import UserError
+from bitbudget.models import groups
 from bitbudget.registry import FORMATS, format_of, module_of
 
 FormatSpec = dict[str, Any]

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from bitbudget import verdict_text
 from bitbudget.config import plan
 from bitbudget.errors import UserError, lack_in_one_sentence
+from bitbudget.telling import verdict_text
 
 
 class Lock:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitbudget import shots
 from bitbudget.config.ablation import expand
 from bitbudget.config.calibration import resolve_calibration
 from bitbudget.config.dataset import refuse_two_readings, resolve_dataset
@@ -13,6 +12,7 @@ from bitbudget.config.precision import resolve_precision
 from bitbudget.config.report import resolve_inspection, resolve_report
 from bitbudget.config.validate import check, read_yaml, schema, suggest, with_defaults
 from bitbudget.errors import UserError
+from bitbudget.items import shots
 from bitbudget.registry import FAMILIES, TRACKS, module_of
 
 # Names that would collide with the study's own files (DESIGN, path grammar).

@@ -12,8 +12,8 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from bitbudget import foreign
 from bitbudget.errors import UserError
+from bitbudget.untrusted import foreign_json
 
 SCHEMAS = Path(__file__).parents[3] / "schemas"
 TYPES = {
@@ -61,7 +61,7 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file. Raises `UserError` for a missing file or broken YAML, with the line."""
-    text = foreign.read_text(path)
+    text = foreign_json.read_text(path)
     try:
         content = yaml.load(text, Loader=_Loader)
         json.dumps(content, default=str)  # a list that an alias puts into itself is nobody's intention
@@ -74,7 +74,7 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path} is nested too deeply to be read; write it with fewer levels.") from None
     except ValueError as fault:  # a number, a date or an alias that makes no sense
         raise UserError(f"{path} holds a value that cannot be read ({str(fault).split(';')[0]}); correct it.") from None
-    foreign.check(content, str(path))
+    foreign_json.check(content, str(path))
     return content
 
 

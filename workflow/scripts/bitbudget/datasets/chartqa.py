@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from bitbudget import files, foreign
+from bitbudget import files
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
-from bitbudget.items import ImageRef, Item, check
+from bitbudget.items.item import ImageRef, Item, check
+from bitbudget.untrusted import foreign_json
 
 TRACKS = ("vqa",)
 SPLITS = ("test", "val", "train")
@@ -41,7 +42,7 @@ KEYS = ("imgname", "query", "label")
 
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:
     """Download the question files of the three splits (about 5 MB)."""
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     found = {}
     for split in SPLITS:
@@ -64,7 +65,7 @@ def read_items(options: dict[str, Any], folder: Path, split: str) -> list[Item]:
     items = []
     for kind in TYPES:
         path = folder / "annotations" / f"{split}_{kind}.json"
-        content = foreign.read_json(path)
+        content = foreign_json.read_json(path)
         if not isinstance(content, list) or not content:
             raise UserError(f"{path} is not in the format of ChartQA; it needs to be a list of questions.")
         for number, entry in enumerate(content):

@@ -32,7 +32,7 @@ def fetch(names: Sequence[str], url: str, folder: Path, partial: Path, sha256: M
     `sha256` has the checksums that are known, by the files' names. Raises `UserError` where the download fails, is no
     zip, or holds another file than a known one.
     """
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     archive = partial / ZIP
     if not archive.exists():  # whole: a download takes this name only when it is complete

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget.datasets import coco2017, coco_format
-from bitbudget.items import Item
+from bitbudget.items.item import Item
 
 TRACKS = ("captioning",)
 SPLITS = coco2017.SPLITS

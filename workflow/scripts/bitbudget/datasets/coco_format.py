@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bitbudget import foreign
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
-from bitbudget.items import ImageRef, Item, check, is_address
+from bitbudget.items.item import ImageRef, Item, check, is_address
+from bitbudget.untrusted import foreign_json
 
 IMAGE_KEYS = ("id", "file_name")
 ANNOTATION_KEYS = ("id", "image_id", "caption")
@@ -35,7 +35,7 @@ def read_captions(path: Path, source_of: Callable[[dict[str, Any]], str], keep: 
     Raises `UserError` that names the file and the entry: missing keys, an id used twice, a file name that leaves the
     folder, an annotation of an unknown image, an empty caption, an image without a caption.
     """
-    content = foreign.read_json(path)
+    content = foreign_json.read_json(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
         raise UserError(f"{path} is not in the COCO captions format; it needs the lists `images` and `annotations`.")
     images: dict[int | str, dict[str, Any]] = {}

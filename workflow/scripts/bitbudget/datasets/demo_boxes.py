@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget.datasets import demo_scenes, instances_format
-from bitbudget.items import Item
+from bitbudget.items.item import Item
 
 TRACKS = ("detection",)
 SPLITS = demo_scenes.SPLITS

@@ -7,7 +7,7 @@ from typing import Any
 
 from bitbudget import files
 from bitbudget.datasets import passage_rows
-from bitbudget.items import Item
+from bitbudget.items.item import Item
 
 TRACKS = ("lambada",)
 SPLITS = ("test", "calibration")
@@ -47,7 +47,7 @@ STORIES = {"test": (9_000, 0), "calibration": (1_000, 600_000)}
 
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:
     """Write the stories of both splits, one object with `text` a line."""
-    from bitbudget.demo.passages import passage
+    from bitbudget.datasets.demo.passages import passage
 
     for split, count in (("test", options["passages"]), ("calibration", options["calibration_passages"])):
         each, first = STORIES[split]

@@ -49,7 +49,7 @@ def picture(index: int, number: int, scene_seed: int, rng: random.Random, *, wit
 
 def scene_of(picture: Picture) -> Any:
     """The scene that a picture shows: without colours in greyscale, on white where the background is transparent."""
-    from bitbudget.demo import scenes
+    from bitbudget.datasets.demo import scenes
 
     background = "white" if picture.form == "alpha" else None
     return scenes.make_scene(
@@ -69,7 +69,7 @@ def save(scene: Any, picture: Picture, path: Path) -> tuple[int, int]:
     """Draw the scene into a file of the picture's form; width and height in pixels of the upright picture."""
     from PIL import Image
 
-    from bitbudget.demo import scenes
+    from bitbudget.datasets.demo import scenes
 
     size = scenes.size_of(scene, picture.longest)
     large = picture.longest > DRAWN_FULLY

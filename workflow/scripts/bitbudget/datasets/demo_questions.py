@@ -10,10 +10,11 @@ from functools import partial as with_arguments
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files, parallel
+from bitbudget import files
 from bitbudget.datasets import demo_pictures, vqa_format
 from bitbudget.datasets.demo_pictures import Picture
-from bitbudget.items import Item
+from bitbudget.items.item import Item
+from bitbudget.system import parallel
 
 TRACKS = ("vqa",)
 SPLITS = ("val", "train")
@@ -116,7 +117,7 @@ def _file(key: str, split: str) -> str:
 
 def _make(picture: Picture, folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Draw one file; its questions and its annotations, as the official files have them."""
-    from bitbudget.demo import questions as made_up
+    from bitbudget.datasets.demo import questions as made_up
 
     scene = demo_pictures.scene_of(picture)
     demo_pictures.save(scene, picture, folder / picture.file_name)

@@ -7,10 +7,11 @@ from functools import partial as with_arguments
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files, parallel
+from bitbudget import files
 from bitbudget.datasets import coco_format, demo_pictures
 from bitbudget.datasets.demo_pictures import Picture
-from bitbudget.items import Item
+from bitbudget.items.item import Item
+from bitbudget.system import parallel
 
 TRACKS = ("captioning",)
 SPLITS = ("val",)
@@ -49,7 +50,7 @@ def plan(images: int, seed: int) -> list[Picture]:
 
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:
     """Draw the pictures and write their captions, and their boxes, in COCO's formats."""
-    from bitbudget.demo import scenes
+    from bitbudget.datasets.demo import scenes
 
     pictures = plan(options["images"], options["seed"])
     images = folder / "images"
@@ -92,7 +93,7 @@ def _numbered(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _make(picture: Picture, folder: Path) -> tuple[dict[str, Any], list[str], list[dict[str, Any]]]:
     """Draw one file; its image entry, captions, and boxes (x, y, width, height in pixels of the upright picture)."""
-    from bitbudget.demo import scenes
+    from bitbudget.datasets.demo import scenes
 
     scene = demo_pictures.scene_of(picture)
     width, height = demo_pictures.save(scene, picture, folder / picture.file_name)

@@ -17,7 +17,7 @@ from typing import Any
 from bitbudget import files
 from bitbudget.datasets import image_rows, vqa_format
 from bitbudget.errors import UserError
-from bitbudget.items import Item
+from bitbudget.items.item import Item
 
 TRACKS = ("vqa",)
 SPLITS = ("val",)
@@ -57,7 +57,7 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
 
     Raises `UserError` where a file cannot be had, or is no table with the columns of this set.
     """
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     base = f"{options['url'].rstrip('/')}/{options['revision']}"
     shards = [partial / Path(name).name for name in SHARDS]
@@ -93,7 +93,7 @@ def _rows(shards: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
     import pyarrow
     from pyarrow import parquet
 
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     for shard in shards:
         with download.taken_up(shard, f"{shard.name} is not the table of DocVQA that was expected"):

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files, foreign
+from bitbudget import files
 from bitbudget.datasets import coco_format, image_rows
 from bitbudget.errors import UserError, lack_in_one_sentence
-from bitbudget.items import Item
+from bitbudget.items.item import Item
+from bitbudget.untrusted import foreign_json
 
 TRACKS = ("captioning",)
 SPLITS = None
@@ -142,8 +143,8 @@ def _write_images(
         key = row[options["id_column"]] if options["id_column"] else number
         if isinstance(key, bool) or not isinstance(key, int | str):
             raise UserError(
-                f"row {number} of {options['repo']} has {foreign.shown(key)} in {options['id_column']!r}; choose a "
-                "column of whole numbers or strings as id_column, or none."
+                f"row {number} of {options['repo']} has {foreign_json.shown(key)} in {options['id_column']!r}; choose "
+                "a column of whole numbers or strings as id_column, or none."
             )
         data = _bytes_of(row[options["image_column"]], options, number)
         suffix = image_rows.suffix_of(data, f"row {number} of {options['repo']}")
@@ -155,7 +156,7 @@ def _write_images(
         for caption in captions if isinstance(captions, list) else [captions]:
             if not isinstance(caption, str) or not caption.split():
                 raise UserError(
-                    f"row {number} of {options['repo']} has {foreign.shown(caption)} as a caption in "
+                    f"row {number} of {options['repo']} has {foreign_json.shown(caption)} as a caption in "
                     f"{options['caption_column']!r}; choose another caption_column."
                 )
             annotations.append({"id": len(annotations) + 1, "image_id": key, "caption": caption})

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bitbudget import foreign
 from bitbudget.datasets import strict
 from bitbudget.datasets.names import plain
 from bitbudget.errors import UserError
-from bitbudget.foreign import shown
-from bitbudget.items import ImageRef, Item, check
+from bitbudget.items.item import ImageRef, Item, check
+from bitbudget.untrusted import foreign_json
+from bitbudget.untrusted.foreign_json import shown
 
 IMAGE_KEYS = ("id", "file_name", "width", "height")
 ANNOTATION_KEYS = ("id", "image_id", "category_id", "bbox")
@@ -111,7 +111,7 @@ def read_categories(path: Path) -> list[dict[str, Any]]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = foreign.read_json(path)
+    content = foreign_json.read_json(path)
     lists = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in lists):
         raise UserError(

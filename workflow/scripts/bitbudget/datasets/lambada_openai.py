@@ -13,7 +13,7 @@ from typing import Any
 
 from bitbudget.datasets import passage_rows
 from bitbudget.errors import UserError
-from bitbudget.items import Item
+from bitbudget.items.item import Item
 
 TRACKS = ("lambada",)
 SPLITS = ("test",)
@@ -35,7 +35,7 @@ PASSAGES = 5153
 
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:
     """Download the file (2 MB). Raises `UserError` where it cannot be had, or is not the one that is known."""
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     download.download(options["url"], folder / FILE, sha256=SHA256, partial=partial)
     found = len(passage_rows.read_passages(folder / FILE))

@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files, foreign
+from bitbudget import files
 from bitbudget.datasets import passage_rows
 from bitbudget.errors import UserError
-from bitbudget.items import Item
+from bitbudget.items.item import Item
+from bitbudget.untrusted import foreign_json
 
 TRACKS = ("lambada",)
 SPLITS = ("test", "validation")
@@ -50,7 +51,7 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
     Raises `UserError` where the Hub, the commit or a file cannot be had, and where a split has not as many passages as
     it is known to have.
     """
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     commit, tables = _describe(options, partial)
     base = f"{options['url'].rstrip('/')}/datasets/{REPOSITORY}"
@@ -92,12 +93,12 @@ def _describe(options: dict[str, Any], partial: Path) -> tuple[str, dict[str, Ma
     The Hub's own answer (https://huggingface.co/docs/hub/api) has the commit as `sha`, and in `siblings` a file's name
     as `rfilename` and its SHA-256 as `lfs.sha256`.
     """
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     address = f"{options['url'].rstrip('/')}/api/datasets/{REPOSITORY}/revision/{options['revision'] or 'main'}"
     answer = download.download(f"{address}?blobs=true", partial / "lambada_standard.json", partial=partial)
     try:
-        about = foreign.read_json(answer)
+        about = foreign_json.read_json(answer)
         commit, names = about["sha"], {split: f"plain_text/{split}-" for split in SPLITS}
         tables = {
             split: [one for one in about["siblings"] if one["rfilename"].startswith(start)]
@@ -120,7 +121,7 @@ def _texts(table: Path, url: str) -> list[str]:
     """The column `text` of a parquet file."""
     from pyarrow import parquet
 
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     with download.taken_up(table, f"{url} is no table with a column `text`"):
         return parquet.read_table(table, columns=["text"])["text"].to_pylist()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget.datasets import coco_format, local_files
-from bitbudget.items import Item
+from bitbudget.items.item import Item
 
 TRACKS = ("captioning",)
 SPLITS = ("all",)

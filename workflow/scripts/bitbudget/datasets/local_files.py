@@ -10,7 +10,7 @@ from typing import Any
 from bitbudget import files
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
-from bitbudget.items import Item
+from bitbudget.items.item import Item
 
 
 def check_folder(kind: str, images: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bitbudget import files
 from bitbudget.datasets import passage_rows
-from bitbudget.items import Item
+from bitbudget.items.item import Item
 
 TRACKS = ("lambada",)
 SPLITS = ("all",)

@@ -10,7 +10,7 @@ from typing import Any
 from bitbudget import files
 from bitbudget.datasets import local_files, strict, vqa_format
 from bitbudget.errors import UserError
-from bitbudget.items import Item
+from bitbudget.items.item import Item
 
 TRACKS = ("vqa",)
 SPLITS = ("all",)

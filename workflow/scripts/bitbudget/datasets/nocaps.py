@@ -10,7 +10,7 @@ from typing import Any
 
 from bitbudget import files
 from bitbudget.datasets import coco_format
-from bitbudget.items import Item
+from bitbudget.items.item import Item
 
 TRACKS = ("captioning",)
 SPLITS = ("val",)
@@ -29,7 +29,7 @@ FILE = "annotations/nocaps_val_4500_captions.json"
 
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:
     """Download the validation captions; no checksum is published, so the first one found is locked."""
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     path = folder / FILE
     download.download(options["url"], path, partial=partial)

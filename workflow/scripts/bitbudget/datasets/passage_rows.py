@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import foreign
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
-from bitbudget.items import Item
+from bitbudget.items.item import Item
+from bitbudget.untrusted import foreign_json
 
 
 def read_passages(path: Path) -> list[Item]:
@@ -26,7 +26,7 @@ def read_passages(path: Path) -> list[Item]:
     parted by a space, and one that names the file where it is missing, not UTF-8, or has no passage.
     """
     items = []
-    for number, (where, row) in enumerate(foreign.read_jsonl(path), start=1):
+    for number, (where, row) in enumerate(foreign_json.read_jsonl(path), start=1):
         strict.require(row, ("text",), where)
         context, word = split(strict.text(row, "text", where), where)
         items.append(Item(id=str(number), images=(), question=context, references=(word,)))

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from bitbudget.errors import UserError
-from bitbudget.foreign import shown
+from bitbudget.untrusted.foreign_json import shown
 
 LONGEST, LONGEST_PART = 1024, 255  # characters of a path, and bytes of a name in it that file systems take
 LONGEST_ID = 256  # characters: longer ones are a text in the wrong place, and fill every sentence that names them

@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files, foreign
+from bitbudget import files
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
-from bitbudget.items import ImageRef, Item, check, is_address
+from bitbudget.items.item import ImageRef, Item, check, is_address
+from bitbudget.untrusted import foreign_json
 
 TRACKS = ("vqa",)
 SPLITS = ("val", "train")
@@ -46,7 +47,7 @@ ANSWERS = 10
 
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:
     """Download the questions of both splits (25 MB)."""
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     found = {}
     for split in SPLITS:
@@ -66,7 +67,7 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
 def read_items(options: dict[str, Any], folder: Path, split: str) -> list[Item]:
     """The split's questions with their ten answers."""
     path = folder / "annotations" / f"TextVQA_0.5.1_{split}.json"
-    content = foreign.read_json(path)
+    content = foreign_json.read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("data"), list) or not content["data"]:
         raise UserError(f"{path} is not in the format of TextVQA; it needs the list `data` of questions.")
     items = []

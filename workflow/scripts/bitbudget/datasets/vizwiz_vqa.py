@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bitbudget import foreign
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
-from bitbudget.items import ImageRef, Item, check
+from bitbudget.items.item import ImageRef, Item, check
+from bitbudget.untrusted import foreign_json
 
 TRACKS = ("vqa",)
 SPLITS = ("val", "train")
@@ -56,7 +56,7 @@ def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any
 def read_items(options: dict[str, Any], folder: Path, split: str) -> list[Item]:
     """The split's questions with their ten answers."""
     path = folder / "annotations" / f"{split}.json"
-    content = foreign.read_json(path)
+    content = foreign_json.read_json(path)
     if not isinstance(content, list) or not content:
         raise UserError(f"{path} is not in the format of VizWiz-VQA; it needs to be a list of questions.")
     items = []

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bitbudget import foreign
 from bitbudget.datasets import strict
 from bitbudget.errors import UserError
-from bitbudget.items import ImageRef, Item, check
+from bitbudget.items.item import ImageRef, Item, check
+from bitbudget.untrusted import foreign_json
 
 QUESTION_KEYS = ("question_id", "image_id", "question")
 ANNOTATION_KEYS = ("question_id", "image_id", "answers")
@@ -86,7 +86,7 @@ def read_questions(
 
 
 def _list(path: Path, key: str) -> list[Any]:
-    content = foreign.read_json(path)
+    content = foreign_json.read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get(key), list):
         raise UserError(f"{path} is not in the VQA v2 format; it needs the list `{key}`.")
     return content[key]

@@ -20,7 +20,7 @@ def fetch_members(
     Returns the SHA-256 of each file kept, and that of the zip, which is removed. Raises `UserError` where the download
     fails, has another SHA-256 than the one given, or is no zip with these files.
     """
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     archive = partial / PurePosixPath(urlsplit(url).path).name
     if not archive.exists():  # whole: a download takes this name only when it is complete
@@ -41,7 +41,7 @@ def extract(content: zipfile.ZipFile, member: str, path: Path, sha256: str | Non
 
     Raises `UserError` about what is `said`, and writes nothing, where another SHA-256 is expected.
     """
-    from bitbudget import download
+    from bitbudget.fetching import download
 
     with files.written_whole(path) as temporary:
         with content.open(member) as packed, temporary.open("wb") as out:

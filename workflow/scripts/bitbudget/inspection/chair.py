@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from bitbudget import bounds, paired, records, statistics
+from bitbudget import records
 from bitbudget.inspection.objects import Vocabulary, named_by_people
 from bitbudget.inspection.truth import Truth
+from bitbudget.stats import bootstrap, bounds, paired
 
 UNITS = {"chair_i": "share of mentioned objects", "chair_s": "share of captions"}
 LABELS = {"chair_i": "CHAIR-i", "chair_s": "CHAIR-s"}
@@ -27,7 +28,7 @@ CORRECTION = (
     "p_value is two-sided and uncorrected; p_holm is after Holm over all precisions of all models and conditions of "
     "the study that could be compared, in each of the two metrics by itself; family says how many these are."
 )
-_TOO_FEW = f"fewer than {statistics.FEWEST_UNITS} captions are too few to tell a difference from chance."
+_TOO_FEW = f"fewer than {bootstrap.FEWEST_UNITS} captions are too few to tell a difference from chance."
 _NO_WIDTH = 1e-12  # of an interval of a share: no more than rounding
 
 
@@ -80,17 +81,17 @@ def there_to_name(
     }
 
 
-def resampled(rows: Sequence[Row], ids: Sequence[str]) -> statistics.Resampled:
+def resampled(rows: Sequence[Row], ids: Sequence[str]) -> bootstrap.Resampled:
     """How both shares follow from the captions drawn; CHAIR-i is not a number where these name no object at all."""
 
-    def of(sums: np.ndarray, captions: np.ndarray) -> statistics.Values:
+    def of(sums: np.ndarray, captions: np.ndarray) -> bootstrap.Values:
         hallucinated, mentions, captions_with = sums.T
         share = np.full(len(sums), np.nan)
         np.divide(hallucinated, mentions, out=share, where=mentions > 0)
         return {"chair_i": share, "chair_s": captions_with / captions}
 
     made_of = {"chair_i": "mentions", "chair_s": "hallucinated"}
-    return statistics.of_sums(np.array([row.counts for row in rows], dtype=float), ids, made_of, of)
+    return bootstrap.of_sums(np.array([row.counts for row in rows], dtype=float), ids, made_of, of)
 
 
 @dataclass(frozen=True)
@@ -98,18 +99,18 @@ class Group:
     """The precisions of one model and condition, the baseline first; all are resampled alike."""
 
     rows: Sequence[Sequence[Row]]
-    sets: Sequence[statistics.Resampled]
-    drawn: Sequence[statistics.Values]  # empty where there are too few captions
-    weighted: Sequence[statistics.Values]  # the same with weights, for differences
+    sets: Sequence[bootstrap.Resampled]
+    drawn: Sequence[bootstrap.Values]  # empty where there are too few captions
+    weighted: Sequence[bootstrap.Values]  # the same with weights, for differences
     one_more: np.ndarray  # the weight of one caption more in each of these
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[Row]], ids: Sequence[str], seed: int) -> Group:
         """The group of these rows, of items with these ids. All must be of the same items in the same order."""
         sets = [resampled(one, ids) for one in rows]
-        enough = len(ids) >= statistics.FEWEST_UNITS
-        drawn = [statistics.draws(sets, seed, weighted=weighted) if enough else [] for weighted in (False, True)]
-        return cls(rows, sets, *drawn, statistics.weight_of_one_more(len(ids), seed=seed))
+        enough = len(ids) >= bootstrap.FEWEST_UNITS
+        drawn = [bootstrap.draws(sets, seed, weighted=weighted) if enough else [] for weighted in (False, True)]
+        return cls(rows, sets, *drawn, bootstrap.weight_of_one_more(len(ids), seed=seed))
 
     def metrics(self, number: int) -> dict[str, dict[str, Any]]:
         """Both shares of the precision of this number, each with its interval, or a note why it has none.
@@ -139,7 +140,7 @@ class Group:
             return None, f"No interval: {reason}"
         drawn, note = _numbers(self.drawn[number][name])
         if np.ptp(drawn) > _NO_WIDTH:
-            return statistics.interval(drawn), note
+            return bootstrap.interval(drawn), note
         if name == "chair_s":
             upper = bounds.clopper_pearson_upper(0, of)
             ci = (0.0, upper) if hallucinated == 0 else (1 - upper, 1.0)
@@ -168,11 +169,11 @@ class Group:
         if not self.drawn:
             return _TOO_FEW
         naming = min(sum(row.mentions > 0 for row in self.rows[number]) for number in numbers)
-        if name == "chair_s" or naming >= statistics.FEWEST_UNITS:
+        if name == "chair_s" or naming >= bootstrap.FEWEST_UNITS:
             return None
         return (
             f"only {naming} of {len(self.rows[0])} captions of {'one of the two' if len(numbers) > 1 else 'this one'} "
-            f"name an object of the vocabulary, and fewer than {statistics.FEWEST_UNITS} are too few to tell a "
+            f"name an object of the vocabulary, and fewer than {bootstrap.FEWEST_UNITS} are too few to tell a "
             "difference from chance."
         )
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from bitbudget import csv_text, files, records, registry
+from bitbudget import files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.inspection import chair, redaction, screen, truth
 from bitbudget.inspection.objects import Vocabulary
 from bitbudget.inspection.people_words import CLASSES
 from bitbudget.inspection.profanity import THRESHOLD
+from bitbudget.untrusted import csv_text
 
 COLUMNS = ("study", "item", "model", "condition", "precisions", "kind", "what", "where", "excerpt")
 NAMED = 10  # at most so many categories that are not looked for are named

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from bitbudget.detection.answers import Picture, answer
-from bitbudget.detection.interpreter import Detector
 from bitbudget.measuring import quantities, rounds
 from bitbudget.measuring.energy import Source
 from bitbudget.measuring.rounds import Metrics, Subject, Work
+from bitbudget.runtimes.litert.answers import Picture, answer
+from bitbudget.runtimes.litert.interpreter import Detector
 
 
 @dataclass(frozen=True)

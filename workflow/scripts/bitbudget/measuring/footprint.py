@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bitbudget.electricity import electricity_of, unknown
-from bitbudget.electricity import footprint as of_joules
+from bitbudget.measuring.electricity import electricity_of, unknown
+from bitbudget.measuring.electricity import footprint as of_joules
 from bitbudget.records import absent, metric
 
 

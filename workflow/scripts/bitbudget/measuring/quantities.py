@@ -7,7 +7,7 @@ from typing import Any
 
 from bitbudget.measuring.spread import mean_interval, percentile
 from bitbudget.records import absent, metric
-from bitbudget.statistics import median_ci
+from bitbudget.stats.bootstrap import median_ci
 
 Metric = dict[str, Any]
 

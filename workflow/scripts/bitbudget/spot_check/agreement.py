@@ -7,12 +7,12 @@ from statistics import NormalDist
 
 import numpy as np
 
-from bitbudget import statistics
+from bitbudget.stats import bootstrap
 
 UNDEFINED_AT_MOST = 0.05  # share of resamples without a kappa above which there is no interval
 
 
-def wilson(share: float, n: int, level: float = statistics.LEVEL) -> tuple[float, float]:
+def wilson(share: float, n: int, level: float = bootstrap.LEVEL) -> tuple[float, float]:
     """The score interval of a proportion `share` of `n` (Wilson 1927, JASA 22, 209-212).
 
     Unlike share +- 1.96 standard errors it is right for few items and near 0 and 1. It also holds for the mean of
@@ -53,9 +53,9 @@ def kappa_interval(tables: np.ndarray, seed: int) -> tuple[float, float] | None:
     same.
     """
     tables = np.asarray(tables, dtype=np.float64)
-    sums = statistics.bootstrap_sums(tables.reshape(len(tables), -1), seed=seed)
+    sums = bootstrap.bootstrap_sums(tables.reshape(len(tables), -1), seed=seed)
     draws = kappa(sums.reshape(-1, *tables.shape[1:]))
     defined = draws[~np.isnan(draws)]
     if len(defined) < (1 - UNDEFINED_AT_MOST) * len(draws) or np.ptp(defined) == 0:
         return None
-    return statistics.interval(defined)
+    return bootstrap.interval(defined)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bitbudget import subset
+from bitbudget.items import subset
 
 Cell = tuple[str, str, str]  # model, precision, condition
 

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bitbudget.embedding import embedded, script_hash
 from bitbudget.spot_check.cards import Card
+from bitbudget.untrusted.page_data import embedded, script_hash
 
 DATA, PROGRAM_HASH = "{{data}}", "{{program hash}}"
 _PROGRAM = re.compile(r'<script id="program">(.*?)</script>', re.DOTALL)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bitbudget.images import fitted, rgb
+from bitbudget.items.images import fitted, rgb
 
 # Longest sides to try, in pixels. A rater should see what the model saw, and a page of a document needs every pixel to
 # be read; what browsers open without a wait is the limit.

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bitbudget import foreign
 from bitbudget.errors import UserError
 from bitbudget.spot_check.cards import Card
+from bitbudget.untrusted import foreign_json
 
 MARK = "bitbudget spot check"
 VALUES = {"right": 1.0, "partly": 0.5, "wrong": 0.0}
@@ -85,7 +85,7 @@ def read(path: Path, study: str, cards: Mapping[str, Card]) -> Ratings:
 
 def _content(path: Path) -> dict[str, Any]:
     """The file's JSON with its head checked: of the right kind, complete, and not empty."""
-    content = foreign.read_json(path)
+    content = foreign_json.read_json(path)
     if not isinstance(content, dict) or content.get("ratings_of") != MARK:
         raise UserError(f"{path} is no ratings file of a spot check; save one from the page, and keep this elsewhere.")
     for key, kind in (("study", str), ("rater", str), ("saved", str), ("cards", dict)):

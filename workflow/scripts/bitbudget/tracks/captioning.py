@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from bitbudget import statistics
+    from bitbudget.stats import bootstrap
 
 PRIMARY = "CIDEr"
 PROMPT = "Describe the image in one sentence."  # of a study that names none
@@ -61,12 +61,12 @@ def score(
     All metrics are computed, whichever of them is the study's `primary`. `paraphrases` makes METEOR start faster
     (`caption_metrics.filter_paraphrases`). Raises `UserError` where an item has no reference, or Java is missing.
     """
-    from bitbudget import caption_metrics
+    from bitbudget.metrics import captions
 
     references = {f"reference {item['id']}": item["references"] for item in items}
     texts = {f"prediction {item['id']}": [predictions[item["id"]]] for item in items}
-    tokenized = caption_metrics.tokenize(references | texts)
-    corpus, per_item = caption_metrics.score_tokenized(
+    tokenized = captions.tokenize(references | texts)
+    corpus, per_item = captions.score_tokenized(
         {item["id"]: tokenized[f"reference {item['id']}"] for item in items},
         {item["id"]: tokenized[f"prediction {item['id']}"][0] for item in items},
         paraphrases,
@@ -84,10 +84,10 @@ def blind_answers(
     does not see. All references are compared, exactly, on all items and with the IDF that `score` uses; of equally good
     ones the first in the order of characters is taken. Nothing is drawn, so the seed does not matter.
     """
-    from bitbudget import caption_metrics, constant_captions
+    from bitbudget.metrics import captions, constant_captions
 
     texts = sorted({text for item in items for text in item["references"]})
-    tokenized = caption_metrics.tokenize({f"item {item['id']}": item["references"] for item in items} | {"": texts})
+    tokenized = captions.tokenize({f"item {item['id']}": item["references"] for item in items} | {"": texts})
     candidates = tokenized.pop("")
     values = constant_captions.cider(list(tokenized.values()), candidates)
     # Rounded, because sums in another order may differ in their last digits, and a tie is to end alike everywhere.
@@ -96,7 +96,7 @@ def blind_answers(
     return caption, {item["id"]: caption for item in items}
 
 
-def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
+def resampled(rows: Sequence[Mapping[str, Any]]) -> bootstrap.Resampled:
     """How the metrics that these rows have follow from the items drawn.
 
     CIDEr, ROUGE-L and SPICE are means of items' values, of which CIDEr's IDF stays that of all items; BLEU and METEOR
@@ -104,38 +104,40 @@ def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
     """
     import numpy as np
 
-    from bitbudget import caption_metrics, statistics
+    from bitbudget.metrics import captions
+    from bitbudget.stats import bootstrap
 
     means = [name for name in ("CIDEr", "ROUGE-L", "SPICE") if name in rows[0]]
     values = np.array([[row[name] for name in means] for row in rows])
-    counts = caption_metrics.bleu_counts_array([row["bleu"] for row in rows])
+    counts = captions.bleu_counts_array([row["bleu"] for row in rows])
     columns = [values, counts]
-    made_of = dict.fromkeys(caption_metrics.BLEU_NAMES, "bleu") | {name: name for name in means}
+    made_of = dict.fromkeys(captions.BLEU_NAMES, "bleu") | {name: name for name in means}
     if "METEOR" in rows[0]:
         made_of["METEOR"] = "meteor"
         columns.append(np.array([row["meteor"] for row in rows]))
 
-    def of(sums: np.ndarray, items: np.ndarray) -> statistics.Values:
+    def of(sums: np.ndarray, items: np.ndarray) -> bootstrap.Values:
         of_means, of_bleu, of_meteor = np.split(sums, [len(means), len(means) + counts.shape[1]], axis=1)
         found = dict(zip(means, of_means.T / items, strict=True))
-        found |= zip(caption_metrics.BLEU_NAMES, caption_metrics.bleu_from_counts(of_bleu).T, strict=True)
-        return found | ({"METEOR": caption_metrics.meteor_from_statistics(of_meteor)} if "METEOR" in made_of else {})
+        found |= zip(captions.BLEU_NAMES, captions.bleu_from_counts(of_bleu).T, strict=True)
+        return found | ({"METEOR": captions.meteor_from_statistics(of_meteor)} if "METEOR" in made_of else {})
 
-    return statistics.of_sums(np.hstack(columns), [row["id"] for row in rows], made_of, of)
+    return bootstrap.of_sums(np.hstack(columns), [row["id"] for row in rows], made_of, of)
 
 
 def _metrics(corpus: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, dict[str, Any]]:
     """The record's metrics: values with their intervals, or the reason why one is absent."""
-    from bitbudget import records, statistics
+    from bitbudget import records
+    from bitbudget.stats import bootstrap
 
     enough = len(rows) > 1  # all resamples of one item are alike: an interval without width would say that it is sure
-    drawn = statistics.draws([resampled(rows)], seed)[0] if enough else {}
+    drawn = bootstrap.draws([resampled(rows)], seed)[0] if enough else {}
     found = {}
     for name, about in METRICS.items():
         unit, better, value = about["unit"], about["higher_is_better"], corpus[name]
         if isinstance(value, str):
             found[name] = records.absent(value, unit, higher_is_better=better)
         else:
-            ci = statistics.interval(drawn[name]) if enough else None
+            ci = bootstrap.interval(drawn[name]) if enough else None
             found[name] = records.metric(value, unit, higher_is_better=better, n=len(rows), ci=ci)
     return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from bitbudget import statistics
+    from bitbudget.stats import bootstrap
 
 PRIMARY = "AP"
 PROMPT = None  # a detector is asked nothing
@@ -73,8 +73,8 @@ def score(
 
     Raises `UserError` for a detection that is none, and where no item has an object.
     """
-    from bitbudget.detection import average_precision
     from bitbudget.errors import UserError
+    from bitbudget.metrics import average_precision
 
     for item in items:
         _check(item["id"], predictions[item["id"]])
@@ -130,25 +130,25 @@ def _counts(matches: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {"objects": objects, "found": found, "wrong": wrong}
 
 
-def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
+def resampled(rows: Sequence[Mapping[str, Any]]) -> bootstrap.Resampled:
     """How AP, AP50, AP75 and AR_100 follow from the images drawn; the other numbers are not computed anew.
 
     There are fewer resamples than of other metrics, and they are too high on the whole (`average_precision.interval`).
     """
     import numpy as np
 
-    from bitbudget import statistics
-    from bitbudget.detection import average_precision
+    from bitbudget.metrics import average_precision
+    from bitbudget.stats import bootstrap
 
     place = {row["id"]: number for number, row in enumerate(rows)}
     order = [place[key] for key in average_precision.in_order(place)]
     averages = average_precision.averager(rows)
 
-    def of(times: np.ndarray) -> statistics.Values:
+    def of(times: np.ndarray) -> bootstrap.Values:
         kind = np.int32 if times.dtype.kind == "i" else np.float64
         return averages(np.ascontiguousarray(times[:, order].T, dtype=kind))
 
-    return statistics.Resampled(
+    return bootstrap.Resampled(
         tuple(row["id"] for row in rows),
         dict.fromkeys(average_precision.RESAMPLED, "matches"),
         of,
@@ -172,12 +172,13 @@ def _metrics(
     numbers: Mapping[str, float | None], rows: Sequence[Mapping[str, Any]], seed: int
 ) -> dict[str, dict[str, Any]]:
     """The record's metrics: values with their intervals, or the reason why one is absent."""
-    from bitbudget import records, statistics
-    from bitbudget.detection import average_precision
+    from bitbudget import records
+    from bitbudget.metrics import average_precision
+    from bitbudget.stats import bootstrap
 
     by_image = {row["id"]: row for row in rows}
     resample = resampled([by_image[key] for key in average_precision.in_order(by_image)])
-    drawn = statistics.draws([resample], seed)[0] if resample.telling >= statistics.FEWEST_UNITS else {}
+    drawn = bootstrap.draws([resample], seed)[0] if resample.telling >= bootstrap.FEWEST_UNITS else {}
     found = {}
     for name, about in METRICS.items():
         unit, better, value = about["unit"], about["higher_is_better"], numbers[name]

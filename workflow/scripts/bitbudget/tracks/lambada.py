@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from bitbudget import statistics
+    from bitbudget.stats import bootstrap
 
 PRIMARY = "top_1"
 PROMPT = None  # the model reads on; it is asked nothing
@@ -168,25 +168,25 @@ def _scored(item: Item, row: Row, ranks: Sequence[int]) -> dict[str, Any]:
     return {"id": item["id"], **values, "rank": rank, **more}
 
 
-def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
+def resampled(rows: Sequence[Mapping[str, Any]]) -> bootstrap.Resampled:
     """How the metrics that these rows have follow from the passages drawn: means, and exp of the mean loss.
 
     `relative_logit_error` is none of them: it is of few passages, whose values the rows do not have.
     """
     import numpy as np
 
-    from bitbudget import statistics
+    from bitbudget.stats import bootstrap
 
     names = [name for name in METRICS if name in rows[0]]
     values = np.array([[row[name] for name in names] for row in rows], dtype=float)
 
-    def of(sums: np.ndarray, items: np.ndarray) -> statistics.Values:
+    def of(sums: np.ndarray, items: np.ndarray) -> bootstrap.Values:
         means = dict(zip(names, sums.T / items, strict=True))
         with np.errstate(over="ignore"):  # of a loss beyond LARGEST_LOSS, whose perplexity is absent
             return means | {"perplexity": np.exp(means["loss"])}
 
     made_of = {name: name for name in names} | {"perplexity": "loss"}
-    return statistics.of_sums(values, [row["id"] for row in rows], made_of, of)
+    return bootstrap.of_sums(values, [row["id"] for row in rows], made_of, of)
 
 
 def worth(row: Mapping[str, Any], metric: str) -> float:
@@ -198,14 +198,14 @@ def _metrics(rows: Sequence[Mapping[str, Any]], names: Sequence[str], seed: int)
     """These metrics of these rows, with an interval where they are enough to have one."""
     import numpy as np
 
-    from bitbudget import statistics
+    from bitbudget.stats import bootstrap
 
     # The perplexity has no values of single passages: it is the exponential of the mean loss, and so is its interval.
     columns = {name: "loss" if name == "perplexity" else name for name in names}
     means = {name: np.array([row[column] for row in rows]).mean() for name, column in columns.items()}
-    drawn = statistics.draws([resampled(rows)], seed)[0] if len(rows) >= statistics.FEWEST_UNITS else None
+    drawn = bootstrap.draws([resampled(rows)], seed)[0] if len(rows) >= bootstrap.FEWEST_UNITS else None
     return {
-        name: _metric(name, means[name], None if drawn is None else statistics.interval(drawn[column]), len(rows))
+        name: _metric(name, means[name], None if drawn is None else bootstrap.interval(drawn[column]), len(rows))
         for name, column in columns.items()
     }
 
@@ -229,8 +229,9 @@ def _logit_error(logits: Path | None, baseline_logits: Path | None, seed: int) -
     """The metric `relative_logit_error`, or why there is none. Raises `UserError` for files that do not fit."""
     import numpy as np
 
-    from bitbudget import records, statistics
+    from bitbudget import records
     from bitbudget.errors import UserError
+    from bitbudget.stats import bootstrap
 
     unit = METRICS["relative_logit_error"]["unit"]
     if logits is None or baseline_logits is None:
@@ -251,8 +252,8 @@ def _logit_error(logits: Path | None, baseline_logits: Path | None, seed: int) -
         reason = f"the logits of {broken} of {len(errors)} passages are not finite, or the baseline's are all equal."
         return records.absent(reason, unit, higher_is_better=False)
     interval = None
-    if len(errors) >= statistics.FEWEST_UNITS:
-        interval = statistics.interval(statistics.bootstrap_sums(errors[:, None], seed=seed)[:, 0] / len(errors))
+    if len(errors) >= bootstrap.FEWEST_UNITS:
+        interval = bootstrap.interval(bootstrap.bootstrap_sums(errors[:, None], seed=seed)[:, 0] / len(errors))
     return records.metric(errors.mean(), unit, higher_is_better=False, n=len(errors), ci=interval)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from bitbudget import statistics
+    from bitbudget.stats import bootstrap
 
 PRIMARY = "vqa_accuracy"  # of a data set that names no other of METRICS
 # The prompt that LLaVA-1.5 was trained and evaluated with on short answers (Liu et al. 2023, arXiv 2310.03744).
@@ -151,48 +151,49 @@ def _best_answer(items: Sequence[Item], form: Callable[[str], str], measure: Mea
 
 def _measures(primary: str) -> tuple[Callable[[str], str], dict[str, Measure]]:
     """The form in which answers are compared where `primary` is the study's metric, and what is then computed."""
-    from bitbudget import vqa_metrics
+    from bitbudget.metrics import short_answers
 
     if primary == "anls":
-        return vqa_metrics.tidy, {"anls": vqa_metrics.anls, "exact_match": vqa_metrics.is_one_of}
+        return short_answers.tidy, {"anls": short_answers.anls, "exact_match": short_answers.is_one_of}
     if primary == "relaxed_accuracy":
-        return vqa_metrics.tidy, {
-            "relaxed_accuracy": vqa_metrics.relaxed_accuracy,
-            "exact_match": vqa_metrics.is_one_of,
+        return short_answers.tidy, {
+            "relaxed_accuracy": short_answers.relaxed_accuracy,
+            "exact_match": short_answers.is_one_of,
         }
-    return vqa_metrics.normalise, {
-        "vqa_accuracy": vqa_metrics.vqa_accuracy,
-        "exact_match": vqa_metrics.is_most_common,
+    return short_answers.normalise, {
+        "vqa_accuracy": short_answers.vqa_accuracy,
+        "exact_match": short_answers.is_most_common,
     }
 
 
-def resampled(rows: Sequence[Mapping[str, Any]]) -> statistics.Resampled:
+def resampled(rows: Sequence[Mapping[str, Any]]) -> bootstrap.Resampled:
     """How the metrics that these rows have, all means, follow from the images drawn, each with all its questions."""
     import numpy as np
 
-    from bitbudget import statistics
+    from bitbudget.stats import bootstrap
 
     names = [name for name in METRICS if name in rows[0]]
     values = np.array([[row[name] for name in names] for row in rows], dtype=float)
 
-    def of(sums: np.ndarray, items: np.ndarray) -> statistics.Values:
+    def of(sums: np.ndarray, items: np.ndarray) -> bootstrap.Values:
         return dict(zip(names, sums.T / items, strict=True))
 
-    return statistics.of_sums(values, [row["image"] for row in rows], {name: name for name in names}, of)
+    return bootstrap.of_sums(values, [row["image"] for row in rows], {name: name for name in names}, of)
 
 
 def _metrics(rows: Sequence[Mapping[str, Any]], names: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
     """The means of these values over the rows, with an interval where they are of enough images to have one."""
     import numpy as np
 
-    from bitbudget import records, statistics
+    from bitbudget import records
+    from bitbudget.stats import bootstrap
 
-    enough = len({row["image"] for row in rows}) >= statistics.FEWEST_UNITS
-    drawn = statistics.draws([resampled(rows)], seed)[0] if enough else None
+    enough = len({row["image"] for row in rows}) >= bootstrap.FEWEST_UNITS
+    drawn = bootstrap.draws([resampled(rows)], seed)[0] if enough else None
     found = {}
     for name in names:
         about = METRICS[name]
-        ci = statistics.interval(drawn[name]) if drawn is not None else None
+        ci = bootstrap.interval(drawn[name]) if drawn is not None else None
         mean, better = float(np.array([row[name] for row in rows]).mean()), about["higher_is_better"]
         found[name] = records.metric(mean, about["unit"], higher_is_better=better, n=len(rows), ci=ci)
     return found

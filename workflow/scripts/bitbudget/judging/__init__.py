@@ -1,0 +1,1 @@
+"""Judging: what the records say of a precision beside the baseline."""

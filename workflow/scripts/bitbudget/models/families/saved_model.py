@@ -1,0 +1,14 @@
+"""A detector of TensorFlow's: a SavedModel folder or a .keras file, which TensorFlow's own converter exports."""
+
+from bitbudget.models.families.detectors import GROUPS
+
+__all__ = ["GROUPS"]
+
+MODEL_TYPES = ("saved-model",)
+TRACKS = ("detection",)
+VISION_MODULES: tuple[str, ...] = ()
+UNAVAILABLE = None
+
+SOURCE = "saved-model"
+LOCAL = ("saved_model.pb", "")  # the folder has this file, or `local` is the .keras file itself
+NEEDS_DETECTOR = True

@@ -1,0 +1,14 @@
+"""A detector that is a .tflite file already."""
+
+from bitbudget.models.families.detectors import GROUPS
+
+__all__ = ["GROUPS"]
+
+MODEL_TYPES = ("tflite",)
+TRACKS = ("detection",)
+VISION_MODULES: tuple[str, ...] = ()
+UNAVAILABLE = None
+
+SOURCE = "tflite"
+LOCAL = ("",)  # `local` is the file itself
+NEEDS_DETECTOR = True

@@ -1,0 +1,1 @@
+"""Formats: how the weights of a module group are held, quantized and recognised."""

@@ -1,0 +1,182 @@
+"""What a number format is: how it makes a matrix, stores it, brings it back, and what it promises for it.
+
+Every format is one object. Its description is read while the workflow is parsed, so a format's module imports torch and
+its kernels only inside the methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from bitbudget.models.formats.grid import Grid
+
+# A group's format with its options: {"format": "bnb-int8", "threshold": 6.0}
+FormatSpec = dict[str, Any]
+# What a checkpoint stores for a layer, by the names below the layer's path.
+State = dict[str, "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A linear layer of a model and what its group asks for."""
+
+    path: str
+    module: nn.Module
+    group: str
+    spec: FormatSpec
+
+
+@dataclass
+class Calibration:
+    """What calibrated formats look at: the original model's snapshot, and texts that are not evaluated.
+
+    `report` is empty, until quantizing fills in what it tells of itself: texts and tokens used, and for each layer what
+    its method reports.
+    """
+
+    snapshot: Path
+    texts: Sequence[str]
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a layer's tensors stand for: stored integers `codes` (out, in) on a `grid`.
+
+    Without a grid, `codes` are the weights themselves. Where the scales were rounded too after the weights had been,
+    `scale_error` (out, groups, 1) is the most by which that may have moved them.
+    """
+
+    codes: torch.Tensor
+    grid: Grid | None
+    scale_error: torch.Tensor | None = None
+
+    def weights(self, part: slice = slice(None)) -> torch.Tensor:
+        """The weights of these rows, (rows, in), in float32."""
+        return self.codes[part].float() if self.grid is None else self.grid.rows(part).values(self.codes[part])
+
+
+@dataclass(frozen=True)
+class Freedom:
+    """In what a right checkpoint may differ from a format's definition.
+
+    `scale`: by how much its scales, relatively, and its offsets against the group's range; `least_scale`: what scales
+    may have been raised to. `tie`: within which share of the scale of the middle of two values a weight may go to
+    either.
+    """
+
+    scale: float = 1e-6
+    least_scale: float = 0.0
+    tie: float = 1e-4
+
+
+class Format:
+    """A way to hold the weights of a module group.
+
+    `bits` are those of one stored weight without its scales. `is_float` formats hold every parameter of a group;
+    the others hold its linear layers' matrices, and what else the group has stays in the float format beside them.
+    `simulated` formats compute with the rounded values but store and multiply them as floats: they show what rounding
+    does to quality, and nothing about size, memory, speed or energy. `calibrated` formats look at what texts make of a
+    model before they round it: they have `quantize_model` in place of `quantize`, and are held to what they optimise
+    (`bitbudget.models.audit.calibrated`).
+    """
+
+    name: str
+    bits: float
+    is_float: bool = False
+    simulated: bool = False
+    calibrated: bool = False
+    runtime: str = "transformers"  # what runs models in this format; a track names the one that it needs
+    device_bound: bool = False  # whether what was made on a CPU loads only there, and the same for a GPU
+    least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability that the kernels need
+    options: ClassVar[dict[str, Any]] = {}  # JSON-schema properties of what a precision may set, with their defaults
+    description: str
+
+    def complete(self, options: dict[str, Any], quantization: dict[str, Any]) -> dict[str, Any]:
+        """The options that a precision gives, with those that the study's `quantization` says in their place."""
+        return options
+
+    def impossible(self, options: dict[str, Any], float_format: str) -> str | None:
+        """Why these options cannot work on any machine beside this float format, or None; asked while parsing."""
+        return None
+
+    def unusable(self, options: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:
+        """Why this format runs nowhere on this device in a model of this dtype, or None where it does."""
+        return None
+
+    def refusal(self, in_features: int, out_features: int, options: dict[str, Any], device: str) -> str | None:
+        """Why this format cannot take a linear layer of this shape on this device, or None where it can."""
+        return None
+
+    def quantize(self, layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
+        """The layer that takes this one's place; same shapes in and out, on the device of `layer.weight`."""
+        raise NotImplementedError
+
+    def state(self, layer: nn.Module) -> State:
+        """The tensors that a checkpoint stores for a layer made by `quantize`."""
+        raise NotImplementedError
+
+    def quantize_model(
+        self, layers: Sequence[Layer], calibration: Calibration, dtype: torch.dtype, device: str
+    ) -> dict[str, State]:
+        """The tensors that a checkpoint stores for each of these layers, by path; all are in formats of this class."""
+        raise NotImplementedError
+
+    def restore(self, shell: nn.Linear, state: State, options: dict[str, Any], device: str) -> nn.Module:
+        """The layer that `state` was taken from. `shell` has its shapes and dtype, but no weights (meta device)."""
+        raise NotImplementedError
+
+    def recognises(self, layer: nn.Module) -> bool:
+        """Whether a loaded layer really holds this format, judged by its class and tensors alone."""
+        raise NotImplementedError
+
+    def storage(self, layer: nn.Module) -> str:
+        """How the layer's weights lie in memory, in words."""
+        raise NotImplementedError
+
+    def kernel(self, layer: nn.Module) -> str:
+        """The class or function that multiplies with the layer's weights."""
+        return f"{type(layer).__module__}.{type(layer).__name__}"
+
+    def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
+        """What the format promises: the values that it rounds `weight` (out, in) to, in float32 and plain torch.
+
+        Written from the format's definition and apart from the kernels, so that a wrong kernel shows.
+        """
+        raise NotImplementedError
+
+    def reference(self, weight: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        """`weight` (out, in) rounded to the format's grid and back, in float32."""
+        return self.grid(weight, options).nearest(weight)
+
+    def held(self, state: State, shape: tuple[int, int], options: dict[str, Any]) -> Held:
+        """What the tensors of a layer of this shape (out, in) stand for, worked out in plain torch.
+
+        Raises `LookupError` or `ValueError` where these are not the tensors of such a layer.
+        """
+        raise NotImplementedError
+
+    def multiplied(self, held: Held, options: dict[str, Any]) -> Held:
+        """What the kernel makes of it before it multiplies, for kernels that round once more."""
+        return held
+
+    def freedom(self, dtype: torch.dtype, device: str) -> Freedom:
+        """In what the checkpoint of a model of this dtype, made on this device, may differ from the definition."""
+        return Freedom()
+
+    def unit(self, dtype: torch.dtype, options: dict[str, Any]) -> float:
+        """The unit roundoff of the coarsest dtype that the kernel computes in, in a model of this dtype."""
+        import torch
+
+        return torch.finfo(dtype).eps / 2
+
+    def probes(self, signs: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        """The inputs on which the kernel is tried, made of random signs (n, in), and exact for it."""
+        return signs

@@ -1,0 +1,50 @@
+"""The float formats: weights as the model computes with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bitbudget.models.formats.base import Format
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Float(Format):
+    """Plain floating point; nothing is replaced, the parameters are held in this dtype."""
+
+    is_float = True
+
+    def __init__(self, name: str, bits: int, description: str):
+        self.name, self.bits, self.description = name, bits, description
+
+    def recognises(self, layer: nn.Module) -> bool:
+        from torch import nn
+
+        return type(layer) is nn.Linear and type(layer.weight) is nn.Parameter and self._dtype(layer) == self.name
+
+    def storage(self, layer: nn.Module) -> str:
+        return self.name
+
+    def kernel(self, layer: nn.Module) -> str:
+        return "torch.nn.functional.linear"
+
+    def reference(self, weight: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        import torch
+
+        return weight.to(getattr(torch, self.name)).float()
+
+    @staticmethod
+    def _dtype(layer: nn.Module) -> str:
+        return str(layer.weight.dtype).removeprefix("torch.")
+
+
+FORMATS = {
+    f.name: f
+    for f in (
+        Float("float32", 32, "IEEE single precision"),
+        Float("float16", 16, "IEEE half precision"),
+        Float("bfloat16", 16, "float32's exponent with 8 bits of precision"),
+    )
+}

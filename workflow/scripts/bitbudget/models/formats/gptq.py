@@ -1,0 +1,153 @@
+"""GPTQ at 8, 4, 3 and 2 bits, by GPTQModel: rounding whose errors make up for one another on calibration texts.
+
+Frantar et al. 2023 (arXiv 2210.17323): the columns of a matrix are rounded one after the other, and what rounding one
+does to the layer's output is made good by the columns still to come, as far as the inputs that the texts give allow it.
+The grid is that of `grid.gptq`, laid where the weights are by then. GPTQModel 7.6.0 takes the columns of a group in the
+order of the size of their inputs. A checkpoint holds the packed integers as GPTQModel packs them (`formats.packed`),
+whichever kernel is to run them: kernels are an option, and differ in speed and in what they hold in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bitbudget.models.formats.base import Calibration, Format, Held, Layer, State
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from bitbudget.models.formats.grid import Grid
+
+WORD = 32  # integers are packed into words of so many bits, and whole runs of 32 of them fill words at every width
+
+# The widths that each kernel of GPTQModel 7.6.0 runs (a test holds them against its classes), so that a study which
+# cannot work is refused before anything is downloaded.
+WIDTHS = {
+    "torch": (8, 4, 3, 2),
+    "torch-int8": (8, 4, 2),
+    "torch-aten": (4,),
+    "torch-fused": (4,),
+    "triton": (8, 4, 2),
+    "marlin": (8, 4),
+    "machete": (8, 4),
+    "exllamav2": (4,),
+}
+
+
+class Gptq(Format):
+    calibrated = True
+    options: ClassVar[dict[str, Any]] = {
+        "group_size": {
+            "description": "Weights of a row that share one scale and zero point; -1 means a whole row.",
+            "enum": [16, 32, 64, 128, -1],
+            "default": 128,
+        },
+        "symmetric": {
+            "description": "A grid symmetric about zero, or from a group's least to its largest value.",
+            "type": "boolean",
+            "default": True,
+        },
+        "damping": {
+            "description": "Share of the Hessian's mean diagonal that is added to its diagonal.",
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "exclusiveMaximum": 1,
+            "default": 0.05,
+        },
+        "kernel": {
+            "description": "What multiplies with the packed weights.",
+            "enum": list(WIDTHS),
+            "default": "torch",
+        },
+    }
+
+    def __init__(self, bits: int):
+        self.name, self.bits = f"gptq-{bits}", bits
+        self.description = f"GPTQ (GPTQModel): {bits}-bit integers, rounded with calibration texts"
+
+    def complete(self, options: dict[str, Any], quantization: dict[str, Any]) -> dict[str, Any]:
+        return {key: quantization[key] for key in self.options if key in quantization} | options
+
+    def impossible(self, options: dict[str, Any], float_format: str) -> str | None:
+        kernel = options["kernel"]
+        if self.bits not in WIDTHS[kernel]:
+            return f"the kernel {kernel} runs {', '.join(map(str, WIDTHS[kernel]))} bits only"
+        if kernel == "marlin" and not options["symmetric"]:
+            return "the kernel marlin takes symmetric grids only"
+        if kernel == "torch" and float_format == "float32":
+            return "the kernel torch runs in 16 bits only, not beside float32"
+        return None
+
+    def unusable(self, options: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:
+        from bitbudget.models.formats import gptq_kernels
+
+        return gptq_kernels.unusable(self.bits, options, device, dtype)
+
+    def refusal(self, in_features: int, out_features: int, options: dict[str, Any], device: str) -> str | None:
+        if options["group_size"] != -1 and in_features % options["group_size"]:
+            return f"its {in_features} input features are no multiple of the group size {options['group_size']}"
+        for count, what in ((in_features, "input"), (out_features, "output")):
+            if count % WORD:
+                return f"its {count} {what} features are no multiple of {WORD}, as the packed words need"
+        from bitbudget.models.formats import gptq_kernels
+
+        return gptq_kernels.shape_refusal(self.bits, options, in_features, out_features)
+
+    def quantize_model(
+        self, layers: Sequence[Layer], calibration: Calibration, dtype: torch.dtype, device: str
+    ) -> dict[str, State]:
+        from bitbudget.models.formats import gptq_quantize
+
+        return gptq_quantize.quantize(layers, calibration, dtype, device)
+
+    def state(self, layer: nn.Module) -> State | None:
+        """None of kernels that put the packed tensors into an order of their own."""
+        from bitbudget.models.formats import gptq_kernels
+
+        return gptq_kernels.packed_tensors(layer)
+
+    def restore(self, shell: nn.Linear, state: State, options: dict[str, Any], device: str) -> nn.Module:
+        from bitbudget.models.formats import gptq_kernels
+
+        return gptq_kernels.build(shell, state, self.bits, options, device)
+
+    def recognises(self, layer: nn.Module) -> bool:
+        from bitbudget.models.formats import gptq_kernels
+
+        return gptq_kernels.name_of(layer) is not None and gptq_kernels.bits_of(layer) == self.bits
+
+    def storage(self, layer: nn.Module) -> str:
+        from bitbudget.models.formats import gptq_kernels
+
+        return gptq_kernels.storage(layer)
+
+    def kernel(self, layer: nn.Module) -> str:
+        from bitbudget.models.formats import gptq_kernels
+
+        return super().kernel(layer) + gptq_kernels.helper(layer)
+
+    def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
+        """As it is laid where no weight has moved yet: what rounding to nearest on the same kind of grid would use."""
+        from bitbudget.models.formats.grid import gptq
+
+        return gptq(weight, self.bits, max(0, options["group_size"]), options["symmetric"])
+
+    def held(self, state: State, shape: tuple[int, int], options: dict[str, Any]) -> Held:
+        from bitbudget.models.formats import packed
+
+        return packed.held(state, self.bits, shape)
+
+    def multiplied(self, held: Held, options: dict[str, Any]) -> Held:
+        from bitbudget.models.formats import gptq_kernels
+
+        return gptq_kernels.as_multiplied(held, options["kernel"])
+
+    def unit(self, dtype: torch.dtype, options: dict[str, Any]) -> float:
+        from bitbudget.models.formats import gptq_kernels
+
+        return gptq_kernels.unit(options["kernel"], dtype)
+
+
+FORMATS = {f.name: f for f in (Gptq(8), Gptq(4), Gptq(3), Gptq(2))}

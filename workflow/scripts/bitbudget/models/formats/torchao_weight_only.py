@@ -1,0 +1,205 @@
+"""Weight-only formats of torchao: the weight is a tensor subclass, activations stay in the float format."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bitbudget.models.formats.base import Format, Freedom, Held
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from bitbudget.models.formats.grid import Grid
+
+
+MIDDLE = 8  # the level whose value tinygemm stores as its zero point
+LEAST_SCALE = 1e-6
+
+
+class TorchaoWeightOnly(Format):
+    """What both share: the layer stays an `nn.Linear`, and its weight's inner tensors are what is stored."""
+
+    def quantize(self, layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
+        import torch
+        from torch import nn
+        from torchao.quantization import quantize_
+
+        new = self._shell(layer, layer.bias)
+        # The copy leaves the original layer as it is: quantize_ changes modules in place.
+        new.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
+        with torch.no_grad():
+            quantize_(new, self._config(options, layer.weight.device.type))
+        return new
+
+    def state(self, layer: nn.Module) -> dict[str, torch.Tensor]:
+        names, _ = layer.weight.__tensor_flatten__()
+        found = {f"weight.{name}": getattr(layer.weight, name) for name in names}
+        return found if layer.bias is None else found | {"bias": layer.bias.data}
+
+    def restore(
+        self, shell: nn.Linear, state: dict[str, torch.Tensor], options: dict[str, Any], device: str
+    ) -> nn.Module:
+        from torch import nn
+
+        inner = {k.removeprefix("weight."): v.to(device) for k, v in state.items() if k.startswith("weight.")}
+        kind, attributes = self._blueprint(
+            shell.in_features, shell.out_features, shell.weight.dtype, tuple(sorted(options.items())), device
+        )
+        new = self._shell(shell, state["bias"].to(device) if "bias" in state else None)
+        weight = kind.__tensor_unflatten__(inner, attributes, None, None)
+        new.weight = nn.Parameter(weight, requires_grad=False)
+        return new
+
+    def recognises(self, layer: nn.Module) -> bool:
+        from torch import nn
+
+        return isinstance(layer, nn.Linear) and type(layer.weight).__name__ in self._tensor_classes
+
+    def kernel(self, layer: nn.Module) -> str:
+        return f"{type(layer.weight).__module__}.{type(layer.weight).__name__}"
+
+    def freedom(self, dtype: torch.dtype, device: str) -> Freedom:
+        """Its scales are quotients in the model's dtype, which a GPU may round the other way, and has no least for."""
+        import torch
+
+        return Freedom() if device == "cpu" else Freedom(scale=torch.finfo(dtype).eps, least_scale=LEAST_SCALE)
+
+    _tensor_classes: tuple[str, ...]
+
+    def _config(self, options: dict[str, Any], device: str) -> Any:
+        raise NotImplementedError
+
+    @functools.cache  # noqa: B019 - there is one object a format
+    def _blueprint(
+        self, in_features: int, out_features: int, dtype: torch.dtype, options: tuple[tuple[str, Any], ...], device: str
+    ) -> tuple[type, dict[str, Any]]:
+        """The weight's class and plain attributes, as quantizing any matrix of this shape gives them."""
+        import torch
+        from torch import nn
+
+        blank = nn.Linear(in_features, out_features, bias=False, device=device, dtype=dtype)
+        with torch.no_grad():
+            blank.weight.zero_()
+        quantized = self.quantize(blank, dict(options)).weight
+        return type(quantized), quantized.__tensor_flatten__()[1]
+
+    @staticmethod
+    def _shell(layer: nn.Linear, bias: torch.Tensor | None) -> nn.Module:
+        from torch import nn
+
+        new = nn.Linear(layer.in_features, layer.out_features, bias=bias is not None, device="meta")
+        if bias is not None:
+            new.bias = nn.Parameter(bias.detach(), requires_grad=False)
+        return new
+
+
+class TorchaoInt8(TorchaoWeightOnly):
+    name = "torchao-int8"
+    bits = 8
+    description = "int8 weight-only (torchao): int8 rows with one scale each, multiplied in the float format"
+    _tensor_classes = ("Int8Tensor",)
+
+    def refusal(self, in_features: int, out_features: int, options: dict[str, Any], device: str) -> str | None:
+        return "torchao 0.18 fails on a single input feature" if in_features == 1 else None
+
+    def recognises(self, layer: nn.Module) -> bool:
+        # the same class also holds weights whose activations are quantized
+        return super().recognises(layer) and layer.weight.act_quant_kwargs is None
+
+    def storage(self, layer: nn.Module) -> str:
+        return "int8 with a scale a row"
+
+    def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
+        """255 steps from -max to max, the uppermost cut off (`choose_qparams_affine` of torchao 0.18, symmetric)."""
+        import torch
+
+        from bitbudget.models.formats.grid import Uniform
+
+        scale = (weight.abs().amax(1) / 127.5).float().clamp(min=torch.finfo(torch.float32).eps).reshape(-1, 1, 1)
+        return Uniform(scale, torch.zeros_like(scale), -128, 127, 0)
+
+    def held(self, state: dict[str, torch.Tensor], shape: tuple[int, int], options: dict[str, Any]) -> Held:
+        import torch
+
+        from bitbudget.models.formats.grid import Uniform
+
+        if state["weight.qdata"].dtype != torch.int8:
+            raise ValueError(f"its integers are {state['weight.qdata'].dtype}")
+        scale = state["weight.scale"].cpu().float().reshape(shape[0], 1, 1)
+        zero = state["weight.zero_point"].cpu().short().reshape(shape[0], 1, 1) if "weight.zero_point" in state else 0
+        return Held(state["weight.qdata"].cpu(), Uniform(scale, torch.zeros_like(scale), -128, 127, 0, zero))
+
+    def _config(self, options: dict[str, Any], device: str) -> Any:
+        from torchao.quantization import Int8WeightOnlyConfig
+
+        return Int8WeightOnlyConfig()
+
+
+class TorchaoInt4(TorchaoWeightOnly):
+    name = "torchao-int4"
+    bits = 4
+    device_bound = True
+    least_capability = (8, 0)  # tinygemm's kernels are for bfloat16
+    description = "int4 weight-only (torchao, tinygemm kernels): 16 levels a group, packed two a byte"
+    options: ClassVar[dict[str, Any]] = {
+        "group_size": {
+            "description": "Weights that share one scale and zero point.",
+            "enum": [32, 64, 128],
+            "default": 64,
+        }
+    }
+    _tensor_classes = ("Int4OpaqueTensor", "Int4TilePackedTo4dTensor")
+
+    def refusal(self, in_features: int, out_features: int, options: dict[str, Any], device: str) -> str | None:
+        # torchao itself passes over such layers without a word and leaves them in the float format
+        if in_features % options["group_size"]:
+            return f"its {in_features} input features are no multiple of the group size {options['group_size']}"
+        if out_features % 16:
+            return f"its {out_features} output features are no multiple of 16"
+        return None
+
+    def storage(self, layer: nn.Module) -> str:
+        return "int4, two a byte, a scale and zero point a group"
+
+    def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
+        """16 values from a group's least to its largest, reckoned in the weights' own dtype.
+
+        As `_choose_qparams_affine_tinygemm` of torchao 0.18 has it: the value in the middle is what is stored, rounded.
+        """
+        from bitbudget.models.formats.grid import Uniform, grouped
+
+        blocks = grouped(weight, options["group_size"])
+        low, high = blocks.amin(-1, keepdim=True), blocks.amax(-1, keepdim=True)
+        scale = ((high - low) / 15).clamp(min=LEAST_SCALE)
+        middle = low + scale * MIDDLE
+        offset = middle.float() - scale.float() * MIDDLE
+        return Uniform(scale.float(), offset, 0, 15, options["group_size"], computed_in=weight.dtype)
+
+    def held(self, state: dict[str, torch.Tensor], shape: tuple[int, int], options: dict[str, Any]) -> Held:
+        from bitbudget.models.formats import int4_packed
+        from bitbudget.models.formats.grid import Uniform
+
+        rows, columns = shape
+        pairs = state["weight.scale_and_zero"]
+        scale, middle = (
+            part.T[:rows, : columns // options["group_size"], None].float().cpu() for part in pairs.unbind(-1)
+        )
+        offset = middle - scale * MIDDLE
+        grid = Uniform(scale, offset, 0, 15, options["group_size"], computed_in=pairs.dtype)
+        return Held(int4_packed.unpack(state["weight.qdata"], shape), grid)
+
+    def _config(self, options: dict[str, Any], device: str) -> Any:
+        if device == "cpu":  # the layout of aten::_weight_int4pack_mm_for_cpu
+            from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
+
+            return PrototypeInt4WeightOnlyConfig(group_size=options["group_size"], set_inductor_config=False)
+        from torchao.quantization import Int4WeightOnlyConfig
+
+        return Int4WeightOnlyConfig(
+            group_size=options["group_size"], int4_packing_format="tile_packed_to_4d", set_inductor_config=False
+        )
+
+
+FORMATS = {f.name: f for f in (TorchaoInt8(), TorchaoInt4())}

@@ -1,0 +1,1 @@
+"""Publishing: paper, slides, appendix, page, figures and archive."""

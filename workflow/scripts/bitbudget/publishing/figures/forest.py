@@ -1,0 +1,190 @@
+"""Forest plots: a difference with its 95 % interval on each row, about a line at no difference.
+
+What stands on a row is told by its mark, its colour and its words alike, so no colour need be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from bitbudget.judging import verdicts
+from bitbudget.publishing.figures import rows, style
+from bitbudget.publishing.figures.study import Quantity
+from bitbudget.telling.wording import Words
+
+FLOOR, INTERACTION = "noise floor", "interaction"
+SHADE = "#E9E9E9"  # differences that this subset could not have shown
+LIMIT = (0, (1.5, 1.5))
+# What a row is: its words, colour, marker, and whether the marker is filled. Colours are Okabe & Ito's (2008).
+LOOKS: dict[str, tuple[str, str, str, bool]] = {
+    verdicts.LOSS: ("loss", "#D55E00", "v", True),
+    verdicts.GAIN: ("gain", "#009E73", "^", True),
+    verdicts.NO_LOSS: ("no loss detected", "#0072B2", "o", True),
+    verdicts.LOSS_WITHIN_NOISE: ("loss within noise", "#D55E00", "v", False),
+    verdicts.GAIN_WITHIN_NOISE: ("gain within noise", "#0072B2", "o", False),
+    verdicts.IDENTICAL: ("identical", style.INK, "s", False),
+    FLOOR: ("noise floor", style.BASELINE, "D", False),
+    INTERACTION: ("interaction", style.INK, "X", True),
+}
+# An axis reaches at most so many times as far as the middle one of its rows; what lies beyond is an arrow.
+REACH = 2.5
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What stands on a row: a difference in the written unit, or (value None) the reason why there is none."""
+
+    kind: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    seen: float | None = None  # the smallest difference that could have been seen
+    text: str = ""  # at the right
+    reason: str | None = None
+
+    @property
+    def extent(self) -> float:
+        """How far from 0 it reaches."""
+        return max(abs(end) for end in (self.value or 0.0, self.low or 0.0, self.high or 0.0))
+
+
+Key = tuple[str, str, str]  # model, condition, name of the row
+Marks = Mapping[Key, Mark]
+
+
+def key_of(slot: rows.Slot) -> Key:
+    """Where a row's mark is found."""
+    return (slot.row.model, slot.row.condition, slot.row.precision)
+
+
+def panel(
+    axes: Axes,
+    made: Sequence[rows.Block],
+    marks: Marks,
+    limits: Sequence[float | None],
+    footnotes: style.Footnotes,
+    *,
+    whole: bool = False,
+) -> None:
+    """The rows of all blocks; `limits` are where acceptance ends in each block, in the written unit.
+
+    On a `whole` axis there is room for all, however far they lie apart.
+    """
+    rows.prepare(axes, made)
+    shown = [marks[key_of(slot)] for block in made for slot in block.slots]
+    left, right = window(shown, [limit for limit in limits if limit is not None], whole=whole)
+    axes.set_xlim(left, right)
+    axes.axvline(0, color=style.BASELINE, linewidth=0.9, zorder=1.4)
+    for block, limit in zip(made, limits, strict=True):
+        if limit is not None:
+            ends = [block.slots[0].y - 0.5, block.slots[-1].y + 0.5]
+            axes.plot([limit, limit], ends, color=style.INK, linewidth=1.1, linestyle=LIMIT, zorder=1.5)
+        for slot in block.slots:
+            _mark(axes, slot.y, marks[key_of(slot)], (left, right), footnotes)
+
+
+def window(marks: Sequence[Mark], limits: Sequence[float] = (), *, whole: bool = False) -> tuple[float, float]:
+    """The ends of the axis: all rows, but for those that lie so far away that the others could not be told apart."""
+    extents = [mark.extent for mark in marks if mark.value is not None]
+    most = REACH * max([median(extents) if extents else 0.0, *map(abs, limits)])
+    if whole or not most:  # most rows may lie at 0
+        most = max(extents, default=0.0) or 1.0
+    ends = [0.0, *limits]
+    for mark in marks:
+        seen = [-mark.seen, mark.seen] if mark.seen is not None else []
+        ends += [end for end in (mark.value, mark.low, mark.high, *seen) if end is not None]
+    left, right = max(min(ends), -most), min(max(ends), most)
+    left, right = (left, right) if left < right else (-1.0, 1.0)  # no row differs, and nothing is known of what might
+    room = 0.06 * (right - left)
+    return left - room, right + room
+
+
+def _mark(axes: Axes, y: float, mark: Mark, ends: tuple[float, float], footnotes: style.Footnotes) -> None:
+    if mark.value is None:
+        rows.not_measured(axes, y, Quantity(None, reason=mark.reason), footnotes, "not compared")
+        return
+    _, colour, marker, filled = LOOKS[mark.kind]
+    if mark.seen is not None:
+        axes.barh(y, 2 * mark.seen, left=-mark.seen, height=0.7, color=SHADE, zorder=0.4)
+    if mark.low is not None:
+        axes.plot([mark.low, mark.high], [y, y], color=colour, linewidth=1.8, solid_capstyle="butt", zorder=2)
+    beyond = "<" if mark.value < ends[0] else ">" if mark.value > ends[1] else ""
+    inset = 0.015 * (ends[1] - ends[0])  # an arrow lies inside
+    x = min(max(mark.value, ends[0] + inset), ends[1] - inset) if beyond else mark.value
+    axes.plot(
+        x, y, beyond or marker, markersize=6.5 if marker != "D" else 5.5, markeredgewidth=1.3, zorder=3,
+        markerfacecolor=colour if filled else "white", markeredgecolor=colour, clip_on=False,
+    )  # fmt: skip
+    axes.annotate(
+        mark.text, (1, y), xycoords=("axes fraction", "data"), xytext=(8, 0), textcoords="offset points", va="center",
+        fontsize=7.2,
+    )  # fmt: skip
+
+
+COLUMNS, LEGEND_ROW = 4, 0.2  # of the legend; inches
+MANY = 20  # from so many rows on they stand closer, lest the figure is longer than a page
+
+
+def with_legend(made: Sequence[rows.Block], marks: Marks, limit: str = "") -> tuple[Figure, Axes]:
+    """A figure with a panel for these blocks, and above it what the marks mean, those that there are.
+
+    `limit` names the dashed line; there is no legend where there is no mark.
+    """
+    handles, tall = _handles(marks, limit), rows.height(made) if made else 1.5
+    height = tall * style.ROW * (1.1 if tall < MANY else 0.75)
+    key = LEGEND_ROW * -(-len(handles) // COLUMNS)
+    figure = style.new_figure(style.WIDTH, height + key + 1.5)
+    if not handles:
+        return figure, figure.subplots()
+    # A part of its own for the legend, below the title.
+    parts = figure.subfigures(2, 1, height_ratios=[key + 0.08, height + 0.6])
+    parts[0].legend(
+        handles=handles, loc="center left", ncols=COLUMNS, frameon=False, handletextpad=0.5, columnspacing=1.4,
+        borderpad=0, borderaxespad=0.8, fontsize=7.5,
+    )  # fmt: skip
+    return figure, parts[1].subplots()
+
+
+def _handles(marks: Marks, limit: str) -> list[Artist]:
+    kinds = {mark.kind for mark in marks.values() if mark.value is not None}
+    handles: list[Artist] = []
+    for kind, (words, colour, marker, filled) in LOOKS.items():
+        if kind in kinds:
+            face = colour if filled else "white"
+            handles.append(
+                Line2D([], [], linestyle="none", marker=marker, markersize=6 if marker != "D" else 5, label=words,
+                       markerfacecolor=face, markeredgecolor=colour, markeredgewidth=1.3)
+            )  # fmt: skip
+    if any(mark.seen for mark in marks.values()):
+        handles.append(Patch(color=SHADE, label="too small to be seen"))
+    if limit:
+        handles.append(Line2D([], [], color=style.INK, linewidth=1.1, linestyle=LIMIT, label=limit))
+    return handles
+
+
+def axis_label(words: Words, baseline: str) -> str:
+    """What the axis shows."""
+    better = "higher is better" if words.higher_is_better else "lower is better"
+    unit = "percentage points, " if words.share else ""
+    return f"difference in {words.label} from {baseline} ({unit}{better})"
+
+
+def notes(axes: Axes, marks: Marks, resampled: str) -> str:
+    """What is to be known of the marks of a panel."""
+    shown = [mark for mark in marks.values() if mark.value is not None]
+    left, right = axes.get_xlim()
+    beyond = any(not left <= mark.value <= right for mark in shown)
+    lines = [f"Bars: 95 % interval of the difference on the same items, drawn over {resampled}."] if shown else []
+    if any(mark.seen for mark in shown):
+        lines.append("Grey: differences too small for this subset to show with a probability of 80 %.")
+    if beyond:
+        lines.append("An arrow lies beyond the axis; its number is at the right.")
+    return " ".join(lines)

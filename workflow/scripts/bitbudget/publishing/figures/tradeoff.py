@@ -1,0 +1,197 @@
+"""Quality against a cost, with the Pareto front: what nobody beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
+
+from bitbudget.judging.pareto import pareto_front
+from bitbudget.publishing.figures import labels, style
+from bitbudget.publishing.figures.costs import Cost, cost_of, warnings
+from bitbudget.publishing.figures.study import Row, Study
+from bitbudget.telling.wording import unit_for
+
+KEY = (
+    "Filled, and the black line: the Pareto front of these two. Open: another is as good in both and better in one. "
+    "Diamond: the baseline (dashed)."
+)
+BARS = (
+    "Bars: 95 % intervals. Points whose intervals overlap are not ordered by this picture; that takes a paired "
+    "comparison."
+)
+
+LETTERS = 46  # that find room below one of several panels side by side
+
+
+def draw(study: Study, name: str) -> Figure:
+    """The figure of quality against one cost (a key of `costs.COSTS`): columns are models, rows are conditions."""
+    cost = cost_of(study, name)
+    across, down = len(study.models), len(study.conditions)
+    each = (5.6, 3.6) if across * down == 1 else (3.6, 3.0)
+    figure = style.new_figure(max(each[0] * across, style.WIDTH * 0.8), each[1] * down + 1.0)
+    footnotes = style.Footnotes()
+    panels = figure.subplots(down, across, squeeze=False)
+    for i, condition in enumerate(study.conditions):
+        for j, model in enumerate(study.models):
+            rows = study.of(model, condition)
+            _points(panels[i, j], study, cost, rows, footnotes)
+            heading = [text for text, many in ((model, across > 1), (condition, down > 1)) if many]
+            panels[i, j].set_title(" · ".join(heading), loc="left", fontweight="bold")
+    label = study.metrics[study.primary]["label"]
+    style.title(figure, f"{label} against {cost.title.lower()}")
+    style.notes(
+        figure,
+        [
+            KEY if _shown(study, cost, study.rows) else "",
+            BARS if _has_bars(study, cost) else "",
+            *(f"Not shown: {_left_out(study, cost, reason)} ({reason.rstrip('.')})." for reason in footnotes.reasons()),
+            *warnings(study, cost),
+            study.provenance(),
+            study.note,
+        ],
+    )
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # names are placed in pixels, so the axes must not move any more
+    for i, condition in enumerate(study.conditions):
+        for j, model in enumerate(study.models):
+            _names(panels[i, j], study, cost, study.of(model, condition))
+    return figure
+
+
+def _left_out(study: Study, cost: Cost, reason: str) -> str:
+    return ", ".join(dict.fromkeys(row.precision for row in study.rows if _reason(study, cost, row) == reason))
+
+
+def _reason(study: Study, cost: Cost, row: Row) -> str | None:
+    """Why a row is left out, as the footnotes say it; None where it is shown."""
+    return None if _absent(study, cost, row) is None else style.shortened(_absent(study, cost, row))
+
+
+def _has_bars(study: Study, cost: Cost) -> bool:
+    return any(
+        quantity.low is not None
+        for row in _shown(study, cost, study.rows)
+        for quantity in (row.costs[cost.metric], row.quality[study.primary])
+    )
+
+
+def _absent(study: Study, cost: Cost, row: Row) -> str | None:
+    """Why a row has no point, or None where it has one."""
+    for quantity in (row.costs[cost.metric], row.quality[study.primary]):
+        if quantity.value is None:
+            return quantity.reason
+    return None
+
+
+def _shown(study: Study, cost: Cost, rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if _absent(study, cost, row) is None]
+
+
+def _scale(study: Study, cost: Cost) -> tuple[float, str]:
+    """One unit for all panels of the figure."""
+    values = [row.costs[cost.metric].value for row in study.rows]
+    return unit_for(cost.unit, max((value for value in values if value is not None), default=0.0))
+
+
+def _points(axes: Axes, study: Study, cost: Cost, rows: list[Row], footnotes: style.Footnotes) -> None:
+    about = study.metrics[study.primary]
+    factor, unit = _scale(study, cost)
+    better = "higher" if about["higher_is_better"] else "lower"
+    label = f"{cost.axis} ({unit}), less is better"
+    narrow = len(study.models) > 1 and len(label) > LETTERS
+    axes.set_xlabel(label.replace("), ", "),\n") if narrow else label)
+    axes.set_ylabel(f"{about['label']}, {better} is better")
+    axes.grid(color=style.GUIDE, linewidth=0.6)
+    for row in rows:
+        reason = _absent(study, cost, row)
+        if reason is not None:
+            footnotes.mark(reason)
+    shown = _shown(study, cost, rows)
+    if not shown:
+        axes.set(xticks=[], yticks=[])
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", style="italic", color=style.MUTED)
+        return
+    xs = [row.costs[cost.metric].value * factor for row in shown]
+    ys = [row.quality[study.primary].value for row in shown]
+    front = pareto_front(xs, ys, higher_is_better=about["higher_is_better"])
+    for row, x, y, on in zip(shown, xs, ys, front, strict=True):
+        colour = study.colours[row.precision]
+        for ends in _bars(study, cost, row, factor):
+            axes.plot(*zip(*ends, strict=True), color=colour, linewidth=1.2, zorder=2)
+        axes.plot(
+            x, y, "D" if row.baseline else "o", markersize=6.5 if row.baseline else 7.5, zorder=3,
+            markerfacecolor=colour if on else "white", markeredgecolor=colour, markeredgewidth=1.5,
+        )  # fmt: skip
+        if row.baseline:
+            dashes = {"color": style.BASELINE, "linewidth": 0.8, "linestyle": (0, (4, 2)), "zorder": 1.2}
+            axes.axhline(y, **dashes)
+            axes.axvline(x, **dashes)
+    axes.margins(x=0.16, y=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+    # Over the bars between its points; and on to the edges, below them, so that it is seen also where points crowd.
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
+    line = _front_line(axes, study, list(zip(xs, ys, strict=True)))
+    axes.plot(*zip(*line, strict=True), color=style.INK, linewidth=1.0, zorder=1.8)
+    axes.plot(*zip(*line[1:-1], strict=True), color=style.INK, linewidth=2.0, zorder=2.5)
+
+
+def _bars(study: Study, cost: Cost, row: Row, factor: float) -> list[list[tuple[float, float]]]:
+    """The ends of the intervals of a row's quality and of its cost, as far as there are any."""
+    quality, spent = row.quality[study.primary], row.costs[cost.metric]
+    x, bars = spent.value * factor, []
+    if quality.low is not None:
+        bars.append([(x, quality.low), (x, quality.high)])
+    if spent.low is not None:
+        bars.append([(spent.low * factor, quality.value), (spent.high * factor, quality.value)])
+    return bars
+
+
+def _front_line(axes: Axes, study: Study, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The staircase of the front, and on to the worst quality at its left and to the highest cost at its right."""
+    corners = _front_corners(study, points)
+    worst = axes.get_ylim()[0 if study.metrics[study.primary]["higher_is_better"] else 1]
+    return [(corners[0][0], worst), *corners, (axes.get_xlim()[1], corners[-1][1])]
+
+
+def _front_corners(study: Study, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The front as a staircase: level from each of its points to the cost of the next, then up (or down) to it."""
+    better = study.metrics[study.primary]["higher_is_better"]
+    on = pareto_front(*zip(*points, strict=True), higher_is_better=better)
+    ordered = sorted({point for point, is_on in zip(points, on, strict=True) if is_on})
+    corners = ordered[:1]
+    for (_, y), (x, next_y) in pairwise(ordered):
+        corners += [(x, y), (x, next_y)]
+    return corners
+
+
+def _names(axes: Axes, study: Study, cost: Cost, rows: list[Row]) -> None:
+    shown = _shown(study, cost, rows)
+    if not shown:
+        return
+    factor, _ = _scale(study, cost)
+    points, obstacles = [], []
+    for row in shown:
+        points.append((row.costs[cost.metric].value * factor, row.quality[study.primary].value))
+        for ends in _bars(study, cost, row, factor):
+            low, high = axes.transData.transform(ends)
+            obstacles.append(Bbox([low - 2, high + 2]))
+    # The lines that a name should not lie on: the baseline's and the front's.
+    front = axes.transData.transform(_front_line(axes, study, points))
+    obstacles += [Bbox([np.minimum(a, b) - 1, np.maximum(a, b) + 1]) for a, b in pairwise(front)]
+    inside = axes.get_window_extent()
+    for row, point in zip(shown, points, strict=True):
+        if row.baseline:
+            x, y = axes.transData.transform(point)
+            obstacles += [
+                Bbox([[inside.x0, y - 1], [inside.x1, y + 1]]),
+                Bbox([[x - 1, inside.y0], [x + 1, inside.y1]]),
+            ]
+    names = [row.precision for row in shown]
+    labels.place(axes, points, names, [study.colours[name] for name in names], obstacles)

@@ -1,0 +1,202 @@
+"""The two ends of the paper: title, abstract and introduction, and the conclusion with its recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bitbudget.publishing.paper import advice, losses, nodes
+from bitbudget.publishing.paper.nodes import Node
+from bitbudget.publishing.paper.view import NOT_COMPARED, View, named
+from bitbudget.telling import wording
+
+TASKS = {
+    "captioning": "image captioning",
+    "vqa": "visual question answering",
+    "lambada": "last-word prediction",
+    "detection": "object detection",
+}
+GOALS = {
+    "captioning": "how many bits the parts of a vision-language model need before its captions get worse",
+    "vqa": "how many bits the parts of a vision-language model need before its answers get worse",
+    "lambada": "how many bits a language model needs before it loses the thread of a passage",
+    "detection": "which integer formats a detector bears, and which of them are really faster on a processor",
+}
+
+
+def title(views: Sequence[View]) -> str:
+    """The title of a paper whose study names none."""
+    tasks = wording.listed([TASKS[track] for track in dict.fromkeys(view.e.track for view in views)])
+    models = list(dict.fromkeys(model for view in views for model in view.e.models))
+    of = wording.listed(models) if len(models) < 3 else f"{len(models)} Models"
+    if all(not view.others for view in views):
+        precisions = list(dict.fromkeys(view.e.baseline for view in views))
+        return f"{of} in {wording.listed(precisions)}: Quality and Cost of {_capitals(tasks)}"
+    return f"What Fewer Bits Cost: {of} in {_capitals(tasks)}"
+
+
+def _capitals(words: str) -> str:
+    return " ".join(word if word in ("and", "of") else word[:1].upper() + word[1:] for word in words.split())
+
+
+def demo(views: Sequence[View]) -> str | None:
+    """What a demonstration says of itself at its head."""
+    names = [view.e.name for view in views if view.e.demo]
+    if not names:
+        return None
+    which = "This is a demo study" if len(names) == len(views) == 1 else f"Demo material: {wording.listed(names)}"
+    return f"{which}. A very small model on generated data shows the method; the numbers say nothing about real models."
+
+
+def abstract(views: Sequence[View]) -> Node:
+    """What was done, found and recommended, in computed numbers."""
+    several = any(view.others for view in views)
+    start = (
+        "Storing a network's numbers in fewer bits saves memory and may save time and energy, but what it costs in "
+        "quality is rarely said with its uncertainty."
+        if several
+        else "What a model costs to run belongs beside what it can do, with the uncertainty of both."
+    )
+    did = [_did(views[0])] if len(views) == 1 else [_did_all(views)]
+    return nodes.paragraph(nodes.text(start), *map(nodes.text, did), *(nodes.text(_found(view)) for view in views))
+
+
+def _did(view: View) -> str:
+    models, task = wording.listed(view.e.models), TASKS[view.e.track]
+    if not view.others:
+        return f"We evaluate {models} in {view.e.baseline} for {task}, on {view.counted(view.n)}."
+    conditions = f" under {len(view.e.conditions)} conditions" if len(view.e.conditions) > 1 else ""
+    return (
+        f"We compare {len(view.e.precisions)} precisions of {models} for {task}{conditions}, on the same "
+        f"{view.counted(view.n)}, after auditing what each loaded checkpoint really holds."
+    )
+
+
+def _did_all(views: Sequence[View]) -> str:
+    """The experiments of a joint report, in one sentence."""
+    told = [
+        f"{nodes.count(len(view.e.precisions), 'precision')} of {wording.listed(view.e.models)} for "
+        f"{TASKS[view.e.track]} ({view.counted(view.n)})"
+        for view in views
+    ]
+    return f"We compare {wording.listed(told)}, after auditing what each loaded checkpoint really holds."
+
+
+def _found(view: View) -> str:
+    base = view.metric(view.model, view.e.baseline, view.condition)
+    said = []
+    if "value" in base and not view.e.ablation:
+        said.append(f"{view.e.baseline} reaches {view.level(base)} {view.words.label}.")
+    if view.e.ablation:
+        said.append(losses.module_groups(view))
+    elif view.others:
+        said.append(outcome(view))
+    said += advice.sentences(view, view.cells, full=not view.several) if view.others else []
+    text = _after(view.where(view.model, view.condition), " ".join(filter(None, said)))
+    return _after(f"In {view.e.name}, ", text) if view.several else text
+
+
+def outcome(view: View) -> str:
+    """How many precisions lost, in one sentence; those without a comparison are named."""
+    kinds = view.by_kind(view.model, view.condition)
+    missing = kinds.get(NOT_COMPARED, [])
+    lost, compared = kinds.get("loss", []), [name for name in view.others if name not in missing]
+    n = len(compared)
+    if not n:
+        return "No difference could be computed."
+    rest = f"; {named(missing)} could not be compared" if missing else ""
+    which = "other" if not missing else "compared"
+    if n == 1:
+        one = "The other precision" if not missing else "The one precision that could be compared"
+        said = f"{one}, {compared[0]}, {'loses quality clearly' if lost else 'shows no clear loss'}"
+    elif not lost:
+        said = f"None of the {n} {which} precisions loses quality clearly"
+    elif len(lost) == n:
+        said = f"All {n} {which} precisions lose quality clearly"
+    else:
+        verb = "loses" if len(lost) == 1 else "lose"
+        said = f"Of the {n} {which} precisions, {len(lost)} {verb} quality clearly: {named(lost)}"
+    return f"{said}{rest}."
+
+
+def _after(where: str, said: str) -> str:
+    """A sentence behind the words that say of what model and condition it is; a name keeps its letters."""
+    words = ("None ", "All ", "Of ", "No ", "The ", "Under ", "For ")
+    return where + (said[:1].lower() + said[1:] if where and said.startswith(words) else said)
+
+
+def introduction(views: Sequence[View]) -> list[Node]:
+    """The problem, why efficiency matters, and what each experiment is for."""
+    problem = nodes.p(
+        "Networks that see and read are trained in 16 or 32 bits a number and are then asked to run on machines with "
+        "less "
+        "memory, less time and less electricity than those that trained them. Post-training quantization is the first "
+        "remedy: it stores the weights, and sometimes the activations, in fewer bits, without any new training "
+        "[@gholami2021survey; @nagel2021white]. Whether that is worth it is a question of two sides. What is won has "
+        "to be "
+        "measured on the machine in question, because a smaller format is not always a faster one; what is lost has "
+        "to be "
+        "measured on the task, because a smaller model can keep its score and still change its answers."
+    )
+    why = nodes.p(
+        "Efficiency is also a matter of who can use a model and of what its use costs everybody: the energy of a "
+        "model in "
+        "service recurs with every request, and reporting cost beside quality has been asked for as a habit of the "
+        "field "
+        "[@schwartz2020green; @patterson2022carbon]."
+    )
+    goals = [_goal(view) for view in views]
+    if len(views) == 1:
+        return [problem, why, nodes.paragraph(nodes.text("The goal of this study is to find out"), goals[0])]
+    return [
+        problem,
+        why,
+        nodes.p("This report covers {n} experiments with a goal each:", n=len(views)),
+        {
+            "t": "list",
+            "ordered": False,
+            "items": [
+                [nodes.paragraph(nodes.strong(view.e.name), nodes.text("asks"), goal)]
+                for view, goal in zip(views, goals, strict=True)
+            ],
+        },
+    ]
+
+
+def _goal(view: View) -> list[Node]:
+    text = (
+        GOALS[view.e.track]
+        if view.others
+        else f"what {wording.listed(view.e.models)} can do in {view.e.baseline}, and what it costs"
+    )
+    if view.e.ablation:
+        text += ", and which part of it is the most sensitive"
+    description = nodes.shortened(view.e.study.get("description") or "", 300).rstrip(".")
+    return nodes.text(f"{text}" + (f" ({description})." if description else "."))
+
+
+def conclusion(views: Sequence[View]) -> list[Node]:
+    """What to take, and what would be next."""
+    found = []
+    for view in views:
+        said = [f"For {view.e.name}: " if view.several else ""]
+        if not view.others:
+            base = view.metric(view.model, view.e.baseline, view.condition)
+            said.append(f"{view.e.baseline} reaches {view.level(base)} {view.words.label}. " if "value" in base else "")
+            said.append(
+                "With one precision there is nothing to choose between; adding others to the study would show it."
+            )
+        else:
+            finding = losses.module_groups(view) if view.e.ablation else outcome(view)
+            said.append(f"{_after(view.where(view.model, view.condition), finding)} ")
+            said.append(" ".join(advice.sentences(view, view.cells)))
+        found.append(nodes.p("{text}", text=" ".join("".join(said).split())))
+    if any(view.e.demo for view in views):
+        found.append(
+            nodes.p(
+                "All of this is a demonstration: its numbers are those of a small demo model on this machine, and what "
+                "they recommend holds for nothing else."
+                if any(view.others for view in views)
+                else "All of this is a demonstration: its numbers are those of a small demo model on this machine."
+            )
+        )
+    return found

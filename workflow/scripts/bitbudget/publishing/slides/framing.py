@@ -1,0 +1,327 @@
+"""Slides around the results: title, question, what was compared and how, verdict, limits, where everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bitbudget.judging import recommendation
+from bitbudget.publishing.appendix import facts, provenance
+from bitbudget.publishing.slides import inspected, verdict
+from bitbudget.publishing.slides.cells import Panel, panels
+from bitbudget.publishing.slides.texts import sentences, shortened, some
+from bitbudget.publishing.typesetting import texts
+from bitbudget.telling import wording
+from bitbudget.telling.evidence import Evidence
+
+Slide = dict[str, Any]
+
+NBSP = "\N{NO-BREAK SPACE}"
+LETTERS = 170  # of a line
+TABLE = 10  # rows
+POINTS = 6  # of the limits
+TITLE = 110
+
+
+def title(report: Mapping[str, Any], studies: Sequence[Evidence]) -> Slide:
+    """The first slide."""
+    names = [study.name for study in studies]
+    models = list(dict.fromkeys(model for study in studies for model in study.models))
+    asked = f"What fewer bits cost {wording.listed(models[:3])}" if len(models) <= 3 else "What fewer bits cost"
+    authors = []
+    for author in report.get("authors") or []:
+        where = f", {author['affiliation']}" if author.get("affiliation") else ""
+        authors.append(shortened(f"{author['name']}{where}", 80))
+    made = [one for study in studies for one in provenance.of_study(study)]
+    demos = [study.name for study in studies if study.demo]
+    return {
+        "kind": "title",
+        "title": shortened(report.get("title") or asked, TITLE),
+        "study": shortened(f"{'studies' if len(names) > 1 else 'study'} {wording.listed(names)}", 110),
+        "about": sentences(studies[0].study.get("description") or "", LETTERS) if len(studies) == 1 else "",
+        "authors": authors[:5] + ([f"and {len(authors) - 5} more"] if len(authors) > 5 else []),
+        "date": f"results of {provenance.dates(made)[1][:10]}",
+        "demo": texts.demo_note(demos, len(studies)),
+    }
+
+
+def question(studies: Sequence[Evidence]) -> Slide:
+    """Why fewer bits: what the baseline takes, in large numbers, or of several studies in a table."""
+    first = panels(studies[0])[0]
+    lines = ["Fewer bits can save memory, time and energy, and can change answers."]
+    if len(studies) > 1:
+        rows = [_taken(panels(study)[0]) for study in studies]
+        return {
+            "kind": "table",
+            "title": f"How few bits are enough? {len(studies)} studies, each with its baseline",
+            "heading": "",
+            "columns": ["study", "model", "baseline", "on disk", "an answer takes"],
+            "align": ["left", "left", "left", "right", "right"],
+            "rows": rows[:TABLE],
+            "left": max(len(rows) - TABLE, 0),
+            "where": "appendix.pdf",
+            "notes": [*lines, verdict.rule(studies)],
+        }
+    smallest = _smallest(first)
+    if smallest is not None:
+        row, factor = smallest
+        told = f"{row['precision']} takes {factor:.2f}\N{MULTIPLICATION SIGN} of that on disk. Is anything lost?"
+        lines.insert(0, told)
+    lines.append(verdict.rule(studies))
+    return {
+        "kind": "numbers",
+        "title": f"How few bits are enough for {first.model}?",
+        "heading": f"{first.model} as it is: {first.evidence.baseline}",
+        "numbers": _numbers(first),
+        "lines": lines,
+    }
+
+
+def _taken(panel: Panel) -> list[str]:
+    told = []
+    for cost in (recommendation.SIZE, recommendation.LATENCY):
+        value = panel.base[cost.column]
+        told.append("not measured" if value is None else cost.written(value, value))
+    names = (panel.evidence.name, panel.model, panel.evidence.baseline)
+    return [*(shortened(name, 22) for name in names), *told]
+
+
+def _numbers(panel: Panel) -> list[dict[str, str]]:
+    made = []
+    energy = recommendation.ENERGY
+    estimated = " (estimated)" if panel.base.get("energy_how") == "estimated" else ""
+    for cost, words in ((recommendation.SIZE, "on disk"), (recommendation.LATENCY, "an answer"),
+                        (energy, f"an answer{estimated}")):  # fmt: skip
+        value = panel.base[cost.column]
+        text = "not measured" if value is None else cost.written(value, value)
+        made.append({"value": text, "label": words if value is not None else f"{cost.name}"})
+    return made
+
+
+def _smallest(panel: Panel) -> tuple[Mapping[str, Any], float] | None:
+    cost = recommendation.SIZE
+    base = panel.base[cost.column]
+    rows = [row for row in panel.rows if row is not panel.base and not panel.usable(row) and row[cost.column]]
+    if not base or not rows:
+        return None
+    row = min(rows, key=lambda one: one[cost.column])
+    return (row, row[cost.column] / base) if row[cost.column] < base else None
+
+
+def compared(evidence: Evidence) -> Slide:
+    """Which precisions, with the formats of their parts as the audit found them."""
+    model = evidence.models[0]
+    untold = facts.only_format(evidence.audits[model, evidence.baseline])
+    rows = []
+    for precision in evidence.precisions:
+        audit = evidence.audits[model, precision]
+        row = evidence.row(model, precision, evidence.conditions[0])
+        size = row["size_on_disk_MB"]
+        bits = row.get("bits_per_weight")
+        base = " (baseline)" if precision == evidence.baseline else ""
+        simulated = "simulated: " if audit.get("simulated") else ""
+        rows.append(
+            [
+                shortened(precision, 24) + base,
+                shortened(simulated + facts.formats_in_short(audit, untold), 80),
+                "\N{EN DASH}" if simulated else "unknown" if bits is None else f"{bits:.1f}",
+                "\N{EN DASH}" if simulated else "not measured" if size is None else f"{wording.number(size)} MB",
+            ]
+        )
+    passed = [one["passed"] for one in evidence.audits.values()]
+    names = wording.listed(evidence.models) if len(evidence.models) <= 3 else f"{len(evidence.models)} models"
+    others = len(evidence.precisions) - 1
+    count = f"{others} precision{'s' * (others != 1)} against {evidence.baseline}" if others else evidence.baseline
+    audited = f"As audited: {sum(map(bool, passed))} of {len(passed)} passed. Bits: per weight."
+    if any(row["simulated"] is not None for row in evidence.summary):
+        audited += " \N{EN DASH}: simulated by rounding, without a size."
+    if len(evidence.models) > 1:
+        audited += f" Shown: {model}."
+    return {
+        "kind": "table",
+        "title": f"{names}: {count}",
+        "heading": evidence.name,
+        "columns": ["precision", f"formats (the rest: {untold})" if untold else "formats", "bits", "on disk"],
+        "align": ["left", "left", "right", "right"],
+        "rows": rows[:TABLE],
+        "left": max(len(rows) - TABLE, 0),
+        "where": "audit.json of each",
+        "notes": [audited],
+        "wraps": True,
+    }
+
+
+def measured(studies: Sequence[Evidence]) -> Slide:
+    """How quality and costs were measured."""
+    first = studies[0]
+    lines = [_data(one) for one in studies[:3]]
+    lines += [f"And {len(studies) - 3} more studies: see appendix.pdf."] * (len(studies) > 3)
+    lines += first.prepared
+    lines += [_quality_measured(one) for one in studies[:1]]
+    lines += [_speed_measured(studies), _energy_measured(studies)]
+    lines.append("Audit: formats and weights of every loaded checkpoint, layer by layer")
+    count = first.n
+    one = f"Every precision answers the same {count} items"
+    return {
+        "kind": "points",
+        "title": one if len(studies) == 1 else "Every precision of a study answers the same items",
+        "heading": "",
+        "lines": _pointed(lines),
+    }
+
+
+def _pointed(lines: Sequence[str]) -> list[dict[str, str]]:
+    """Points in whole sentences, each with what it is about."""
+    return [{"head": head, "text": sentences(text, LETTERS)} for head, text in map(_split, filter(None, lines))]
+
+
+def _split(line: str) -> tuple[str, str]:
+    head, mark, text = line.partition(": ")
+    return (f"{head}:", text) if mark and len(head) <= 30 else ("", line)
+
+
+def _data(evidence: Evidence) -> str:
+    subset = evidence.subset
+    panel = panels(evidence)[0]
+    who = f"Data of {evidence.name}" if len(evidence.name) <= 20 else evidence.name
+    shots = f", {' and '.join(evidence.conditions)}" if len(evidence.conditions) > 1 else ""
+    return (
+        f"{who}: {len(subset['ids'])} of {subset['n_available']} {panel.words.items} of {subset['dataset']} "
+        f"({subset['split']}), seed {subset['seed']}{shots}"
+    )
+
+
+def _quality_measured(evidence: Evidence) -> str:
+    panel = panels(evidence)[0]
+    resamples = evidence.comparison.get("resamples", {}).get(evidence.primary)
+    drawn = (
+        f"{resamples:,} bootstrap resamples over {panel.words.clusters}".replace(",", NBSP)
+        if resamples
+        else "bootstrap"
+    )
+    return f"Quality: {panel.words.label}, paired with the baseline's; 95 % intervals from {drawn}, Holm's correction"
+
+
+def _speed_measured(studies: Sequence[Evidence]) -> str:
+    places = list(dict.fromkeys(
+        text for study in studies for row in study.summary if (text := _place(row))
+    ))  # fmt: skip
+    if not places:
+        return "Speed: not measured"
+    return f"Speed: one item at a time, apart from quality, on {some(places, 2, '; on ')}"
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    threads = row.get("threads")
+    counted = None if threads is None else f"{threads} thread{'s' * (threads != 1)}"
+    return ", ".join(str(part) for part in (row.get("hardware"), row.get("device"), counted) if part)
+
+
+def _energy_measured(studies: Sequence[Evidence]) -> str:
+    found = dict.fromkeys(
+        f"{row['energy_how']} by {row['energy_source']}"
+        + (f" ({row['energy_scope']})" if row.get("energy_scope") else "")
+        for study in studies
+        for row in study.summary
+        if row.get("energy_how")
+    )
+    return f"Energy: {some(list(found), 2, '; ')}" if found else "Energy: not measured"
+
+
+def limits(studies: Sequence[Evidence]) -> Slide:
+    """What the results do not show, and what may go wrong: so many points as can be read."""
+    firsts = [panels(study)[0] for study in studies]
+    rows = [row for study in studies for row in study.summary]
+    note = texts.demo_note([study.name for study in studies if study.demo], len(studies))
+    simulated = list(dict.fromkeys(row["precision"] for row in rows if row["simulated"] is not None))
+    noise = [one["sentence"] for study in studies for one in study.verdicts["noise_floors"]]
+    names = f"{some(simulated, 3)} {'is' if len(simulated) == 1 else 'are'}"
+    # the more important first: the last give way
+    lines = [
+        f"Demo: {note}" if note else "",
+        f"Small differences: {_detectable(firsts[0])}",
+        f"Costs: {_machine(studies, rows)}",
+        *inspected.lines(firsts),
+        f"Risk: {_risk(studies)}",
+        f"Simulated: {names} only rounded, with no claim of size, speed or energy" if simulated else "",
+        _prompts(studies),
+        f"Noise: {noise[0]}" if noise else "",
+    ]
+    return {
+        "kind": "points",
+        "title": "What this does not show, and what can go wrong",
+        "heading": "",
+        "lines": _pointed([line for line in lines if line][:POINTS]),
+    }
+
+
+def _machine(studies: Sequence[Evidence], rows: Sequence[Mapping[str, Any]]) -> str:
+    """On what the costs hold."""
+    found = list(dict.fromkeys(text for row in rows if (text := _place(row))))
+    estimated = "; energy is estimated" if any(row["energy_how"] == "estimated" for row in rows) else ""
+    if not found:
+        return f"not measured{estimated}"
+    many = "this machine" if len(found) == 1 else f"these {len(found)} kinds of runs"
+    return f"those of {many}: {some(found, 2, '; ')}{estimated}"
+
+
+def _prompts(studies: Sequence[Evidence]) -> str:
+    """To which prompts the answers were given; empty where there was none."""
+    asked = {one["prompt"] for study in studies for one in study.predictions.values() if one.get("prompt")}
+    if not asked:
+        return ""
+    conditions = list(dict.fromkeys(name for study in studies for name in study.conditions))
+    how = f", {wording.listed(conditions)}" if len(conditions) > 1 else ""
+    many = "one prompt" if len(asked) == 1 else f"{len(asked)} prompts"
+    return f"Prompts: the answers are to {many}{how}; others may lose more or less"
+
+
+RISKS = {
+    "captioning": "a caption may name what is not there or repeat what is private",
+    "vqa": "a wrong answer reads like a right one, and may repeat what is private",
+    "lambada": "only the last word of a passage is judged, not what a model writes beyond it",
+    "detection": "a detector may miss objects or find what is not there; a score is no certainty",
+}
+
+
+def _risk(studies: Sequence[Evidence]) -> str:
+    return "; ".join(list(dict.fromkeys(RISKS.get(study.track, "an answer may be wrong") for study in studies))[:2])
+
+
+def _detectable(panel: Panel) -> str:
+    """The smallest and the largest difference that could have been seen, over the precisions."""
+    names = [name for name in panel.evidence.precisions if name != panel.evidence.baseline]
+    metrics = [metric for name in names if (metric := panel.difference(name))]
+    seen = [metric for metric in metrics if metric.get("smallest_detectable")]
+    count = f"{panel.evidence.n} {panel.words.items}"
+    if not metrics:
+        return f"nothing was compared on the {count}"
+    if not seen:
+        return f"what {count} could have shown is unknown, as too few of them differ"
+    power = panel.evidence.comparison["power"]
+    form = panel.form(seen[0])
+    ends = sorted(metric["smallest_detectable"] for metric in seen)
+    told = form.size(ends[0]) if form.size(ends[0]) == form.size(ends[-1]) else (
+        f"{form.size(ends[0])} to {form.size(ends[-1])}"
+    )  # fmt: skip
+    return f"{count} could have shown {told} {panel.words.noun} with {100 * power:g} % probability; less may go unseen"
+
+
+def ending(report: Mapping[str, Any], studies: Sequence[Evidence]) -> Slide:
+    """Where everything is."""
+    lines = [
+        "index.html: every item with all answers side by side",
+        "paper.pdf: everything in sentences, with references",
+        "appendix.pdf: machine, versions, seeds, commit",
+        "summary.csv: all numbers",
+        f"{studies[0].name}.zip: code, settings and results, to run it again",
+    ]
+    mails = [f"{one['name']}: {one['email']}" for one in report.get("authors") or [] if one.get("email")]
+    lines += [f"Questions: {some(mails, 2, '; ')}"] if mails else []
+    others = "; the other studies have folders beside it" if len(studies) > 1 else ""
+    return {
+        "kind": "points",
+        "title": "Everything is there to check and to run again",
+        "heading": shortened(f"In results/{studies[0].name}/{others}", 90),
+        "lines": _pointed(lines),
+    }

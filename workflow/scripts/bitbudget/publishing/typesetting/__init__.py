@@ -1,0 +1,1 @@
+"""Setting text and charts with Typst, for paper, slides and appendix."""

@@ -1,0 +1,1 @@
+"""Runtimes: what computes answers, and predicting in shards that survive a crash."""

@@ -1,0 +1,148 @@
+"""From a model to the .tflite file that everything else starts from, and what goes into it and comes out of it.
+
+Models of transformers are exported by LiteRT Torch in float32, and the file is held against the model on a test
+picture. SavedModels go through TensorFlow's own converter. A ready .tflite file is taken as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from bitbudget import files
+from bitbudget.errors import UserError
+from bitbudget.runtimes.litert import flatbuffer, probe
+from bitbudget.runtimes.litert.interpreter import MODEL, SPECIFICATION, Detector, threads_for
+from bitbudget.runtimes.litert.preprocessing import prepare
+from bitbudget.runtimes.litert.silence import silenced
+from bitbudget.runtimes.litert.spec import complete
+from bitbudget.system import verified
+
+log = logging.getLogger("bitbudget")
+
+CLOSE = 1e-3  # differences in logits and in shares of the input that only say that numbers were added in another order
+STRAY = 0.05  # share of queries without a counterpart that is explained by a choice among nearly equal scores
+
+
+def export(source: Path, family: ModuleType, entry: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write a model's file and specification into `out`, and return what its record says of them.
+
+    `source` is the folder that fetch_model made, `entry` the model's part of config/models.yaml. Raises `UserError`
+    where the model cannot be exported, or its file does not fit the specification.
+    """
+    verified.hold_folder(source, "model.json")
+    out.mkdir(parents=True, exist_ok=True)
+    wanted = None
+    if family.SOURCE == "transformers":
+        from bitbudget.runtimes.litert import torch_export
+
+        model = torch_export.load(source, family)
+        found = _specify(with_own(family.detector(model.config.to_dict(), _processor(source)), entry), out)
+        pixels, place = prepare(probe.picture(), found["input"])
+        wanted = torch_export.answer(model, family, found["input"], pixels)
+        torch_export.write(model, family, found["input"], out / MODEL)
+    else:
+        found = _specify(entry["detector"], out)
+        pixels, place = prepare(probe.picture(), found["input"])
+        (_from_tensorflow if family.SOURCE == "saved-model" else _from_tflite)(source, out / MODEL)
+    graphs = flatbuffer.read(out / MODEL)
+    detector = Detector(out, threads_for(None))
+    outputs = dict(zip(detector.names, detector.invoke(pixels), strict=True))
+    detector.decode(list(outputs.values()), place, Path(probe.NAME), *probe.picture().size)
+    weights = {weight.tensor.buffer: weight.tensor.size for graph in graphs for weight in graph.weights()}
+    return {
+        "files": {MODEL: {"bytes": (out / MODEL).stat().st_size, "sha256": files.sha256_of(out / MODEL)}},
+        "detector": found,
+        "outputs": {name: list(array.shape) for name, array in outputs.items()},
+        "operators": flatbuffer.operators(graphs),
+        "tensor_types": flatbuffer.bytes_by_type(graphs),
+        "weights": sum(weights.values()),
+        "parity": wanted and compare(wanted, outputs, out / MODEL),
+    }
+
+
+def with_own(derived: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
+    """A family's specification with what the user's entry says in its place."""
+    own = entry.get("detector", {})
+    return derived | own | {"input": derived["input"] | own.get("input", {})}
+
+
+def compare(wanted: dict[str, np.ndarray], found: dict[str, np.ndarray], file: Path) -> dict[str, Any]:
+    """How far a file's outputs (1, queries, ...) are from those of the model that it was exported from.
+
+    Queries have no order: RT-DETR takes those with the best scores, and kernels that add up in another order may swap
+    two whose scores differ in the last digit. So each query of the model is held against the nearest of the file's.
+    Raises `UserError` where too many have none that is near.
+    """
+    ours, theirs = (np.concatenate([side[name][0] for name in wanted], axis=-1) for side in (wanted, found))
+    gaps = np.stack([np.abs(theirs - query).max(-1) for query in ours])
+    nearest, near = gaps.argmin(1), gaps.min(1) <= CLOSE  # not where one is NaN
+    stray = float((~near).mean())
+    said = f"{stray:.1%} of the queries that the model gives for {probe.NAME} are not among those of {file}"
+    if stray > STRAY:
+        raise UserError(f"{said}, so the export has gone wrong: choose another model, or hand over a .tflite file.")
+    if stray:
+        log.warning("%s: it takes others of nearly the same score", said)
+    return {
+        "max_abs_difference": {
+            name: float(np.abs(wanted[name][0] - found[name][0][nearest])[near].max()) for name in wanted
+        },
+        "limit": CLOSE,
+        "stray_queries": stray,
+    }
+
+
+def _specify(given: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Complete a specification and write it down."""
+    found = complete(given)
+    files.write_json(out / SPECIFICATION, found)
+    return found
+
+
+def _processor(source: Path) -> dict[str, Any]:
+    path = source / "preprocessor_config.json"
+    return files.read_json(path) if path.exists() else {}
+
+
+def _from_tensorflow(source: Path, out: Path) -> None:
+    """Convert the SavedModel or .keras file in a folder. Raises `UserError` without TensorFlow, or where it fails."""
+    folder, keras = source / "saved_model", next(source.glob("*.keras"), None)
+    with silenced():
+        try:
+            import tensorflow as tf
+        except ImportError:
+            raise UserError(
+                f"{keras or folder} is converted by TensorFlow, which is not installed: convert it with "
+                "tf.lite.TFLiteConverter in an environment of its own (pip install tensorflow), and name the .tflite "
+                "file as `local` of a model of family tflite."
+            ) from None
+        try:
+            if keras:
+                converter = tf.lite.TFLiteConverter.from_keras_model(tf.keras.models.load_model(keras))
+            else:
+                converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+            content = converter.convert()
+        except Exception as fault:  # its converter raises whatever its passes raise
+            reason = " ".join(str(fault).split())[:200].rstrip(".")
+            raise UserError(
+                f"TensorFlow cannot convert {keras or folder} ({reason}): convert it yourself, with LiteRT's own "
+                "operators alone, and name the .tflite file as `local` of a model of family tflite."
+            ) from None
+    with files.written_whole(out) as temporary:
+        temporary.write_bytes(content)
+
+
+def _from_tflite(source: Path, out: Path) -> None:
+    """Take over a ready file. Raises `UserError`, which says where it came from, for one that cannot be read."""
+    try:
+        flatbuffer.read(source / MODEL)
+    except UserError as fault:
+        origin = files.read_json(source / "model.json")["source"]
+        raise UserError(f"{str(fault).rstrip('.')} (it came from {origin}).") from None
+    with files.written_whole(out) as temporary:
+        shutil.copyfile(source / MODEL, temporary)

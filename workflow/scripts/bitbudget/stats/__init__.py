@@ -1,0 +1,1 @@
+"""Intervals and tests: the bootstrap, paired differences and exact bounds."""

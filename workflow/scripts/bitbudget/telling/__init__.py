@@ -1,0 +1,1 @@
+"""Telling: what was judged, in words, and the records of it."""

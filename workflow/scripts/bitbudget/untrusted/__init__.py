@@ -1,0 +1,1 @@
+"""Text of strangers, in and out: never our JSON, a control token, a formula or a program."""
