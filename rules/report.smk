@@ -27,6 +27,9 @@ rule recommend_precision:
     input:
         comparison=rules.compare_precisions.output.record,
         summary=rules.summarize_study.output,
+        measurements=lambda w: study_cells(w.study, "{condition}/measurements.json"),
+        scores=lambda w: study_cells(w.study, "{condition}/scores.json"),
+        blind=rules.score_blind.output,
     output:
         record="results/{study}/verdicts.json",
         text=reported("results/{study}/verdicts.txt", "verdicts", "Verdict", "in words"),
@@ -39,7 +42,8 @@ rule recommend_precision:
         spec=part(plan.recommendation),
     shell:
         "python workflow/scripts/recommend_precision.py --spec {params.spec:q} --comparison {input.comparison}"
-        " --summary {input.summary} --out {output.record} --out-text {output.text} 2>&1 | tee {log}"
+        " --summary {input.summary} --measurements {input.measurements} --scores {input.scores} --blind {input.blind}"
+        " --out {output.record} --out-text {output.text} 2>&1 | tee {log}"
 
 
 rule tabulate_carbon:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from bitbudget.config import plan
 from bitbudget.errors import UserError, lack_in_one_sentence
-from bitbudget.telling import verdict_text
+from bitbudget.telling import text
 
 
 class Lock:
@@ -168,7 +168,7 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
 def _verdicts(folder: Path) -> list[str]:
     """What the study's verdicts say; nothing where there are none yet, or none that can be read."""
     try:
-        lines = verdict_text.in_short(json.loads((folder / "verdicts.json").read_text(encoding="utf-8")))
+        lines = text.in_short(json.loads((folder / "verdicts.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):  # the end of a run must not fail over its own summary
         return []
     return [*lines, f"  in full: {folder}/verdicts.txt"]

@@ -113,13 +113,21 @@ class Evidence:
         cell = {"model": model, "precision": precision, "condition": condition, "kind": "precision"}
         return _first(self.comparison["comparisons"], cell)
 
-    def verdict_of(self, model: str, precision: str, condition: str) -> Record | None:
-        """What became of the cell in words; None for the baseline."""
-        return _first(self.verdicts["verdicts"], {"model": model, "precision": precision, "condition": condition})
+    def cell(self, model: str, condition: str) -> Record:
+        """What is said of a model under a condition. Raises `UserError` where verdicts.json lacks it."""
+        found = _first(self.verdicts["cells"], {"model": model, "condition": condition})
+        if found is None:
+            path = self.folder / "verdicts.json"
+            raise UserError(f"{path} has nothing of {model} / {condition}; delete it and run again.")
+        return found
 
-    def recommendation_of(self, model: str, condition: str) -> Record | None:
-        """What is recommended of a model under a condition."""
-        return _first(self.verdicts["recommendations"], {"model": model, "condition": condition})
+    def entry(self, model: str, precision: str, condition: str) -> Record:
+        """What is said of a precision of a cell. Raises `UserError` where verdicts.json lacks it."""
+        found = _first(self.cell(model, condition)["entries"], {"precision": precision})
+        if found is None:
+            path = self.folder / "verdicts.json"
+            raise UserError(f"{path} has nothing of {model} / {precision} / {condition}; delete it and run again.")
+        return found
 
 
 def load(folder: Path) -> Evidence:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from bitbudget import registry
@@ -29,6 +30,7 @@ class Words:
     share: bool
     width: float | None  # how far apart the metric's least and largest value for one item are, in its unit
     detections: bool  # an item's answer is boxes, not a text
+    item: str  # what a model is asked about: "image", "question", "passage"
     clusters: str  # what is drawn together where several items are: "images"
     repeated: str  # how the baseline was repeated for the noise floor
 
@@ -54,7 +56,12 @@ class Words:
 
     @property
     def items(self) -> str:
-        return "images" if self.detections else "items"
+        """What an item is, in the plural."""
+        return f"{self.item}s"
+
+    def counted(self, number: int) -> str:
+        """A number of items: "160 images", "1 image"."""
+        return f"{number} {self.item}" + "s" * (number != 1)
 
     def changed(self, answers: Mapping[str, int], n: int) -> str:
         """How many answers changed."""
@@ -65,10 +72,14 @@ class Words:
 def words_of(spec: Mapping[str, Any]) -> Words:
     """The words of a study; of `spec` its `track`, `primary` and, where it is there, `noise_floor` are read."""
     track = registry.module_of("track", spec["track"])
-    about = track.METRICS[spec["primary"]]
-    detections = getattr(track, "ANSWER", "text") == "detections"
+    return words_of_metric(track, spec["primary"], spec.get("noise_floor"))
+
+
+def words_of_metric(track: ModuleType, name: str, noise_floor: Any = None) -> Words:
+    """The words of a track and one of its metrics."""
+    about = track.METRICS[name]
     ends = about.get("range")
-    batches = "batch size, number of threads" if spec.get("noise_floor") == OTHER_THREADS else "batch size"
+    batches = "batch size, number of threads" if noise_floor == OTHER_THREADS else "batch size"
     other = "number of threads and order of images"
     if track.RUNTIME != "litert":
         other = f"{batches} and order of items"
@@ -77,9 +88,25 @@ def words_of(spec: Mapping[str, Any]) -> Words:
         higher_is_better=about["higher_is_better"],
         share=ends is not None and tuple(ends) == (0, 1),
         width=None if ends is None else ends[1] - ends[0],
-        detections=detections,
+        detections=getattr(track, "ANSWER", "text") == "detections",
+        item=track.ITEM,
         clusters=track.RESAMPLED,
         repeated=f"the baseline repeated on this machine with another {other}",
+    )
+
+
+def rule(accept: Mapping[str, Any], words: Words) -> str:
+    """When a precision is accepted, and which of those is recommended, in two sentences."""
+    share = accept["quality"]
+    left = f"it keeps at least {100 * share:g} % of the baseline's {words.label}"
+    if not words.higher_is_better:
+        left = f"its {words.label} is at most the baseline's divided by {share:g}"
+    asked = accept["prefer"]
+    each = [asked] if isinstance(asked, str) else asked
+    preferred = f"the least {each[0]}" if len(each) == 1 else f"the least of each of {listed(each)}"
+    return (
+        f"A precision is accepted where {left} even at the worst end of its 95 % interval. Of the accepted ones, the "
+        f"one with {preferred} is recommended."
     )
 
 
@@ -199,3 +226,16 @@ def unit_for(unit: str, largest: float) -> tuple[float, str]:
 def listed(names: Sequence[str]) -> str:
     """Names as a sentence lists them: "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def named(names: Sequence[str], most: int = 6) -> str:
+    """Names as a sentence lists them; many are cut short and counted."""
+    if len(names) <= most:
+        return listed(list(names))
+    return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+
+
+def capital(text: str) -> str:
+    """The text with a capital at its beginning, where it begins with a word and not with a name with digits."""
+    first = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if first.isalpha() else text

@@ -25,6 +25,8 @@ DEFAULT_PRECISIONS = ("float16", "int8-language", "int8-vision", "int8-language-
 # What figures say of the floor, of the bootstrap's draws, and which figures there are beside those of all tracks.
 FLOOR = "the best constant caption (the reference that scores highest as the answer to every image)"
 RESAMPLED = "items"
+ITEM = "image"  # what a model is asked about
+RATE = ("throughput", "images/s")  # the speed that the track is told by: a metric for every batch size, and its unit
 FIGURES: tuple[str, ...] = ()
 
 METRICS: dict[str, dict[str, Any]] = {

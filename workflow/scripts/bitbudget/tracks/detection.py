@@ -23,6 +23,8 @@ FEW_SHOT = False  # zero-shot is its only condition
 DEFAULT_PRECISIONS = ("litert-float32", "litert-float16", "litert-int8")
 FLOOR = "each category's usual box in every image without looking"
 RESAMPLED = "images"
+ITEM = "image"  # what a model is asked about
+RATE = ("throughput", "images/s")  # the speed that the track is told by: a metric for every batch size, and its unit
 FIGURES: tuple[str, ...] = ("detections",)
 PHASES = ("preprocessing", "invoke", "postprocessing")
 

@@ -28,6 +28,8 @@ LOGITS = True  # and, for relative_logit_error, the logits that some of them com
 DEFAULT_PRECISIONS = ("bfloat16", "bnb-int8", "gptq-8", "gptq-4", "gptq-2")
 FLOOR = "guessing last words by their frequency, without reading"
 RESAMPLED = "passages"
+ITEM = "passage"  # what a model is asked about
+RATE = ("token_rate", "tokens/s")  # the speed that the track is told by: a metric for every batch size, and its unit
 FIGURES: tuple[str, ...] = ()
 
 SHARE = {"unit": "share of passages", "higher_is_better": True, "range": (0, 1)}

@@ -23,6 +23,8 @@ FEW_SHOT = True  # conditions are zero-shot, 1-shot, 2-shot …
 DEFAULT_PRECISIONS = ("float16", "int8-language", "int8-vision", "int8-language-vision")
 FLOOR = "the best answer to each type of question without looking"
 RESAMPLED = "images"
+ITEM = "question"  # what a model is asked about
+RATE = ("throughput", "answers/s")  # the speed that the track is told by: a metric for every batch size, and its unit
 FIGURES: tuple[str, ...] = ("quality_by_type",)
 SPOT_CHECK = 25  # items that people rate where the study names no number
 

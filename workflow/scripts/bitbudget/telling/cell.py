@@ -1,0 +1,283 @@
+"""All that can be said of one model under one condition, as data and as sentences, made once from the records.
+
+Paper, slides, page, appendix, archive and terminal choose from it and set it; none of them computes, compares, rounds
+or words anything of this again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from bitbudget.judging import costs, kinds, recommendation, verdicts
+from bitbudget.judging.costs import Row
+from bitbudget.telling import costs as told_costs
+from bitbudget.telling import recommended, verdict, wording
+from bitbudget.telling.wording import Words
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the records have of one model and condition."""
+
+    spec: Record  # the study's `primary`, `models`, `precisions`, `conditions`, `baseline` and `accept`
+    track: ModuleType
+    words: Words  # of the primary metric
+    model: str
+    condition: str
+    rows: Sequence[Row]  # of summary.csv, one a precision
+    compared: Mapping[str, Record]  # of comparison.json, by precision; without the baseline
+    floor: Record | None  # the baseline against itself
+    measured: Mapping[str, Record]  # measurements.json, by precision
+    scores: Mapping[str, Record]  # metrics of scores.json, by precision
+    blind: Record  # metrics of blind.json
+
+    @property
+    def base(self) -> Row:
+        """The baseline's row."""
+        return recommendation.baseline_of(self.rows)
+
+    @property
+    def share(self) -> float:
+        """Of the baseline's quality that must be left."""
+        return self.spec["accept"]["quality"]
+
+
+def of(known: Known) -> dict[str, Any]:
+    """The cell of one model and condition, for verdicts.json."""
+    columns = told_costs.columns(known.track, known.rows)
+    front = recommendation.front(known.rows, known.spec["primary"], known.words.sign, known.words.label)
+    entries = [_entry(known, row, columns, front) for row in known.rows]
+    accepted = [one["precision"] for one in entries if one.get("accepted")]
+    worst = {one["precision"]: one.get("at_worst", "") for one in entries}
+    asked = known.spec["accept"]["prefer"]
+    chosen = [
+        recommended.of(recommendation.recommend(known.rows, accepted, prefer), prefer, known.rows, columns, worst)
+        for prefer in ([asked] if isinstance(asked, str) else asked)
+    ]
+    return {
+        "model": known.model,
+        "condition": known.condition,
+        "name": _name(known),
+        "where": _where(known),
+        "n": _n(known),
+        "counted": known.words.counted(_n(known)),
+        "costs": [_cost(one) for one in columns],
+        "entries": entries,
+        "baseline_reaches": _baseline_reaches(known),
+        "floor": floor(known),
+        "noise_floor": verdict.noise_floor(known.spec["primary"], known.words, known.floor),
+        "outcome": outcome(known, entries),
+        "remarks": remarks(known),
+        "disturbed": disturbed(known),
+        "pareto": {
+            "on": [name for name, on in front.on.items() if on],
+            "sentence": recommended.front(front, known.words),
+        },
+        "recommendation": chosen[0],
+        "profiles": chosen,
+    }
+
+
+def _n(known: Known) -> int:
+    return next((row["n_items"] for row in known.rows if row["n_items"] is not None), 0)
+
+
+def _name(known: Known) -> str:
+    """What tells it from the study's other cells; empty where there is no other."""
+    names = [known.model] * (len(known.spec["models"]) > 1) + [known.condition] * (len(known.spec["conditions"]) > 1)
+    return ", ".join(names)
+
+
+def _where(known: Known) -> str:
+    """The same as the start of a sentence: "For m under 4-shot, "; empty where there is only one."""
+    models, conditions = len(known.spec["models"]) > 1, len(known.spec["conditions"]) > 1
+    if models and conditions:
+        return f"For {known.model} under {known.condition}, "
+    return f"For {known.model}, " if models else f"Under {known.condition}, " if conditions else ""
+
+
+def _cost(column: told_costs.Column) -> dict[str, Any]:
+    """A cost as a heading has it."""
+    cost = column.cost
+    name = cost.name[:1].upper() + cost.name[1:]
+    return {
+        "metric": cost.metric, "name": cost.name, "heading": name, "unit": column.unit, "factor": column.factor,
+        "higher_is_better": cost.higher_is_better, "note": column.note,
+    }  # fmt: skip
+
+
+def _entry(known: Known, row: Row, columns: Sequence[told_costs.Column], front: recommendation.Front) -> dict[str, Any]:
+    """All that is said of a precision."""
+    name, base = row["precision"], known.base
+    found: dict[str, Any] = {
+        "precision": name,
+        "baseline": bool(row["baseline"]),
+        "simulated": row["simulated"] is not None,
+        "metrics": {
+            metric: _metric(known, name, metric) for metric in known.track.METRICS if metric in known.scores[name]
+        },
+        "costs": {one.cost.metric: told_costs.told(one, row, base, known.measured[name]) for one in columns},
+        "incomparable": costs.unusable(row, base),
+        "pareto": front.on.get(name),
+    }
+    if name in front.absent:
+        found["pareto_absent"] = front.absent[name]
+    if row["baseline"]:
+        return found
+    one, primary, words = known.compared[name], known.spec["primary"], known.words
+    metric = verdicts.metric_of(one, primary)
+    kind = verdicts.kind_of(one, primary, words.sign, known.floor)
+    given = verdicts.acceptance(one, primary, words.sign, known.share)
+    return found | told_costs.trade(row, base, known.rows) | {
+        "kind": kind,
+        "word": kinds.KINDS[kind].word,
+        "mark": kinds.KINDS[kind].mark,
+        "tone": kinds.KINDS[kind].tone,
+        "colour": kinds.KINDS[kind].colour,
+        "sentence": verdict.sentence(one, primary, words, known.floor, given, known.share),
+        "short": verdict.short(one, primary, words, kind),
+        "undecided": metric is not None and verdicts.undecided(metric, words.sign),
+        "answers": verdict.answers(one, words),
+        "changed": f"{one['answers']['changed']} of {one['n']}",
+        "accepted": given.accepted,
+        "accepted_why": verdict.accepted(one, primary, words, given, known.share),
+        "accepted_in_short": verdict.accepted_in_short(one, words, given, known.share, kind),
+        "at_worst": verdict.at_worst(one, primary, words),
+    }  # fmt: skip
+
+
+def _metric(known: Known, precision: str, name: str) -> dict[str, Any]:
+    """A metric's level, and its difference from the baseline's, in the written unit (`factor` of the record's)."""
+    words = wording.words_of_metric(known.track, name)
+    metric = known.scores[precision][name]
+    base = known.scores[known.spec["baseline"]].get(name, {})
+    found: dict[str, Any] = {"absent": metric["absent"]} if "value" not in metric else _level(words, metric, base)
+    compared = known.compared.get(precision)
+    if compared is not None:
+        found["difference"] = _difference(words, compared["metrics"].get(name, {}))
+    return found
+
+
+def _level(words: Words, metric: Record, base: Record) -> dict[str, Any]:
+    # all of a column like the baseline, so that its numbers have the same decimals
+    own = base if base.get("value") else metric
+    form = wording.format_of(words, {"ci": own.get("ci"), "baseline": own.get("value")})
+    ci = metric.get("ci")
+    return {
+        "value": metric["value"] * words.factor,
+        "ci": [end * words.factor for end in ci] if ci else None,
+        "text": form.level(metric["value"]),
+        "interval": form.interval(ci, sign="") if ci else "",
+    }
+
+
+def _difference(words: Words, metric: Record) -> dict[str, Any]:
+    if "value" not in metric:
+        return {"absent": metric.get("absent", "not compared with the baseline")}
+    form, ci, seen = wording.format_of(words, metric), metric.get("ci"), metric.get("smallest_detectable")
+    p = metric.get("p_holm")
+    return {
+        "value": metric["value"] * words.factor,
+        "ci": [end * words.factor for end in ci] if ci else None,
+        "text": form.signed(metric["value"]),
+        "interval": form.interval(ci) if ci else "",
+        "p": "" if p is None else wording.p_value(p),
+        "smallest_detectable": None if seen is None else seen * words.factor,
+        "smallest_detectable_text": verdict.smallest_detectable(metric, form),
+    }
+
+
+def _baseline_reaches(known: Known) -> str:
+    """The baseline's level in a sentence without a full stop."""
+    name, words = known.spec["baseline"], known.words
+    found = _metric(known, name, known.spec["primary"])
+    if "value" not in found:
+        return f"{name} has no {words.label}: {found['absent'].rstrip('.')}"
+    return f"{name} reaches {found['text']} {found['interval']} {words.label}".replace("  ", " ")
+
+
+def floor(known: Known) -> str | None:
+    """What answers without looking, or reading, score, beside the baseline; None where there is no such floor."""
+    primary, words = known.spec["primary"], known.words
+    metric, base = known.blind.get(primary, {}), known.scores[known.spec["baseline"]].get(primary, {})
+    if "value" not in metric:
+        return f"there is no blind floor: {metric['absent'].rstrip('.')}" if "absent" in metric else None
+    form = wording.format_of(words, {"ci": base.get("ci"), "baseline": base.get("value") or metric["value"]})
+    level = form.level(metric["value"])
+    if metric["value"] > 0 and level == form.level(0.0):  # what is not 0 is not written as 0
+        level = f"less than {form.level(10.0**-form.decimals / words.factor)}"
+    comma = "," if "," in known.track.FLOOR else ""
+    said = f"the blind floor is what {known.track.FLOOR}{comma} scores: {level}"
+    if not base.get("ci"):
+        return said
+    end = base["ci"][0 if words.higher_is_better else 1]
+    clear = words.sign * (end - metric["value"]) > 0
+    return f"{said}; the baseline {'clears' if clear else 'does not clear'} it"
+
+
+def outcome(known: Known, entries: Sequence[Record]) -> dict[str, Any]:
+    """What became of the precisions together: `title`, a headline, and `sentence`, both without a full stop."""
+    others = [one for one in entries if not one["baseline"]]
+    words, primary = known.words, known.spec["primary"]
+    compared = [one for one in others if one["kind"] != kinds.NOT_COMPARED]
+    if not others:
+        said = _baseline_reaches(known)
+        return {"title": said, "sentence": said, "lost": []}
+    if not compared:
+        said = f"no precision could be compared with {known.spec['baseline']}"
+        return {"title": wording.capital(said), "sentence": said, "lost": []}
+    lost = [one for one in compared if one["kind"] == kinds.LOSS]
+    largest = min(lost or compared, key=lambda one: words.sign * one["metrics"][primary]["difference"]["value"])
+    shown = verdict.signed(known.compared[largest["precision"]]["metrics"][primary], words)
+    n = len(compared)
+    if n == 1:
+        title = f"{largest['precision']}: {largest['short']}" + (
+            f" in {words.label}" if largest["kind"] != kinds.IDENTICAL else ""
+        )
+        return {"title": title, "sentence": f"{largest['precision']}: {largest['sentence']}", "lost": _names(lost)}
+    if lost:
+        which = f"{len(lost)} of {n} precisions {'shows' if len(lost) == 1 else 'show'} a clear loss of {words.label}"
+        title = f"{which}, the largest {largest['precision']}: {shown}"
+        sentence = f"{which}: {wording.named(_names(lost))}; the largest is that of {largest['precision']}, {shown}"
+    else:
+        which = f"no clear loss of {words.label} in any of {n} precisions"
+        title = f"{wording.capital(which)}; the lowest is {largest['precision']}: {shown}"
+        sentence = f"{which}; the largest difference for the worse is that of {largest['precision']}, {shown}"
+    missing = [one["precision"] for one in others if one["kind"] == kinds.NOT_COMPARED]
+    if missing:
+        sentence += f"; not compared: {wording.named(missing)}"
+    return {"title": title, "sentence": sentence, "lost": _names(lost)}
+
+
+def _names(entries: Sequence[Record]) -> list[str]:
+    return [one["precision"] for one in entries]
+
+
+def remarks(known: Known) -> list[str]:
+    """What a reader has to know of the measurements, each remark once with the precisions that it is of."""
+    said: dict[str, list[str]] = {}
+    for row in known.rows:
+        for remark in (row.get("remarks") or "").split(" | "):
+            if remark:
+                said.setdefault(remark.rstrip("."), []).append(row["precision"])
+    return [f"{wording.named(names)}: {remark}" for remark, names in said.items()]
+
+
+def disturbed(known: Known) -> str | None:
+    """That timings say nothing, and what to do; None where none was disturbed."""
+    names = [row["precision"] for row in known.rows if row.get("disturbed")]
+    if not names:
+        return None
+    reasons = "; ".join(dict.fromkeys(row["disturbed"] for row in known.rows if row.get("disturbed")))
+    measured_by = "measure_detector" if known.track.RUNTIME == "litert" else "measure_efficiency"
+    others = "no times or energies are compared" if known.base.get("disturbed") else "theirs are not compared"
+    return (
+        f"the timings of {wording.named(names)} were disturbed ({reasons}), so "
+        f"{others}; measure again on a quiet machine: make run STUDY={known.spec['study']} SNAKEMAKE_ARGS='--forcerun "
+        f"{measured_by}'"
+    )

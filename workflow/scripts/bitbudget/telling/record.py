@@ -1,0 +1,124 @@
+"""The record of verdicts: of every model and condition what the records say, judged and worded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bitbudget import registry
+from bitbudget.errors import UserError
+from bitbudget.judging import verdicts
+from bitbudget.telling import cell, wording
+
+Record = Mapping[str, Any]
+
+
+def read_summary(path: Path) -> list[dict[str, Any]]:
+    """The rows of summary.csv; an empty cell is None. Raises `UserError` where the file is not there or is no table."""
+    import pandas
+
+    names = dict.fromkeys(("model", "precision", "condition"), str)  # 4.10 is a name, and no number
+    try:
+        table = pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; make the study's summary first.") from None
+    except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as fault:
+        raise UserError(f"{path} is not a table ({fault}); make the study's summary again.") from None
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def body(
+    spec: Record,
+    comparison: Record,
+    rows: Sequence[Record],
+    measurements: Sequence[Record],
+    scores: Sequence[Record],
+    blind: Record,
+) -> dict[str, Any]:
+    """The content of verdicts.json, without its identity.
+
+    `spec` holds the study's `track`, `primary`, `models`, `precisions`, `conditions`, `baseline`, `accept` and `demo`;
+    `rows` are those of summary.csv, `measurements` and `scores` the records of every cell. Raises `UserError` where the
+    comparison is of another primary metric or baseline, or a file lacks a precision.
+    """
+    _same_study(spec, comparison)
+    track = registry.module_of("track", spec["track"])
+    words = wording.words_of(spec)
+    found = []
+    for model in spec["models"]:
+        for condition in spec["conditions"]:
+            compared = {one["precision"]: one for one in verdicts.of_cell(comparison, model, condition)}
+            where = (model, condition)
+            others = [name for name in spec["precisions"] if name != spec["baseline"]]
+            scored = _by_name("the scores", scores, where, spec["precisions"])
+            known = cell.Known(
+                spec, track, words, model, condition,
+                rows=_each("summary.csv", rows, where, spec["precisions"]),
+                compared={name: _found("comparison.json", compared, name, where) for name in others},
+                floor=verdicts.floor_of(comparison, model, condition),
+                measured=_by_name("the measurements", measurements, where, spec["precisions"]),
+                scores={
+                    name: one["metrics"] for name, one in scored.items()
+                },
+                blind=blind["metrics"],
+            )  # fmt: skip
+            found.append(cell.of(known))
+    return {
+        **{key: spec[key] for key in ("primary", "baseline", "accept", "demo")},
+        "label": words.label,
+        "higher_is_better": words.higher_is_better,
+        "worth": comparison["worth"],
+        "item": track.ITEM,
+        "clusters": words.clusters,
+        "repeated": words.repeated,
+        "rule": wording.rule(spec["accept"], words),
+        "metrics": [_about(track, name) for name in _in_order(track, spec["primary"]) if _known(found, name)],
+        "cells": found,
+    }
+
+
+def _in_order(track: Any, primary: str) -> list[str]:
+    return sorted(track.METRICS, key=lambda name: name != primary)
+
+
+def _known(cells: Sequence[Record], name: str) -> bool:
+    return any(name in entry["metrics"] for one in cells for entry in one["entries"])
+
+
+def _about(track: Any, name: str) -> dict[str, Any]:
+    """How a metric is named and scaled on axes and in headings."""
+    words = wording.words_of_metric(track, name)
+    return {
+        "name": name,
+        "label": track.METRICS[name]["label"],
+        "unit": "%" if words.share else "",
+        "difference_unit": "points" if words.share else "",
+        "factor": words.factor,
+        "higher_is_better": words.higher_is_better,
+    }
+
+
+def _same_study(spec: Record, comparison: Record) -> None:
+    for name in ("primary", "baseline"):
+        if comparison[name] != spec[name]:
+            raise UserError(
+                f"the comparison's {name} is {comparison[name]} where the study's is {spec[name]}; "
+                "compare the precisions again."
+            )
+
+
+def _by_name(what: str, found: Sequence[Record], where: tuple[str, str], names: Sequence[str]) -> dict[str, Record]:
+    return dict(zip(names, _each(what, found, where, names), strict=True))
+
+
+def _each(what: str, found: Sequence[Record], where: tuple[str, str], names: Sequence[str]) -> list[Record]:
+    """Those of one model and condition, in the order of these precisions."""
+    by_name = {one["precision"]: one for one in found if (one["model"], one["condition"]) == where}
+    return [_found(what, by_name, name, where) for name in names]
+
+
+def _found(what: str, by_name: Mapping[str, Any], name: str, where: tuple[str, str]) -> Any:
+    if name not in by_name:
+        raise UserError(f"{what} has nothing of {where[0]} / {name} / {where[1]}; make it again from the whole study.")
+    return by_name[name]

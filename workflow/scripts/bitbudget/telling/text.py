@@ -1,0 +1,108 @@
+"""Verdicts to read: verdicts.txt, and the lines at the end of a run, which plain Python must be able to say."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Record = Mapping[str, Any]
+
+WIDTH = 120  # letters of a line
+
+
+def in_full(record: Record) -> str:
+    """The content of verdicts.txt, from the record of verdicts."""
+    demo = "demo study" if record["demo"] else "study"
+    better = "higher" if record["higher_is_better"] else "lower"
+    head = f"{demo} {record['study']}: {record['label']} of every precision against {record['baseline']}"
+    rules = (
+        record["rule"],
+        "Brackets: 95 % intervals, each by itself; a clear loss or gain must also hold after Holm's correction for all "
+        "comparisons. Each end counts one more than was seen, which at the worse end loses all it has to lose.",
+        "Smallest detectable loss: one of this size would have been called clear with a probability of 80 %.",
+        f"Score higher, lower: by {record['worth']}.",
+    )
+    lines = [
+        line for text in (f"{head}, on the same items ({better} is better)", *rules) for line in _wrapped(text, "")
+    ]
+    for cell in record["cells"]:
+        lines += ["", f"{cell['model']}, {cell['condition']}"]
+        for text in (cell["baseline_reaches"], cell["floor"], cell["noise_floor"], *cell["remarks"]):
+            lines += _wrapped(text, "  ") if text else []
+        entries = _judged(cell)
+        width = max((len(entry["precision"]) for entry in entries), default=0)
+        for entry in entries:
+            lines.append("")
+            for i, text in enumerate(_said(entry)):
+                lines += _wrapped(text, f"  {entry['precision'] if i == 0 else '':{width}}  ")
+        lines += ["", *_wrapped(cell["pareto"]["sentence"], "  ")]
+        for profile in cell["profiles"]:
+            lines += ["", *_wrapped(_recommended(profile, profile["sentence"], len(cell["profiles"]) > 1), "  ")]
+    return "\n".join(lines) + "\n"
+
+
+def in_short(record: Record) -> list[str]:
+    """A line for each precision, and what is recommended without all the numbers, for the end of a run."""
+    many = len(record["cells"]) > 1
+    lines = []
+    if any(_judged(cell) for cell in record["cells"]):
+        lines.append(f"  {record['label']} against {record['baseline']}, with 95 % intervals:")
+    for cell in record["cells"]:
+        entries = _judged(cell)
+        width = max((len(entry["precision"]) for entry in entries), default=0)
+        lines += [f"  {cell['model']}, {cell['condition']}"] if many else []
+        for entry in entries:
+            lines += _wrapped(entry["short"], f"    {entry['precision']:{width}}  ")
+        for profile in cell["profiles"]:
+            lines += _wrapped(_recommended(profile, profile["short"], len(cell["profiles"]) > 1), "    ")
+    return lines
+
+
+def advice(record: Record) -> list[str]:
+    """What to do about timings that cannot be compared, for the end of a run; nothing where all can be."""
+    disturbed = [cell for cell in record["cells"] if cell["disturbed"]]
+    if not disturbed:
+        return []
+    return [
+        line
+        for text in (*dict.fromkeys(cell["disturbed"] for cell in disturbed),)
+        for line in _wrapped(text, "  warning: ")
+    ]
+
+
+def _judged(cell: Record) -> list[Record]:
+    """What is said of every precision but the baseline."""
+    return [entry for entry in cell["entries"] if not entry["baseline"]]
+
+
+def _said(entry: Record) -> Iterator[str]:
+    yield entry["sentence"]
+    yield entry["answers"]
+    yield entry["accepted_why"]
+    costs = [
+        cost["sentence"] for cost in entry["costs"].values() if cost.get("sentence") and "incomparable" not in cost
+    ]
+    if costs:
+        yield ", ".join(costs)
+    if entry["pareto"] is None:
+        yield f"left out of the Pareto front: {entry['pareto_absent']}"
+    elif entry["pareto"]:
+        yield "on the Pareto front"
+    else:
+        yield "not on the Pareto front: another is as good in everything and better in one"
+
+
+def _recommended(profile: Record, said: str, several: bool) -> str:
+    start = f"least {profile['prefer']}: " if several else ""
+    # "nothing is recommended: …" says so itself
+    return f"{start}{said}" if profile["precision"] is None else f"{start}recommended: {said}"
+
+
+def _wrapped(text: str, start: str) -> list[str]:
+    """A text in lines that begin below its first letter; a name with a hyphen and a percentage stay whole."""
+    whole = text.replace(" %", "\N{NO-BREAK SPACE}%")
+    lines = textwrap.wrap(
+        whole, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
+    )
+    return [line.replace("\N{NO-BREAK SPACE}%", " %") for line in lines] or [start.rstrip()]
