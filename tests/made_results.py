@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 from bitbudget import records, registry
 from bitbudget.judging import summary
 from bitbudget.judging.comparison_kinds import NOISE_FLOOR
-from bitbudget.telling import verdict_record
+from bitbudget.telling import record
 from made_records import HARDWARE, HASH, ITEMS, PACKAGES, PROVENANCE, Records  # noqa: F401
 
 HOSTILE = '<script>alert(1)</script> #panic("x") $x$ =cmd() *a* _b_ @fig `c` [d](e) \\ & % 😀 漢字'
@@ -104,12 +104,6 @@ def build(
     table.to_csv(folder / "summary.csv", index=False)
     comparison = made.undefined(undefined) if undefined else made.comparison(scores)
     _write(folder / "comparison.json", comparison)
-    rows = verdict_record.read_summary(folder / "summary.csv")
-    identity = {"record": "verdicts", "study": study, "seed": 53, "subset_hash": HASH}
-    _write(
-        folder / "verdicts.json",
-        identity | verdict_record.body(made.spec(), comparison, rows) | {"provenance": PROVENANCE},
-    )
     blind = made.blind()
     if undefined:
         blind.pop("breakdown", None)
@@ -118,6 +112,10 @@ def build(
         else:
             blind["metrics"][made.primary] = made.absent(undefined)
     _write(folder / "blind.json", blind)
+    rows = record.read_summary(folder / "summary.csv")
+    identity = {"record": "verdicts", "study": study, "seed": 53, "subset_hash": HASH}
+    told = record.body(made.spec(), comparison, rows, measurements, scores, blind)
+    _write(folder / "verdicts.json", identity | told | {"provenance": PROVENANCE})
     _write_rows(folder / "carbon.csv", made.carbon(rows))
     if ablation:
         _write_rows(folder / "ablation.csv", made.ablation(comparison))

@@ -133,8 +133,13 @@ def memory(rows: Sequence[Row]) -> Cost:
 
 
 def preferred(prefer: str, rows: Sequence[Row]) -> Cost:
-    """The cost that a study's `accept.prefer` means."""
-    return {"size": SIZE, "latency": LATENCY, "energy": ENERGY}.get(prefer) or memory(rows)
+    """The cost that a study's `accept.prefer` means: where no memory tells the precisions apart, their size stands for
+    it."""
+    if prefer != "memory":
+        return {"size": SIZE, "latency": LATENCY, "energy": ENERGY}[prefer]
+    known = memory(rows)
+    hidden = known is PEAK and any(row["peak_memory_kind"] == RESIDENT for row in rows)
+    return SIZE if hidden else known
 
 
 LESS, MORE, SAME_COST, UNCLEAR, INCOMPARABLE = "less", "more", "same", "unclear", "not compared"

@@ -67,6 +67,7 @@ def of(known: Known) -> dict[str, Any]:
         "n": _n(known),
         "counted": known.words.counted(_n(known)),
         "costs": [_cost(one) for one in columns],
+        "main_costs": _main(known, columns),
         "entries": entries,
         "baseline_reaches": _baseline_reaches(known),
         "floor": floor(known),
@@ -99,6 +100,14 @@ def _where(known: Known) -> str:
     if models and conditions:
         return f"For {known.model} under {known.condition}, "
     return f"For {known.model}, " if models else f"Under {known.condition}, " if conditions else ""
+
+
+def _main(known: Known, columns: Sequence[told_costs.Column]) -> list[str]:
+    """The costs that a reader compares first: size, the memory that tells models apart, latency, the rate of the largest
+    batches and energy."""
+    rates = [one.cost for one in columns if one.cost.higher_is_better]
+    main = (costs.SIZE, costs.memory(known.rows), costs.LATENCY, *rates[-1:], costs.ENERGY)
+    return [cost.metric for cost in main]
 
 
 def _cost(column: told_costs.Column) -> dict[str, Any]:

@@ -23,6 +23,8 @@ def of(
     base = recommendation.baseline_of(rows)
     by_name = {row["precision"]: row for row in rows}
     column = next(one for one in columns if one.cost == choice.cost)
+    stands_in = "; memory cannot be told apart here, so size on disk stands for it"
+    for_memory = stands_in if prefer == "memory" and choice.cost is costs.SIZE else ""
     found: dict[str, Any] = {"prefer": prefer, "cost": choice.cost.metric, "precision": choice.precision}
     if choice.precision is None:
         why = "no accepted precision can be compared"
@@ -33,7 +35,7 @@ def of(
     row = by_name[choice.precision]
     traded = told.trade(row, base, rows, choice.cost) if row is not base else {"won": [], "paid": [], "trade": ""}
     reason = _reason(choice, row, base, column)
-    parts = [reason, *([f"against {base['precision']}: {traded['trade']}"] if traded["trade"] else [])]
+    parts = [reason + for_memory, *([f"against {base['precision']}: {traded['trade']}"] if traded["trade"] else [])]
     parts += [at_worst[choice.precision]] if row is not base else []
     runner = _runner_up(choice, by_name, rows)
     parts += [runner] if runner else []

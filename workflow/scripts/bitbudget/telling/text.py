@@ -34,7 +34,7 @@ def in_full(record: Record) -> str:
         width = max((len(entry["precision"]) for entry in entries), default=0)
         for entry in entries:
             lines.append("")
-            for i, text in enumerate(_said(entry)):
+            for i, text in enumerate(_said(entry, cell["main_costs"])):
                 lines += _wrapped(text, f"  {entry['precision'] if i == 0 else '':{width}}  ")
         lines += ["", *_wrapped(cell["pareto"]["sentence"], "  ")]
         for profile in cell["profiles"]:
@@ -76,15 +76,13 @@ def _judged(cell: Record) -> list[Record]:
     return [entry for entry in cell["entries"] if not entry["baseline"]]
 
 
-def _said(entry: Record) -> Iterator[str]:
+def _said(entry: Record, main: list[str]) -> Iterator[str]:
     yield entry["sentence"]
     yield entry["answers"]
     yield entry["accepted_why"]
-    costs = [
-        cost["sentence"] for cost in entry["costs"].values() if cost.get("sentence") and "incomparable" not in cost
-    ]
-    if costs:
-        yield ", ".join(costs)
+    compared = [one["sentence"] for name in main if "sentence" in (one := entry["costs"][name])]
+    if compared and not entry["incomparable"]:
+        yield ", ".join(compared)
     if entry["pareto"] is None:
         yield f"left out of the Pareto front: {entry['pareto_absent']}"
     elif entry["pareto"]:
