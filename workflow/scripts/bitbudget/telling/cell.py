@@ -103,8 +103,7 @@ def _where(known: Known) -> str:
 
 
 def _main(known: Known, columns: Sequence[told_costs.Column]) -> list[str]:
-    """The costs that a reader compares first: size, the memory that tells models apart, latency, the rate of the largest
-    batches and energy."""
+    """The costs that a reader compares first: size, memory, latency, the rate of the largest batches and energy."""
     rates = [one.cost for one in columns if one.cost.higher_is_better]
     main = (costs.SIZE, costs.memory(known.rows), costs.LATENCY, *rates[-1:], costs.ENERGY)
     return [cost.metric for cost in main]

@@ -80,8 +80,9 @@ def _said(entry: Record, main: list[str]) -> Iterator[str]:
     yield entry["sentence"]
     yield entry["answers"]
     yield entry["accepted_why"]
-    compared = [one["sentence"] for name in main if "sentence" in (one := entry["costs"][name])]
-    if compared and not entry["incomparable"]:
+    told = [entry["costs"][name] for name in main]
+    compared = [one["sentence"] for one in told if "sentence" in one and "incomparable" not in one]
+    if compared:
         yield ", ".join(compared)
     if entry["pareto"] is None:
         yield f"left out of the Pareto front: {entry['pareto_absent']}"
