@@ -109,7 +109,7 @@ def acceptance(one: Record, primary: str, sign: int, share: float) -> Acceptance
     baseline = metric["baseline"]
     if baseline <= 0:
         return Acceptance(False, NO_BASELINE)
-    bound, limit = worst(metric, sign), baseline * share if sign > 0 else baseline / share
+    bound, limit = worst(metric, sign), least(baseline, sign, share)
     unseen = metric.get("stake", 0.0) * bounds.clopper_pearson_upper(0, one["units"])
     if sign * (bound - limit) >= 0:
         return Acceptance(True, KEPT, bound, limit)
@@ -117,6 +117,11 @@ def acceptance(one: Record, primary: str, sign: int, share: float) -> Acceptance
         return Acceptance(False, LOSES_MORE, bound, limit)
     few = unseen > abs(baseline - limit)
     return Acceptance(False, TOO_FEW if few else NOT_RULED_OUT, bound, limit, unseen / baseline)
+
+
+def least(baseline: float, sign: int, share: float) -> float:
+    """The value that a precision's bound must reach to be accepted; `baseline` is the baseline's."""
+    return baseline * share if sign > 0 else baseline / share
 
 
 def worst(metric: Record, sign: int) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 PHASES = {
     "latency_preprocessing": "preprocessing",
     "latency_vision": "vision encoding",
@@ -11,3 +13,9 @@ PHASES = {
     "latency_postprocessing": "post-processing",
 }
 NO_REASON = "not in the measurements of this run"
+
+
+def phases_of(track: ModuleType) -> tuple[str, ...]:
+    """The parts of an answer whose latency is measured in this track: its own, or those of a generated text."""
+    vision = ("vision",) if track.IMAGES else ()  # a model that only reads has no such phase
+    return getattr(track, "PHASES", ("preprocessing", *vision, "prefill", "decode"))

@@ -72,6 +72,8 @@ def of(known: Known) -> dict[str, Any]:
         "baseline_reaches": _baseline_reaches(known),
         "floor": floor(known),
         "noise_floor": verdict.noise_floor(known.spec["primary"], known.words, known.floor),
+        "repeated": known.floor and _difference(known.words, known.floor["metrics"].get(known.spec["primary"], {})),
+        "limit": _limit(known),
         "outcome": outcome(known, entries),
         "remarks": remarks(known),
         "disturbed": disturbed(known),
@@ -79,6 +81,9 @@ def of(known: Known) -> dict[str, Any]:
             "on": [name for name, on in front.on.items() if on],
             "sentence": recommended.front(front, known.words),
         },
+        "fronts": recommendation.fronts(
+            known.rows, known.spec["primary"], known.words.sign, [one.cost for one in columns]
+        ),
         "recommendation": chosen[0],
         "profiles": chosen,
     }
@@ -132,6 +137,7 @@ def _entry(known: Known, row: Row, columns: Sequence[told_costs.Column], front: 
         "costs": {one.cost.metric: told_costs.told(one, row, base, known.measured[name]) for one in columns},
         "incomparable": costs.unusable(row, base),
         "pareto": front.on.get(name),
+        "pareto_sentence": recommended.on_front(front, name),
     }
     if name in front.absent:
         found["pareto_absent"] = front.absent[name]
@@ -198,6 +204,15 @@ def _difference(words: Words, metric: Record) -> dict[str, Any]:
         "smallest_detectable": None if seen is None else seen * words.factor,
         "smallest_detectable_text": verdict.smallest_detectable(metric, form),
     }
+
+
+def _limit(known: Known) -> float | None:
+    """The difference from the baseline, in the written unit, down to which (up to which, where lower is better) a
+    precision's interval may reach; None where the baseline's value is not known, or not above 0."""
+    value = known.scores[known.spec["baseline"]].get(known.spec["primary"], {}).get("value")
+    if value is None or value <= 0:
+        return None
+    return known.words.factor * (verdicts.least(value, known.words.sign, known.share) - value)
 
 
 def _baseline_reaches(known: Known) -> str:

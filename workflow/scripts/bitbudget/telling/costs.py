@@ -106,6 +106,7 @@ def told(column: Column, row: Row, base: Row, measured: Record) -> dict[str, Any
             "relation": stands.kind,
             "factor": stands.factor,
             "times": times(stands),
+            "word": word(cost, stands),
             "better": stands.better(cost),
             "sentence": compared(column, stands),
         }
@@ -121,7 +122,12 @@ def times(stands: Relation) -> str:
 def word(cost: Cost, stands: Relation) -> str:
     """The factor's meaning: "faster"; "not clearly faster" where the intervals overlap."""
     said = cost.less if (stands.factor or 0) < 1 else cost.more
-    return {costs.SAME_COST: "about the same", costs.UNCLEAR: f"not clearly {said}"}.get(stands.kind, said)
+    others = {
+        costs.SAME_COST: "about the same",
+        costs.UNCLEAR: f"not clearly {said}",
+        costs.INCOMPARABLE: "not compared",
+    }
+    return others.get(stands.kind, said)
 
 
 def compared(column: Column, stands: Relation) -> str:

@@ -30,8 +30,12 @@ def of(
         why = "no accepted precision can be compared"
         if choice.why == recommendation.UNMEASURED:
             why = f"{choice.cost.name} cannot be compared for any accepted precision"
-        sentence = f"{NOTHING}: {why}{_not_considered(choice)}"
-        return found | {"sentence": sentence, "short": NOTHING, "reason": why, "trade": "", "won": [], "paid": []}
+        sentence = f"{NOTHING}: {'; '.join([why, *_not_considered(choice)])}"
+        clauses = [why, *_not_considered(choice)]
+        return found | {
+            "sentence": sentence, "clauses": clauses, "short": NOTHING, "reason": why, "trade": "", "won": [],
+            "paid": [],
+        }  # fmt: skip
     row = by_name[choice.precision]
     traded = told.trade(row, base, rows, choice.cost) if row is not base else {"won": [], "paid": [], "trade": ""}
     reason = _reason(choice, row, base, column)
@@ -39,13 +43,15 @@ def of(
     parts += [at_worst[choice.precision]] if row is not base else []
     runner = _runner_up(choice, by_name, rows)
     parts += [runner] if runner else []
+    parts += _not_considered(choice)
     name = f"{choice.precision}, the baseline" if row is base else choice.precision
     more = ", the baseline" if row is base else f", {traded['trade']}" if traded["trade"] else ""
     return (
         found
         | traded
         | {
-            "sentence": f"{name}: {'; '.join(parts)}{_not_considered(choice)}",
+            "sentence": f"{name}: {'; '.join(parts)}",
+            "clauses": parts,
             "short": f"{choice.precision}{more}",
             "reason": reason,
             "runner_up": choice.runner_up,
@@ -89,12 +95,12 @@ def _runner_up(choice: Choice, by_name: Mapping[str, Row], rows: Sequence[Row]) 
     return f"runner-up: {choice.runner_up} ({trade}, against {choice.precision})"
 
 
-def _not_considered(choice: Choice) -> str:
+def _not_considered(choice: Choice) -> list[str]:
     """Which accepted precisions are no candidates, and why."""
     reasons: dict[str, list[str]] = {}
     for precision, reason in choice.not_considered.items():
         reasons.setdefault(reason, []).append(precision)
-    return "".join(f"; not considered: {', '.join(names)} ({reason})" for reason, names in reasons.items())
+    return [f"not considered: {', '.join(names)} ({reason})" for reason, names in reasons.items()]
 
 
 def front(found: Front, words: Words) -> str:
@@ -105,3 +111,12 @@ def front(found: Front, words: Words) -> str:
     missing = "".join(f"; without {name} ({reason})" for name, reason in found.left_out.items())
     dimensions = [words.label, *(cost.name for cost in found.costs)]
     return f"Pareto front over {wording.listed(dimensions)}: {', '.join(names)}{missing}"
+
+
+def on_front(found: Front, precision: str) -> str:
+    """Whether a precision is on the Pareto front."""
+    if precision in found.absent:
+        return f"left out of the Pareto front: {found.absent[precision]}"
+    if found.on[precision]:
+        return "on the Pareto front"
+    return "not on the Pareto front: another is as good in everything and better in one"

@@ -8,7 +8,7 @@ from typing import Any
 
 from bitbudget import registry
 from bitbudget.errors import UserError
-from bitbudget.judging import verdicts
+from bitbudget.judging import kinds, verdicts
 from bitbudget.telling import cell, wording
 
 Record = Mapping[str, Any]
@@ -74,6 +74,7 @@ def body(
         "repeated": words.repeated,
         "rule": wording.rule(spec["accept"], words),
         "metrics": [_about(track, name) for name in _in_order(track, spec["primary"]) if _known(found, name)],
+        "kinds": [_kind(name) for name in kinds.KINDS if name in _kinds(found)],
         "cells": found,
     }
 
@@ -84,6 +85,16 @@ def _in_order(track: Any, primary: str) -> list[str]:
 
 def _known(cells: Sequence[Record], name: str) -> bool:
     return any(name in entry["metrics"] for one in cells for entry in one["entries"])
+
+
+def _kinds(cells: Sequence[Record]) -> set[str]:
+    return {entry["kind"] for one in cells for entry in one["entries"] if "kind" in entry}
+
+
+def _kind(name: str) -> dict[str, str]:
+    """What a kind of verdict means, for who meets its word and mark."""
+    kind = kinds.KINDS[name]
+    return {"kind": name} | {key: getattr(kind, key) for key in ("word", "mark", "tone", "colour", "meaning")}
 
 
 def _about(track: Any, name: str) -> dict[str, Any]:

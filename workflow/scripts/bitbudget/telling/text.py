@@ -84,12 +84,7 @@ def _said(entry: Record, main: list[str]) -> Iterator[str]:
     compared = [one["sentence"] for one in told if "sentence" in one and "incomparable" not in one]
     if compared:
         yield ", ".join(compared)
-    if entry["pareto"] is None:
-        yield f"left out of the Pareto front: {entry['pareto_absent']}"
-    elif entry["pareto"]:
-        yield "on the Pareto front"
-    else:
-        yield "not on the Pareto front: another is as good in everything and better in one"
+    yield entry["pareto_sentence"]
 
 
 def _recommended(profile: Record, said: str, several: bool) -> str:
