@@ -75,7 +75,7 @@ def _cell(
     rows = {}
     for precision, group in asked.items():
         one = _comparison(comparison, model, condition, precision)
-        row = _row(spec, words, one, verdicts.kind_of(one, spec["primary"], words, floor))
+        row = _row(spec, words, one, verdicts.kind_of(one, spec["primary"], words.sign, floor))
         row |= {"group": group, "row": EVERY if group == EVERY else "group", "precision": precision}
         row["parameters"] = _parameters(_audit(audits, model, precision), spec["ablation"]["format"])
         rows[group] = row

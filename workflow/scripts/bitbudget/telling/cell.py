@@ -35,6 +35,7 @@ class Known:
     measured: Mapping[str, Record]  # measurements.json, by precision
     scores: Mapping[str, Record]  # metrics of scores.json, by precision
     blind: Record  # metrics of blind.json
+    power: float  # with which a smallest detectable loss would have been found
 
     @property
     def base(self) -> Row:
@@ -66,13 +67,16 @@ def of(known: Known) -> dict[str, Any]:
         "where": _where(known),
         "n": _n(known),
         "counted": known.words.counted(_n(known)),
-        "costs": [_cost(one) for one in columns],
+        "costs": [_cost(one, known) for one in columns],
         "main_costs": _main(known, columns),
         "entries": entries,
         "baseline_reaches": _baseline_reaches(known),
         "floor": floor(known),
         "noise_floor": verdict.noise_floor(known.spec["primary"], known.words, known.floor),
         "repeated": known.floor and _difference(known.words, known.floor["metrics"].get(known.spec["primary"], {})),
+        "detectable": verdict.detectable(
+            list(known.compared.values()), known.spec["primary"], known.words, _n(known), known.power
+        ),
         "limit": _limit(known),
         "outcome": outcome(known, entries),
         "remarks": remarks(known),
@@ -114,13 +118,14 @@ def _main(known: Known, columns: Sequence[told_costs.Column]) -> list[str]:
     return [cost.metric for cost in main]
 
 
-def _cost(column: told_costs.Column) -> dict[str, Any]:
+def _cost(column: told_costs.Column, known: Known) -> dict[str, Any]:
     """A cost as a heading has it."""
     cost = column.cost
     name = cost.name[:1].upper() + cost.name[1:]
     return {
         "metric": cost.metric, "name": cost.name, "heading": name, "unit": column.unit, "factor": column.factor,
         "higher_is_better": cost.higher_is_better, "note": column.note,
+        "best": told_costs.best(column, known.rows, known.base),
     }  # fmt: skip
 
 

@@ -62,6 +62,7 @@ def body(
                     name: one["metrics"] for name, one in scored.items()
                 },
                 blind=blind["metrics"],
+                power=comparison["power"],
             )  # fmt: skip
             found.append(cell.of(known))
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bitbudget.judging import kinds, verdicts
@@ -104,6 +104,20 @@ def smallest_detectable(metric: Record, form: Format) -> str:
         return f"smallest detectable loss {form.size(smallest)}"
     reason = metric.get("smallest_detectable_absent", "the record does not say").rstrip(".")
     return f"the smallest detectable loss is unknown ({reason})"
+
+
+def detectable(compared: Sequence[Record], primary: str, words: Words, n: int, power: float) -> str:
+    """Which losses these items would have shown, over all comparisons, without a full stop."""
+    metrics = [metric for one in compared if (metric := verdicts.metric_of(one, primary))]
+    seen = [metric for metric in metrics if metric.get("smallest_detectable") is not None]
+    if not metrics:
+        return f"nothing was compared on {words.counted(n)}"
+    if not seen:
+        return f"what {words.counted(n)} would have shown is unknown: too few of them differ"
+    ends = [pick(seen, key=lambda metric: metric["smallest_detectable"]) for pick in (min, max)]
+    told = list(dict.fromkeys(wording.format_of(words, one).size(one["smallest_detectable"]) for one in ends))
+    loss = f"a loss of {' to '.join(told)} {words.noun}"
+    return f"{words.counted(n)} would have shown {loss} with {100 * power:g} % probability; a smaller one may go unseen"
 
 
 def _doubt(metric: Record, words: Words) -> str:
