@@ -113,6 +113,14 @@ def test_the_columns_that_the_summary_has_too_have_the_same_names_and_numbers(in
         assert own[column] == pytest.approx(made[name][key] * factor), column
 
 
+def test_what_disturbed_the_measuring_stands_in_every_place(intensities):
+    loaded = measured("int8") | {"remarks": ["repeat 1: the machine was loaded (9.0 jobs on 2 cores).", "And more."]}
+    found = rows(measurements=[measured(), loaded])
+    said = {row["remarks"] for row in found if row["precision"] == "int8"}
+    assert said == {"repeat 1: the machine was loaded (9.0 jobs on 2 cores). | And more."}
+    assert {row["remarks"] for row in found if row["precision"] == "float16"} == {None}
+
+
 def test_a_country_without_data_has_its_row_and_a_note_and_no_number(intensities):
     found = rows(CARBON | {"what_if": {"countries": ["XKX"], "pues": [1.1]}})[1]
     assert "no carbon intensity of XKX" in found["note"]

@@ -1,5 +1,6 @@
 """What NVML tells, and the guard before and after measuring: held against a fake NVML and a fake torch.cuda."""
 
+import math
 import os
 import sys
 import time
@@ -280,12 +281,43 @@ def test_who_was_on_another_gpu_is_known_by_uuid_and_not_by_number(gpu):
     assert ids(earlier) == [77, 4_000_003]
 
 
-def test_a_loaded_machine_is_recorded_and_warned_of(monkeypatch, caplog):
-    monkeypatch.setattr("os.getloadavg", lambda: (99.0, 0, 0))
+@pytest.fixture
+def waited(monkeypatch):
+    """The seconds that were waited in a world of two cores, where `load` jobs of before fade and `running` go on."""
+    world = {"load": 0.1, "running": 0.0, "waited": 0.0}
+
+    def sleep(seconds):
+        world["load"] = world["running"] + (world["load"] - world["running"]) * math.exp(-seconds / 60)
+        world["waited"] += seconds
+
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("os.getloadavg", lambda: (world["load"], 0, 0))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    return world
+
+
+def test_a_loaded_machine_is_recorded_and_warned_of(waited, caplog):
+    waited |= {"load": 99.0, "running": 99.0}
     found = machine.circumstances("cpu")
-    assert found["load_before"] == 99.0
-    assert found["cores"] >= 1
+    assert (found["load_before"], found["cores"]) == (99.0, 2)
+    assert waited["waited"] == machine.STEP  # it does not fall, so nothing is gained by waiting on
     assert "timings will be slow" in caplog.text
+
+
+@pytest.mark.parametrize(("load", "seconds"), [(2.4, 0), (3.0, 20), (8.0, 70)])
+def test_the_load_of_what_ran_before_is_waited_for_to_fall(waited, caplog, load, seconds):
+    caplog.set_level("INFO")
+    waited["load"] = load
+    assert machine.circumstances("cpu")["load_before"] <= 2.5
+    assert waited["waited"] == seconds
+    assert ("waiting for the load to fall before measuring" in caplog.text) == bool(seconds)
+    assert "timings will be slow" not in caplog.text
+
+
+def test_a_load_that_stays_too_long_is_not_waited_for(waited, caplog):
+    waited |= {"load": 100.0, "running": 5.0}
+    assert machine.circumstances("cpu")["load_before"] > 2.5
+    assert waited["waited"] == machine.MOST_WAITING and "timings will be slow" in caplog.text
 
 
 # --- memory ---

@@ -12,7 +12,7 @@ import pytest
 
 from bitbudget import files, records
 from bitbudget.errors import UserError
-from bitbudget.measuring import efficiency, pooling, quantities
+from bitbudget.measuring import disturbances, efficiency, pooling, quantities
 
 CARBON = {"country": "AUT", "pue": 1.2, "intensity": 100}
 SCRIPT = Path(__file__).parents[2] / "workflow" / "scripts" / "combine_measurements.py"
@@ -193,7 +193,9 @@ def test_what_may_have_disturbed_a_repeat_is_said(three):
     three[2]["circumstances"]["other_gpu_processes_after"] = None
     three[2]["metrics"]["latency"]["drift"] = [0.02, -0.25]
     three[2]["provenance"]["commit"] = "c0ffee+"
-    assert pooling.pooled(three, CARBON)[1]["remarks"][:-2] == [
+    body = pooling.pooled(three, CARBON)[1]
+    assert body["disturbed"] == ["the machine was loaded", "other processes computed on the GPU"]
+    assert body["remarks"][:-2] == [
         "repeat 1: the machine was loaded (3.2 jobs on 2 cores).",
         "repeat 1: other processes computed on the GPU before it measured (12, 13).",
         "repeat 2: other processes computed on the GPU after it measured (14).",
@@ -201,6 +203,28 @@ def test_what_may_have_disturbed_a_repeat_is_said(three):
         "repeat 3: NVML did not tell which processes computed on the GPU after it measured.",
         "repeat 3: the second half of a round was slower or faster than the first (-25 %).",
     ]
+
+
+@pytest.mark.parametrize(
+    ("about", "reasons"),
+    [
+        ({"load_before": 2.5}, []),
+        ({"load_before": 2.6}, [disturbances.LOADED]),
+        ({"other_gpu_processes": [12]}, [disturbances.SHARED_GPU]),
+        ({"other_gpu_processes_after": [12]}, [disturbances.SHARED_GPU]),
+        ({"other_gpu_processes_after": None}, []),
+        ({"warm_up": {"settled": False}}, []),
+    ],
+)
+def test_one_disturbed_repeat_forbids_comparing_all(three, about, reasons):
+    three[1]["circumstances"] |= about
+    body = pooling.pooled(three, CARBON)[1]
+    assert body["disturbed"] == disturbances.of_record(body) == reasons
+    del body["disturbed"]  # as in a record of before
+    assert disturbances.of_record(body) == reasons
+    cells = disturbances.columns(body)
+    assert cells["disturbed"] == ("; ".join(reasons) or None)
+    assert cells["remarks"].endswith("100.0, 135.0, 114.0 ms.") and bool(reasons) <= ("repeat 2: " in cells["remarks"])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from bitbudget import records as made
 from bitbudget.config.run import summary_lines
 from bitbudget.errors import UserError
 from bitbudget.judging import summary
+from bitbudget.telling import record
 from bitbudget.tracks import lambada
 
 MODELS, PRECISIONS, CONDITIONS = ["one", "two"], ["float16", "int8-language", "rtn-2"], ["zero-shot"]
@@ -34,6 +35,7 @@ def test_values_carry_their_units(records):
     assert row["CIDEr_ci_low"] < row["CIDEr"] < row["CIDEr_ci_high"]
     assert row["n_items"] == 200
     assert row["size_on_disk_MiB"] == pytest.approx(row["size_on_disk_MB"] * 1e6 / 1048576)
+    assert row["peak_memory_MiB"] == pytest.approx(row["peak_memory_MB"] * 1e6 / 1048576)
     assert row["latency_median_s"] == sorted(metrics["latency"]["raw"])[3]
     assert (row["latency_median_ci_low_s"], row["latency_median_ci_high_s"]) == tuple(metrics["latency"]["ci"])
     assert row["latency_mean_s"] == metrics["latency"]["mean"]
@@ -128,6 +130,20 @@ def test_rows_measured_elsewhere_than_their_baseline_say_so(records):
     )
     assert "measured on Abacus 9 + H200, cuda, 2 threads where" in notes[4]
     assert [i for i, note in enumerate(notes) if "not comparable" in note] == [1, 4]
+
+
+def test_what_disturbed_the_measuring_stands_in_its_row(records, tmp_path):
+    one, old = records[1][1], records[1][2]
+    one |= {"remarks": ["repeat 1: the machine was loaded (9.0 jobs on 2 cores).", "They differ."]}
+    one |= {"disturbed": ["the machine was loaded"]}
+    old["repeats"] = [{"circumstances": {"load_before": 9.0, "cores": 2, "other_gpu_processes": [7]}}]
+    summary.summarize(SPEC, *records).to_csv(tmp_path / "summary.csv", index=False)
+    rows = {row["precision"]: row for row in record.read_summary(tmp_path / "summary.csv") if row["model"] == "one"}
+    assert [(row["remarks"], row["disturbed"]) for row in rows.values()] == [
+        (None, None),
+        ("repeat 1: the machine was loaded (9.0 jobs on 2 cores). | They differ.", "the machine was loaded"),
+        (None, "the machine was loaded; other processes computed on the GPU"),
+    ]
 
 
 def test_rates_of_tokens_and_kernels_have_columns():
@@ -273,8 +289,9 @@ def test_the_last_lines_name_the_studys_metric_and_its_conditions(tmp_path, monk
     folder = tmp_path / "results" / "charts"
     folder.mkdir(parents=True)
     (folder / "summary.csv").write_text(
-        "model,precision,condition,relaxed_accuracy,size_on_disk_MB,latency_median_s\n"
-        "m,float16,zero-shot,0.51234,12.5,0.1\nm,float16,4-shot,0.6,12.5,\n"
+        "model,precision,condition,relaxed_accuracy,size_on_disk_MB,throughput_batch_1_items_per_s,"
+        "throughput_batch_16_items_per_s\n"
+        "m,float16,zero-shot,0.51234,12.5,9.9,12.3456\nm,float16,4-shot,0.6,12.5,9.9,\n"
     )
     (folder / "blind.json").write_text(json.dumps({"metrics": {"relaxed_accuracy": {"value": 0.125}}}))
     study = {"track": "vqa", "primary": "relaxed_accuracy", "demo": False, "precisions": ["float16"]}
@@ -282,15 +299,15 @@ def test_the_last_lines_name_the_studys_metric_and_its_conditions(tmp_path, monk
     assert summary_lines({"charts": study}) == [
         "",
         "study charts: results/charts/",
-        "  condition  precision  relaxed_accuracy    MB on disk      s/answer",
-        "  zero-shot  float16              0.5123          12.5           0.1",
-        "  4-shot     float16                 0.6          12.5  not measured",
+        "  condition  precision  relaxed_accuracy    MB on disk  answers/s (batch 16)",
+        "  zero-shot  float16              0.5123          12.5                 12.35",
+        "  4-shot     float16                 0.6          12.5          not measured",
         "  (without looking)                0.125",
         "  table: results/charts/summary.csv   figures: results/charts/figures/",
     ]
 
 
-def test_the_last_lines_of_a_study_of_detectors_tell_milliseconds_an_image(tmp_path, monkeypatch):
+def test_the_last_lines_of_a_study_without_a_rate_tell_the_latency(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "results" / "boxes"
     folder.mkdir(parents=True)
@@ -303,8 +320,8 @@ def test_the_last_lines_of_a_study_of_detectors_tell_milliseconds_an_image(tmp_p
     study |= {"models": ["m"], "conditions": ["zero-shot"]}
     assert summary_lines({"boxes": study})[1:-1] == [
         "demo study boxes: results/boxes/",
-        "  precision                 AP    MB on disk      ms/image",
-        "  litert-float32        0.4021          41.6         91.03",
+        "  precision                 AP    MB on disk   latency (s)",
+        "  litert-float32        0.4021          41.6       0.09103",
         "  litert-int8             0.39          10.5  not measured",
         "  (without looking)        0.0123",
     ]

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from bitbudget import registry
 from bitbudget.config import plan
 from bitbudget.errors import UserError, lack_in_one_sentence
-from bitbudget.telling import text
+from bitbudget.telling import costs, text
 
 
 class Lock:
@@ -137,14 +138,15 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
         named = [n for n in ("model", "condition", "precision") if n == "precision" or len(study[f"{n}s"]) > 1]
         widths = {n: max(len(n), *(len(row[n]) for row in rows)) for n in named}
         sees = plan.has_images(study)
-        # column of the table: its title here, and the factor to the title's unit
-        shown = {primary: (primary, 1.0), "size_on_disk_MB": ("MB on disk", 1.0)} | _speed(study)
-        columns = {column: max(12, len(title)) for column, (title, _) in shown.items()}
+        # column of the table: its title here
+        column, title = costs.speed(registry.module_of("track", study["track"]), rows[0] if rows else ())
+        shown = {primary: primary, "size_on_disk_MB": "MB on disk", column: title}
+        columns = {column: max(12, len(title)) for column, title in shown.items()}
         titles = [f"{n:{width}}" for n, width in widths.items()]
-        lines.append("  " + "  ".join(titles + [f"{shown[column][0]:>{width}}" for column, width in columns.items()]))
+        lines.append("  " + "  ".join(titles + [f"{shown[column]:>{width}}" for column, width in columns.items()]))
         for row in rows:
             labels = [f"{row[n]:{width}}" for n, width in widths.items()]
-            values = [f"{_short(row[column], shown[column][1]):>{width}}" for column, width in columns.items()]
+            values = [f"{_short(row[column]):>{width}}" for column, width in columns.items()]
             lines.append("  " + "  ".join(labels + values))
         floor = Path("results") / name / "blind.json"
         if floor.exists():
@@ -166,22 +168,14 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _verdicts(folder: Path) -> list[str]:
-    """What the study's verdicts say; nothing where there are none yet, or none that can be read."""
+    """What the study's verdicts say, and what to do; nothing where there are none yet, or none that can be read."""
     try:
-        lines = text.in_short(json.loads((folder / "verdicts.json").read_text(encoding="utf-8")))
+        record = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))
+        lines, advice = text.in_short(record), text.advice(record)
     except (OSError, ValueError, KeyError, TypeError):  # the end of a run must not fail over its own summary
         return []
-    return [*lines, f"  in full: {folder}/verdicts.txt"]
+    return [*lines, f"  in full: {folder}/verdicts.txt", *advice]
 
 
-def _speed(study: dict[str, Any]) -> dict[str, tuple[str, float]]:
-    """The column that tells best how fast this study's models are, with its title and the factor to that unit."""
-    if plan.detects(study):
-        return {"latency_median_s": ("ms/image", 1000.0)}
-    if plan.has_images(study):
-        return {"latency_median_s": ("s/answer", 1.0)}
-    return {"decode_tokens_per_s": ("tokens/s", 1.0)}
-
-
-def _short(value: str | float, factor: float = 1.0) -> str:
-    return "not measured" if value == "" else f"{float(value) * factor:.4g}"
+def _short(value: str | float) -> str:
+    return "not measured" if value == "" else f"{float(value):.4g}"

@@ -1,6 +1,8 @@
 """summary.csv: one row a model, precision and condition, with everything that was measured of it.
 
-Units stand in the column names. An absent value is an empty cell, never 0, and `notes` says why it is absent.
+Units stand in the column names. An absent value is an empty cell, never 0, and `notes` says why it is absent. `remarks`
+is what a reader has to know of the measurements; where `disturbed` holds a reason, neither times nor rates nor energy
+nor carbon may be compared.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitbudget import registry
 from bitbudget.errors import UserError
+from bitbudget.measuring import disturbances
 from bitbudget.measuring.circumstances import circumstances, delegate, difference
 from bitbudget.measuring.phase_names import phases_of
 
@@ -24,6 +27,7 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "size_on_disk_MiB": ("size_on_disk", "value", 1e6 / 2**20),
     "weights_in_memory_MB": ("weights_in_memory", "value", 1.0),
     "peak_memory_MB": ("peak_memory", "value", 1.0),
+    "peak_memory_MiB": ("peak_memory", "value", 1e6 / 2**20),
     "latency_median_s": ("latency", "value", 1.0),
     "latency_median_ci_low_s": ("latency", "ci_low", 1.0),
     "latency_median_ci_high_s": ("latency", "ci_high", 1.0),
@@ -143,6 +147,7 @@ def summarize(
                 row |= {"delegate": delegate(measured)} if "invoke" in phases else {}
                 row |= _audited(audit)
                 row |= {name: score[name] for name in ("checkpoint_hash", "subset_hash", "seed")}
+                row |= disturbances.columns(measured)
                 reasons = (notes(score["metrics"] | opinion | measured["metrics"]), difference(measured, base))
                 row["notes"] = " | ".join(reason for reason in reasons if reason)
                 rows.append(row)

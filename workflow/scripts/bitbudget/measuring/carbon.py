@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitbudget.errors import UserError
+from bitbudget.measuring import disturbances
 from bitbudget.measuring.electricity import Electricity, country_name, electricity_of, footprint, unknown
 from bitbudget.system.accelerators import accelerator
 
@@ -49,6 +50,7 @@ COLUMNS = (
     "energy_estimated_from_flops_J",
     "measured_over_estimated",
     "note",
+    "remarks",
 )
 
 
@@ -113,6 +115,8 @@ def place(country: str, pue: float, *, what_if: bool, intensity: float | None = 
 def cost_cells(measured: Record, operations: Record, given: float | None) -> Row:
     """What an item took and what its operations would have let one expect; `note` says what is lacking, and why.
 
+    `remarks` are those of the measurements, as that the machine was loaded.
+
     `given` is the study's own figure of the hardware, FLOPs per joule.
     """
     energy, no_energy = energy_cells(measured)
@@ -122,7 +126,8 @@ def cost_cells(measured: Record, operations: Record, given: float | None) -> Row
         estimate["measured_over_estimated"] = energy["energy_per_item_J"] / estimate["energy_estimated_from_flops_J"]
         if energy["energy_how"] == "estimated":
             notes.append(f"measured_over_estimated: both are estimates, the energy is {energy['energy_source']}'s")
-    return energy | estimate | {"note": " | ".join(note for note in notes if note)}
+    remarks = disturbances.columns(measured)["remarks"]
+    return energy | estimate | {"note": " | ".join(note for note in notes if note), "remarks": remarks}
 
 
 def energy_cells(measured: Record) -> tuple[Row, str]:

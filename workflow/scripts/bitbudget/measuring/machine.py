@@ -1,17 +1,24 @@
-"""The machine while it measures: what else may have slowed it down, and the guard against a GPU that is not free."""
+"""The machine while it measures: what else may have slowed it down, and the guard against a GPU that is not free.
+
+The load is the average of the last minute, weighted by an exponential, so it still holds what ran before this process:
+alone, it falls by 15 % in ten seconds.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import time
 from typing import Any
 
 from bitbudget.errors import UserError
-from bitbudget.measuring.load import loaded
+from bitbudget.measuring.disturbances import loaded
 from bitbudget.measuring.nvml import GpuProcess, current_gpu, other_gpu_processes
 
 log = logging.getLogger("bitbudget")
 
+STEP, MOST_WAITING = 10.0, 90.0  # seconds
+FALLING = 0.99  # of the load a step before; one that falls less comes from what runs now
 
 Earlier = dict[str, set[int]] | None
 
@@ -19,10 +26,12 @@ Earlier = dict[str, set[int]] | None
 def circumstances(device: str, busy_gpu: str = "refuse", earlier: Earlier = None) -> dict[str, Any]:
     """What else may slow the machine down, before anything is measured: load of the last minute, processes on the GPU.
 
+    Where the load comes from what ran before, it is waited for to fall.
     On a GPU also which one it is; `earlier` is then `nvml.processes_by_gpu` from before this process touched CUDA.
     Raises `UserError` where another process computes on the GPU, unless `busy_gpu` is `warn`.
     """
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    cores = os.cpu_count() or 1
+    load = settled_load(cores)
     if loaded(load, cores):
         log.warning("warning: the machine is loaded (%.1f jobs on %d cores): timings will be slow.", load, cores)
     others = other_gpu_processes(earlier) if device == "cuda" else []
@@ -36,6 +45,20 @@ def circumstances(device: str, busy_gpu: str = "refuse", earlier: Earlier = None
         log.warning("warning: %s on %s: timings, memory and energy are not the model's own.", _named(others), _gpu())
     found = {"load_before": load, "cores": cores, "other_gpu_processes": _ids(others)}
     return found | ({"gpu": current_gpu()} if device == "cuda" else {})
+
+
+def settled_load(cores: int) -> float:
+    """The load of the last minute, once it is no longer that of a loaded machine, or no longer falls."""
+    load, waited = os.getloadavg()[0], 0.0
+    if loaded(load, cores):
+        log.info("waiting for the load to fall before measuring (%.1f jobs on %d cores)", load, cores)
+    while loaded(load, cores) and waited < MOST_WAITING:
+        time.sleep(STEP)
+        waited += STEP
+        before, load = load, os.getloadavg()[0]
+        if load > FALLING * before:
+            break
+    return load
 
 
 def afterwards(device: str, earlier: Earlier = None) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from bitbudget.errors import UserError
-from bitbudget.measuring import footprint, quantities
-from bitbudget.measuring.load import loaded
+from bitbudget.measuring import disturbances, footprint, quantities
 from bitbudget.measuring.settling import TOLERANCE
 
 Record = dict[str, Any]
@@ -68,6 +67,7 @@ def pooled(repeats: Sequence[Record], carbon: Record) -> tuple[Record, Record]:
         "circumstances": shared,
         "repeats": [{key: one[key] for key in kept} for one in repeats],
         "remarks": remarks(repeats),
+        "disturbed": disturbances.of_repeats(repeats),
     }
     return identity, body
 
@@ -207,7 +207,7 @@ def remarks(repeats: Sequence[Record]) -> list[str]:
     said = []
     for one in repeats:
         about, name = one["circumstances"], f"repeat {one['repeat']}"
-        if loaded(about.get("load_before", 0.0), about.get("cores", 1)):
+        if disturbances.loaded(about.get("load_before", 0.0), about.get("cores", 1)):
             said.append(f"{name}: the machine was loaded ({about['load_before']:.1f} jobs on {about['cores']} cores).")
         for when, key in (("before", "other_gpu_processes"), ("after", "other_gpu_processes_after")):
             if about.get(key):

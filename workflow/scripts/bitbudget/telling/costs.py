@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -47,20 +48,27 @@ class Column:
 
 def columns(track: ModuleType, rows: Sequence[Row]) -> list[Column]:
     """The costs of one model and condition, in the order in which tables have them."""
-    every = [*costs.COSTS[:4], *_rates(track, rows), *costs.COSTS[4:]]
+    rates = [costs.rate(track, size) for size in _batch_sizes(track, rows[0] if rows else {})]
+    every = [*costs.COSTS[:4], *rates, *costs.COSTS[4:]]
     return [_column(cost, rows) for cost in every]
 
 
-def _rates(track: ModuleType, rows: Sequence[Row]) -> list[Cost]:
-    """The track's rate at every batch size that was measured."""
-    pattern = costs.rate(track, 0).column
-    start, end = pattern.split("0")
-    sizes = {
-        int(name[len(start) : len(name) - len(end)])
-        for name in (rows[0] if rows else {})
-        if name.startswith(start) and name.endswith(end) and name[len(start) : len(name) - len(end)].isdigit()
-    }
-    return [costs.rate(track, size) for size in sorted(sizes)]
+def speed(track: ModuleType, names: Iterable[str]) -> tuple[str, str]:
+    """The column of the summary that tells how fast a model is, and its heading: "images/s (batch 8)".
+
+    It is the track's rate of the largest batches, or the latency where `names`, the columns, have no rate.
+    """
+    sizes = _batch_sizes(track, names)
+    if not sizes:
+        return costs.LATENCY.column, f"{costs.LATENCY.name} ({costs.LATENCY.unit})"
+    rate = costs.rate(track, sizes[-1])
+    return rate.column, f"{rate.unit} (batch {sizes[-1]})"
+
+
+def _batch_sizes(track: ModuleType, names: Iterable[str]) -> list[int]:
+    """Those at which the track's rate was measured, by the columns of the summary."""
+    pattern = re.escape(costs.rate(track, 0).column).replace("0", r"(\d+)")
+    return sorted(int(found[1]) for name in names if (found := re.fullmatch(pattern, name)))
 
 
 def _column(cost: Cost, rows: Sequence[Row]) -> Column:

@@ -61,14 +61,8 @@ def in_short(record: Record) -> list[str]:
 
 def advice(record: Record) -> list[str]:
     """What to do about timings that cannot be compared, for the end of a run; nothing where all can be."""
-    disturbed = [cell for cell in record["cells"] if cell["disturbed"]]
-    if not disturbed:
-        return []
-    return [
-        line
-        for text in (*dict.fromkeys(cell["disturbed"] for cell in disturbed),)
-        for line in _wrapped(text, "  warning: ")
-    ]
+    said = dict.fromkeys(cell["disturbed"] for cell in record["cells"] if cell["disturbed"])
+    return [line for text in said for line in _wrapped(text, "  warning: ")]
 
 
 def _judged(cell: Record) -> list[Record]:
