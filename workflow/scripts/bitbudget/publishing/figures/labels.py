@@ -13,6 +13,7 @@ from matplotlib.transforms import Bbox
 from bitbudget.publishing.figures import style
 
 ANGLES = tuple(math.radians(angle) for angle in (0, 180, 90, 270, 40, 320, 140, 220, 20, 340, 160, 200))
+SIZE = 7.5  # points of a letter where nothing else is said; distances are for this size
 DISTANCES = (7, 12, 18, 26, 36, 48, 62)  # points from the mark to the text
 # What a place costs: a square pixel on a text or point, one on a line; a leader over a point or a text; a point of
 # distance.
@@ -39,13 +40,14 @@ def place(
     texts: Sequence[str],
     colours: Sequence[str],
     lines: Sequence[Bbox],
+    size: float = SIZE,
 ) -> None:
     """Write each text beside its point (data coordinates), with a leader in the point's colour where it stands apart.
 
     Of many places around the point the cheapest is taken: near, inside the axes, on no other text or point, and if
     possible on none of the `lines` (display coordinates). The layout must be final: places are judged in pixels.
     """
-    pixels, inside = axes.figure.dpi / 72, axes.get_window_extent()
+    pixels, inside = axes.figure.dpi / 72 * size / SIZE, axes.get_window_extent()
     centres = [tuple(axes.transData.transform(point)) for point in points]
     taken = [Bbox.from_bounds(x - 5 * pixels, y - 5 * pixels, 10 * pixels, 10 * pixels) for x, y in centres]
     leaders: list[Path] = []
@@ -53,30 +55,30 @@ def place(
     for i in sorted(range(len(points)), key=lambda i: _nearest(centres, i)):
         others = [centre for j, centre in enumerate(centres) if j != i]
         best = min(
-            _places(axes, centres[i], texts[i], pixels),
+            _places(axes, centres[i], texts[i], pixels, size),
             key=lambda place: _cost(inside, place, centres[i], others, taken, lines, leaders, pixels),
         )
         taken.append(best.box)
         if best.leader(centres[i]):
             leaders.append(best.leader(centres[i]))
-        leader = {"arrowstyle": "-", "color": colours[i], "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4}
+        leader = {"arrowstyle": "-", "color": colours[i], "linewidth": 0.8 * size / SIZE, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(
             texts[i],
             points[i],
-            xytext=(best.dx / pixels, best.dy / pixels),
+            xytext=(best.dx * 72 / axes.figure.dpi, best.dy * 72 / axes.figure.dpi),
             textcoords="offset points",
             ha="center",
             va="center",
-            fontsize=7.5,
+            fontsize=size,
             zorder=5,
             bbox=style.PLATE,
             arrowprops=leader if best.leader(centres[i]) else None,
         )
 
 
-def _places(axes: Axes, centre: tuple[float, float], text: str, pixels: float) -> list[_Place]:
+def _places(axes: Axes, centre: tuple[float, float], text: str, pixels: float, size: float) -> list[_Place]:
     """Places around a point, from near to far; dx and dy lead from the point to the middle of the text, in pixels."""
-    probe = axes.annotate(text, (0, 0), xycoords="axes fraction", fontsize=7.5)
+    probe = axes.annotate(text, (0, 0), xycoords="axes fraction", fontsize=size)
     extent = probe.get_window_extent()
     probe.remove()
     width, height = extent.width + 3 * pixels, extent.height + 2 * pixels
