@@ -260,10 +260,9 @@ def _scatter(axes: Axes, points: Sequence[Point], letter: float) -> None:
     for point, place in zip(points, places, strict=True):
         side = axis_cut.beyond(point.value, ends)
         if point.low is not None and not side:
-            lines += axes.plot(
-                [point.x] * 2, [point.low, point.high], color=point.colour, linewidth=letter / 7, alpha=0.6
-            )
-        _mark_point(axes, place, point, (None, "^", "v")[side], letter)
+            bar = [point.x] * 2, [point.low, point.high]
+            lines += axes.plot(*bar, color=point.colour, linewidth=letter / 7, alpha=0.6)
+        _mark(axes, *place, point, (None, "^", "v")[side], 1.15 * letter)
         names.append(shown(point.name) + (f" ({glyphs.shown(point.text)})" if side and point.text else ""))
     boxes = [line.get_window_extent() for line in lines]
     labels.place(axes, places, names, [point.colour for point in points], boxes, size=letter)
