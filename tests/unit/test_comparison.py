@@ -228,6 +228,44 @@ def test_answers_are_counted_by_text_and_by_worth():
     assert found["answers"] == {"changed": 2, "better": 4, "worse": 4, "same": 12}
 
 
+def ranked(ranks, losses):
+    """Rows of the lambada track: the rank of the right word (0 is the first), and its loss."""
+    return [
+        {"id": str(i), **{f"top_{k}": float(rank < k) for k in (1, 5)}, "loss": loss}
+        for i, (rank, loss) in enumerate(zip(ranks, losses, strict=True))
+    ]
+
+
+def test_every_metric_counts_the_items_that_are_better_or_worse_in_it():
+    before = ranked([0, 2, 2, 7] * 5, [0.5, 1.0, 1.0, 2.0] * 5)
+    after = ranked([2, 0, 7, 7] * 5, [1.0, 0.5, 2.0, 1.5] * 5)  # perplexity falls where the loss does
+    body = compare("lambada", "top_1", before, after, resamples=50)
+    (found,) = body["comparisons"]
+    counted = {name: (one.get("better"), one.get("worse")) for name, one in found["metrics"].items()}
+    assert counted == {"top_1": (5, 5), "top_5": (0, 5), "loss": (10, 10), "perplexity": (10, 10)}
+    assert (found["answers"]["better"], found["answers"]["worse"]) == (5, 5)
+    rows = {row["metric"]: row for row in comparison.table({"study": "s"} | body)}
+    assert {name: (row["better"], row["worse"]) for name, row in rows.items()} == counted
+    assert {row["changed"] for row in rows.values()} == {20}
+    assert all("better, worse" not in row["note"] for row in rows.values())
+
+
+def test_where_items_have_no_value_of_their_own_their_number_is_empty_with_a_note():
+    before, after = detected(0)[2], detected(1, worse=0.3)[2]
+    body = compare("detection", "AP", before, after, resamples=20)
+    rows = {row["metric"]: row for row in comparison.table({"study": "s"} | body)}
+    answers = body["comparisons"][0]["answers"]
+    assert (rows["AP"]["better"], rows["AP"]["worse"]) == (answers["better"], answers["worse"])
+    assert rows["AP50"]["better"] is rows["AP50"]["worse"] is None
+    assert rows["AP50"]["note"].endswith("better, worse: no item has a value of its own in AP50.")
+    lost = [row | {"METEOR": None} for row in captioned(30, 1, loss=0.5)]
+    body = compare("captioning", "METEOR", captioned(30, 1), lost, resamples=20)
+    assert body["comparisons"][0]["answers"] == {"changed": 30}
+    assert body["comparisons"][0]["metrics"]["CIDEr"]["worse"] == 30
+    (line,) = list(comparison.in_words(body))[1:]
+    assert line.endswith(" 30 changed")
+
+
 def test_precisions_in_the_studys_order_and_the_noise_floor_after_them():
     rng = np.random.default_rng(1)
     rows = [answered(rng.random(40)) for _ in range(4)]

@@ -183,7 +183,7 @@ class _Group:
         """The differences of the compared cell of this number, by metric."""
         cell = self.others[number]
         return {
-            name: self._metric(name, about, cell, number + 1)
+            name: self._metric(name, about, cell, number + 1) | self._items(cell, name)
             for name, about in self.track.METRICS.items()
             if (name in self.base.scores["metrics"] or name in cell.scores["metrics"])
             and not about.get("against_baseline")
@@ -270,19 +270,25 @@ class _Group:
         Only the first where this metric is absent, and items have no value in it.
         """
         changed = {"changed": sum(self.base.answers[key] != cell.answers[key] for key in self.ids)}
-        worth = getattr(self.track, "worth", None)
-        if worth is None:
-            if any(primary not in one.rows[key] for one in (self.base, cell) for key in self.ids):
-                return changed
-            worth = dict.__getitem__
-        pairs = [[worth(one.rows[key], primary) for one in (self.base, cell)] for key in self.ids]
+        found = self._better_and_worse(cell, primary)
+        return changed | found | ({"same": len(self.ids) - sum(found.values())} if found else {})
+
+    def _items(self, cell: Cell, name: str) -> dict[str, int]:
+        """How many items are better and worse by their own values in a metric; empty where they have none."""
+        return {} if hasattr(self.track, "WORTH") else self._better_and_worse(cell, name)
+
+    def _better_and_worse(self, cell: Cell, name: str) -> dict[str, int]:
+        """How many items are worth more and less than with the baseline; empty where they have no value in a metric."""
+        worth = getattr(self.track, "worth", dict.get)
+        try:
+            pairs = [[worth(one.rows[key], name) for one in (self.base, cell)] for key in self.ids]
+        except KeyError:
+            return {}
+        if any(None in pair for pair in pairs):
+            return {}
         gains = [after - before for before, after in pairs if abs(after - before) > 1e-9 * max(1, abs(before))]
         better = sum(gain > 0 for gain in gains)
-        return changed | {
-            "better": better,
-            "worse": len(gains) - better,
-            "same": len(self.ids) - len(gains),
-        }
+        return {"better": better, "worse": len(gains) - better}
 
 
 def _same_units(base: Cell, of_base: bootstrap.Resampled, cell: Cell, found: bootstrap.Resampled) -> None:
@@ -371,21 +377,27 @@ def _too_few_changes(changed: int, units: int, noun: str, family: int) -> str | 
 
 
 def table(record: Record) -> Iterator[dict[str, Any]]:
-    """The rows of comparison.csv: one a comparison and metric; what is absent is None, and `note` says why."""
+    """The rows of comparison.csv: one a comparison and metric; what is absent is None, and `note` says why.
+
+    `changed` counts answers, whatever the metric; `better` and `worse` count items by the row's metric, in the primary
+    one by what the record calls their `worth`.
+    """
     for one in record["comparisons"]:
         for name, metric in one["metrics"].items():
             low, high = metric.get("ci", (None, None))
             found = {"study": record["study"], "metric": name, "difference": metric.get("value")}
             found |= {"ci_low": low, "ci_high": high}
             found |= {key: one[key] for key in ("model", "condition", "kind", "precision", "n", "units")}
-            found |= {key: one["answers"].get(key) for key in ("changed", "better", "worse")}
-            reasons = (metric.get(key) for key in ("absent", "smallest_detectable_absent", "note"))
+            counts = one["answers"] if name == record["primary"] else metric
+            found |= {"changed": one["answers"]["changed"]} | {key: counts.get(key) for key in ("better", "worse")}
+            reasons = [metric.get(key) for key in ("absent", "smallest_detectable_absent", "note")]
+            reasons += [] if "better" in counts else [f"better, worse: no item has a value of its own in {name}."]
             found["note"] = " | ".join(filter(None, reasons))
             yield {column: found.get(column, metric.get(column)) for column in COLUMNS}
 
 
 def in_words(record: Record) -> Iterator[str]:
-    """The primary metric of every comparison in a line: difference, interval, p value, what could have been seen."""
+    """The primary metric of every comparison in a line: difference, interval, p value, smallest detectable loss."""
     primary = record["primary"]
     names = [
         one["precision"] if one["kind"] == PRECISION else f"{one['precision']} again" for one in record["comparisons"]
@@ -406,8 +418,8 @@ def _line(metric: Mapping[str, Any], answers: Mapping[str, int]) -> str:
     low, high = metric["ci"]
     p_value = metric["p_value"] if metric["p_holm"] is None else metric["p_holm"]
     seen = metric.get("smallest_detectable")
+    items = ", ".join(f"{answers[name]} {name}" for name in ("changed", "better", "worse") if name in answers)
     return (
         f"{metric['value']:+.4f} [{low:+.4f}, {high:+.4f}]  p {p_value:.4f}  "
-        f"could have seen {'-' if seen is None else f'{seen:.4f}'}  "
-        f"{answers['changed']} changed, {answers['better']} better, {answers['worse']} worse"
+        f"smallest detectable loss {'-' if seen is None else f'{seen:.4f}'}  {items}"
     )
