@@ -264,19 +264,19 @@ def test_the_summary_names_what_differs_between_rows(config: ConfigFolder) -> No
     study = config.resolved(precisions=["float16", "nf4-language"])
     Path("results/mine").mkdir(parents=True)
     table = Path("results/mine/summary.csv")
-    head = "model,condition,precision,CIDEr,size_on_disk_MB,latency_median_s\n"
+    head = "model,condition,precision,CIDEr,size_on_disk_MB,throughput_batch_8_items_per_s\n"
     table.write_text(head + "m,zero-shot,float16,0.91234,12.5,0.1\nm,zero-shot,nf4-language,0.9,,\n")
     assert summary_lines({"mine": study}) == [
         "",
         "study mine: results/mine/",
-        "  precision            CIDEr    MB on disk      s/answer",
-        "  float16             0.9123          12.5           0.1",
-        "  nf4-language           0.9  not measured  not measured",
+        "  precision            CIDEr    MB on disk  images/s (batch 8)",
+        "  float16             0.9123          12.5                 0.1",
+        "  nf4-language           0.9  not measured        not measured",
         "  table: results/mine/summary.csv   figures: results/mine/figures/",
     ]
     study["models"]["other"] = study["models"]["demo-vlm"]
     table.write_text(head + "m,zero-shot,float16,1,1,1\nother,zero-shot,float16,1,1,1\n")
-    assert "  other  float16               1             1             1" in summary_lines({"mine": study})
+    assert "  other  float16               1             1                   1" in summary_lines({"mine": study})
 
 
 def test_the_summary_names_the_score_without_looking(config: ConfigFolder) -> None:
@@ -358,12 +358,12 @@ def test_the_summary_of_a_language_study_names_tokens_and_the_score_without_read
     study = config.resolved(**LANGUAGE)
     Path("results/mine").mkdir(parents=True)
     Path("results/mine/summary.csv").write_text(
-        "model,condition,precision,top_1,size_on_disk_MB,decode_tokens_per_s\ndemo-lm,zero-shot,bfloat16,0.75,1,250\n"
+        "model,condition,precision,top_1,size_on_disk_MB,tokens_per_s_batch_8\ndemo-lm,zero-shot,bfloat16,0.75,1,250\n"
     )
     Path("results/mine/blind.json").write_text('{"metrics": {"top_1": {"value": 0.01}}}')
     lines = summary_lines({"mine": study})
     assert [line.split() for line in lines[2:5]] == [
-        ["precision", "top_1", "MB", "on", "disk", "tokens/s"],
+        ["precision", "top_1", "MB", "on", "disk", "tokens/s", "(batch", "8)"],
         ["bfloat16", "0.75", "1", "250"],
         ["(without", "reading)", "0.01"],
     ]

@@ -120,6 +120,20 @@ LEAST = {"study": "a", "track": "captioning", "dataset": {"name": "d"}, "models"
         ({"measure": {"min_seconds": 0}}, "`measure.min_seconds` is 0, and must be more than 0 (Shortest time"),
         ({"images": {"downloads": 99}}, "`images.downloads` is 99, and must be at most 32 (Images fetched"),
         ({"device": "gpu"}, "`device` is 'gpu', and must be one of auto, cpu, cuda ("),
+        (
+            {"accept": {"prefer": "speed"}},
+            "`accept.prefer` is 'speed', and must be one of memory, size, latency, energy.",
+        ),
+        (
+            {"accept": {"prefer": ["size", "speed"]}},
+            "entry 2 of `accept.prefer` is 'speed', and must be one of memory, size, latency, energy.",
+        ),
+        ({"accept": {"prefer": ["size", "size"]}}, "`accept.prefer` names 'size' more than once; name it once."),
+        ({"accept": {"prefer": []}}, "`accept.prefer` is empty; name at least one"),
+        (
+            {"accept": {"prefer": 3}},
+            "`accept.prefer` is 3, and must be one of memory, size, latency and energy or a list of them.",
+        ),
         ({"noise_floor": "thread"}, "`noise_floor` is 'thread', and must be one of true, false, threads ("),
         ({"carbon": {"country": "Austria"}}, "`carbon.country` is 'Austria', which does not fit: ISO 3166-1"),
         ({"study": "Mine"}, "`study` is 'Mine', which does not fit: The study's name: small letters"),

@@ -170,7 +170,10 @@ def _no_form(fault: ValidationError, at: str, inside: str) -> str:
         *keys, last = (f"`{form['required'][0]}`" for form in forms)
         keys = f"{', '.join(keys)} and {last}"
         return f"exactly one of {keys} must stand{inside}; add one, or remove the other."
-    meant = [inner for inner in fault.context if inner.path or inner.validator not in ("type", "const")]
+    others = {
+        inner.schema_path[0] for inner in fault.context if not inner.path and inner.validator in ("type", "const")
+    }
+    meant = [inner for inner in fault.context if inner.schema_path[0] not in others]
     if meant:
         return _sentence(min(meant, key=_order))
     *titles, last = (form["title"] for form in forms)
