@@ -104,7 +104,7 @@ function drawScatter() {
       return {
         type: "scatter",
         mode: "markers",
-        name: short(one.precision) + (one.precision === data.baseline ? " (baseline)" : ""),
+        name: stacked(one.precision) + (one.precision === data.baseline ? " (baseline)" : ""),
         x: [x[0]],
         y: [y[0]],
         error_x: { ...bars([x]), color: hue },
@@ -131,7 +131,7 @@ function drawScatter() {
     "scatter",
     traces,
     {
-      height: 450 + ($("scatter").clientWidth < 420 ? 20 * points.length : 0),
+      height: 450 + ($("scatter").clientWidth < 420 ? heightOf(points) / 2 : 0),
       xaxis: {
         title: axisTitle(`${cost.label} (${cost.unit}${how}), less is better`, $("scatter").clientWidth - 90),
         rangemode: "tozero",
@@ -173,7 +173,7 @@ function drawForest() {
       mode: "markers",
       name: plain(one.precision),
       x: [value[0]],
-      y: [short(one.precision)],
+      y: [stacked(one.precision)],
       showlegend: false,
       hoverinfo: "text",
       hovertext: [hover(one.precision, `${number(value[0])}${between(value)} ${unit}`)],
@@ -185,7 +185,7 @@ function drawForest() {
     "forest",
     traces,
     {
-      height: 110 + 38 * known.length,
+      height: 110 + heightOf(known),
       xaxis: {
         title: axisTitle(`Difference in ${metric.label}${unitOf(unit)}`, $("forest").clientWidth - 200),
         zeroline: false,
@@ -239,7 +239,7 @@ function drawPhases() {
     type: "bar",
     orientation: "h",
     name: plain(phase.label),
-    y: known.map((one) => short(one.precision)),
+    y: known.map((one) => stacked(one.precision)),
     x: known.map((one) => (Array.isArray(one.phases[phase.name]) ? one.phases[phase.name][0] : null)),
     hoverinfo: "text",
     hovertext: known.map((one) =>
@@ -258,7 +258,7 @@ function drawPhases() {
     mode: "markers",
     name: "whole call",
     x: whole.map((one) => one.costs.latency[0]),
-    y: whole.map((one) => short(one.precision)),
+    y: whole.map((one) => stacked(one.precision)),
     error_x: { ...bars(whole.map((one) => one.costs.latency)), color: css("--ink") },
     hoverinfo: "text",
     hovertext: whole.map((one) =>
@@ -270,7 +270,7 @@ function drawPhases() {
     "phases",
     traces,
     {
-      height: 150 + 38 * known.length + ($("phases").clientWidth < 420 ? 22 * phases.length : 0),
+      height: 150 + heightOf(known) + ($("phases").clientWidth < 420 ? 22 * phases.length : 0),
       barmode: "stack",
       bargap: 0.35,
       xaxis: { title: axisTitle(`Latency (${unit})`, 200), rangemode: "tozero" },
