@@ -16,12 +16,18 @@ from bitbudget.errors import UserError
 from bitbudget.inspection.redaction import Redactor
 from bitbudget.publishing.archive import code, package, redacted
 from bitbudget.publishing.archive.bundle import bundle
+from bitbudget.publishing.results_page import page
+
+ROOT = Path(__file__).parents[2]
 
 CELL = "demo-vlm/float16/zero-shot"
 MAIL, PHONE = "ann@example.org", "+1 650 253 0000"
 RESOLVED = {
     "study": "tiny", "description": "a study of four items", "demo": True, "track": "vqa",
-    "dataset": {"name": "demo-questions", "kind": "demo-questions", "options": {}, "licence": "CC0-1.0", "subset": 2},
+    "dataset": {
+        "name": "demo-questions", "kind": "demo-questions", "options": {}, "licence": "CC0-1.0", "pictures": "CC0-1.0",
+        "subset": 2,
+    },
     "models": {"demo-vlm": {"local": "demo/models/demo-vlm", "licence": "Apache-2.0"}},
     "precisions": ["float16"], "conditions": ["zero-shot"], "inspection": {"redact": True, "phone_region": "US"},
     "report": {"title": None, "authors": [{"name": "Ann", "email": MAIL}], "with": [], "words": None, "template": None},
@@ -132,6 +138,7 @@ def test_what_is_handed_in_is_there_and_what_is_large_or_others_is_not(work):
         "demo-vlm/float16/audit.json",
         "shots/2-shot/shots.json",
         "images/2.jpg",  # which the paper shows
+        "pictures.csv",
         *(f"{CELL}/{name}" for name in ("predictions.jsonl", "item_scores.jsonl", "scores.json", "measurements.json")),
         f"{CELL}/noise_floor/predictions.jsonl",
     }  # fmt: skip
@@ -150,6 +157,50 @@ def test_the_codes_address_stands_in_the_readme(work):
     address = "https://example.org/bitbudget"
     found = packed(work, finished(work, report=RESOLVED["report"] | {"code_address": address}))
     assert f"- code: {address}, of a commit that nobody noted" in found["README.md"].decode()
+
+
+def results_page(pictures: list[str]) -> str:
+    """A results page of both items, as far as pictures go."""
+    items = [{"id": one["id"], "image": number, "withheld": None} for number, one in enumerate(ITEMS)]
+    return page.assemble(ROOT / "workflow/report", {"examples": {"items": items, "images": pictures}})
+
+
+def test_pictures_are_passed_on_only_where_everybody_may(work):
+    """One is under a licence for non-commercial use, of one it is said that it is free."""
+    licence = "http://creativecommons.org/licenses/by-nc/2.0/"
+    folder = finished(work)
+    rows = [ITEMS[0] | {"extra": {}}, ITEMS[1] | {"extra": {"licence": licence, "credit": "http://flickr.example/2"}}]
+    write(folder / "items.jsonl", rows)
+    write(folder / "index.html", results_page(["data:one", "data:two"]))
+    found = packed(work, folder)
+    below = "bitbudget/results/tiny/"
+    assert not [name for name in found if name.startswith(f"{below}images/") or "spot_check.html" in name]
+    assert b"data:one" in found[f"{below}index.html"] and b"data:two" not in found[f"{below}index.html"]
+    assert b"its licence does not let everybody pass on" in found[f"{below}index.html"]
+    assert found[f"{below}pictures.csv"].decode().splitlines() == [
+        "picture,source,credit,licence,may_be_passed_on",
+        "1,1.jpg,,CC0-1.0,yes",
+        f"2,2.jpg,http://flickr.example/2,{licence},no",
+    ]
+    told = found["README.md"].decode().split("## Pictures")[1]
+    assert f"`tiny`: 1 of 2 pictures may be passed on (CC0-1.0: 1; {licence}: 1)" in told
+    assert b"data:two" in (folder / "index.html").read_bytes()  # here it may be looked at
+
+
+def test_pictures_that_nobody_vouches_for_are_kept_back(work):
+    folder = finished(work, dataset=RESOLVED["dataset"] | {"pictures": ""})
+    write(folder / "index.html", results_page(["data:one", "data:two"]))
+    found = packed(work, folder)
+    assert not [name for name in found if "/images/" in name or "spot_check.html" in name]
+    assert b"data:one" not in found["bitbudget/results/tiny/index.html"]
+    assert "0 of 2 pictures may be passed on (not known: 2)" in found["README.md"].decode()
+
+
+def test_an_unpacked_archive_is_packed_as_it_was(work):
+    folder = finished(work)
+    first = packed(work, folder)
+    write(folder / "pictures.csv", first["bitbudget/results/tiny/pictures.csv"].decode())
+    assert packed(work, folder)["bitbudget/results/tiny/pictures.csv"] == first["bitbudget/results/tiny/pictures.csv"]
 
 
 def test_every_file_is_in_the_manifest_with_its_checksum(work):
