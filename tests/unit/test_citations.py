@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+import bitbudget
 import made_results
 from bitbudget.publishing.paper import methods, statistics
 from bitbudget.publishing.paper.view import View
 from bitbudget.publishing.typesetting import bibliography, markdown, typst
 from bitbudget.telling import evidence
 
-LIBRARY = Path(methods.__file__).parents[1]
+LIBRARY = Path(bitbudget.__file__).parent
 WORKS = bibliography.read(typst.TEMPLATES.parent / "references.bib")
 KEYS = re.compile(r"@([a-z]\w*)")
 
