@@ -237,3 +237,11 @@ def test_no_file_of_the_library_uses_an_import_that_would_not_be_followed(path: 
         if isinstance(node, ast.ImportFrom):
             assert not node.level
             assert all(alias.name != "*" for alias in node.names)
+
+
+def test_a_demo_models_recipe_counts_for_its_training_alone(library: Library) -> None:
+    assert "demo_recipes/lm.py" in names_of(dependencies.files_of("train_demo_lm"))
+    assert "demo_recipes/vlm.py" not in names_of(dependencies.files_of("train_demo_lm"))
+    before = dependencies.code_of("train_demo_lm")
+    assert library.changed_by("demo_recipes/lm.py") == set()
+    assert dependencies.code_of("train_demo_lm") != before
