@@ -1,5 +1,6 @@
 """The visual question answering track: its metrics, what they are broken down by, and the floor."""
 
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -126,6 +127,51 @@ def test_the_floor_is_the_best_by_the_studys_metric():
     items = [item(str(i), str(i), [text] * 10) for i, text in enumerate(["100", "104", "109"] * 4 + ["yes"] * 6)]
     assert vqa.blind_answers(items, 5, primary="relaxed_accuracy")[0] == "'104' to every question"
     assert vqa.blind_answers(items, 5, primary="vqa_accuracy")[0] == "'yes' to every question"
+
+
+def test_the_floor_is_the_best_of_all_answers_and_not_of_the_most_common():
+    """Thirty answers of all ten people to three questions each; "maybe", of three people to nine questions, is rarer."""
+    items = [item(f"{n} {i}", "x", [f"answer {n}"] * 10) for n in range(30) for i in range(3)]
+    items += [item(f"maybe {i}", "x", ["maybe"] * 3 + [f"{n} {i}" for n in range(7)]) for i in range(9)]
+    assert vqa.blind_answers(items, 5)[0] == "'maybe' to every question"
+    assert vqa.score(items, vqa.blind_answers(items, 5)[1], 5)[0]["vqa_accuracy"]["value"] == pytest.approx(8.1 / 99)
+
+
+@pytest.mark.parametrize("primary", ["vqa_accuracy", "anls", "relaxed_accuracy"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_floor_is_what_brute_force_finds(primary, seed):
+    rng = random.Random(seed)
+    words = [*map(str, range(96, 125, 2)), *("cat", "cats", "a cart", "cast", "carts")]
+    people = 10 if primary == "vqa_accuracy" else 2
+    items = [item(str(i), "x", rng.choices(words, k=people), rng.choice(["what", "how many"])) for i in range(60)]
+    _, given = vqa.blind_answers(items, seed, primary=primary)
+
+    def value(answers):
+        return vqa.score(items, answers, seed, primary=primary)[0][primary]["value"]
+
+    best = max(
+        value({one["id"]: what if one["extra"]["question_type"] == "what" else many for one in items})
+        for what in words
+        for many in words
+    )
+    assert value(given) == pytest.approx(best)
+
+
+def test_the_floor_of_near_answers_compares_no_more_texts_than_it_may(monkeypatch):
+    """104 is within 5 % of most, but it is the answer to one question: it is judged where there is time for it."""
+    numbers = ["100"] * 3 + ["109"] * 3 + ["104"] + ["1"] * 4
+    items = [item(str(i), "x", [text]) for i, text in enumerate(numbers)]
+    assert vqa.blind_answers(items, 5, primary="relaxed_accuracy")[0] == "'104' to every question"
+    monkeypatch.setattr(vqa, "BLIND_COMPARISONS", 30)
+    monkeypatch.setattr(vqa, "BLIND_CANDIDATES", 2)
+    assert vqa.blind_answers(items, 5, primary="relaxed_accuracy")[0] == "'1' to every question"
+
+
+def test_the_floor_leaves_the_sentence_on_missing_answers_to_scoring():
+    items = [item("p", "i", ["yes"]), item("q", "i", [])]
+    for primary in ("vqa_accuracy", "anls"):
+        assert vqa.blind_answers(items, 5, primary=primary)[1] == {"p": "yes", "q": "yes"}
+        assert vqa.blind_answers(items[1:], 5, primary=primary)[1] == {"q": ""}
 
 
 def test_the_words_of_many_types_end_somewhere():
