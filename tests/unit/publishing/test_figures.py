@@ -381,7 +381,7 @@ def test_figures_of_language_models_speak_of_no_images(tmp_path):
             assert not [word for word in ("image", "vision", "look", "question") if word in drawn]
         drawn = text_of(quality.draw(study))
     assert "bootstrap interval over passages" in drawn
-    assert "Dotted: guessing last words by their frequency, without reading." in drawn
+    assert "Dotted: guessing last words by their frequency without reading." in drawn
     assert "¹ of the baseline there is none" in drawn
     assert "see the notes" not in drawn
 
@@ -437,7 +437,10 @@ def test_only_some_metrics_of_detectors_are_drawn_and_the_others_are_named(tmp_p
     drawn = flat(text_of(figure))
     assert flat("Also in summary.csv: AR max=1, AR max=10, AR max=100, AR small, AR medium, AR large.") in drawn
     assert flat("Not computed: AP small") in drawn
-    assert flat("Dotted: each category's usual box in every image without looking.") in drawn
+    assert (
+        flat("Dotted: each category's best constant box (of its objects' boxes the one that finds most in all images).")
+        in drawn
+    )
 
 
 def test_a_primary_metric_is_drawn_though_the_track_does_not_show_it(tmp_path):

@@ -130,7 +130,7 @@ def test_the_floor_is_the_best_by_the_studys_metric():
 
 
 def test_the_floor_is_the_best_of_all_answers_and_not_of_the_most_common():
-    """Thirty answers of all ten people to three questions each; "maybe", of three people to nine questions, is rarer."""
+    """Thirty answers that all ten people gave to three questions; "maybe", which three gave to nine, is rarer."""
     items = [item(f"{n} {i}", "x", [f"answer {n}"] * 10) for n in range(30) for i in range(3)]
     items += [item(f"maybe {i}", "x", ["maybe"] * 3 + [f"{n} {i}" for n in range(7)]) for i in range(9)]
     assert vqa.blind_answers(items, 5)[0] == "'maybe' to every question"

@@ -26,7 +26,7 @@ IMAGES = False
 ROWS = True  # scoring is given whole prediction rows
 LOGITS = True  # and, for relative_logit_error, the logits that some of them come from
 DEFAULT_PRECISIONS = ("bfloat16", "bnb-int8", "gptq-8", "gptq-4", "gptq-2")
-FLOOR = "guessing last words by their frequency, without reading"
+FLOOR = "guessing last words by their frequency without reading"
 RESAMPLED = "passages"
 FIGURES: tuple[str, ...] = ()
 
