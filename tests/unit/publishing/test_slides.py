@@ -14,6 +14,7 @@ import pytest
 from pypdf import PdfReader
 
 import made_results
+from bitbudget import registry
 from bitbudget.judging import verdicts
 from bitbudget.publishing.figures import style
 from bitbudget.publishing.slides import (
@@ -195,6 +196,15 @@ def test_an_absent_primary_metric_is_said(tmp_path):
     row = next(row for row in slide["chart"]["rows"] if row["name"] == "int8-vision")
     assert (row["value"], row["text"]) == (None, "not measured")
     assert "int8-vision: made up: it could not be scored." in slide["notes"]
+
+
+@pytest.mark.parametrize("track", ["captioning", "vqa", "lambada", "detection"])
+def test_the_floor_is_called_what_it_is(tmp_path, track):
+    made = loaded(tmp_path, track=track, precisions=2)
+    notes = quality.slide(cells.panels(made)[0])["notes"]
+    (said,) = [note for note in notes if note.startswith("For scale: ")]
+    assert said.startswith(f"For scale: {registry.module_of('track', track).FLOOR} scores ")
+    assert "," not in registry.module_of("track", track).FLOOR  # a clause would need a second comma
 
 
 def test_a_withheld_picture_is_not_shown_and_why_is_said(tmp_path):

@@ -310,7 +310,7 @@ def test_boxes_are_scored_and_so_is_their_floor(pictures):
         ("img1", 1, 0, 0),
     ]
     floor = json.loads((pictures / "blind.json").read_text())
-    assert floor["text"].startswith("the median box of the one category")
+    assert floor["text"].startswith("the best constant box of the one category")
     assert floor["metrics"]["AP"]["value"] == pytest.approx(1)  # both objects are at the same place
 
 
