@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 from pathlib import Path
 
@@ -245,3 +246,14 @@ def test_a_demo_models_recipe_counts_for_its_training_alone(library: Library) ->
     before = dependencies.code_of("train_demo_lm")
     assert library.changed_by("demo_recipes/lm.py") == set()
     assert dependencies.code_of("train_demo_lm") != before
+
+
+def test_rules_whose_code_reads_word_lists_depend_on_these(library: Library) -> None:
+    reading = {
+        path.stem
+        for path in library.folder.glob("*.py")
+        if "bitbudget/inspection/words.py" in names_of(dependencies.files_of(path.stem))
+    }
+    rules = re.split(r"(?m)^rule ", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")))
+    depending = {rule.split(":")[0] for rule in rules if 'content_of("workflow/data/words")' in rule}
+    assert reading == depending == {"inspect_outputs", "gather_examples"}

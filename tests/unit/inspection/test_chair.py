@@ -8,11 +8,11 @@ import pytest
 
 from bitbudget.datasets import demo_scenes
 from bitbudget.errors import UserError
-from bitbudget.inspection import chair, coco_objects, truth
+from bitbudget.inspection import chair, objects, truth
 from bitbudget.inspection.objects import Vocabulary, named_by_people, plural
 from bitbudget.stats import paired
 
-COCO = list(coco_objects.NAMES)[:80]
+COCO = list(objects.NAMES)[:80]
 VOCABULARY = Vocabulary(COCO)
 
 
@@ -62,7 +62,7 @@ def test_plurals_are_those_of_a_library_of_english():
     ours_alone = {"cattle", "skis", "broccoli", "shears"}  # the library makes these plural once more
     either = {"gentleman": "gentlemen", "flamingo": "flamingos"}
     library = inflect.engine()
-    names = {*coco_objects.NAMES, *(name for names in coco_objects.NAMES.values() for name in names)} - ours_alone
+    names = {*objects.NAMES, *(name for names in objects.NAMES.values() for name in names)} - ours_alone
     assert {n: plural(n) for n in names if plural(n) != library.plural_noun(n)} == either
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bitbudget.inspection import people, people_words, profanity
+from bitbudget.inspection import people, profanity
 from bitbudget.inspection.redaction import Redactor
 from bitbudget.inspection.screen import Screen
 
@@ -66,10 +66,12 @@ def test_the_same_words_said_of_things_are_not_flagged(text):
 
 
 def test_every_class_says_why_and_where_that_was_shown():
-    for name, one in people_words.CLASSES.items():
-        assert one.adjectives or one.nouns
-        assert len(one.why) > 20 and any(year in one.source for year in ("2016", "2018", "2019", "2020", "2021")), name
-        assert all(word == word.lower() for word in (*one.adjectives, *one.nouns))
+    for name, one in people.CLASSES.items():
+        assert one["adjectives"] or one["nouns"]
+        assert len(one["why"]) > 20 and any(
+            year in one["source"] for year in ("2016", "2018", "2019", "2020", "2021")
+        ), name
+        assert all(word == word.lower() for word in (*one["adjectives"], *one["nouns"]))
 
 
 def test_flags_have_excerpts_in_which_personal_strings_are_replaced():
