@@ -413,3 +413,26 @@ def test_names_break_at_hyphens_only(window: Window, long: Path, width: int) -> 
     lines = window.texts("#forest .ytick tspan.line")
     assert all(line.endswith("-") or any(name.endswith(line) for name in LONG) for line in lines)
     assert set(LONG) <= {text.removesuffix(" (baseline)") for text in window.texts("#scatter .legendtext")}
+
+
+def test_a_broken_precision_is_an_arrow_at_the_end_of_the_axis_and_told_in_words(window: Window, long: Path) -> None:
+    window.open(long)
+    drawn = """
+        const place = document.getElementById(arguments[0]);
+        const axis = arguments[0] === 'scatter' ? 'yaxis' : 'xaxis';
+        const arrows = place.data.filter((one) => String(one.marker?.symbol).match(/triangle/) && one.text);
+        return [place.layout[axis].range, arrows.map((one) => [one[axis[0]][0], one.marker.symbol, one.text[0]])];
+    """
+    for name, symbol, number in (
+        ("scatter", "triangle-down", "3.82"),
+        ("forest", "triangle-left", "\N{MINUS SIGN}66.0"),
+    ):
+        window.see(name)
+        (low, high), arrows = window.run(drawn, name)
+        ((place, mark, text),) = arrows
+        assert (mark, text) == (symbol, number)
+        assert low < place < low + 0.1 * (high - low) and high - low < 20  # of a hundred
+        assert f"beyond it, as an arrow: {BROKEN} at {number} [" in window.text(f"#{name}-note")
+        assert number in window.texts(f"#{name} .textpoint text")
+    window.choose("#forest-metric", "exact_match")
+    assert window.faults() == []

@@ -523,3 +523,48 @@ def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path, tr
     for path in (tmp_path / "first").iterdir():
         assert path.read_bytes() == (tmp_path / "second" / path.name).read_bytes(), path.name
     assert f">{precisions[1]}<" in (tmp_path / "first" / "size.svg").read_text()
+
+
+BROKEN = "gptq-2-language-attention-and-mlp"
+
+
+def arrows(axes):
+    return [line for line in axes.lines if line.get_marker() in ("<", ">", "^", "v")]
+
+
+def test_a_broken_precision_is_an_arrow_with_its_number_and_the_others_fill_the_axis(tmp_path):
+    study = loaded(tmp_path, ["m"], [*NAMES[:5], BROKEN], ["zero-shot"])
+    with style.applied():
+        figures = {"trade-off": tradeoff.draw(study, "size"), "quality": quality.draw(study)}
+        for figure in figures.values():
+            figure.draw_without_rendering()
+    axes = figures["trade-off"].axes[0]
+    low, high = axes.get_ylim()
+    assert 0.8 < low < 0.871 and high < 1.0  # the lower end of the worst of the others' intervals
+    (arrow,) = arrows(axes)
+    assert arrow.get_marker() == "v" and low < arrow.get_ydata()[0] < low + 0.05 * (high - low)
+    assert f"{BROKEN}: 0.051" in text_of(figures["trade-off"])
+    for axes in figures["quality"].axes:
+        assert [line.get_marker() for line in arrows(axes)] == ["<"], axes.get_xlabel()
+        assert axes.get_xlim()[0] < arrows(axes)[0].get_xdata()[0] < axes.get_xlim()[1]
+    for number in ("0.051  [0.049, 0.053]", "0.041"):  # in the large panel, and beside the arrow of a small one
+        assert number in text_of(figures["quality"]).split("\n")
+    for figure in figures.values():
+        assert flat(style.BEYOND) in flat(text_of(figure))
+
+
+def test_no_axis_is_cut_where_no_precision_is_broken(tmp_path):
+    study = loaded(tmp_path, ["m"], NAMES[:5], ["zero-shot"])
+    with style.applied():
+        for figure in (tradeoff.draw(study, "size"), quality.draw(study)):
+            assert not any(arrows(axes) for axes in figure.axes)
+            assert flat(style.BEYOND) not in flat(text_of(figure))
+
+
+def test_a_floor_beyond_a_cut_axis_is_told_in_words(tmp_path):
+    blind = {"metrics": {"CIDEr": {"value": 0.02, "unit": "score", "higher_is_better": True, "n": 200}}}
+    study = loaded(tmp_path, ["m"], [*NAMES[:5], BROKEN], ["zero-shot"], blind=blind)
+    with style.applied():
+        figure = quality.draw(study)
+    assert flat("The dotted line lies beyond the axis, too: CIDEr 0.020.") in flat(text_of(figure))
+    assert figure.axes[0].get_xlim()[0] > 0.8

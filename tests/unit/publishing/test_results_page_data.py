@@ -298,3 +298,19 @@ def test_a_script_that_could_end_early_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(page, "plotly", lambda: "const a = '</SCRIPT>';")
     with pytest.raises(ValueError, match="the script plotly"):
         page.assemble(REPORT, {})
+
+
+def test_axes_are_cut_for_a_broken_precision_and_for_no_other(tmp_path: Path) -> None:
+    names = ["float16", "int8-language", "nf4-language", "torchao-int8"]
+    broken = "gptq-2-language-attention-and-mlp"
+    plots = cells.of(loaded(tmp_path / "fine", precisions=names), "model-1", "zero-shot")["plots"]
+    assert all(cut == {"axis": None, "beyond": {}} for cuts in plots["cuts"].values() for cut in cuts.values())
+    plots = cells.of(loaded(tmp_path, precisions=[*names, broken]), "model-1", "zero-shot")["plots"]
+    for points, cut in (("quality", "quality"), ("differences", "differences")):
+        low, high = plots["cuts"]["vqa_accuracy"][cut]["axis"]
+        values = {one["precision"]: one[points]["vqa_accuracy"] for one in plots["points"]}
+        assert values[broken][0] < low
+        shown = [value for name, value in values.items() if name != broken and isinstance(value, list)]
+        assert all(low <= end <= high for value in shown for end in value)
+        ((name, place),) = plots["cuts"]["vqa_accuracy"][cut]["beyond"].items()
+        assert name == broken and low < place < high
