@@ -18,6 +18,7 @@ rule inspect_outputs:
         "../envs/inspection.yaml"
     params:
         code=lambda w: code_of("inspect_outputs", [TRACKS[study_of(w)["track"]]]),
+        words=content_of("workflow/data/words"),
         spec=part(publication.inspection),
         images=images_option,
         instances=instances_option,
@@ -44,6 +45,7 @@ rule gather_examples:
         "../envs/inspection.yaml"
     params:
         code=lambda w: code_of("gather_examples", [TRACKS[study_of(w)["track"]]]),
+        words=content_of("workflow/data/words"),
         spec=part(publication.inspection),
         images=images_option,
     shell:

@@ -298,7 +298,7 @@ class _Study(Records):
         return scores, measurements, audits
 
     def audited(self, precision: str, numbers: str) -> dict[str, Any]:
-        bits = NUMBERS[self.track][numbers][0]
+        bits = (NUMBERS[self.track] | synthetic_study.LONG_NAMES)[numbers][0]
         groups, layers = {}, []
         for group, form in self.groups(precision).items():
             whole = registry.format_of(form).is_float

@@ -60,6 +60,21 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(made_results.build(parent, track="vqa", precisions=5, **options))
 
 
+LONG = (
+    "float16", "int8-language", "int8-language-attention-and-mlp", "nf4-language-embeddings-projector",
+    "gptq-2-language-attention-and-mlp",
+)  # fmt: skip
+BROKEN = LONG[-1]
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models under two conditions; all names are long, and one precision is broken."""
+    models, conditions = ("smolvlm2-500m-video-instruct", "llava-onevision-qwen2-0.5b"), ("zero-shot", "4-shot")
+    options = {"models": models, "conditions": conditions, "precisions": LONG}
+    return write(made_results.build(tmp_path_factory.mktemp("long"), track="vqa", **options))
+
+
 @pytest.fixture(scope="module")
 def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(made_results.build(tmp_path_factory.mktemp("boxes"), track="detection", precisions=3))
@@ -313,9 +328,9 @@ def test_no_badge_is_cut_on_a_phone(window: Window, boxes: Path) -> None:
 @pytest.mark.parametrize("width", [1280, 390, 360])
 def test_nothing_sticks_out_and_text_stands_out(window: Window, page: Path, scheme: str, width: int) -> None:
     window.open(page, scheme, width)
-    for name in ("scatter", "forest", "phases", "treemap", "graph"):
+    for name in DRAWN:
         window.see(name)
-    assert window.run("return document.documentElement.scrollWidth <= innerWidth")
+    assert window.run("return document.documentElement.scrollWidth") <= width
     for selector in CONTRASTS:
         assert contrast(window.driver, window.one(selector)) >= 4.5, selector
     assert window.faults() == []
@@ -325,3 +340,99 @@ CONTRASTS = (
     "#title", "#demo", ".big", ".matrix .kind", ".matrix small", ".tag", "thead th button", "td .value", "td small",
     ".answer .text", ".answer .worth", "del", "ins", "#place", "nav a", "footer", "#filter input:checked + span",
 )  # fmt: skip
+
+
+DRAWN = ("scatter", "forest", "phases", "treemap", "graph")
+WIDTHS = [1280, 768, 390, 360]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_lies_beside_the_page(window: Window, long: Path, scheme: str, width: int) -> None:
+    """A phone's window grows with what sticks out of the page, so `innerWidth` says nothing; one can pan there."""
+    window.open(long, scheme, width)
+    for name in DRAWN:
+        window.see(name)
+    window.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    size = "const {scrollWidth, clientWidth} = document.documentElement; return [scrollWidth, clientWidth, scrollX]"
+    scrolled, seen, _ = window.run(size)
+    assert scrolled <= seen <= width
+    window.run("scrollTo(10000, 0)")
+    window.driver.execute_cdp_cmd(
+        "Input.synthesizeScrollGesture", {"x": width // 2, "y": 20, "xDistance": -600, "speed": 4000}
+    )
+    scrolled, seen, moved = window.run(size)
+    assert scrolled <= seen and moved == 0
+
+
+# The parts of names that stand on more than one line: of each text that holds a name, and of each of its words.
+BROKEN_WORDS = """
+    const names = arguments[0];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const found = [];
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      if (!node.parentElement.checkVisibility() || node.parentElement.closest('script, svg, .unseen, option')) continue;
+      for (const name of names) {
+        let from = node.data.indexOf(name);
+        for (; from >= 0; from = node.data.indexOf(name, from + 1)) {
+          let start = from;
+          for (const word of name.split(/(?<=-)/)) {
+            const range = document.createRange();
+            range.setStart(node, start);
+            range.setEnd(node, start += word.length);
+            const lines = new Set([...range.getClientRects()].map((box) => Math.round(box.top)));
+            if (lines.size > 1) found.push(`${word} of ${name} in #${node.parentElement.closest('[id]')?.id}`);
+          }
+        }
+      }
+    }
+    return found;
+"""
+
+
+@pytest.mark.parametrize("width", [*WIDTHS, 1100])
+def test_names_break_at_hyphens_only(window: Window, long: Path, width: int) -> None:
+    window.open(long, width=width)
+    for name in DRAWN:
+        window.see(name)
+    window.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    found = window.run(BROKEN_WORDS, LONG)
+    assert not found, found
+    sticks = """
+        return [...document.querySelectorAll('.big, .who, .answer header b')].filter((one) => {
+          const range = document.createRange();
+          range.selectNodeContents(one);
+          const edge = one.parentElement.getBoundingClientRect().right;
+          return range.getBoundingClientRect().right > edge + 1;
+        }).map((one) => one.textContent)
+    """
+    assert window.run(sticks) == []
+    # in plots, too, names are whole, in lines that end at hyphens
+    labels = window.texts("#forest .ytick text")
+    assert sorted(labels) == sorted(LONG[1:])
+    lines = window.texts("#forest .ytick tspan.line")
+    assert all(line.endswith("-") or any(name.endswith(line) for name in LONG) for line in lines)
+    assert set(LONG) <= {text.removesuffix(" (baseline)") for text in window.texts("#scatter .legendtext")}
+
+
+def test_a_broken_precision_is_an_arrow_at_the_end_of_the_axis_and_told_in_words(window: Window, long: Path) -> None:
+    window.open(long)
+    drawn = """
+        const place = document.getElementById(arguments[0]);
+        const axis = arguments[0] === 'scatter' ? 'yaxis' : 'xaxis';
+        const arrows = place.data.filter((one) => String(one.marker?.symbol).match(/triangle/) && one.text);
+        return [place.layout[axis].range, arrows.map((one) => [one[axis[0]][0], one.marker.symbol, one.text[0]])];
+    """
+    for name, symbol, number in (
+        ("scatter", "triangle-down", "3.82"),
+        ("forest", "triangle-left", "\N{MINUS SIGN}66.0"),
+    ):
+        window.see(name)
+        (low, high), arrows = window.run(drawn, name)
+        ((place, mark, text),) = arrows
+        assert (mark, text) == (symbol, number)
+        assert low < place < low + 0.1 * (high - low) and high - low < 20  # of a hundred
+        assert f"beyond it, as an arrow: {BROKEN} at {number} [" in window.text(f"#{name}-note")
+        assert number in window.texts(f"#{name} .textpoint text")
+    window.choose("#forest-metric", "exact_match")
+    assert window.faults() == []

@@ -355,10 +355,50 @@ def test_nothing_is_cut_off_and_text_stands_out(open_page: Callable[..., Window]
     preference = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     window.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", preference)
     window.begin("anna")
-    assert window.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    assert window.driver.execute_script("return document.documentElement.scrollWidth") <= width
     for name in ("question", "answer", "count", "right", "partly", "wrong", "unsafe", "save", "place"):
         assert contrast(window.driver, window.one(name)) >= 4.5, name
     window.go_to("red")
     window.press("1")
     window.go_to("red")
     assert contrast(window.driver, window.one("right")) >= 4.5  # as it is when pressed
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (390, 700), (768, 500), (1280, 500), (1280, 800)])
+def test_nothing_lies_on_a_button(open_page: Callable[..., Window], width: int, height: int) -> None:
+    """Wherever the page is scrolled to: with each button at the lower edge, with each at the upper one, at its end."""
+    window = open_page()
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    window.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    window.begin("anna")
+    window.press("1")
+    assert "is rated right" in window.text("status")
+    covered = """
+        const buttons = [...document.querySelectorAll('#rate button, header button')];
+        const hidden = () => buttons.filter((one) => {
+          const box = one.getBoundingClientRect();
+          const [x, y] = [(box.left + box.right) / 2, box.bottom - 3];
+          return box.top >= 0 && box.bottom <= innerHeight && !one.contains(document.elementFromPoint(x, y));
+        });
+        const found = ['start', 'end'].flatMap((block) => buttons.flatMap((one) => {
+          one.scrollIntoView({block});
+          return hidden();
+        }));
+        scrollTo(0, document.documentElement.scrollHeight);
+        return [...found, ...hidden()].map((one) => one.id);
+    """
+    assert window.driver.execute_script(covered) == []
+    box = window.driver.execute_script("return document.getElementById('status').getBoundingClientRect().bottom")
+    assert box <= height + 1  # at the end of the page it is read
+
+
+def test_a_refused_file_is_told_in_sight_on_a_phone(open_page: Callable[..., Window], tmp_path: Path) -> None:
+    window = open_page()
+    size = {"width": 360, "height": 640, "deviceScaleFactor": 1, "mobile": True}
+    window.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    window.begin("anna")
+    path = tmp_path / "broken.json"
+    path.write_text("{")
+    window.load(path)
+    box = "return document.getElementById('status').getBoundingClientRect()"
+    assert window.driver.execute_script(f"{box}.bottom") <= 641

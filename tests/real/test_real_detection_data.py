@@ -56,6 +56,6 @@ def test_the_floor_and_the_ceiling_on_real_boxes():
         for item in items
     }
     ceiling, rows = detection.score(items, right, 1)
-    assert "the median box of each of" in words
+    assert "the best constant box of each of" in words
     assert floor["AP"]["value"] < 0.2 < 0.99 < ceiling["AP"]["value"]
     assert all(row["found"] == row["objects"] for row in rows)

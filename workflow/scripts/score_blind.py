@@ -1,7 +1,7 @@
 """Score answers given without looking: the floor that a model must clearly beat to show that it sees, or reads.
 
 The track chooses them: for captioning, the best constant caption; for questions, one answer for each type of them;
-for last words, the words by their frequency; for objects, the usual boxes.
+for last words, the words by their frequency; for objects, the best constant box of each category.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ function el(tag, props = {}, ...children) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "class") made.className = value;
     else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name === "hue") made.style.setProperty("--hue", value);
+    else if (name === "hue" || name === "letters") made.style.setProperty(`--${name}`, value);
     else made.setAttribute(name, value === true ? "" : value);
   }
   made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
@@ -22,6 +22,9 @@ function svg(tag, props = {}, ...children) {
   made.append(...children);
   return made;
 }
+
+/** What a name is broken into where there is no room for the whole of it. */
+const parts = (name) => name.split(/(?<=-)/);
 
 function fill(select, options, chosen) {
   select.replaceChildren(...options.map(([value, label]) => el("option", { value }, label)));

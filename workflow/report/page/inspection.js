@@ -100,7 +100,7 @@ function flaggedTable() {
     one.what,
     one.where,
     one.excerpt,
-    one.precisions.join(", ") || "\u2014",
+    el("span", { class: "names" }, one.precisions.join(", ") || "\u2014"),
     [one.model, one.condition].filter(Boolean).join(", ") || "\u2014",
   ]);
   const listed = total > rows.length ? ` The first ${rows.length} are here, all of them in flagged.csv.` : "";

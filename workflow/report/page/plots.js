@@ -6,6 +6,22 @@ const between = (value) => (value[1] === null ? "" : ` [${number(value[1])}, ${n
 const written = (value) =>
   Array.isArray(value) ? `${number(value[0])}${between(value)}` : absent(value || "not in this run");
 
+/** The trace of one value, at its place or as an arrow at the end of an axis that is cut; `along` is that axis. */
+function markOf(one, value, cut, along) {
+  const at = cut.beyond[one.precision];
+  if (at === undefined) return { mode: "markers", [along]: [value[0]], symbol: symbol(one.precision) };
+  const [less, more] = along === "x" ? ["triangle-left", "triangle-right"] : ["triangle-down", "triangle-up"];
+  return { mode: "markers+text", [along]: [at], symbol: value[0] < at ? less : more, text: [number(value[0])] };
+}
+
+/** What lies beyond an axis, in words. */
+function beyond(points, valueOf, cut, unit) {
+  const found = points.filter((one) => one.precision in cut.beyond);
+  if (!found.length) return "";
+  const words = found.map((one) => `${one.precision} at ${written(valueOf(one))}${unit ? ` ${unit}` : ""}`);
+  return `The axis is cut; beyond it, as an arrow: ${words.join(", ")}.`;
+}
+
 function bars(values) {
   if (values.every((value) => value[1] === null)) return undefined;
   return {
@@ -73,11 +89,14 @@ function drawScatter() {
     ),
   );
   const missing = plots.points.filter((one) => !has(one));
+  const cut = plots.cuts[metric.name].quality;
+  const middle = Math.max(...points.map((one) => one.costs[cost.name][0])) / 2;
   $("scatter-note").textContent = [
     points.length
       ? "Filled marks and the line: the Pareto front of these two. Open marks: another is as good in both and better " +
         "in one. Bars: 95 % intervals; points whose bars overlap are not ordered by this picture."
       : "",
+    beyond(points, (one) => one.quality[metric.name], cut, metric.unit),
     notShown(
       missing.map((one) => [
         one.precision,
@@ -101,14 +120,15 @@ function drawScatter() {
     ...points.map((one) => {
       const [x, y] = [one.costs[cost.name], one.quality[metric.name]];
       const hue = colour(one.precision);
+      const { symbol: mark, ...place } = markOf(one, y, cut, "y");
       return {
         type: "scatter",
-        mode: "markers",
-        name: short(one.precision) + (one.precision === data.baseline ? " (baseline)" : ""),
+        name: stacked(one.precision) + (one.precision === data.baseline ? " (baseline)" : ""),
         x: [x[0]],
-        y: [y[0]],
+        ...place,
+        textposition: x[0] < middle ? "middle right" : "middle left",
         error_x: { ...bars([x]), color: hue },
-        error_y: { ...bars([y]), color: hue },
+        error_y: place.text ? undefined : { ...bars([y]), color: hue },
         hoverinfo: "text",
         hovertext: [
           hover(
@@ -121,7 +141,7 @@ function drawScatter() {
         marker: {
           color: hue,
           size: 12,
-          symbol: symbol(one.precision) + (on.includes(one.precision) ? "" : "-open"),
+          symbol: mark + (on.includes(one.precision) ? "" : "-open"),
           line: { width: 2, color: hue },
         },
       };
@@ -131,13 +151,14 @@ function drawScatter() {
     "scatter",
     traces,
     {
-      height: 450 + ($("scatter").clientWidth < 420 ? 20 * points.length : 0),
+      height: 450 + ($("scatter").clientWidth < 420 ? heightOf(points) / 2 : 0),
       xaxis: {
         title: axisTitle(`${cost.label} (${cost.unit}${how}), less is better`, $("scatter").clientWidth - 90),
         rangemode: "tozero",
       },
       yaxis: {
         title: axisTitle(`${metric.label}${unitOf(metric.unit)}, ${metric.higher ? "higher" : "lower"} is better`, 320),
+        range: cut.axis || undefined,
       },
     },
     `${metric.label} against ${cost.label} of ${points.length} precisions; the Pareto front is ` +
@@ -158,9 +179,12 @@ function drawForest() {
       points.map((one) => [one.precision, written(one.differences[metric.name])]),
     ),
   );
+  const cut = plots.cuts[metric.name].differences;
   $("forest-note").textContent =
     `Precision minus ${data.baseline}, on the same items, with 95 % intervals. ` +
     (metric.higher ? "Left of 0 is a loss. " : "Right of 0 is a loss: less is better. ") +
+    beyond(known, (one) => one.differences[metric.name], cut, unit) +
+    " " +
     notShown(
       points.filter((one) => !known.includes(one)).map((one) => [one.precision, String(one.differences[metric.name])]),
     );
@@ -168,27 +192,29 @@ function drawForest() {
   const traces = known.map((one) => {
     const value = one.differences[metric.name];
     const hue = colour(one.precision);
+    const { symbol: mark, ...place } = markOf(one, value, cut, "x");
     return {
       type: "scatter",
-      mode: "markers",
       name: plain(one.precision),
-      x: [value[0]],
-      y: [short(one.precision)],
+      ...place,
+      textposition: value[0] < 0 ? "middle right" : "middle left",
+      y: [stacked(one.precision)],
       showlegend: false,
       hoverinfo: "text",
       hovertext: [hover(one.precision, `${number(value[0])}${between(value)} ${unit}`)],
-      error_x: { ...bars([value]), color: hue },
-      marker: { color: hue, size: 11, symbol: symbol(one.precision) },
+      error_x: place.text ? undefined : { ...bars([value]), color: hue },
+      marker: { color: hue, size: 11, symbol: mark },
     };
   });
   plot(
     "forest",
     traces,
     {
-      height: 110 + 38 * known.length,
+      height: 110 + heightOf(known),
       xaxis: {
         title: axisTitle(`Difference in ${metric.label}${unitOf(unit)}`, $("forest").clientWidth - 200),
         zeroline: false,
+        range: cut.axis || undefined,
       },
       yaxis: { type: "category", autorange: "reversed", showgrid: false },
       shapes: [
@@ -239,7 +265,7 @@ function drawPhases() {
     type: "bar",
     orientation: "h",
     name: plain(phase.label),
-    y: known.map((one) => short(one.precision)),
+    y: known.map((one) => stacked(one.precision)),
     x: known.map((one) => (Array.isArray(one.phases[phase.name]) ? one.phases[phase.name][0] : null)),
     hoverinfo: "text",
     hovertext: known.map((one) =>
@@ -258,7 +284,7 @@ function drawPhases() {
     mode: "markers",
     name: "whole call",
     x: whole.map((one) => one.costs.latency[0]),
-    y: whole.map((one) => short(one.precision)),
+    y: whole.map((one) => stacked(one.precision)),
     error_x: { ...bars(whole.map((one) => one.costs.latency)), color: css("--ink") },
     hoverinfo: "text",
     hovertext: whole.map((one) =>
@@ -270,7 +296,7 @@ function drawPhases() {
     "phases",
     traces,
     {
-      height: 150 + 38 * known.length + ($("phases").clientWidth < 420 ? 22 * phases.length : 0),
+      height: 150 + heightOf(known) + ($("phases").clientWidth < 420 ? 22 * phases.length : 0),
       barmode: "stack",
       bargap: 0.35,
       xaxis: { title: axisTitle(`Latency (${unit})`, 200), rangemode: "tozero" },

@@ -66,12 +66,20 @@ function plain(text) {
 }
 const hover = (...lines) => lines.filter(Boolean).map(plain).join("<br>");
 
-/** A tick or a legend has little room: a long name is cut in the middle, where names of one study are most alike. */
-function short(name, most = 26) {
-  return plain(
-    name.length <= most ? name : `${name.slice(0, Math.ceil(most / 2) - 1)}\u2026${name.slice(-Math.floor(most / 2))}`,
-  );
+/** A name in lines that are broken after hyphens: a tick or a legend has little room, the least on a phone. */
+function linesOf(name) {
+  const most = innerWidth < 640 ? 16 : 26; // letters
+  const lines = [""];
+  for (const part of parts(name)) {
+    if (lines.at(-1) && lines.at(-1).length + part.length > most) lines.push(part);
+    else lines[lines.length - 1] += part;
+  }
+  return lines;
 }
+const stacked = (name) => linesOf(name).map(plain).join("<br>");
+
+/** The height of rows in a chart that has a row for each of these precisions. */
+const heightOf = (points) => points.length * Math.max(38, ...points.map((one) => 12 + 17 * linesOf(one.precision).length));
 
 /** The title of an axis, in lines that fit the plot's width, or its height. */
 function axisTitle(text, room) {

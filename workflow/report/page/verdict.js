@@ -58,7 +58,11 @@ function take(precision, trades) {
     "div",
     {},
     precision && el("p", { class: "take" }, words),
-    el("p", { class: precision ? "big" : "big none" }, precision || "Nothing is recommended"),
+    el(
+      "p",
+      precision ? { class: "big", letters: Math.max(...parts(precision).map((part) => part.length)) } : { class: "big none" },
+      precision || "Nothing is recommended",
+    ),
     trades.map((text) => el("p", { class: "trade" }, sentence(text))),
   );
 }

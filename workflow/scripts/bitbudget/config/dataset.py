@@ -64,6 +64,7 @@ def resolve_dataset(study: Resolved, datasets: dict[str, Any], where: str) -> di
         "kind": kind,
         "options": with_defaults(options, rules),
         "licence": (entry or {}).get("licence", ""),
+        "pictures": (entry or {}).get("pictures", ""),
         "split": split,
         "shots_split": shots_split,
         "subset": wanted["subset"],

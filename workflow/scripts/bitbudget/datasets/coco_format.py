@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bitbudget.datasets import strict
+from bitbudget.datasets import licences, strict
 from bitbudget.errors import UserError
 from bitbudget.items.item import ImageRef, Item, check, is_address
 from bitbudget.untrusted import foreign_json
@@ -29,7 +29,8 @@ def address_of(image: dict[str, Any], path: Path) -> str:
 def read_captions(path: Path, source_of: Callable[[dict[str, Any]], str], keep: Sequence[str] = ()) -> list[Item]:
     """The items of a COCO captions JSON, in the order of its images.
 
-    `source_of` gives an image entry's source; the keys named in `keep` go from the image entry into the item's `extra`.
+    `source_of` gives an image entry's source; the keys named in `keep` go from the image entry into the item's `extra`,
+    and so do the image's `licence` and `credit` where the file has them.
     White space in captions is made single blanks, which no tokeniser tells from the original.
 
     Raises `UserError` that names the file and the entry: missing keys, an id used twice, a file name that leaves the
@@ -73,7 +74,7 @@ def read_captions(path: Path, source_of: Callable[[dict[str, Any]], str], keep: 
             images=(ImageRef(str(key), source_of(image)),),
             question=None,
             references=tuple(captions[key]),
-            extra={name: image[name] for name in keep if name in image},
+            extra={name: image[name] for name in keep if name in image} | licences.of_image(image, content),
         )
         for key, image in images.items()
     ]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bitbudget.datasets import strict
+from bitbudget.datasets import licences, strict
 from bitbudget.datasets.names import plain
 from bitbudget.errors import UserError
 from bitbudget.items.item import ImageRef, Item, check
@@ -33,8 +33,9 @@ def read_instances(
 
     `source_of` gives an image entry's source. An item's `extra` has `width` and `height` of the image in pixels, and
     its `objects`: `category_id`, `bbox`, `area` in square pixels (the box's where the annotation has none) and
-    `iscrowd` (0 where the annotation does not say). `unannotated` is one of `UNANNOTATED`. With `as_published`, boxes
-    without an extent and boxes that reach beyond their image are taken as they are, for a benchmark that has such.
+    `iscrowd` (0 where the annotation does not say), and the image's `licence` and `credit` where the file has them.
+    `unannotated` is one of `UNANNOTATED`. With `as_published`, boxes without an extent and boxes that reach beyond
+    their image are taken as they are, for a benchmark that has such.
 
     Raises `UserError` that names the file and the entry: missing keys, an id used twice, a file name that leaves the
     folder, an image without a size, an annotation of an unknown image or category, a box that is none, or is not in
@@ -93,7 +94,8 @@ def read_instances(
             images=(ImageRef(str(key), source_of(image)),),
             question=None,
             references=(),
-            extra={"width": image["width"], "height": image["height"], "objects": objects[key]},
+            extra={"width": image["width"], "height": image["height"], "objects": objects[key]}
+            | licences.of_image(image, content),
         )
         for key, image in kept.items()
     ]

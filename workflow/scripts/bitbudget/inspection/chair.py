@@ -5,7 +5,7 @@ Rohrbach, Hendricks, Burns, Darrell & Saenko (2018), "Object Hallucination in Im
     CHAIR-i = hallucinated mentions / all mentions of an object      CHAIR-s = captions with one of them / all captions
 
 An object is hallucinated that neither the image's annotated objects nor any of its reference captions name. The words
-for objects are our own (`coco_objects`), so the values are not to be compared with published ones.
+for objects are our own (`workflow/data/words/objects.toml`), so the values are not to be compared with published ones.
 """
 
 from __future__ import annotations

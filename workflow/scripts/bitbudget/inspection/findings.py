@@ -10,7 +10,7 @@ from bitbudget import files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.inspection import chair, redaction, screen, truth
 from bitbudget.inspection.objects import Vocabulary
-from bitbudget.inspection.people_words import CLASSES
+from bitbudget.inspection.people import CLASSES
 from bitbudget.inspection.profanity import THRESHOLD
 from bitbudget.untrusted import csv_text
 

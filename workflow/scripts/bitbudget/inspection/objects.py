@@ -6,7 +6,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from bitbudget.inspection.coco_objects import NAMES, NOT_OBJECTS, ONLY_FIRST, PLURALS, SEVERAL
+from bitbudget.inspection import words
+
+_LISTS = words.read("objects")
+NAMES: dict[str, list[str]] = _LISTS["names"]  # category -> what else it is called
 
 Mention = frozenset[str]  # the categories that a mention may be of: seldom more than one
 
@@ -29,7 +32,7 @@ def plural(name: str) -> str:
     if of:
         return f"{plural(head)} of {rest}"
     *before, last = name.split(" ")
-    return " ".join([*before, PLURALS.get(last) or _regular(last)])
+    return " ".join([*before, _LISTS["plurals"].get(last) or _regular(last)])
 
 
 def _regular(word: str) -> str:
@@ -41,7 +44,7 @@ def _regular(word: str) -> str:
 
 
 class Vocabulary:
-    """The names of some categories, those of `coco_objects` as far as it has them, else the categories' own.
+    """The names of some categories, those of `NAMES` as far as it has them, else the categories' own.
 
     `left_out` are the categories that cannot be looked for: those whose names hold no word and no number.
     """
@@ -54,13 +57,13 @@ class Vocabulary:
             if category not in self.left_out:
                 for name in (" ".join(category.lower().split()), *NAMES.get(category, ())):
                     meanings[name].add(category)
-        for name, several in SEVERAL.items():
+        for name, several in _LISTS["several"].items():
             if known := set(several) & set(self.categories):
                 meanings[name] |= known
         self._forms: dict[tuple[str, ...], tuple[Mention, int]] = {}
-        for name in NOT_OBJECTS:
+        for name in _LISTS["not_objects"]:
             if name not in meanings:
-                self._add(name, frozenset(), consumed=1 if name in ONLY_FIRST else None)
+                self._add(name, frozenset(), consumed=1 if name in _LISTS["only_first"] else None)
         for name, found in meanings.items():
             self._add(name, frozenset(found))
         self._names: dict[str, list[tuple[tuple[str, ...], Mention, int]]] = defaultdict(list)

@@ -1,6 +1,6 @@
 """Wording about people that is prone to stereotypes, for a person to look at: a screen, not a verdict.
 
-An adjective of `people_words` counts where it is said of a person: before one ("an old Asian couple"), with nothing but
+An adjective of the list counts where it is said of a person: before one ("an old Asian couple"), with nothing but
 other such adjectives between, or after one and a form of "to be" or "look" ("the man looks poor"). "A black dog" and
 "a man in black" do not count.
 """
@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 
-from bitbudget.inspection.people_words import CLASSES, PERSONS
+from bitbudget.inspection import words
 from bitbudget.inspection.privacy import Span
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*|[.,;:!?]")
-_PERSONS = frozenset(PERSONS)
+_LISTS = words.read("people")
+CLASSES: dict[str, dict] = _LISTS["classes"]  # name -> `why`, `source`, `adjectives` and `nouns`
+_PERSONS = frozenset(_LISTS["persons"])
 _LINKS = frozenset(
     {
         "is", "are", "was", "were", "looks", "look", "seems", "seem", "appears", "appear", "being",
@@ -41,8 +43,8 @@ def _by_first(words: dict[tuple[str, ...], str]) -> dict[str, list[tuple[tuple[s
     return found
 
 
-_ADJECTIVES = _by_first({tuple(w.split(" ")): name for name, one in CLASSES.items() for w in one.adjectives})
-_NOUNS = _by_first({tuple(w.split(" ")): name for name, one in CLASSES.items() for w in one.nouns})
+_ADJECTIVES = _by_first({tuple(w.split(" ")): name for name, one in CLASSES.items() for w in one["adjectives"]})
+_NOUNS = _by_first({tuple(w.split(" ")): name for name, one in CLASSES.items() for w in one["nouns"]})
 
 
 def find(text: str) -> list[Span]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from bitbudget.inspection import words
 from bitbudget.inspection.privacy import Span
 
 PROFANITY = "profanity"
@@ -19,23 +20,9 @@ THRESHOLD = 0.95  # of the classifier's probability for one word
 SHORTEST = 3  # letters of a word that is judged: a broken model writes pieces of words
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
-# Not taken from the classifier: who people are, and words of everyday captions.
-NOT_PROFANE = frozenset(
-    {
-        "gay", "gays", "lesbian", "lesbians", "queer", "homosexual", "homosexuals", "transgender", "jew", "jews",
-        "jewish", "muslim", "muslims", "black", "white", "kill", "kills", "killed", "killing", "die", "dies",
-        "died", "dead", "death", "pig", "pigs", "donkey", "hell", "dumb", "gross", "fat", "ugly", "suck", "sucks",
-        "sucking",
-    }
-)  # fmt: skip
-# Slurs and words that the classifier scores too low, by themselves, to be found.
-ALSO_PROFANE = frozenset(
-    {
-        "kike", "kikes", "wetback", "wetbacks", "gook", "gooks", "towelhead", "towelheads", "raghead", "ragheads",
-        "paki", "pakis", "spic", "spics", "chink", "chinks", "tranny", "trannies", "coon", "coons", "slut", "sluts",
-        "blowjob", "blowjobs", "retard", "retards",
-    }
-)  # fmt: skip
+_LISTS = words.read("profanity")
+NOT_PROFANE = frozenset(_LISTS["not_profane"])
+ALSO_PROFANE = frozenset(_LISTS["also_profane"])
 
 
 def words_of(text: str) -> list[tuple[str, int, int]]:
@@ -48,12 +35,12 @@ class Screen:
 
     def __init__(self, texts: Iterable[str]) -> None:
         found = {word for text in texts for word, _, _ in words_of(text) if len(word) >= SHORTEST}
-        words = sorted(found - NOT_PROFANE)
-        self.profane = set(words) & ALSO_PROFANE
-        if words:
+        asked = sorted(found - NOT_PROFANE)
+        self.profane = set(asked) & ALSO_PROFANE
+        if asked:
             from profanity_check import predict_prob
 
-            self.profane |= {word for word, value in zip(words, predict_prob(words), strict=True) if value >= THRESHOLD}
+            self.profane |= {word for word, value in zip(asked, predict_prob(asked), strict=True) if value >= THRESHOLD}
 
     def find(self, text: str) -> list[Span]:
         """The profane words of one of the texts."""

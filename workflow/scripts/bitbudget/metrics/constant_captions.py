@@ -1,7 +1,7 @@
 """CIDEr-D of constant captions: captions that are each given as the answer to every item of a study.
 
 A constant caption needs no comparison with each reference. In CIDEr-D (Vedantam et al. 2015), as pycocoevalcap
-computes it for `caption_metrics`, a caption c of length l has of a reference r of length m, for n-grams of one order,
+computes it for `captions`, a caption c of length l has of a reference r of length m, for n-grams of one order,
 
     exp(-(l - m)^2 / 2 sigma^2) / (|c| |r|)  x  sum over n-grams g of min(c_g, r_g) r_g idf_g^2
 
@@ -39,7 +39,7 @@ def cider(references: Sequence[Sequence[str]], captions: Sequence[str]) -> np.nd
     """For each caption the corpus CIDEr-D that it has as the answer to every item; shape (captions,).
 
     `references` are the tokenised references of each item, whose IDF counts; `captions` are tokenised too. 0 where
-    CIDEr has no value because no n-gram weighs anything (`caption_metrics` says when).
+    CIDEr has no value because no n-gram weighs anything (`captions.score_tokenized` says when).
     """
     items = len(references)
     texts = [text.split() for group in references for text in group]

@@ -61,7 +61,7 @@ def score(
     are not means of per-item values but are computed from summed counts, and so are they from each resample's.
 
     All metrics are computed, whichever of them is the study's `primary`. `paraphrases` makes METEOR start faster
-    (`caption_metrics.filter_paraphrases`). Raises `UserError` where an item has no reference, or Java is missing.
+    (`captions.filter_paraphrases`). Raises `UserError` where an item has no reference, or Java is missing.
     """
     from bitbudget.metrics import captions
 

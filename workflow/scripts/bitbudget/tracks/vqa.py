@@ -100,29 +100,35 @@ def breakdown(
     return found
 
 
-# Of so many of a type's most common answers the best is chosen, each of at least so many questions; named are so many.
-BLIND_CANDIDATES, BLIND_QUESTIONS, BLIND_NAMED = 25, 10, 12
+# A type of the floor has at least so many questions; so many of the types are named.
+BLIND_QUESTIONS, BLIND_NAMED = 10, 12
+# Where an answer also scores on questions that nobody answered so, candidates times questions are at most so many, for
+# it takes up to 0.2 ms to compare two texts; but at least so many candidates are judged.
+BLIND_COMPARISONS, BLIND_CANDIDATES = 500_000, 25
 
 
 def blind_answers(items: Sequence[Item], seed: int, *, primary: str | None = None) -> tuple[str, dict[str, str]]:
     """The best answer to each type of question, for one who hears the question and does not look.
 
-    Returned are the answers in words, and the answer to each item's id. The best of a type's 25 most common answers is
-    chosen on the very items that it is then scored on, so the floor is what such a guesser could reach at most. Types
-    of fewer than ten questions are taken together, and so are items without a type; where even these are fewer than
-    ten, they get the best answer to all questions: the best answer to a single one would not be a guess any more.
-    Nothing is drawn, so the seed does not matter.
+    Returned are the answers in words, and the answer to each item's id. Of all answers that people gave to a type of
+    question, the best is chosen on the very items that it is then scored on, so no such guesser scores higher. For ANLS
+    and relaxed accuracy, by which an answer may score on any question, only the most promising are judged on all of
+    them (`BLIND_COMPARISONS`). Types of fewer than ten questions are taken together, and so are items without a type;
+    where even these are fewer than ten, they get the best answer to all questions: the best answer to a single one
+    would not be a guess any more. Nothing is drawn, so the seed does not matter.
     """
     form, measures = _measures(primary or PRIMARY)
     measure = measures[primary or PRIMARY]
+    near = primary in ("anls", "relaxed_accuracy")
+    judged = max(BLIND_CANDIDATES, BLIND_COMPARISONS // len(items)) if near else 1
     types = Counter(_question_type(item) for item in items)
     groups = defaultdict(list)
     for item in items:
         name = _question_type(item)
         groups[name if types[name] >= BLIND_QUESTIONS else ""].append(item)
-    best = {name: _best_answer(group, form, measure) for name, group in groups.items()}
+    best = {name: _best_answer(group, form, measure, judged) for name, group in groups.items()}
     if 0 < len(groups.get("", ())) < BLIND_QUESTIONS:
-        best[""] = _best_answer(items, form, measure)
+        best[""] = _best_answer(items, form, measure, judged)
     answers = {item["id"]: best[name] for name, group in groups.items() for item in group}
     if set(best) == {""}:
         return f"{best['']!r} to every question", answers
@@ -139,16 +145,24 @@ def _question_type(item: Item) -> str:
     return str(item["extra"].get("question_type") or "")
 
 
-def _best_answer(items: Sequence[Item], form: Callable[[str], str], measure: Measure) -> str:
-    """Of the most common references of these items, as first written, the one that scores best on all of them."""
+def _best_answer(items: Sequence[Item], form: Callable[[str], str], measure: Measure, judged: int) -> str:
+    """Of all references of these items, as first written, the one that scores best on the items it is a reference of.
+
+    Of the `judged` best in that, the best on all items, for a measure by which an answer may score on others as well.
+    Empty where no item has a reference, which `score` reports.
+    """
     written: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    for item in items:
-        for text in item["references"]:
+    own: Counter[str] = Counter()
+    answered = [item["references"] for item in items if item["references"]]
+    for references in answered:
+        for text in references:
             written.setdefault(form(text), text)
-            counts[form(text)] += 1
-    candidates = [written[answer] for answer, _ in counts.most_common(BLIND_CANDIDATES)]
-    return max(candidates, key=lambda text: sum(measure(text, item["references"]) for item in items))
+        for answer in dict.fromkeys(map(form, references)):
+            own[answer] += measure(written[answer], references)
+    candidates = [written[answer] for answer, _ in own.most_common(judged)]
+    if len(candidates) < 2:
+        return "".join(candidates)
+    return max(candidates, key=lambda text: sum(measure(text, references) for references in answered))
 
 
 def _measures(primary: str) -> tuple[Callable[[str], str], dict[str, Measure]]:

@@ -10,7 +10,7 @@ from typing import Protocol
 from bitbudget import files
 from bitbudget.inspection.redaction import Redactor
 from bitbudget.publishing.archive import code as codes
-from bitbudget.publishing.archive import contents, package, readme, redacted
+from bitbudget.publishing.archive import contents, package, pictures, readme, redacted
 from bitbudget.publishing.archive.contents import Study
 from bitbudget.publishing.archive.package import Entry
 
@@ -53,7 +53,20 @@ def _entries(work: Path, studies: Sequence[Study]) -> Iterator[Entry]:
         yield published[study.name](name, work / name, own=True)
     for study in reversed(studies):
         for name in study.shipped:
-            yield published[study.name](f"results/{study.name}/{name}", study.folder / name)
+            whole = f"results/{study.name}/{name}"
+            if name == contents.PAGE and study.kept_back:
+                yield _free_page(study, f"{readme.WORK}/{whole}")
+            else:
+                yield published[study.name](whole, study.folder / name)
+        if study.pictures:
+            name = f"{readme.WORK}/results/{study.name}/{pictures.TABLE}"
+            yield package.of_text(name, pictures.table(study.pictures))
+
+
+def _free_page(study: Study, name: str) -> Entry:
+    """The results page without the pictures that may not be passed on."""
+    path = study.folder / contents.PAGE
+    return Entry(name, lambda: [pictures.without_others(path, study.kept_back)], path.stat().st_size)
 
 
 class _Publisher(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -13,6 +13,8 @@ import yaml
 
 from bitbudget import files, registry
 from bitbudget.errors import UserError
+from bitbudget.publishing.archive import pictures
+from bitbudget.publishing.archive.pictures import Picture
 from bitbudget.spot_check.folder import RATINGS
 
 # Files without which there is nothing to hand in; those of a study that is only told of beside another are fewer.
@@ -26,10 +28,11 @@ OF_A_CELL = ("predictions.jsonl", "item_scores.jsonl", "scores.json", "measureme
 # Folders of a study beside those of its models.
 BESIDE_MODELS = ("figures", "shots", "calibration")
 MODELS = "prepared models (`checkpoint/`): they are large, and are made again from the models' own weights"
-PICTURES = "prepared pictures (`images/`): they have their owners' licences, and are fetched and prepared again"
+PICTURES = "prepared pictures (`images/`): they are fetched and prepared again, but for few that may be passed on"
 LOGITS = "logits (`logits.safetensors`): they are large, and are written again with the answers"
 PARAPHRASES = "METEOR's paraphrases (`meteor_paraphrases.gz`): they come with METEOR"
 RATING_PAGE = "`spot_check.html`, on which people rate answers: it shows pictures and answers as they are"
+PAGE = "index.html"
 OUTDATED = "files of models, precisions and conditions that the study does not name any more"
 NOTHING = ""  # left out without a word: hidden files, and archives
 
@@ -44,6 +47,8 @@ class Study:
     redacted_why: str
     shipped: list[str]
     left_out: Counter[str] = field(default_factory=Counter)  # files by the reason
+    pictures: Sequence[Picture] = ()
+    kept_back: frozenset[str] = frozenset()  # items whose pictures may not be passed on
 
     @property
     def name(self) -> str:
@@ -63,10 +68,13 @@ def read(folder: Path, *, delivered: bool) -> Study:
             tails = [f"{condition}/{name}" for condition in resolved["conditions"] for name in OF_A_CELL]
             _need(folder, [f"{model}/{precision}/{tail}" for tail in ("audit.json", *tails)])
     redaction = files.read_json(folder / "inspection.json")["redaction"]
-    found = Study(folder, resolved, redaction["on"], redaction["why"], [])
-    shown = shown_pictures(folder)
+    every, kept_back = pictures.read(folder, resolved["dataset"])
+    about = {"pictures": every, "kept_back": frozenset(kept_back)}
+    found = Study(folder, resolved, redaction["on"], redaction["why"], [], **about)
+    shown = shown_pictures(folder, found.kept_back)
     for name in _walk(folder):
-        reason = None if name in shown else why_left_out(PurePosixPath(name), resolved, redaction["on"])
+        as_it_is = redaction["on"] or bool(kept_back)
+        reason = None if name in shown else why_left_out(PurePosixPath(name), resolved, as_it_is)
         if reason is None:
             found.shipped.append(name)
         else:
@@ -77,10 +85,13 @@ def read(folder: Path, *, delivered: bool) -> Study:
     return found
 
 
-def why_left_out(name: PurePosixPath, study: Mapping[str, Any], redacts: bool) -> str | None:
-    """The reason why a file of a study's folder is not in the archive; None for one that is."""
+def why_left_out(name: PurePosixPath, study: Mapping[str, Any], closed: bool) -> str | None:
+    """The reason why a file of a study's folder is not in the archive; None for one that is.
+
+    `closed` says that not all of its texts and pictures may be passed on as they are.
+    """
     folders = name.parts[:-1]
-    if any(part.startswith(".") for part in name.parts) or name.suffix == ".zip":
+    if any(part.startswith(".") for part in name.parts) or name.suffix == ".zip" or name.as_posix() == pictures.TABLE:
         return NOTHING
     if "images" in folders:
         return PICTURES
@@ -96,16 +107,16 @@ def why_left_out(name: PurePosixPath, study: Mapping[str, Any], redacts: bool) -
         return LOGITS
     if name.suffix == ".gz":
         return PARAPHRASES
-    if name.name == "spot_check.html" and redacts:
+    if name.name == "spot_check.html" and closed:
         return RATING_PAGE
     return None
 
 
-def shown_pictures(folder: Path) -> set[str]:
-    """The few pictures that the paper and the slides show anyway: without them neither could be made again."""
+def shown_pictures(folder: Path, kept_back: Set[str]) -> set[str]:
+    """The few pictures that paper and slides show, to make these again; without those of the items `kept_back`."""
     examples = files.read_json(folder / "examples.json")
     chosen = set(examples["qualitative"])
-    items = [item for item in examples["items"] if item["id"] in chosen and not item.get("withheld")]
+    items = [item for item in examples["items"] if item["id"] in chosen - kept_back and not item.get("withheld")]
     return {item["image"] for item in items if item.get("image") and (folder / item["image"]).is_file()}
 
 

@@ -11,6 +11,7 @@ from bitbudget import files
 from bitbudget.publishing.archive.code import Code
 from bitbudget.publishing.archive.contents import PICTURES, Study
 from bitbudget.publishing.archive.package import MANIFEST
+from bitbudget.publishing.archive.pictures import TABLE, UNKNOWN
 
 WORK = "bitbudget"  # the working folder in the archive
 SHOWN_CHANGES = 12
@@ -23,6 +24,7 @@ LOOK = (
     ("verdicts.txt", "what each precision loses and wins, in words"),
     ("flagged.csv", "answers that a person should look at"),
     ("figures/", "every figure, as svg and png"),
+    (TABLE, "source, credit and licence of every picture"),
 )
 
 
@@ -41,6 +43,7 @@ def text(studies: Sequence[Study], code: Code, needed: Sequence[str], unread: Se
         _one_file_again(first, needed),
         _everything_again(studies, needed),
         _left_out(studies, unread),
+        *([_pictures(studies)] if any(study.pictures for study in studies) else []),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -122,7 +125,7 @@ def _how_to_look(studies: Sequence[Study]) -> Iterator[str]:
     yield "## Look at it"
     yield ""
     for study in studies:
-        there = {name.split("/")[0] for name in study.shipped}
+        there = {name.split("/")[0] for name in study.shipped} | ({TABLE} if study.pictures else set())
         yield f"In `{WORK}/results/{study.name}/`:"
         yield ""
         yield "| file | what it is |\n|---|---|"
@@ -214,13 +217,28 @@ def _left_out(studies: Sequence[Study], unread: Sequence[str]) -> Iterator[str]:
         yield f"- `{name}`, your own: it is of no kind in which personal strings can be replaced"
     yield "- data sets and models' weights (`resources/`) but for the demo models, which are part of the code"
     if left_out[PICTURES]:
-        shown = any(name.startswith("images/") for study in studies for name in study.shipped)
-        few = "The few pictures that the paper and the slides show are here. " if shown else ""
         yield ""
-        yield (
-            f"{few}The results page carries the pictures that it shows in itself; to make it again, or a figure that "
-            "shows pictures, run the whole again first."
-        )
+        yield "To make the results page again, or a figure that shows pictures, run the whole again first."
+
+
+def _pictures(studies: Sequence[Study]) -> Iterator[str]:
+    """What is done with pictures, which are other people's."""
+    yield "## Pictures"
+    yield ""
+    yield (
+        "The paper, the slides and `figures/` quote single pictures as examples. Beyond these, only pictures are here "
+        "that everybody may pass on as resized copies: those under CC0, CC BY or CC BY-SA, in the public domain, or "
+        "the author's own. Where a licence forbids changes (ND) or commercial use (NC), or is not known, the picture "
+        f"is taken out of `images/` and the results page, and `spot_check.html` is left out. `{TABLE}` has the source, "
+        "the credit and the licence of every picture; name them where you pass one on."
+    )
+    for study in studies:
+        if study.pictures:
+            free = sum(one.free for one in study.pictures)
+            counted = Counter(one.licence or UNKNOWN for one in study.pictures)
+            listed = "; ".join(f"{_line(licence)}: {number}" for licence, number in counted.most_common())
+            yield ""
+            yield f"- `{study.name}`: {free} of {len(study.pictures)} pictures may be passed on ({listed})"
 
 
 def _line(words: str) -> str:

@@ -21,6 +21,7 @@ PLAIN = frozenset({".txt", ".md", ".typ", ".bib", ".csv", ".tsv", ".yaml", ".yml
 NOT_TEXTS = frozenset(
     {"id", "ids", "item", "items", "image", "images", "source", "path", "file", "sha256", "seed", "record", "study"}
     | {"model", "precision", "condition", "cells", "subset_hash", "checkpoint_hash", "dataset", "revision", "split"}
+    | {"licence", "credit"}
     | {"rater", "saved", "ratings_of", "primary", "provenance"}
 )
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -16,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from bitbudget.judging import verdicts
+from bitbudget.publishing import axis_cut
 from bitbudget.publishing.figures import rows, style
 from bitbudget.publishing.figures.study import Quantity
 from bitbudget.telling.wording import Words
@@ -34,8 +34,6 @@ LOOKS: dict[str, tuple[str, str, str, bool]] = {
     FLOOR: ("noise floor", style.BASELINE, "D", False),
     INTERACTION: ("interaction", style.INK, "X", True),
 }
-# An axis reaches at most so many times as far as the middle one of its rows; what lies beyond is an arrow.
-REACH = 2.5
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,9 @@ class Mark:
     reason: str | None = None
 
     @property
-    def extent(self) -> float:
-        """How far from 0 it reaches."""
-        return max(abs(end) for end in (self.value or 0.0, self.low or 0.0, self.high or 0.0))
+    def span(self) -> axis_cut.Span:
+        """The value with the ends of its interval."""
+        return (self.value, self.low, self.high)
 
 
 Key = tuple[str, str, str]  # model, condition, name of the row
@@ -93,15 +91,12 @@ def panel(
 
 def window(marks: Sequence[Mark], limits: Sequence[float] = (), *, whole: bool = False) -> tuple[float, float]:
     """The ends of the axis: all rows, but for those that lie so far away that the others could not be told apart."""
-    extents = [mark.extent for mark in marks if mark.value is not None]
-    most = REACH * max([median(extents) if extents else 0.0, *map(abs, limits)])
-    if whole or not most:  # most rows may lie at 0
-        most = max(extents, default=0.0) or 1.0
-    ends = [0.0, *limits]
-    for mark in marks:
-        seen = [-mark.seen, mark.seen] if mark.seen is not None else []
-        ends += [end for end in (mark.value, mark.low, mark.high, *seen) if end is not None]
-    left, right = max(min(ends), -most), min(max(ends), most)
+    spans = [mark.span for mark in marks if mark.value is not None]
+    if not whole and (cut := axis_cut.ends(spans, holds=limits)):
+        return cut
+    seen = [end for mark in marks if mark.seen is not None for end in (-mark.seen, mark.seen)]
+    ends = [0.0, *limits, *seen, *(end for span in spans for end in span if end is not None)]
+    left, right = min(ends), max(ends)
     left, right = (left, right) if left < right else (-1.0, 1.0)  # no row differs, and nothing is known of what might
     room = 0.06 * (right - left)
     return left - room, right + room
@@ -116,12 +111,11 @@ def _mark(axes: Axes, y: float, mark: Mark, ends: tuple[float, float], footnotes
         axes.barh(y, 2 * mark.seen, left=-mark.seen, height=0.7, color=SHADE, zorder=0.4)
     if mark.low is not None:
         axes.plot([mark.low, mark.high], [y, y], color=colour, linewidth=1.8, solid_capstyle="butt", zorder=2)
-    beyond = "<" if mark.value < ends[0] else ">" if mark.value > ends[1] else ""
-    inset = 0.015 * (ends[1] - ends[0])  # an arrow lies inside
-    x = min(max(mark.value, ends[0] + inset), ends[1] - inset) if beyond else mark.value
+    beyond = axis_cut.beyond(mark.value, ends)
     axes.plot(
-        x, y, beyond or marker, markersize=6.5 if marker != "D" else 5.5, markeredgewidth=1.3, zorder=3,
-        markerfacecolor=colour if filled else "white", markeredgecolor=colour, clip_on=False,
+        axis_cut.placed(mark.value, ends), y, (marker, ">", "<")[beyond], markersize=6.5 if marker != "D" else 5.5,
+        markeredgewidth=1.3, zorder=3, markerfacecolor=colour if filled else "white", markeredgecolor=colour,
+        clip_on=False,
     )  # fmt: skip
     axes.annotate(
         mark.text, (1, y), xycoords=("axes fraction", "data"), xytext=(8, 0), textcoords="offset points", va="center",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from bitbudget.publishing import axis_cut
 from bitbudget.publishing.figures import rows, style
 from bitbudget.publishing.figures.study import Study
 
@@ -57,6 +59,7 @@ def draw(study: Study) -> Figure:
             _panel(axes, study, made, name, footnotes, columns=columns, labels=i % columns == 0)
 
     label = study.metrics[study.primary]["label"]
+    cuts = {name: cut for name in have if (cut := _cut(study, name))}
     style.title(figure, f"Quality by precision: {label}")
     bare = [name for name in have if all(row.quality[name].low is None for row in study.rows)]
     missing = [study.metrics[name]["label"] for name in study.metrics if name not in have]
@@ -67,6 +70,7 @@ def draw(study: Study) -> Figure:
             + "Dashed: the baseline.",
             f"Without an interval: {', '.join(study.metrics[name]['label'] for name in bare)}." if bare else "",
             f"Dotted: {study.floor_words}." if study.floor else "",
+            _left_out(study, cuts),
             f"Also in summary.csv: {', '.join(study.further)}." if study.further else "",
             f"Not computed: {', '.join(missing)} (summary.csv, column notes, says why)." if missing else "",
             *footnotes.lines(),
@@ -75,6 +79,28 @@ def draw(study: Study) -> Figure:
         ],
     )
     return figure
+
+
+def _cut(study: Study, name: str) -> axis_cut.Axis | None:
+    """The ends of a metric's axis, where it does not hold all; a logarithmic one has room for all."""
+    found = [row.quality[name] for row in study.rows if row.quality[name].value is not None]
+    if _logarithmic(study, name):
+        return None
+    baselines = [row.quality[name].value for row in study.rows if row.baseline and row.quality[name].value is not None]
+    spans = [(one.value, one.low, one.high) for one in found]
+    return axis_cut.of_quality(spans, median(baselines) if baselines else None)
+
+
+def _left_out(study: Study, cuts: Mapping[str, axis_cut.Axis]) -> str:
+    """What is to be known of axes that are cut; nothing where none is."""
+    shown = [(row.quality[name].value, cut) for name, cut in cuts.items() for row in study.rows]
+    arrows = any(axis_cut.beyond(value, cut) for value, cut in shown if value is not None)
+    floors = [name for name, cut in cuts.items() if name in study.floor and axis_cut.beyond(study.floor[name], cut)]
+    said = [style.BEYOND] if arrows else []
+    if floors:
+        listed = ", ".join(f"{study.metrics[name]['label']} {style.score(study.floor[name])}" for name in floors)
+        said.append(f"The dotted line lies beyond the axis, too: {listed}.")
+    return " ".join(said)
 
 
 def _panel(
@@ -91,7 +117,8 @@ def _panel(
     large = columns == 1
     rows.prepare(axes, made, labels=labels)
     rows.reference_lines(axes, made, lambda row: row.quality[name].value)
-    if name in study.floor:
+    cut = _cut(study, name)
+    if name in study.floor and not axis_cut.beyond(study.floor[name], cut):
         axes.axvline(study.floor[name], color=style.MUTED, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1.4)
     size = 6.5 if large else 4.5
     for slot in (slot for block in made for slot in block.slots):
@@ -100,13 +127,14 @@ def _panel(
             rows.not_measured(axes, slot.y, quantity, footnotes)
             continue
         colour = study.colours[slot.row.precision]
-        if quantity.low is not None:
+        beyond = axis_cut.beyond(quantity.value, cut)
+        if quantity.low is not None and not beyond:
             ends = [quantity.low, quantity.high]
             axes.plot(ends, [slot.y] * 2, color=colour, linewidth=2.2 if large else 1.6, solid_capstyle="butt")
         face = "white" if slot.row.baseline else colour
-        marker = "D" if slot.row.baseline else "o"
+        marker = ("D" if slot.row.baseline else "o", ">", "<")[beyond]
         axes.plot(
-            quantity.value,
+            axis_cut.placed(quantity.value, cut),
             slot.y,
             marker,
             markersize=size * (0.9 if slot.row.baseline else 1),
@@ -114,6 +142,17 @@ def _panel(
             markeredgecolor=colour,
             markeredgewidth=1.4,
         )
+        if beyond and not large:
+            axes.annotate(
+                style.score(quantity.value),
+                (axis_cut.placed(quantity.value, cut), slot.y),
+                xytext=(-6 * beyond, 0),
+                textcoords="offset points",
+                ha="right" if beyond > 0 else "left",
+                va="center",
+                fontsize=6.5,
+                bbox=style.PLATE,
+            )
         if large:
             text = style.score(quantity.value)
             if quantity.low is not None:
@@ -128,10 +167,12 @@ def _panel(
                 fontsize=7.5,
             )
     axes.margins(x=0.06)
+    if cut:
+        axes.set_xlim(cut)
     if columns > 3:
         axes.xaxis.set_major_locator(rows.few_ticks(3))
-    values = [row.quality[name].value for row in study.rows] + [study.floor.get(name)]
-    _scale(axes, study.metrics[name], [value for value in values if value is not None])
+    if _logarithmic(study, name):
+        _scale_logarithmically(axes)
     axes.set_xlabel(style.wrapped(_label(study.metrics[name], large), LETTERS // columns))
 
 
@@ -143,10 +184,15 @@ def _label(about: dict[str, Any], large: bool) -> str:
     return f"{about['label']} ({', '.join(said)})" if said else about["label"]
 
 
-def _scale(axes: Axes, about: dict[str, Any], values: Sequence[float]) -> None:
-    """A logarithmic axis for a metric that asks for one, where its values are far apart."""
-    if about.get("scale") != "log" or min(values) <= 0 or max(values) < FAR_APART * min(values):
-        return
+def _logarithmic(study: Study, name: str) -> bool:
+    """Whether a metric asks for a logarithmic axis, and its values are far apart."""
+    about = study.metrics[name]
+    found = [row.quality[name].value for row in study.rows] + [study.floor.get(name)]
+    values = [value for value in found if value is not None]
+    return about.get("scale") == "log" and min(values) > 0 and max(values) >= FAR_APART * min(values)
+
+
+def _scale_logarithmically(axes: Axes) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(numticks=4))
     axes.xaxis.set_minor_formatter(NullFormatter())

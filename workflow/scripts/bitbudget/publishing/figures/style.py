@@ -109,6 +109,9 @@ def wrapped(text: str, letters: int) -> str:
     return "\n".join(textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False))
 
 
+BEYOND = "An arrow lies beyond the axis; its number stands beside it."
+
+
 class Footnotes:
     """Numbered reasons of absent values, in the order in which they are met; the same reason keeps its number."""
 

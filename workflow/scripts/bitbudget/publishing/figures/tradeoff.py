@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from bitbudget.judging.pareto import pareto_front
+from bitbudget.publishing import axis_cut
 from bitbudget.publishing.figures import labels, style
 from bitbudget.publishing.figures.costs import Cost, cost_of, warnings
 from bitbudget.publishing.figures.study import Row, Study
@@ -50,6 +51,7 @@ def draw(study: Study, name: str) -> Figure:
         [
             KEY if _shown(study, cost, study.rows) else "",
             BARS if _has_bars(study, cost) else "",
+            style.BEYOND if _anything_beyond(study, cost) else "",
             *(f"Not shown: {_left_out(study, cost, reason)} ({reason.rstrip('.')})." for reason in footnotes.reasons()),
             *warnings(study, cost),
             study.provenance(),
@@ -93,6 +95,23 @@ def _shown(study: Study, cost: Cost, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if _absent(study, cost, row) is None]
 
 
+def _cut(study: Study, shown: Sequence[Row]) -> axis_cut.Axis | None:
+    """The ends of a panel's axis of quality, where it does not hold all."""
+    found = [row.quality[study.primary] for row in shown]
+    baseline = next((row.quality[study.primary].value for row in shown if row.baseline), None)
+    return axis_cut.of_quality([(one.value, one.low, one.high) for one in found], baseline)
+
+
+def _anything_beyond(study: Study, cost: Cost) -> bool:
+    for model in study.models:
+        for condition in study.conditions:
+            shown = _shown(study, cost, study.of(model, condition))
+            cut = _cut(study, shown)
+            if any(axis_cut.beyond(row.quality[study.primary].value, cut) for row in shown):
+                return True
+    return False
+
+
 def _scale(study: Study, cost: Cost) -> tuple[float, str]:
     """One unit for all panels of the figure."""
     values = [row.costs[cost.metric].value for row in study.rows]
@@ -120,19 +139,23 @@ def _points(axes: Axes, study: Study, cost: Cost, rows: list[Row], footnotes: st
     xs = [row.costs[cost.metric].value * factor for row in shown]
     ys = [row.quality[study.primary].value for row in shown]
     front = pareto_front(xs, ys, higher_is_better=about["higher_is_better"])
+    cut = _cut(study, shown)
     for row, x, y, on in zip(shown, xs, ys, front, strict=True):
         colour = study.colours[row.precision]
-        for ends in _bars(study, cost, row, factor):
+        for ends in _bars(study, cost, row, factor, cut):
             axes.plot(*zip(*ends, strict=True), color=colour, linewidth=1.2, zorder=2)
         axes.plot(
-            x, y, "D" if row.baseline else "o", markersize=6.5 if row.baseline else 7.5, zorder=3,
-            markerfacecolor=colour if on else "white", markeredgecolor=colour, markeredgewidth=1.5,
+            x, axis_cut.placed(y, cut), ("D" if row.baseline else "o", "^", "v")[axis_cut.beyond(y, cut)],
+            markersize=6.5 if row.baseline else 7.5, zorder=3, markerfacecolor=colour if on else "white",
+            markeredgecolor=colour, markeredgewidth=1.5, clip_on=False,
         )  # fmt: skip
         if row.baseline:
             dashes = {"color": style.BASELINE, "linewidth": 0.8, "linestyle": (0, (4, 2)), "zorder": 1.2}
             axes.axhline(y, **dashes)
             axes.axvline(x, **dashes)
     axes.margins(x=0.16, y=0.12)
+    if cut:
+        axes.set_ylim(cut)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
     # Over the bars between its points; and on to the edges, below them, so that it is seen also where points crowd.
@@ -142,14 +165,16 @@ def _points(axes: Axes, study: Study, cost: Cost, rows: list[Row], footnotes: st
     axes.plot(*zip(*line[1:-1], strict=True), color=style.INK, linewidth=2.0, zorder=2.5)
 
 
-def _bars(study: Study, cost: Cost, row: Row, factor: float) -> list[list[tuple[float, float]]]:
-    """The ends of the intervals of a row's quality and of its cost, as far as there are any."""
+def _bars(
+    study: Study, cost: Cost, row: Row, factor: float, cut: axis_cut.Axis | None
+) -> list[list[tuple[float, float]]]:
+    """The ends of the intervals of a row's quality and of its cost, as far as there are any on the axis."""
     quality, spent = row.quality[study.primary], row.costs[cost.metric]
-    x, bars = spent.value * factor, []
-    if quality.low is not None:
+    x, y, bars = spent.value * factor, axis_cut.placed(quality.value, cut), []
+    if quality.low is not None and not axis_cut.beyond(quality.value, cut):
         bars.append([(x, quality.low), (x, quality.high)])
     if spent.low is not None:
-        bars.append([(spent.low * factor, quality.value), (spent.high * factor, quality.value)])
+        bars.append([(spent.low * factor, y), (spent.high * factor, y)])
     return bars
 
 
@@ -176,10 +201,14 @@ def _names(axes: Axes, study: Study, cost: Cost, rows: list[Row]) -> None:
     if not shown:
         return
     factor, _ = _scale(study, cost)
-    points, obstacles = [], []
+    cut = _cut(study, shown)
+    points, drawn, names, obstacles = [], [], [], []
     for row in shown:
-        points.append((row.costs[cost.metric].value * factor, row.quality[study.primary].value))
-        for ends in _bars(study, cost, row, factor):
+        x, y = row.costs[cost.metric].value * factor, row.quality[study.primary].value
+        points.append((x, y))
+        drawn.append((x, axis_cut.placed(y, cut)))
+        names.append(f"{row.precision}: {style.score(y)}" if axis_cut.beyond(y, cut) else row.precision)
+        for ends in _bars(study, cost, row, factor, cut):
             low, high = axes.transData.transform(ends)
             obstacles.append(Bbox([low - 2, high + 2]))
     # The lines that a name should not lie on: the baseline's and the front's.
@@ -193,5 +222,4 @@ def _names(axes: Axes, study: Study, cost: Cost, rows: list[Row]) -> None:
                 Bbox([[inside.x0, y - 1], [inside.x1, y + 1]]),
                 Bbox([[x - 1, inside.y0], [x + 1, inside.y1]]),
             ]
-    names = [row.precision for row in shown]
-    labels.place(axes, points, names, [study.colours[name] for name in names], obstacles)
+    labels.place(axes, drawn, names, [study.colours[row.precision] for row in shown], obstacles)

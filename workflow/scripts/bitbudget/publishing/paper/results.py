@@ -83,8 +83,7 @@ def _floor(view: View, base: Mapping[str, Any]) -> list[Node]:
     level = form.level(value)
     if value > 0 and round(value * view.words.factor, form.decimals) == 0:
         level = f"less than {form.level(10.0**-form.decimals / view.words.factor)}"
-    comma = "," if "," in view.track.FLOOR else ""
-    text = nodes.text(f"The blind floor is what {view.track.FLOOR}{comma} scores: {level}")
+    text = nodes.text(f"The blind floor is what {view.track.FLOOR} scores: {level}")
     if not ends:
         return [*text, *nodes.text(".")]
     clear = ends[0] > value if view.words.higher_is_better else ends[1] < value

@@ -13,6 +13,7 @@ from bitbudget import registry
 from bitbudget.judging import recommendation, summary
 from bitbudget.judging.pareto import pareto_front
 from bitbudget.measuring.phase_names import NO_REASON, PHASES
+from bitbudget.publishing import axis_cut
 from bitbudget.publishing.results_page import verdict
 from bitbudget.telling import wording
 from bitbudget.telling.evidence import Evidence
@@ -197,7 +198,28 @@ def _plots(evidence: Evidence, rows: Sequence[Record], units: Mapping[str, tuple
         "fronts": {
             one["name"]: {name: _front(points, one["name"], name, one["higher"]) for name in PLOTTED} for one in metrics
         },
+        "cuts": {one["name"]: _cuts(points, one["name"], evidence.baseline) for one in metrics},
     }
+
+
+def _cuts(points: Sequence[Record], metric: str, baseline: str) -> dict[str, dict[str, Any]]:
+    """Where the axes of a metric's values and of its differences are cut, and where arrows stand for what lies beyond.
+
+    `axis` is None where an axis holds all; `beyond` has the arrows' places by precision.
+    """
+    quality = {one["precision"]: span for one in points if (span := one["quality"][metric])}
+    differences = {one["precision"]: span for one in points if isinstance(span := one["differences"][metric], list)}
+    base = quality[baseline][0] if baseline in quality else None
+    near = axis_cut.NEAR * abs(base or 0.0)
+    return {
+        "quality": _cut(axis_cut.of_quality([*quality.values()], base), quality),
+        "differences": _cut(axis_cut.ends([*differences.values()], near=near), differences),
+    }
+
+
+def _cut(axis: axis_cut.Axis | None, spans: Mapping[str, axis_cut.Span]) -> dict[str, Any]:
+    arrows = {name: axis_cut.placed(span[0], axis) for name, span in spans.items() if axis_cut.beyond(span[0], axis)}
+    return {"axis": axis, "beyond": arrows}
 
 
 def shown_metrics(evidence: Evidence) -> list[dict[str, Any]]:

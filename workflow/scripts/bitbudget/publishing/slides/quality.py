@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bitbudget import registry
 from bitbudget.judging import verdicts
 from bitbudget.publishing.slides import charts, standing
 from bitbudget.publishing.slides.cells import Panel
@@ -36,7 +37,7 @@ def slide(panel: Panel) -> Slide:
         level = form.level(floor)
         if floor > 0 and level == form.level(0.0):  # what is not 0 is not written as 0
             level = f"less than {form.level(10.0**-form.decimals / panel.words.factor)}"
-        notes.append(f"Without looking at the input, guesses reach {level}.")
+        notes.append(f"For scale: {registry.module_of('track', panel.evidence.track).FLOOR} scores {level}.")
     return {
         "kind": "forest",
         "about": "levels",

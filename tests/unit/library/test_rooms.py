@@ -1,0 +1,81 @@
+"""The library's rooms: nothing lies loose, and imports between rooms point one way."""
+
+import ast
+
+import pytest
+
+from bitbudget.config.dependencies import SCRIPTS
+
+LIBRARY = SCRIPTS / "bitbudget"
+LOOSE = {"__init__", "cli", "errors", "files", "records", "registry"}
+# A room imports from those before it; the registry, which holds names only, may be asked from everywhere.
+ROOMS = [
+    "system", "untrusted", "stats", "fetching", "items", "datasets", "models", "runtimes", "measuring", "metrics",
+    "tracks", "inspection", "spot_check", "judging", "telling", "provenance", "publishing", "config",
+]  # fmt: skip
+AGAINST_THE_ORDER = {
+    ("judging.ablation", "telling.wording"),
+    ("judging.recommendation", "telling.wording"),
+    ("judging.verdicts", "telling.wording"),
+    ("metrics.matching", "tracks.detection"),  # from which confidence on a box is shown
+    ("models.formats.gptq_quantize", "runtimes.transformers.generation"),  # the tokenizer of calibration texts
+    ("models.ready_models", "runtimes.litert.identifier"),  # is it a .tflite file at all?
+    ("runtimes.litert.spec", "config.validate"),
+}
+
+
+def modules() -> dict[str, str]:
+    """Each module of the library, without `bitbudget.`, and its code."""
+    found = {}
+    for path in LIBRARY.rglob("*.py"):
+        name = ".".join(path.relative_to(LIBRARY).with_suffix("").parts).removesuffix(".__init__")
+        found[name] = path.read_text(encoding="utf-8")
+    return found
+
+
+def imports(code: str, known: set[str]) -> set[str]:
+    """The modules of the library that this code imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name.removeprefix("bitbudget.") in known else node.module for name in named}
+    return {name.removeprefix("bitbudget.") for name in found if name.startswith("bitbudget.")}
+
+
+def arrows() -> set[tuple[str, str]]:
+    """Every import between two rooms: who imports, and what."""
+    library = modules()
+    pairs = {(name, other) for name, code in library.items() for other in imports(code, set(library))}
+    return {(name, other) for name, other in pairs if room(name) != room(other) and not {name, other} & LOOSE}
+
+
+def room(name: str) -> str:
+    return name.split(".")[0]
+
+
+def test_no_module_lies_outside_a_room() -> None:
+    assert {path.stem for path in LIBRARY.glob("*.py")} == LOOSE
+    assert {path.parent.name for path in LIBRARY.glob("*/*.py")} == set(ROOMS)
+
+
+def test_imports_between_rooms_point_one_way() -> None:
+    against = {(name, other) for name, other in arrows() if ROOMS.index(room(name)) < ROOMS.index(room(other))}
+    assert against == AGAINST_THE_ORDER
+
+
+def test_the_library_knows_nothing_of_scripts_and_recipes() -> None:
+    outside = {path.stem for path in SCRIPTS.glob("*.py")} | {"demo_recipes"}
+    for name, code in modules().items():
+        nodes = list(ast.walk(ast.parse(code)))
+        named = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        named |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+        assert not {one.split(".")[0] for one in named} & outside, name
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_a_room_says_what_it_is_for(name: str) -> None:
+    for folder in {path.parent for path in (LIBRARY / name).rglob("*.py")}:
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))), folder
