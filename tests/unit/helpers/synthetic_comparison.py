@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bitbudget import registry
+from bitbudget.telling import record as verdicts_record
 
 HASH = "a" * 64
 
@@ -117,7 +118,12 @@ def spec(
 
 
 def row(precision: str, quality: float | None = 50.0, *, baseline: bool = False, **cells: Any) -> dict[str, Any]:
-    """A row of summary.csv, measured on a GPU; `cells` replace its own."""
+    """A row of summary.csv, measured on a GPU; `cells` replace its own.
+
+    The interval of its latency is 5 % to each side where none is given.
+    """
+    latency = cells.get("latency_median_s", 0.2)
+    ends = {"low": None, "high": None} if latency is None else {"low": 0.95 * latency, "high": 1.05 * latency}
     return {
         "model": "m",
         "precision": precision,
@@ -128,17 +134,54 @@ def row(precision: str, quality: float | None = 50.0, *, baseline: bool = False,
         "weights_in_memory_MB": 90.0,
         "peak_memory_MB": 200.0,
         "peak_memory_kind": "CUDA allocated",
-        "latency_median_s": 0.2,
-        "latency_median_ci_low_s": 0.19,
-        "latency_median_ci_high_s": 0.21,
+        "latency_median_s": latency,
+        **{f"latency_median_ci_{end}_s": value for end, value in ends.items()},
+        "throughput_batch_8_items_per_s": 20.0,
         "energy_per_item_J": 4.0,
+        "energy_how": "counter",
+        "carbon_per_1000_items_g": 0.1,
+        "n_items": 160,
         "device": "cuda",
         "threads": 2,
         "hardware": "Abacus 9",
         "simulated": None,
         "audit_passed": True,
         "notes": "",
+        "remarks": None,
+        "disturbed": None,
     } | cells
+
+
+def measurements(of: Mapping[str, Any], reason: str = "nothing was measured here.") -> dict[str, Any]:
+    """The part of a record of measurements that verdicts read: why the costs that a row lacks are absent."""
+    cost = {
+        "size_on_disk": "size_on_disk_MB",
+        "weights_in_memory": "weights_in_memory_MB",
+        "latency": "latency_median_s",
+    }
+    cost |= {"peak_memory": "peak_memory_MB", "energy_per_item": "energy_per_item_J"}
+    metrics = {
+        name: {"absent": reason} if of[column] is None else {"value": of[column], "n": 5}
+        for name, column in cost.items()
+    }
+    return {key: of[key] for key in ("model", "precision", "condition")} | {"metrics": metrics, "repeats": [{}]}
+
+
+def scores(of: Mapping[str, Any], primary: str = "CIDEr") -> dict[str, Any]:
+    """The part of a record of scores that verdicts read."""
+    value = of[primary]
+    found = {"absent": "it could not be scored."} if value is None else {"value": value, "ci": [value - 2, value + 2]}
+    return {key: of[key] for key in ("model", "precision", "condition")} | {"metrics": {primary: found}}
+
+
+def told(
+    of: Mapping[str, Any], comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], floor: float | None = None
+) -> dict[str, Any]:
+    """The body of verdicts.json of a study with these rows; `floor` is what answering without looking scores."""
+    primary = of["primary"]
+    blind = {"metrics": {} if floor is None else {primary: {"value": floor}}}
+    measured, scored = [measurements(one) for one in rows], [scores(one, primary) for one in rows]
+    return verdicts_record.body(of, comparison, rows, measured, scored, blind)
 
 
 FORMAT = "rtn-3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 Record = Mapping[str, Any]
 
 WIDTH = 120  # letters of a line
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def in_full(record: Record) -> str:
@@ -28,7 +30,7 @@ def in_full(record: Record) -> str:
     ]
     for cell in record["cells"]:
         lines += ["", f"{cell['model']}, {cell['condition']}"]
-        for text in (cell["baseline_reaches"], cell["floor"], cell["noise_floor"], *cell["remarks"]):
+        for text in (cell["baseline_reaches"], cell["floor"], cell["noise_floor"], *cell["remarks"], cell["disturbed"]):
             lines += _wrapped(text, "  ") if text else []
         entries = _judged(cell)
         width = max((len(entry["precision"]) for entry in entries), default=0)
@@ -88,9 +90,9 @@ def _recommended(profile: Record, said: str, several: bool) -> str:
 
 
 def _wrapped(text: str, start: str) -> list[str]:
-    """A text in lines that begin below its first letter; a name with a hyphen and a percentage stay whole."""
-    whole = text.replace(" %", "\N{NO-BREAK SPACE}%")
+    """A text in lines that begin below its first letter; names with a hyphen, percentages and commands stay whole."""
+    whole = re.sub(r"make run .*| %", lambda found: found[0].replace(" ", NO_BREAK), text)
     lines = textwrap.wrap(
         whole, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False
     )
-    return [line.replace("\N{NO-BREAK SPACE}%", " %") for line in lines] or [start.rstrip()]
+    return [line.replace(NO_BREAK, " ") for line in lines] or [start.rstrip()]
