@@ -87,7 +87,8 @@ class Choice:
     why: str  # nobody (can be compared), unmeasured (the preferred cost), only (one candidate), best
     cost: Cost  # the preferred one
     values: Mapping[str, float] = field(default_factory=dict)  # of it, by candidate
-    tied: Sequence[str] = ()  # candidates within `TIE` of the best, the chosen one among them
+    tied: Sequence[str] = ()  # candidates as good as the best (see `recommend`), the chosen one among them
+    by_intervals: bool = False  # whether some of these are tied because their intervals overlap
     decided_by: Cost | None = None  # the cost that broke the tie
     runner_up: str | None = None
     not_considered: Mapping[str, str] = field(default_factory=dict)  # accepted precisions, and why not
@@ -96,10 +97,10 @@ class Choice:
 def recommend(rows: Sequence[Row], accepted: Sequence[str], prefer: str) -> Choice:
     """The precision with the best of the preferred cost, among the accepted ones of a model and condition.
 
-    The baseline is accepted as it is, and a candidate as every other. Of several within `TIE` of the best cost those
-    are kept that no other is clearly faster than, then those that no other needs clearly less energy than, where that
-    was metered; of what is left the baseline is taken, else the one of the least cost. The runner-up is what would be
-    recommended without the recommended one.
+    The baseline is accepted as it is, and a candidate as every other. Those within `TIE` of the best cost, or whose
+    interval overlaps the best one's, are tied. Of several tied ones those are kept that no other is clearly faster
+    than, then those that no other needs clearly less energy than, where that was metered; of what is left the baseline
+    is taken, else the one of the least cost. The runner-up is what would be recommended without the recommended one.
     """
     base, cost = baseline_of(rows), costs.preferred(prefer, rows)
     asked = [row for row in rows if row is base or row["precision"] in accepted]
@@ -117,6 +118,7 @@ def recommend(rows: Sequence[Row], accepted: Sequence[str], prefer: str) -> Choi
         cost,
         {row["precision"]: row[cost.column] for row in candidates},
         [row["precision"] for row in tied],
+        any(not _within(row, tied, cost) for row in tied),
         decided,
         _best(others, cost, rows)[0]["precision"] if others else None,
         not_considered,
@@ -131,8 +133,12 @@ def _why_not(cost: Cost, row: Row, base: Row) -> str | None:
 
 def _best(candidates: Sequence[Row], cost: Cost, rows: Sequence[Row]) -> tuple[Row, list[Row], Cost | None]:
     """The best of these, those that are tied with it in the preferred cost, and what broke the tie."""
-    least = min(row[cost.column] for row in candidates)
-    tied = [row for row in candidates if row[cost.column] <= (1 + TIE) * least]
+    least = min(candidates, key=lambda row: row[cost.column])
+    tied = [
+        row
+        for row in candidates
+        if _within(row, candidates, cost) or costs.overlapping(cost.interval(row), cost.interval(least))
+    ]
     kept, decided = tied, None
     for other in (LATENCY, ENERGY):
         if len(kept) > 1 and other is not cost and not costs.dependent(other, rows):
@@ -140,6 +146,11 @@ def _best(candidates: Sequence[Row], cost: Cost, rows: Sequence[Row]) -> tuple[R
             decided = other if len(fewer) < len(kept) else decided
             kept = fewer
     return min(kept, key=lambda row: (not row["baseline"], row[cost.column])), tied, decided
+
+
+def _within(row: Row, rows: Sequence[Row], cost: Cost) -> bool:
+    """Whether a precision's cost is within `TIE` of the least of these."""
+    return row[cost.column] <= (1 + TIE) * min(other[cost.column] for other in rows)
 
 
 def _unbeaten(rows: Sequence[Row], cost: Cost) -> list[Row]:

@@ -14,6 +14,7 @@ from bitbudget.telling.costs import Column
 from bitbudget.telling.wording import Words
 
 NOTHING = "nothing is recommended"
+ONE_PERCENT = f"{100 * recommendation.TIE:g} %"
 
 
 def of(
@@ -69,7 +70,8 @@ def _reason(choice: Choice, row: Row, base: Row, column: Column) -> str:
         return f"the only accepted precision of which {cost.name} can be compared"
     value = column.written(row[cost.column])
     if row is base:
-        return f"no accepted precision has less {cost.name} ({value}) by more than {100 * recommendation.TIE:g} %"
+        apart = " and with an interval apart" if choice.by_intervals else ""
+        return f"no accepted precision has less {cost.name} than its {value} by more than {ONE_PERCENT}{apart}"
     among = len(choice.values) - (base["precision"] in choice.values)
     of = f"of {among} accepted {'precision' if among == 1 else 'precisions'}"
     of += " and the baseline" if base["precision"] in choice.values else ""
@@ -77,7 +79,8 @@ def _reason(choice: Choice, row: Row, base: Row, column: Column) -> str:
     others = [name for name in choice.tied if name != choice.precision]
     if not others:
         return f"{of} it has {cost.best}{before}"
-    tie = f"{of} it has {cost.best} to within {100 * recommendation.TIE:g} %{before}, as {wording.listed(others)}"
+    near = "as far as intervals tell" if choice.by_intervals else f"to within {ONE_PERCENT}"
+    tie = f"{of} it has {cost.best} {near}{before}, as {wording.listed(others)}"
     has = "has" if len(others) == 1 else "have"
     decided = choice.decided_by
     better = (
