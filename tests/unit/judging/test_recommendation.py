@@ -66,7 +66,7 @@ def test_the_baseline_is_a_candidate_and_wins_where_nothing_is_less():
     assert chosen([made.row("a")], [])["sentence"] == alone
     best = chosen([made.row("a", peak_memory_MB=300.0)])
     assert best["sentence"] == (
-        "base, the baseline: no accepted precision has less peak memory (200 MB (191 MiB)) by more than 1 %; "
+        "base, the baseline: no accepted precision has less peak memory than its 200 MB (191 MiB) by more than 1 %; "
         "runner-up: a (1.50x the peak memory, against base)"
     )
     assert best["short"] == "base, the baseline"
@@ -112,7 +112,7 @@ def test_a_tie_in_speed_goes_to_the_less_energy_where_it_was_metered():
 def test_a_tie_in_all_goes_to_the_baseline_and_else_to_the_least_cost():
     near = chosen([small("a", 99.5)], prefer="size")
     assert near["precision"] == "base"
-    assert near["reason"] == "no accepted precision has less size on disk (100 MB) by more than 1 %"
+    assert near["reason"] == "no accepted precision has less size on disk than its 100 MB by more than 1 %"
     assert chosen([small("a", 99.5, latency_median_s=0.1)], prefer="size")["precision"] == "a"
     assert chosen([small("a", 50.4), small("b", 50.0)], prefer="size")["precision"] == "b"
 
@@ -122,7 +122,8 @@ def test_overlapping_intervals_of_the_preferred_cost_are_a_tie():
     best = chosen(near, prefer="latency")
     assert best["precision"] == "base"
     assert (
-        best["reason"] == "no accepted precision has less latency (200 ms) by more than 1 % and with an interval apart"
+        best["reason"]
+        == "no accepted precision has less latency than its 200 ms by more than 1 % and with an interval apart"
     )
     two = [made.row("a", latency_median_s=0.1), made.row("b", latency_median_s=0.098, energy_per_item_J=2.0),
            made.row("c", latency_median_s=0.102, energy_per_item_J=1.0)]  # fmt: skip
