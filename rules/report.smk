@@ -84,7 +84,7 @@ rule tabulate_ablation:
 
 rule plot_figures:
     input:
-        summary=rules.summarize_study.output,
+        verdicts=rules.recommend_precision.output.record,
         blind=rules.score_blind.output,
         measurements=lambda w: study_cells(w.study, "{condition}/measurements.json"),
     output:
@@ -98,13 +98,12 @@ rule plot_figures:
         spec=part(plan.overview),
         folder="results/{study}/figures",
     shell:
-        "python workflow/scripts/plot_figures.py --summary {input.summary} --measurements {input.measurements}"
+        "python workflow/scripts/plot_figures.py --verdicts {input.verdicts} --measurements {input.measurements}"
         " --blind {input.blind} --spec {params.spec:q} --out-dir {params.folder} 2>&1 | tee {log}"
 
 
 rule plot_comparison:
     input:
-        comparison=rules.compare_precisions.output.record,
         verdicts=rules.recommend_precision.output.record,
     output:
         reported_figures("results/{study}/figures", ["quality_delta"]),
@@ -117,8 +116,8 @@ rule plot_comparison:
         spec=part(plan.comparison_figure),
         folder="results/{study}/figures",
     shell:
-        "python workflow/scripts/plot_comparison.py --comparison {input.comparison} --verdicts {input.verdicts}"
-        " --spec {params.spec:q} --out-dir {params.folder} 2>&1 | tee {log}"
+        "python workflow/scripts/plot_comparison.py --verdicts {input.verdicts} --spec {params.spec:q}"
+        " --out-dir {params.folder} 2>&1 | tee {log}"
 
 
 rule plot_ablation:
@@ -141,7 +140,7 @@ rule plot_ablation:
 
 rule plot_breakdown:
     input:
-        summary=rules.summarize_study.output,
+        verdicts=rules.recommend_precision.output.record,
         blind=rules.score_blind.output,
         scores=lambda w: study_cells(w.study, "{condition}/scores.json"),
         measurements=lambda w: study_cells(w.study, "{condition}/measurements.json"),
@@ -156,6 +155,6 @@ rule plot_breakdown:
         spec=part(plan.overview),
         folder="results/{study}/figures",
     shell:
-        "python workflow/scripts/plot_breakdown.py --summary {input.summary} --scores {input.scores}"
+        "python workflow/scripts/plot_breakdown.py --verdicts {input.verdicts} --scores {input.scores}"
         " --measurements {input.measurements} --blind {input.blind} --spec {params.spec:q} --out-dir {params.folder}"
         " 2>&1 | tee {log}"

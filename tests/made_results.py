@@ -354,33 +354,7 @@ class _Study(Records):
         return record | {"study": self.name, "resamples": {}, "provenance": PROVENANCE}
 
     def comparison(self, scores: list[dict[str, Any]]) -> dict[str, Any]:
-        about = self.module.METRICS[self.primary]
-        value = {
-            (one["model"], one["precision"], one["condition"]): one["metrics"][self.primary]["value"] for one in scores
-        }
-        made = []
-        for model in self.models:
-            for condition in self.conditions:
-                base = value[model, self.baseline, condition]
-                for precision in self.precisions[1:]:
-                    difference = value[model, precision, condition] - base
-                    found = synthetic_comparison.metric(
-                        difference, 0.012, baseline=base, higher_is_better=about["higher_is_better"], n=160
-                    )
-                    found["unit"] = about["unit"]
-                    worse = min(160, int(200 * abs(difference)))
-                    made.append(
-                        synthetic_comparison.one(
-                            precision, found, primary=self.primary, model=model, condition=condition,
-                            answers=(worse + 5, 2, worse),
-                        )
-                    )  # fmt: skip
-                made.append(
-                    synthetic_comparison.floor(
-                        self.baseline, primary=self.primary, model=model, condition=condition, kind=NOISE_FLOOR
-                    )
-                )
-        record = synthetic_comparison.record(made, self.baseline, self.primary)
+        record = synthetic_comparison.of_scores(self.spec(), scores)
         return record | {"study": self.name, "provenance": PROVENANCE}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbudget import cli
-from bitbudget.judging import ablation
 from bitbudget.publishing.figures import ablated, style
+from bitbudget.telling import ablation, wording
 
 
 def main() -> None:
@@ -16,8 +16,9 @@ def main() -> None:
     arguments.add_argument("--out-dir", type=Path, required=True, help="folder for ablation.svg and .png")
     args = arguments.parse_args()
 
+    table = ablation.read(args.ablation, wording.words_of(args.spec))
     with style.applied():
-        style.save(ablated.draw(args.spec, ablation.read(args.ablation)), args.out_dir, "ablation")
+        style.save(ablated.draw(args.spec, table), args.out_dir, "ablation")
     cli.log.info("the figure is in %s", args.out_dir)
 
 

@@ -10,7 +10,7 @@ from bitbudget.publishing.figures import by_type, study, style
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument("--summary", type=Path, required=True, help="summary.csv of the study")
+    arguments.add_argument("--verdicts", type=Path, required=True, help="verdicts.json of the study")
     arguments.add_argument("--scores", type=Path, nargs="+", required=True, help="all scores.json")
     arguments.add_argument("--measurements", type=Path, nargs="+", required=True, help="all measurements.json")
     arguments.add_argument("--blind", type=Path, help="blind.json: answers without looking, or reading")
@@ -20,7 +20,7 @@ def main() -> None:
 
     blind = files.read_json(args.blind) if args.blind else None
     measurements, scores = ([files.read_json(path) for path in paths] for paths in (args.measurements, args.scores))
-    shown = study.load(args.summary, measurements, args.spec, blind, scores)
+    shown = study.load(files.read_json(args.verdicts), measurements, args.spec, blind, scores)
     with style.applied():
         style.save(by_type.draw(shown), args.out_dir, "quality_by_type")
     cli.log.info("the figure is in %s", args.out_dir)

@@ -10,13 +10,12 @@ from bitbudget.publishing.figures import delta, style
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument("--comparison", type=Path, required=True, help="comparison.json of the study")
     arguments.add_argument("--verdicts", type=Path, required=True, help="verdicts.json of the study")
     arguments.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
     arguments.add_argument("--out-dir", type=Path, required=True, help="folder for quality_delta.svg and .png")
     args = arguments.parse_args()
 
-    shown = delta.load(args.spec, files.read_json(args.comparison), files.read_json(args.verdicts))
+    shown = delta.load(args.spec, files.read_json(args.verdicts))
     with style.applied():
         style.save(delta.draw(shown), args.out_dir, "quality_delta")
     cli.log.info("the figure is in %s", args.out_dir)

@@ -10,20 +10,21 @@ from bitbudget.publishing.figures import costs, quality, study, style, throughpu
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument("--summary", type=Path, required=True, help="summary.csv of the study")
+    arguments.add_argument("--verdicts", type=Path, required=True, help="verdicts.json of the study")
     arguments.add_argument("--measurements", type=Path, nargs="+", required=True, help="all measurements.json")
     arguments.add_argument("--blind", type=Path, help="blind.json: answers without looking, or reading")
     arguments.add_argument(
         "--spec",
         type=cli.json_argument,
         required=True,
-        help="the study's part as JSON: track, primary, models, precisions, conditions, baseline and, if any, note",
+        help="the study's part as JSON: track, models, precisions, conditions and, if any, note",
     )
     arguments.add_argument("--out-dir", type=Path, required=True, help="folder for the svg and png files")
     args = arguments.parse_args()
 
     blind = files.read_json(args.blind) if args.blind else None
-    shown = study.load(args.summary, [files.read_json(path) for path in args.measurements], args.spec, blind)
+    measurements = [files.read_json(path) for path in args.measurements]
+    shown = study.load(files.read_json(args.verdicts), measurements, args.spec, blind)
     with style.applied():
         style.save(quality.draw(shown), args.out_dir, "quality")
         style.save(throughput.draw(shown), args.out_dir, "throughput")

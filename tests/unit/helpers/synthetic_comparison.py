@@ -91,6 +91,28 @@ def record(
     return {"record": "comparison", **about, **settings, "comparisons": list(comparisons), "provenance": {}}
 
 
+def of_scores(spec: Mapping[str, Any], scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The comparison of a study whose scores are these: of the primary metric's values, with intervals of one width."""
+    primary, baseline = spec["primary"], spec["baseline"]
+    about = registry.module_of("track", spec["track"]).METRICS[primary]
+    value = {
+        (one["model"], one["precision"], one["condition"]): one["metrics"][primary].get("value", 0.0) for one in scores
+    }
+    made = []
+    for model in spec["models"]:
+        for condition in spec["conditions"]:
+            base = value[model, baseline, condition]
+            for precision in (name for name in spec["precisions"] if name != baseline):
+                difference = value[model, precision, condition] - base
+                found = metric(difference, 0.012, baseline=base, higher_is_better=about["higher_is_better"])
+                found["unit"] = about["unit"]
+                worse = min(160, int(200 * abs(difference)))
+                cell = {"primary": primary, "model": model, "condition": condition}
+                made.append(one(precision, found, answers=(worse + 5, 2, worse), **cell))
+            made.append(floor(baseline, primary=primary, model=model, condition=condition))
+    return record(made, baseline, primary)
+
+
 def spec(
     precisions: Sequence[str],
     *,

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import synthetic_comparison
+
 from bitbudget import records
+from bitbudget.judging import summary
+from bitbudget.telling import record
 from bitbudget.tracks import detection, lambada
 
 HASH = "a" * 64
@@ -98,6 +104,23 @@ def spec(
         "baseline": precisions[0],
         "note": note,
     }
+
+
+def told(
+    folder: Path,
+    spec: Mapping[str, Any],
+    scores: Sequence[dict[str, Any]],
+    measurements: Sequence[dict[str, Any]],
+    audits: Sequence[dict[str, Any]],
+    blind: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The record of verdicts of these records; summary.csv is left in the folder."""
+    path = folder / "summary.csv"
+    summary.summarize(spec, scores, measurements, audits).to_csv(path, index=False)
+    asked = {"study": "synthetic", "accept": {"quality": 0.95, "prefer": "size"}, "demo": True, **spec}
+    comparison = synthetic_comparison.of_scores(spec, scores)
+    rows = record.read_summary(path)
+    return record.body(asked, comparison, rows, measurements, scores, blind or {"metrics": {}})
 
 
 def identity(model: str, precision: str, condition: str) -> dict[str, Any]:

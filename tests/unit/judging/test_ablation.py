@@ -11,6 +11,8 @@ import synthetic_comparison as made
 from bitbudget.errors import UserError
 from bitbudget.judging import ablation
 from bitbudget.publishing.figures import ablated, style
+from bitbudget.telling import ablation as told
+from bitbudget.telling import wording
 
 SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
 # What each group changes, alone.
@@ -55,7 +57,7 @@ def test_rows_stand_with_their_parts_behind_them_and_count_what_became_the_forma
     assert language["loss_per_million_parameters"] == pytest.approx(2.1 / 1.7)
     assert (language["difference_ci_low"], language["difference_ci_high"]) == pytest.approx((-2.6, -1.6))
     assert ablation.BARE_SHARE in language["notes"]
-    assert language["verdict"] == "loss" and attention["verdict"] == "no-loss-detected"
+    assert language["verdict"] == "loss" and attention["verdict"] == "no-clear-difference"
 
 
 def test_an_interaction_is_the_whole_less_its_outermost_parts_and_has_no_interval():
@@ -151,7 +153,7 @@ def drawn(tmp_path, *arguments, **more):
     path = tmp_path / "ablation.csv"
     path.write_text(ablation.to_csv(ablation.table(spec, comparison, audits)))
     with style.applied():
-        figure = ablated.draw(spec, ablation.read(path))
+        figure = ablated.draw(spec, told.read(path, wording.words_of(spec)))
         figure.draw_without_rendering()
     return figure
 

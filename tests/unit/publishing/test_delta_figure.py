@@ -10,10 +10,10 @@ import pytest
 import synthetic_comparison as made
 from matplotlib.text import Text
 
-from bitbudget.errors import UserError
-from bitbudget.judging import verdicts
+from bitbudget import registry
+from bitbudget.judging.kinds import KINDS as JUDGED
 from bitbudget.publishing.figures import delta, forest, style
-from bitbudget.telling import wording
+from bitbudget.telling import record
 
 SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
 SAME = {"found": made.metric(0.0, 0.0), "answers": (0, 0, 0)}
@@ -31,18 +31,25 @@ FINE = [name for name in KINDS if name != "gone"]
 LONG = (*FINE, *(f"only-language-attention-gptq-{i}" for i in range(6)))
 
 
-def verdicts_of(spec, comparison):
-    words = wording.words_of(spec)
-    floors = {(m, c): verdicts.floor_of(comparison, m, c) for m in spec["models"] for c in spec["conditions"]}
-    cells = [one for one in comparison["comparisons"] if one["kind"] == "precision"]
-    return {
-        "verdicts": [
-            {name: one[name] for name in ("model", "condition", "precision")}
-            | {"kind": verdicts.kind_of(one, spec["primary"], words, floors[one["model"], one["condition"]])}
-            | {"accepted": verdicts.acceptance(one, spec["primary"], words, spec["accept"]["quality"]).accepted}
-            for one in cells
-        ]
-    }
+def told(spec, comparison):
+    """The record of verdicts: scores are those that the comparison names, and costs are all the same."""
+    about = registry.module_of("track", spec["track"]).METRICS[spec["primary"]]
+    found = {(one["model"], one["precision"]): one for one in comparison["comparisons"] if one["kind"] == "precision"}
+    rows, scores, measurements = [], [], []
+    for model in spec["models"]:
+        level = next((one["metrics"][spec["primary"]].get("baseline", 50.0) for one in found.values()), 50.0)
+        for precision in spec["precisions"]:
+            cell = {"model": model, "precision": precision, "condition": "zero-shot"}
+            metric = found.get((model, precision), {"metrics": {}})["metrics"].get(spec["primary"], {})
+            value = metric.get("compared", level)
+            base = precision == spec["baseline"]
+            rows.append(
+                made.row(precision, baseline=base) | cell | {spec["primary"]: value, "n_items": 160, "energy_how": None}
+            )
+            level_of = {"value": value, "unit": about["unit"], "higher_is_better": about["higher_is_better"], "n": 160}
+            scores.append(cell | {"metrics": {spec["primary"]: level_of}})
+            measurements.append(cell | {"metrics": {}})
+    return record.body(spec, comparison, rows, measurements, scores, {"metrics": {}})
 
 
 def study(models=("m",), names=tuple(KINDS), floor=True, **more):
@@ -61,7 +68,7 @@ def study(models=("m",), names=tuple(KINDS), floor=True, **more):
 
 def drawn(spec, comparison):
     with style.applied():
-        figure = delta.draw(delta.load(spec, comparison, verdicts_of(spec, comparison)))
+        figure = delta.draw(delta.load(spec, told(spec, comparison)))
         figure.draw_without_rendering()
     return figure
 
@@ -79,8 +86,8 @@ def test_every_kind_has_a_mark_and_words_of_its_own():
     axes, texts = panel_of(figure), texts_of(figure)
     marks = [line for line in axes.lines if line.get_marker() not in ("None", None, "")]
     looks = {(line.get_marker(), line.get_markerfacecolor()) for line in marks}
-    assert len(looks) == 7  # six verdicts with a value, of which the ruined one is an arrow, and the noise floor
-    for words in ("no loss detected", "gain within noise", "loss", "gain", "identical"):
+    assert len(looks) == 6  # four kinds of verdict, a ruined one's arrow, and the noise floor
+    for words in ("no clear difference", "clear loss", "clear gain", "identical"):
         assert any(text.endswith(f"   {words}") for text in texts), words
         assert words in texts  # in the legend
     assert "not compared ¹" in texts
@@ -161,28 +168,26 @@ def test_figures_of_detectors_speak_of_images_and_threads():
     assert "answer" not in drawn_words
 
 
-def test_verdicts_of_another_run_are_refused():
-    spec, comparison = study()
-    with pytest.raises(UserError, match="nothing of m / zero-shot / small"):
-        delta.load(spec, comparison, {"verdicts": []})
+def test_every_kind_of_verdict_has_a_mark_of_its_own():
+    looks = [forest.look_of({"word": one.word, "mark": one.mark, "colour": one.colour}) for one in JUDGED.values()]
+    assert len({look.marker for look in looks}) == len(looks)
 
 
 def test_the_axis_reaches_all_that_lie_near_each_other():
-    marks = [forest.Mark("loss", value, value - 1, value + 1) for value in (-5, -4, 3)]
+    marks = [forest.Mark(forest.FLOOR, value, value - 1, value + 1) for value in (-5, -4, 3)]
     left, right = forest.window(marks)
     assert left < -6 and right > 4
-    assert forest.window([forest.Mark("identical", 0.0, 0.0, 0.0)]) == (pytest.approx(-1.12), pytest.approx(1.12))
+    assert forest.window([forest.Mark(forest.FLOOR, 0.0, 0.0, 0.0)]) == (pytest.approx(-1.12), pytest.approx(1.12))
     assert forest.window([]) == (pytest.approx(-1.12), pytest.approx(1.12))
 
 
 def test_the_script_writes_the_same_bytes_twice(tmp_path):
     spec, comparison = study()
-    (tmp_path / "comparison.json").write_text(json.dumps(comparison))
-    (tmp_path / "verdicts.json").write_text(json.dumps(verdicts_of(spec, comparison)))
+    (tmp_path / "verdicts.json").write_text(json.dumps(told(spec, comparison)))
     for folder in ("first", "second"):
         command = [
             sys.executable, SCRIPTS / "plot_comparison.py", "--spec", json.dumps(spec),
-            "--comparison", tmp_path / "comparison.json", "--verdicts", tmp_path / "verdicts.json",
+            "--verdicts", tmp_path / "verdicts.json",
             "--out-dir", tmp_path / folder,
         ]  # fmt: skip
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
@@ -194,7 +199,7 @@ def test_the_script_writes_the_same_bytes_twice(tmp_path):
 def test_a_row_on_which_nothing_can_be_said_to_be_too_small_is_explained():
     spec, comparison = study(names=("small",))
     texts = " ".join(" ".join(texts_of(drawn(spec, comparison))).split())
-    assert "Rows without grey: it cannot be told" in texts  # the precision that is the same
+    assert "Rows without grey: their smallest detectable loss is unknown." in texts  # the precision that is the same
     comparison["comparisons"] = comparison["comparisons"][:1]
     spec["precisions"] = ["float16", "small"]
     assert "without grey" not in " ".join(texts_of(drawn(spec, comparison)))
@@ -206,14 +211,15 @@ def test_a_row_whose_interval_and_verdict_do_not_agree_tells_its_p_value():
     assert not any("p =" in text or "Holm" in text for text in texts)
     comparison["comparisons"][0]["metrics"]["CIDEr"] = made.metric(-1.9, 1.7, p=0.08)
     texts = texts_of(drawn(spec, comparison))
-    assert any(text.endswith("no loss detected (p = .08)") for text in texts)
-    assert "Verdicts are after Holm over 7 comparisons, intervals are not" in " ".join(" ".join(texts).split())
+    assert any(text.endswith("no clear difference (p = .08)") for text in texts)
+    assert "Verdicts are after Holm's correction, intervals are not" in " ".join(" ".join(texts).split())
 
 
 def test_a_precision_is_accepted_where_its_interval_is_on_that_side_of_the_line():
     for low in (-0.4, -0.6):  # of 50, 1 % may go
         found = made.metric(0.1, 0.1) | {"ci": [low, 0.2]}
         spec, comparison = made.spec(["float16", "p"], quality=0.99), made.record([made.one("p", found)])
-        shown = delta.load(spec, comparison, verdicts_of(spec, comparison))
+        known = told(spec, comparison)
+        shown = delta.load(spec, known)
         (mark,), (limit,) = shown.marks.values(), shown.limits.values()
-        assert (mark.low >= limit) is verdicts_of(spec, comparison)["verdicts"][0]["accepted"] is (low > -0.5)
+        assert (mark.low >= limit) is known["cells"][0]["entries"][1]["accepted"] is (low > -0.5)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import synthetic_study as synthetic
 
-from bitbudget.judging import summary
 from bitbudget.judging.pareto import pareto_front
 from bitbudget.publishing.figures import by_type, costs, quality, style, throughput, tradeoff
 from bitbudget.publishing.figures import study as shown
@@ -26,8 +25,8 @@ def loaded(folder, models, precisions, conditions, change=None, track="captionin
     scores, measurements, audits = synthetic.study(models, precisions, conditions, track, **options)
     for one in measurements if change else []:
         change(one)
-    summary.summarize(spec, scores, measurements, audits).to_csv(folder / "summary.csv", index=False)
-    return shown.load(folder / "summary.csv", measurements, spec, blind, scores)
+    told = synthetic.told(folder, spec, scores, measurements, audits, blind)
+    return shown.load(told, measurements, spec, blind, scores)
 
 
 def figures_of(study):
@@ -79,7 +78,7 @@ def test_every_figure_is_drawn_for_every_shape_of_study(tmp_path, models, precis
             figure.draw_without_rendering()
             assert NOTE in text_of(figure)
             where = "" if options.get("absent") else " on Abacus 9, cpu, 2 threads"
-            assert f"{', '.join(models)}{where}; 200 items scored." in text_of(figure)
+            assert f"{', '.join(models)}{where}; 200 images scored." in text_of(figure)
 
 
 def test_absent_values_are_marked_and_their_reason_is_given(tmp_path):
@@ -97,12 +96,12 @@ def test_absent_values_are_marked_and_their_reason_is_given(tmp_path):
 
 def test_figures_name_the_machine_as_far_as_it_is_known(tmp_path):
     study = loaded(tmp_path, ["m"], NAMES[:2], ["zero-shot"], change=lambda one: one.pop("provenance"))
-    assert study.provenance() == "m on cpu, 2 threads; 200 items scored."
+    assert study.provenance() == "m on cpu, 2 threads; 200 images scored."
 
     def forget(one):
         del one["provenance"], one["circumstances"]
 
-    assert loaded(tmp_path, ["m"], NAMES[:2], ["zero-shot"], change=forget).provenance() == "m; 200 items scored."
+    assert loaded(tmp_path, ["m"], NAMES[:2], ["zero-shot"], change=forget).provenance() == "m; 200 images scored."
 
 
 def test_rows_measured_elsewhere_bear_no_factor_and_are_named_below(tmp_path):
@@ -111,14 +110,33 @@ def test_rows_measured_elsewhere_bear_no_factor_and_are_named_below(tmp_path):
             one["circumstances"]["threads"] = 1
 
     study = loaded(tmp_path, ["m"], ["float16", "int8-language", "int8-vision"], ["zero-shot"], change=change)
-    warning = flat("int8-vision: measured on Abacus 9, cpu, 1 thread where the baseline was measured on")
+    warning = flat("int8-vision: measured on another machine, device or number of threads than the baseline.")
     with style.applied():
         for name in ("latency", "energy"):
             drawn = costs.draw(study, name)
             assert warning in flat(text_of(drawn))
             assert sum(text.get_text().endswith(style.TIMES) for text in drawn.axes[0].texts) == 1
-            assert warning in flat(text_of(tradeoff.draw(study, name)))
-        assert warning not in flat(text_of(costs.draw(study, "size")))
+            against = tradeoff.draw(study, name)
+            assert warning in flat(text_of(against)) and tradeoff.CROSS in text_of(against)
+            assert [line.get_marker() for line in against.axes[0].lines].count("X") == 1
+
+
+def test_disturbed_timings_bear_no_factor_and_no_front_and_the_figure_says_what_to_do(tmp_path):
+    def change(one):
+        if one["precision"] == "float16":
+            one["disturbed"] = ["the machine was loaded"]
+
+    study = loaded(tmp_path, ["m"], ["float16", "int8-language", "int8-vision"], ["zero-shot"], change=change)
+    said = flat("The timings of float16 were disturbed (the machine was loaded), so no times or energies are compared;")
+    with style.applied():
+        timed = [throughput.draw(study), *(costs.draw(study, name) for name in ("latency", "energy"))]
+        timed += [tradeoff.draw(study, name) for name in ("latency", "energy")]
+        others = [draw(study, name) for draw in (costs.draw, tradeoff.draw) for name in ("size", "memory")]
+        drawn = [text_of(figure) for figure in timed]
+        assert all(said in flat(text) and "--forcerun measure" in text and style.TIMES not in text for text in drawn)
+        assert not any(said in flat(text_of(figure)) for figure in (*others, quality.draw(study)))
+    assert style.TIMES in text_of(others[0]) and tradeoff.FRONT in " ".join(text_of(others[2]).split())
+    assert not any("Pareto" in text for text in drawn)
 
 
 def test_memory_is_the_weights_on_a_cpu_and_the_peak_on_a_gpu(tmp_path):
@@ -139,7 +157,7 @@ def test_energy_names_its_batch_size_and_what_is_above_idle(tmp_path):
     study = loaded(tmp_path, ["m"], NAMES[:1], ["zero-shot"])
     with style.applied():
         figure = costs.draw(study, "energy")
-    assert figure.axes[0].get_xlabel() == "energy per item at batch size 8 (J)"
+    assert figure.axes[0].get_xlabel() == "energy per image at batch size 8 (J)"
     assert "above the idle machine (42 W)" in text_of(figure)
     assert [round(bar.get_width(), 6) for bar in figure.axes[0].patches] == [9.0, 6.0]
 
@@ -212,7 +230,7 @@ def test_a_dot_for_each_type_precision_and_condition(tmp_path):
     assert "Without a bar: too few images" in drawn
     assert "Dotted: the best answer to each type of question without looking." in drawn
     first = next(line for line in panels[0].lines if line.get_marker() == "D")
-    assert first.get_xdata()[0] == study.of("m", "zero-shot")[0].parts["answer_type"]["yes/no"].value
+    assert first.get_xdata()[0] == study.of("m", "zero-shot")[0].parts["answer_type"]["yes/no"].value > 1  # in %
 
 
 @pytest.mark.parametrize(
@@ -242,8 +260,7 @@ def test_a_data_set_without_types_has_a_figure_that_says_so(tmp_path):
     scores, measurements, audits = synthetic.study(["m"], NAMES[:2], CONDITIONS, "vqa")
     for one in scores:
         del one["breakdown"]
-    summary.summarize(spec, scores, measurements, audits).to_csv(tmp_path / "summary.csv", index=False)
-    study = shown.load(tmp_path / "summary.csv", measurements, spec, None, scores)
+    study = shown.load(synthetic.told(tmp_path, spec, scores, measurements, audits), measurements, spec, None, scores)
     with style.applied():
         assert "names no types" in text_of(by_type.draw(study))
 
@@ -327,17 +344,19 @@ def test_throughput_is_of_tokens_and_simulated_precisions_have_none(tmp_path):
     assert "prefill included" in drawn
 
 
-def test_throughput_of_records_without_rates_of_tokens_is_of_items(tmp_path):
+def test_throughput_is_of_what_the_track_counts(tmp_path):
     study = loaded(tmp_path, ["m"], NAMES[:3], ["zero-shot"])
     with style.applied():
         figure = throughput.draw(study)
         assert [axes.get_xlabel() for axes in figure.axes] == [
-            "answers at batch size 1 (items/s)",
-            "answers at batch size 8 (items/s)",
+            "images at batch size 1 (images/s)",
+            "images at batch size 8 (images/s)",
         ]
         nothing = throughput.draw(loaded(tmp_path, ["m"], NAMES[:3], ["zero-shot"], absent=True))
         assert len(nothing.axes) == 1 and text_of(nothing).count("not measured") == 3
         assert "Longer" not in text_of(nothing)
+        asked = throughput.draw(loaded(tmp_path, ["m"], NAMES[:3], ["zero-shot"], track="vqa"))
+        assert asked.axes[-1].get_xlabel() == "answers at batch size 8 (answers/s)"
 
 
 def test_many_batch_sizes_stand_in_two_bands(tmp_path):
@@ -382,8 +401,7 @@ def test_figures_of_language_models_speak_of_no_images(tmp_path):
         drawn = text_of(quality.draw(study))
     assert "bootstrap interval over passages" in drawn
     assert "Dotted: guessing last words by their frequency without reading." in drawn
-    assert "¹ of the baseline there is none" in drawn
-    assert "see the notes" not in drawn
+    assert "¹ this is the baseline" in drawn
 
 
 @pytest.mark.parametrize("models", [["m"], ["m", "n", "o"]], ids=["one model", "three models"])
@@ -424,7 +442,7 @@ def test_figures_of_detectors_speak_of_images_and_boxes_only(tmp_path):
         assert costs.draw(study, "latency").axes[0].get_xlabel() == "latency per image at batch size 1 (ms)"
         assert costs.draw(study, "energy").axes[0].get_xlabel() == "energy per image at batch size 1 (J)"
         speed = throughput.draw(study)
-        assert [axes.get_xlabel() for axes in speed.axes] == ["throughput at batch size 1 (images/s)"] * 3
+        assert [axes.get_xlabel() for axes in speed.axes] == ["images at batch size 1 (images/s)"] * 3
         for axes in speed.axes:
             assert all(box.x1 <= speed.bbox.x1 for box in boxes_of(axes.texts))
 
@@ -446,8 +464,7 @@ def test_only_some_metrics_of_detectors_are_drawn_and_the_others_are_named(tmp_p
 def test_a_primary_metric_is_drawn_though_the_track_does_not_show_it(tmp_path):
     spec = synthetic.spec(["m"], DETECTORS[:2], ["zero-shot"], NOTE, "detection") | {"primary": "AR_100"}
     scores, measurements, audits = synthetic.study(["m"], DETECTORS[:2], ["zero-shot"], "detection")
-    summary.summarize(spec, scores, measurements, audits).to_csv(tmp_path / "summary.csv", index=False)
-    study = shown.load(tmp_path / "summary.csv", measurements, spec)
+    study = shown.load(synthetic.told(tmp_path, spec, scores, measurements, audits), measurements, spec)
     with style.applied():
         assert "Quality by precision: AR max=100" in text_of(quality.draw(study))
 
@@ -490,7 +507,7 @@ def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path, tr
     spec = synthetic.spec(["m"], precisions, ["zero-shot"], NOTE, track)
     scores, measurements, audits = synthetic.study(["m"], precisions, ["zero-shot"], track)
     paths = {}
-    for kind, records in (("scores", scores), ("measurements", measurements), ("audits", audits)):
+    for kind, records in (("scores", scores), ("measurements", measurements)):
         paths[kind] = [tmp_path / f"{kind}{i}.json" for i in range(len(records))]
         for path, record in zip(paths[kind], records, strict=True):
             path.write_text(json.dumps(record))
@@ -500,19 +517,16 @@ def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path, tr
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
-    table = tmp_path / "summary.csv"
-    run(
-        "summarize_study.py", "--study", "synthetic", "--scores", *paths["scores"],
-        "--measurements", *paths["measurements"], "--audits", *paths["audits"], "--out", table,
-    )  # fmt: skip
+    verdicts = tmp_path / "verdicts.json"
+    verdicts.write_text(json.dumps(synthetic.told(tmp_path, spec, scores, measurements, audits)))
     for folder in ("first", "second"):
         run(
-            "plot_figures.py", "--summary", table, "--measurements", *paths["measurements"],
+            "plot_figures.py", "--verdicts", verdicts, "--measurements", *paths["measurements"],
             "--out-dir", tmp_path / folder,
         )  # fmt: skip
         if track == "vqa":
             run(
-                "plot_breakdown.py", "--summary", table, "--measurements", *paths["measurements"],
+                "plot_breakdown.py", "--verdicts", verdicts, "--measurements", *paths["measurements"],
                 "--scores", *paths["scores"], "--out-dir", tmp_path / folder,
             )  # fmt: skip
     expected = {"quality", "throughput", *costs.COSTS, *(f"quality_vs_{name}" for name in costs.COSTS)}
@@ -566,5 +580,5 @@ def test_a_floor_beyond_a_cut_axis_is_told_in_words(tmp_path):
     study = loaded(tmp_path, ["m"], [*NAMES[:5], BROKEN], ["zero-shot"], blind=blind)
     with style.applied():
         figure = quality.draw(study)
-    assert flat("The dotted line lies beyond the axis, too: CIDEr 0.020.") in flat(text_of(figure))
+    assert flat("The dotted line lies beyond the axis, too: CIDEr 0.0200.") in flat(text_of(figure))
     assert figure.axes[0].get_xlim()[0] > 0.8

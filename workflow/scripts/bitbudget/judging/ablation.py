@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget.errors import UserError
-from bitbudget.judging import verdicts
+from bitbudget.judging import kinds, verdicts
 from bitbudget.models.groups import EVERY
 from bitbudget.telling import wording
 from bitbudget.telling.wording import Words
@@ -117,9 +117,9 @@ def _shares(row: Row, every: Row, words: Words) -> None:
     """Fill in what a row has of all parameters and of the whole loss, in place, with notes on what it has not."""
     if every["parameters"]:
         row["share_of_parameters"] = row["parameters"] / every["parameters"]
-    if every["verdict"] != verdicts.LOSS:
+    if every["verdict"] != kinds.LOSS:
         row["notes"].append(f"share_of_loss: the loss of {EVERY} is not clear of noise, so it cannot be divided")
-    elif row["verdict"] == verdicts.LOSS:
+    elif row["verdict"] == kinds.LOSS:
         row["share_of_loss"] = row["difference"] / every["difference"]
         row["notes"] += [BARE_SHARE] if row is not every else []
     elif row["difference"] is not None:

@@ -79,6 +79,12 @@ CARBON = Cost(
     "more carbon", "the least CO\N{SUBSCRIPT TWO}e",
 )  # fmt: skip
 COSTS = (SIZE, WEIGHTS, PEAK, LATENCY, ENERGY, CARBON)
+PHASE_RATES = (
+    Cost("prefill_rate", "prefill_tokens_per_s", "tokens/s", "prefill tokens/s", "slower", "faster",
+         "the most prefill tokens/s", higher_is_better=True),
+    Cost("decode_rate", "decode_tokens_per_s", "tokens/s", "decode tokens/s", "slower", "faster",
+         "the most decode tokens/s", higher_is_better=True),
+)  # fmt: skip
 PREFERENCES = ("memory", "size", "latency", "energy")  # what a study's `accept.prefer` may name
 
 

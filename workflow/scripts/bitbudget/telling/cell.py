@@ -50,9 +50,9 @@ class Known:
 
 def of(known: Known) -> dict[str, Any]:
     """The cell of one model and condition, for verdicts.json."""
-    columns = told_costs.columns(known.track, known.rows)
+    columns, further = told_costs.columns(known.track, known.rows), told_costs.further(known.rows)
     front = recommendation.front(known.rows, known.spec["primary"], known.words.sign, known.words.label)
-    entries = [_entry(known, row, columns, front) for row in known.rows]
+    entries = [_entry(known, row, [*columns, *further], front) for row in known.rows]
     accepted = [one["precision"] for one in entries if one.get("accepted")]
     worst = {one["precision"]: one.get("at_worst", "") for one in entries}
     asked = known.spec["accept"]["prefer"]
@@ -68,6 +68,7 @@ def of(known: Known) -> dict[str, Any]:
         "n": _n(known),
         "counted": known.words.counted(_n(known)),
         "costs": [_cost(one, known) for one in columns],
+        "further_costs": [_cost(one, known) for one in further],
         "main_costs": _main(known, columns),
         "entries": entries,
         "baseline_reaches": _baseline_reaches(known),
@@ -124,7 +125,7 @@ def _cost(column: told_costs.Column, known: Known) -> dict[str, Any]:
     name = cost.name[:1].upper() + cost.name[1:]
     return {
         "metric": cost.metric, "name": cost.name, "heading": name, "unit": column.unit, "factor": column.factor,
-        "higher_is_better": cost.higher_is_better, "note": column.note,
+        "higher_is_better": cost.higher_is_better, "timed": cost.timed, "note": column.note,
         "best": told_costs.best(column, known.rows, known.base),
     }  # fmt: skip
 

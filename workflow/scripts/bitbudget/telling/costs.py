@@ -53,6 +53,11 @@ def columns(track: ModuleType, rows: Sequence[Row]) -> list[Column]:
     return [_column(cost, rows) for cost in every]
 
 
+def further(rows: Sequence[Row]) -> list[Column]:
+    """The rates of the phases of a generated text, for which tables have no room; none of what has no such phases."""
+    return [_column(cost, rows) for cost in costs.PHASE_RATES if rows and cost.column in rows[0]]
+
+
 def speed(track: ModuleType, names: Iterable[str]) -> tuple[str, str]:
     """The column of the summary that tells how fast a model is, and its heading: "images/s (batch 8)".
 

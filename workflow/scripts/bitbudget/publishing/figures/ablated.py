@@ -8,32 +8,32 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bitbudget.judging import ablation, verdicts
+from bitbudget.models.groups import EVERY
 from bitbudget.publishing.figures import forest, rows, style
 from bitbudget.publishing.figures.study import Row, Study
 from bitbudget.telling import wording
-from bitbudget.telling.wording import Words
 
 INDENT = "    "
 
 
 def draw(spec: Mapping[str, Any], table: Sequence[Mapping[str, Any]]) -> Figure:
-    """The figure, from the study's part and the rows of ablation.csv."""
+    """The figure, from the study's part and the rows of ablation.csv as `telling.ablation` has them."""
     words = wording.words_of(spec)
     ordered = [row for model in spec["models"] for row in _in_order([one for one in table if one["model"] == model])]
-    wholes = {(*_cell(row), row["group"]): row for row in ordered if row["row"] != ablation.INTERACTION}
-    marks = {(*_cell(row), _name(row)): _mark(row, wholes[*_cell(row), row["group"]], words) for row in ordered}
+    marks = {(row["model"], row["condition"], _name(row)): _mark(row) for row in ordered}
     made = [Row(row["model"], _name(row), row["condition"], False, int(row["n_items"]), {}, {}) for row in ordered]
     study = Study(
         made, spec["models"], [], spec["conditions"], spec["baseline"], spec["primary"], {}, note=spec["note"],
-        item=words.items.removesuffix("s"),
+        item=words.item,
     )  # fmt: skip
-    shares = any(_share(row) is not None for row in ordered)
+    shares = any(row["share_of_loss"] is not None and not row["whole"] for row in ordered)
     blocks = rows.blocks(study, study.models, study.conditions)
     figure, axes = forest.with_legend(blocks, marks)
     footnotes = style.Footnotes()
     forest.panel(axes, blocks, marks, [None] * len(blocks), footnotes, whole=True)
-    axes.set_xlabel(forest.axis_label(words, study.baseline))
+    axes.set_xlabel(
+        forest.axis_label(words.label, study.baseline, share=words.share, higher_is_better=words.higher_is_better)
+    )
     _align_names(figure, axes)
     style.title(figure, f"Which part loses quality in {_format(spec)}: {words.label}")
     lines = [
@@ -50,10 +50,6 @@ def draw(spec: Mapping[str, Any], table: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _cell(row: Mapping[str, Any]) -> tuple[str, str]:
-    return (row["model"], row["condition"])
-
-
 def _format(spec: Mapping[str, Any]) -> str:
     wanted = spec["ablation"]["format"]
     return wanted if isinstance(wanted, str) else wanted["format"]
@@ -64,8 +60,8 @@ def _in_order(table: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     ordered: list[Mapping[str, Any]] = []
     for condition in dict.fromkeys(row["condition"] for row in table):
         mine = [row for row in table if row["condition"] == condition]
-        alone = [row for row in mine if row["row"] != ablation.INTERACTION]
-        together = {row["group"]: row for row in mine if row["row"] == ablation.INTERACTION}
+        alone = [row for row in mine if not row["together"]]
+        together = {row["group"]: row for row in mine if row["together"]}
         for i, row in enumerate(alone):
             ordered.append(row)
             # Every whole that ends here, the innermost first.
@@ -76,46 +72,28 @@ def _in_order(table: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _within(group: str, whole: str) -> bool:
-    return group.startswith(f"{whole}.") or (whole == ablation.EVERY and group not in ("", ablation.EVERY))
+    return group.startswith(f"{whole}.") or (whole == EVERY and group not in ("", EVERY))
 
 
 def _depth(whole: str) -> int:
-    return 0 if whole == ablation.EVERY else 1 + whole.count(".")
+    return 0 if whole == EVERY else 1 + whole.count(".")
 
 
 def _name(row: Mapping[str, Any]) -> str:
     """The name on the axis: parts are indented below their whole."""
-    if row["row"] == ablation.EVERY:
+    if row["whole"]:
         return "every group"
     indent = INDENT * (1 + int(row["depth"]))
-    if row["row"] == ablation.INTERACTION:
-        return f"{indent}interaction" + ("" if row["group"] == ablation.EVERY else f" in {row['group']}")
+    if row["together"]:
+        return f"{indent}interaction" + ("" if row["group"] == EVERY else f" in {row['group']}")
     return f"{indent}{row['group']}"
 
 
-def _mark(row: Mapping[str, Any], whole: Mapping[str, Any], words: Words) -> forest.Mark:
-    """What stands on a row; an interaction is written with as many decimals as its whole."""
-    together = row["row"] == ablation.INTERACTION
-    kind = forest.INTERACTION if together else row["verdict"]
-    if row["difference"] is None or kind == verdicts.NOT_COMPARED:
-        return forest.Mark(kind, None, reason=row["notes"] or "not compared")
-    low, high = row["difference_ci_low"], row["difference_ci_high"]
-    ci = None if low is None else (low, high)
-    ends = whole["difference_ci_low"], whole["difference_ci_high"]
-    form = wording.format_of(words, {"ci": None if None in ends else ends, "baseline": row["difference"]})
-    said = [f"{form.signed(row['difference'])}{f' {form.interval(ci)}' if ci else ''}"]
-    share = _share(row)
-    if share is not None:
-        said.append(f"{100 * share:.0f} % of the loss")
-    if row["share_of_parameters"] is not None and row["row"] == "group":
-        said.append(f"{100 * row['share_of_parameters']:.0f} % of the weights")
-    ends = (None, None) if ci is None else (words.factor * low, words.factor * high)
-    return forest.Mark(kind, words.factor * row["difference"], *ends, text=",  ".join(said))
-
-
-def _share(row: Mapping[str, Any]) -> float | None:
-    """A group's share of the loss of every group; that of the whole need not be told."""
-    return None if row["row"] == ablation.EVERY else row["share_of_loss"]
+def _mark(row: Mapping[str, Any]) -> forest.Mark:
+    look = forest.INTERACTION if row["together"] else forest.look_of(row)
+    if "absent" in row:
+        return forest.Mark(look, None, reason=row["absent"])
+    return forest.Mark(look, row["value"], *(row["ci"] or (None, None)), text=row["text"])
 
 
 def _align_names(figure: Figure, axes: Axes) -> None:
@@ -132,7 +110,7 @@ def _notes(table: Sequence[Mapping[str, Any]]) -> list[str]:
     """Notes that hold for every group of a model, as that the loss cannot be divided; others stand in the table."""
     found: dict[str, list[str]] = {}
     for row in table:
-        if row["row"] == ablation.EVERY:
+        if row["whole"]:
             for note in filter(None, (row["notes"] or "").split(" | ")):
                 if note.startswith("share_of_loss: "):
                     found.setdefault(note.partition(": ")[2], []).append(row["model"])

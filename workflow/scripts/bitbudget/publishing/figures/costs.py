@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from bitbudget.measuring.phase_names import PHASES
 from bitbudget.publishing.figures import rows, style
 from bitbudget.publishing.figures.study import Quantity, Row, Study, span
-from bitbudget.telling.wording import number, unit_for
+from bitbudget.telling.wording import unit_for
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,6 @@ class Cost:
     axis: str  # may name the study's {item}
     unit: str
     by_condition: bool = True
-    by_machine: bool = True  # another machine or number of threads makes it another value
     note: str = ""
     beside: str = ""  # a further metric that stands as a number at the right, with this heading
     beside_heading: str = ""
@@ -32,9 +31,7 @@ class Cost:
 
 
 COSTS = {
-    "size": Cost(
-        "size_on_disk", "Size on disk", "weight files of the checkpoint", "MB", by_condition=False, by_machine=False
-    ),
+    "size": Cost("size_on_disk", "Size on disk", "weight files of the checkpoint", "MB", by_condition=False),
     "latency": Cost(
         "latency",
         "Latency",
@@ -57,7 +54,6 @@ ON_CPU = Cost(
     "Weights in memory",
     "weights in memory",
     "MB",
-    by_machine=False,
     note="At the right: the largest resident set of the whole process, libraries included; it hardly tells models "
     "apart, so it is not compared.",
     beside="peak_memory",
@@ -120,7 +116,7 @@ def _phase_key(study: Study) -> list[Patch]:
 
 def warnings(study: Study, cost: Cost) -> list[str]:
     """Which rows' values of this cost cannot be compared with the baseline's, and why."""
-    return study.warnings() if cost.by_machine else []
+    return study.warnings(cost.metric)
 
 
 def _note(study: Study, cost: Cost) -> str:
@@ -128,7 +124,8 @@ def _note(study: Study, cost: Cost) -> str:
         return ""
     shown = [row.costs[cost.metric] for row in study.rows]
     kinds = sorted({one.kind + (f" ({one.scope})" if one.scope else "") for one in shown if one.kind})
-    parts = [f"Dashed: the baseline; {style.TIMES} is against it.", cost.note]
+    times = f"; {style.TIMES} is against it" if any(one.times for one in shown) else ""
+    parts = [f"Dashed: the baseline{times}.", cost.note]
     if any(_inside(row, cost) for row in study.rows):
         parts.append(f"Dark: {_idle(study, cost)}." if cost.inside == "net" else "Dark: the weights in memory.")
     if kinds:
@@ -171,7 +168,6 @@ def panel(
     rows.prepare(axes, made, labels=labels)
     rows.reference_lines(axes, made, lambda row: _scaled(row.costs[cost.metric].value, factor))
     for block in made:
-        base = block.baseline.costs[cost.metric].value if block.baseline else None
         for slot in block.slots:
             quantity = slot.row.costs[cost.metric]
             if quantity.value is None:
@@ -183,22 +179,27 @@ def panel(
                 _bar(axes, slot, quantity.value * factor, study.colours[slot.row.precision])
             axes.barh(slot.y, _inside(slot.row, cost) * factor, height=0.16, color=style.INK)
             _interval(axes, slot.y, quantity, factor)
-            label = number(quantity.value * factor) + (f" {unit}" if not narrow else "")
-            if base and not slot.row.baseline and not (cost.by_machine and slot.row.incomparable):
-                label += f"{'  ' if narrow else '   '}{quantity.value / base:.2f}{style.TIMES}"
+            label = _label(quantity, narrow=narrow)
             axes.annotate(
                 label, (_reach(slot.row, cost) * factor, slot.y), xytext=(3 if narrow else 5, 0),
                 textcoords="offset points", va="center", fontsize=6.8 if narrow else 7.5, bbox=style.PLATE,
             )  # fmt: skip
     if cost.beside:
         _beside(axes, cost, slots)
-    room = 1 / (1 - NUMBERS * columns) if narrow else 1.42 if cost.beside else 1.24 + 0.02 * max(0, len(unit) - 4)
+    letters = max((len(_label(slot.row.costs[cost.metric], narrow=narrow)) for slot in slots), default=0)
+    room = 1 / (1 - NUMBERS * columns) if narrow else 1.42 if cost.beside else 1.24 + 0.02 * max(0, letters - 17)
     axes.set_xlim(0, largest * factor * room or 1)
     if narrow:
         axes.xaxis.set_major_locator(rows.few_ticks(3))
     if not largest:
         axes.set_xticks([])
     axes.set_xlabel(style.wrapped(f"{cost.axis} ({unit})", LETTERS // columns))
+
+
+def _label(quantity: Quantity, *, narrow: bool) -> str:
+    """The number beside a bar, with its unit where there is room for it, and how it stands to the baseline's."""
+    parts = [quantity.text, quantity.times] if narrow else [quantity.with_unit, quantity.times]
+    return ("  " if narrow else "   ").join(part for part in parts if part)
 
 
 def _scaled(value: float | None, factor: float) -> float | None:
@@ -223,10 +224,8 @@ def _bar(axes: Axes, slot: rows.Slot, value: float, colour: str) -> None:
 
 def _beside(axes: Axes, cost: Cost, slots: Sequence[rows.Slot]) -> None:
     """A further metric as a column of numbers at the right edge."""
-    shown = [(slot.y, slot.row.costs[cost.beside].value) for slot in slots]
-    shown = [(y, value) for y, value in shown if value is not None]
-    factor, unit = unit_for(cost.unit, max((value for _, value in shown), default=0.0))
-    texts = [(y, f"{number(value * factor)} {unit}") for y, value in shown]
+    texts = [(slot.y, slot.row.costs[cost.beside].with_unit) for slot in slots]
+    texts = [(y, text) for y, text in texts if text]
     for y, text in ([(-0.8, cost.beside_heading)] if texts else []) + texts:
         axes.annotate(
             text, (1, y), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=7, color=style.MUTED,

@@ -14,37 +14,58 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from bitbudget.judging import verdicts
 from bitbudget.publishing import axis_cut
 from bitbudget.publishing.figures import rows, style
 from bitbudget.publishing.figures.study import Quantity
-from bitbudget.telling.wording import Words
 
-FLOOR, INTERACTION = "noise floor", "interaction"
-SHADE = "#E9E9E9"  # differences that this subset could not have shown
+SHADE = "#E9E9E9"  # differences below the smallest detectable one
 LIMIT = (0, (1.5, 1.5))
-# What a row is: its words, colour, marker, and whether the marker is filled. Colours are Okabe & Ito's (2008).
-LOOKS: dict[str, tuple[str, str, str, bool]] = {
-    verdicts.LOSS: ("loss", "#D55E00", "v", True),
-    verdicts.GAIN: ("gain", "#009E73", "^", True),
-    verdicts.NO_LOSS: ("no loss detected", "#0072B2", "o", True),
-    verdicts.LOSS_WITHIN_NOISE: ("loss within noise", "#D55E00", "v", False),
-    verdicts.GAIN_WITHIN_NOISE: ("gain within noise", "#0072B2", "o", False),
-    verdicts.IDENTICAL: ("identical", style.INK, "s", False),
-    FLOOR: ("noise floor", style.BASELINE, "D", False),
-    INTERACTION: ("interaction", style.INK, "X", True),
+# The markers that stand for the record's marks, and whether they are filled; any other is drawn as the sign itself.
+MARKERS = {
+    "\N{BLACK DOWN-POINTING TRIANGLE}": ("v", True),
+    "\N{BLACK UP-POINTING TRIANGLE}": ("^", True),
+    "\N{WHITE CIRCLE}": ("o", False),
+    "=": ("s", False),
 }
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a row is: its words, colour, marker, and whether the marker is filled."""
+
+    words: str
+    colour: str
+    marker: str
+    filled: bool
+
+    def handle(self) -> Line2D:
+        """Its entry in the legend."""
+        face = self.colour if self.filled else "white"
+        return Line2D(
+            [], [], linestyle="none", marker=self.marker, markersize=6 if self.marker != "D" else 5, label=self.words,
+            markerfacecolor=face, markeredgecolor=self.colour, markeredgewidth=1.3,
+        )  # fmt: skip
+
+
+FLOOR = Look("noise floor", style.BASELINE, "D", False)
+INTERACTION = Look("interaction", style.INK, "X", True)
+
+
+def look_of(kind: Mapping[str, str]) -> Look:
+    """How a verdict looks whose `word`, `mark` and `colour` are these."""
+    marker, filled = MARKERS.get(kind["mark"], (f"${kind['mark']}$", True))
+    return Look(kind["word"], kind["colour"], marker, filled)
 
 
 @dataclass(frozen=True)
 class Mark:
     """What stands on a row: a difference in the written unit, or (value None) the reason why there is none."""
 
-    kind: str
+    look: Look
     value: float | None
     low: float | None = None
     high: float | None = None
-    seen: float | None = None  # the smallest difference that could have been seen
+    seen: float | None = None  # the smallest detectable loss
     text: str = ""  # at the right
     reason: str | None = None
 
@@ -106,7 +127,7 @@ def _mark(axes: Axes, y: float, mark: Mark, ends: tuple[float, float], footnotes
     if mark.value is None:
         rows.not_measured(axes, y, Quantity(None, reason=mark.reason), footnotes, "not compared")
         return
-    _, colour, marker, filled = LOOKS[mark.kind]
+    colour, marker, filled = mark.look.colour, mark.look.marker, mark.look.filled
     if mark.seen is not None:
         axes.barh(y, 2 * mark.seen, left=-mark.seen, height=0.7, color=SHADE, zorder=0.4)
     if mark.low is not None:
@@ -148,27 +169,20 @@ def with_legend(made: Sequence[rows.Block], marks: Marks, limit: str = "") -> tu
 
 
 def _handles(marks: Marks, limit: str) -> list[Artist]:
-    kinds = {mark.kind for mark in marks.values() if mark.value is not None}
-    handles: list[Artist] = []
-    for kind, (words, colour, marker, filled) in LOOKS.items():
-        if kind in kinds:
-            face = colour if filled else "white"
-            handles.append(
-                Line2D([], [], linestyle="none", marker=marker, markersize=6 if marker != "D" else 5, label=words,
-                       markerfacecolor=face, markeredgecolor=colour, markeredgewidth=1.3)
-            )  # fmt: skip
+    looks = dict.fromkeys(mark.look for mark in marks.values() if mark.value is not None)
+    handles: list[Artist] = [look.handle() for look in sorted(looks, key=lambda look: look in (FLOOR, INTERACTION))]
     if any(mark.seen for mark in marks.values()):
-        handles.append(Patch(color=SHADE, label="too small to be seen"))
+        handles.append(Patch(color=SHADE, label="not detectable"))
     if limit:
         handles.append(Line2D([], [], color=style.INK, linewidth=1.1, linestyle=LIMIT, label=limit))
     return handles
 
 
-def axis_label(words: Words, baseline: str) -> str:
-    """What the axis shows."""
-    better = "higher is better" if words.higher_is_better else "lower is better"
-    unit = "percentage points, " if words.share else ""
-    return f"difference in {words.label} from {baseline} ({unit}{better})"
+def axis_label(label: str, baseline: str, *, share: bool, higher_is_better: bool) -> str:
+    """What the axis shows; `label` is the metric's."""
+    better = "higher is better" if higher_is_better else "lower is better"
+    unit = "percentage points, " if share else ""
+    return f"difference in {label} from {baseline} ({unit}{better})"
 
 
 def notes(axes: Axes, marks: Marks, resampled: str) -> str:
@@ -178,7 +192,9 @@ def notes(axes: Axes, marks: Marks, resampled: str) -> str:
     beyond = any(not left <= mark.value <= right for mark in shown)
     lines = [f"Bars: 95 % interval of the difference on the same items, drawn over {resampled}."] if shown else []
     if any(mark.seen for mark in shown):
-        lines.append("Grey: differences too small for this subset to show with a probability of 80 %.")
+        lines.append(
+            "Grey: below the smallest detectable loss, which would have been found with a probability of 80 %."
+        )
     if beyond:
         lines.append("An arrow lies beyond the axis; its number is at the right.")
     return " ".join(lines)

@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from bitbudget.publishing import axis_cut
 from bitbudget.publishing.figures import rows, style
 from bitbudget.publishing.figures.study import Study
+from bitbudget.telling import wording
 
 LETTERS = 86  # of the lines below all small panels of a band
 FAR_APART = 10.0  # a metric that may have a logarithmic scale has one where its values differ by this factor or more
@@ -98,7 +99,7 @@ def _left_out(study: Study, cuts: Mapping[str, axis_cut.Axis]) -> str:
     floors = [name for name, cut in cuts.items() if name in study.floor and axis_cut.beyond(study.floor[name], cut)]
     said = [style.BEYOND] if arrows else []
     if floors:
-        listed = ", ".join(f"{study.metrics[name]['label']} {style.score(study.floor[name])}" for name in floors)
+        listed = ", ".join(f"{study.metrics[name]['label']} {wording.number(study.floor[name])}" for name in floors)
         said.append(f"The dotted line lies beyond the axis, too: {listed}.")
     return " ".join(said)
 
@@ -144,7 +145,7 @@ def _panel(
         )
         if beyond and not large:
             axes.annotate(
-                style.score(quantity.value),
+                quantity.text,
                 (axis_cut.placed(quantity.value, cut), slot.y),
                 xytext=(-6 * beyond, 0),
                 textcoords="offset points",
@@ -154,11 +155,8 @@ def _panel(
                 bbox=style.PLATE,
             )
         if large:
-            text = style.score(quantity.value)
-            if quantity.low is not None:
-                text += f"  [{style.score(quantity.low)}, {style.score(quantity.high)}]"
             axes.annotate(
-                text,
+                f"{quantity.text}  {quantity.interval}".rstrip(),
                 (1, slot.y),
                 xycoords=("axes fraction", "data"),
                 xytext=(6, 0),

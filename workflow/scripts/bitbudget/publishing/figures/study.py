@@ -1,17 +1,22 @@
-"""What the figures show: the study's rows in order with their quantities, from summary.csv and measurements."""
+"""What the figures show: the study's rows in order with their quantities, from verdicts.json and measurements.
+
+Quality, its texts, how a cost stands to the baseline's and which rows are on a front are those of the record of
+verdicts; bars of costs are as long as the measurements say.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bitbudget import registry
 from bitbudget.errors import UserError
-from bitbudget.judging import summary
+from bitbudget.measuring import circumstances
 from bitbudget.measuring.phase_names import NO_REASON, PHASES
+
+Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,11 @@ class Quantity:
     scope: str | None = None  # of an energy: whose it is
     repeats: int = 1  # processes that it was measured in
     n: int | None = None  # items, where that is not the row's number
+    text: str = ""  # as it is written, a cost without its unit
+    with_unit: str = ""  # of a cost
+    interval: str = ""  # of a quality: as it is written
+    times: str = ""  # of a cost: against the baseline's; empty where it is not compared
+    incomparable: str = ""  # of a cost: why it is not compared
 
 
 # A metric by kinds of item: the kind ("answer_type"), then its types ("yes/no").
@@ -47,7 +57,9 @@ class Row:
     quality: Mapping[str, Quantity]
     costs: Mapping[str, Quantity]
     place: str = ""  # the machine that its costs were measured on
-    incomparable: str = ""  # why its costs cannot be compared with the baseline's
+    incomparable: str = ""  # why none of its costs can be compared with the baseline's
+    disturbed: str = ""  # that timings of its model and condition say nothing, and what to do
+    fronts: frozenset[str] = frozenset()  # costs with whom alone its quality is on a Pareto front
     delegate: str | None = None  # what ran how many of a detector's operators
     parts: Parts = field(default_factory=dict)  # its primary metric by kinds of item
 
@@ -70,6 +82,8 @@ class Study:
     floor_words: str = ""  # what those answers are
     resampled: str = "items"  # what the intervals of quality were drawn over
     item: str = "item"  # what an item is, in one word
+    timed: frozenset[str] = frozenset()  # costs of which a disturbed measurement says nothing
+    rates: Mapping[str, str] = field(default_factory=dict)  # speeds that there are, and their units
     further: Sequence[str] = ()  # labels of metrics that the summary has and the figure of quality does not draw
 
     def of(self, model: str, condition: str) -> list[Row]:
@@ -87,14 +101,24 @@ class Study:
         items = f"; {span(counts)} {self.item}s scored" if counts else ""
         return f"{'; '.join(places)}{items}."
 
-    def warnings(self) -> list[str]:
-        """Rows whose costs were measured under other circumstances than the baseline's: one line for each reason."""
+    def warnings(self, *costs: str) -> list[str]:
+        """Which rows' values of these costs cannot be compared with the baseline's: one line for each reason."""
         names: dict[str, list[str]] = {}
         for row in self.rows:
-            if row.incomparable:
-                many = len(self.models) > 1
-                names.setdefault(row.incomparable, []).append(f"{row.model} {row.precision}" if many else row.precision)
-        return [f"{', '.join(dict.fromkeys(found))}: {reason}." for reason, found in names.items()]
+            for cost in costs:
+                reason = self._not_compared(row, cost)
+                if reason:
+                    name = f"{row.model} {row.precision}" if len(self.models) > 1 else row.precision
+                    names.setdefault(reason, []).append(name)
+        said = {row.disturbed: None for row in self.rows if row.disturbed and self.timed.intersection(costs)}
+        lines = [f"{', '.join(dict.fromkeys(found))}: {reason}." for reason, found in names.items()]
+        return [*(f"{one[:1].upper()}{one[1:]}." for one in said), *lines]
+
+    def _not_compared(self, row: Row, cost: str) -> str:
+        if row.costs[cost].value is None:
+            return ""
+        alone = "" if row.disturbed and cost in self.timed else row.costs[cost].incomparable
+        return row.incomparable or alone
 
     def delegates(self) -> list[str]:
         """What ran the operators of the study's detectors, in a line; none of other models."""
@@ -138,99 +162,105 @@ COSTS = (
     "latency_invoke",
     "latency_postprocessing",
     "energy_per_item",
-    "prefill_rate",
-    "decode_rate",
 )
-IS_BASELINE = "of the baseline there is none: it is measured against the baseline itself"
 
 
 def load(
-    summary_file: Path,
-    measurements: Sequence[Mapping[str, Any]],
-    spec: Mapping[str, Any],
-    blind: Mapping[str, Any] | None = None,
-    scores: Sequence[Mapping[str, Any]] = (),
+    verdicts: Record,
+    measurements: Sequence[Record],
+    spec: Record,
+    blind: Record | None = None,
+    scores: Sequence[Record] = (),
 ) -> Study:
-    """The study as its summary and measurements tell it.
+    """The study as its records tell it.
 
-    `spec` holds `track`, `primary`, `models`, `precisions`, `conditions`, `baseline` and, where there is one, `note`;
-    `blind` is the record of answers given without looking, or reading; of the `scores` only the breakdown is read.
-    Raises `UserError` where a row of the summary has no measurements record.
+    `spec` holds `track`, `models`, `precisions`, `conditions` and, where there is one, `note`; `blind` is the record of
+    answers given without looking, or reading; of the `scores` only the breakdown is read. Raises `UserError` where a
+    model, precision and condition has no measurements or no verdict.
     """
-    import pandas
-
     from bitbudget.publishing.figures.style import colours_of
 
     track = registry.module_of("track", spec["track"])
-    table = pandas.read_csv(summary_file, keep_default_na=False, na_values=[""])
     measured = {(one["model"], one["precision"], one["condition"]): one for one in measurements}
-    parts = {(one["model"], one["precision"], one["condition"]): _parts(one) for one in scores}
-    computed = {name: about for name, about in track.METRICS.items() if name in table}
-    shown = {spec["primary"], *getattr(track, "SHOWN", computed)}
-    metrics = {name: about for name, about in computed.items() if name in shown}
+    about = {one["name"]: track.METRICS[one["name"]] | one for one in verdicts["metrics"]}
+    for name, one in about.items():
+        one["unit"] = one["unit"] or track.METRICS[name]["unit"]
+    primary = verdicts["primary"]
+    factor = about[primary]["factor"] if primary in about else 1.0
+    parts = {(one["model"], one["precision"], one["condition"]): _parts(one, factor) for one in scores}
+    shown = {primary, *getattr(track, "SHOWN", about)}
+    metrics = {name: one for name, one in about.items() if name in shown}
     blind = blind or {"metrics": {}}
-    by_batch = [f"{start}{size}" for start in summary.BY_BATCH for size in summary.batch_sizes(measurements, start)]
+    costs = {one["metric"]: one for cell in verdicts["cells"] for one in (*cell["costs"], *cell["further_costs"])}
     rows = []
-    for line in table.to_dict("records"):
-        key = (str(line["model"]), str(line["precision"]), str(line["condition"]))
-        if key not in measured:
-            raise UserError(
-                f"{summary_file} has a row of {' / '.join(key)}, but there is no measurements record of it; "
-                "name the measurements of the whole study."
+    for cell in verdicts["cells"]:
+        for entry in cell["entries"]:
+            key = (cell["model"], entry["precision"], cell["condition"])
+            if key not in measured:
+                raise UserError(f"there is no measurements record of {' / '.join(key)}; name those of the whole study.")
+            one = measured[key]
+            rows.append(
+                Row(
+                    *key,
+                    baseline=entry["baseline"],
+                    n=cell["n"],
+                    quality={name: _quality(entry["metrics"].get(name)) for name in metrics},
+                    costs={name: _cost(name, one["metrics"], entry["costs"].get(name)) for name in (*COSTS, *costs)},
+                    place=circumstances.place(circumstances.circumstances(one)),
+                    incomparable=entry["incomparable"] or "",
+                    disturbed=cell["disturbed"] or "",
+                    fronts=frozenset(name for name, on in cell["fronts"].items() if entry["precision"] in on),
+                    delegate=circumstances.delegate(one),
+                    parts=parts.get(key, {}),
+                )
             )
-        one, baseline = measured[key], key[1] == spec["baseline"]
-        rows.append(
-            Row(
-                *key,
-                baseline=baseline,
-                n=0 if pandas.isna(line["n_items"]) else int(line["n_items"]),
-                quality={name: _quality(line, name, metrics[name], baseline) for name in metrics},
-                costs={name: _cost(name, one["metrics"]) for name in (*COSTS, *by_batch)},
-                place=summary.place(summary.circumstances(one)),
-                incomparable=summary.difference(one, measured.get((key[0], spec["baseline"], key[2]), one)),
-                delegate=summary.delegate(one),
-                parts=parts.get(key, {}),
-            )
-        )
     return Study(
         rows=rows,
         models=spec["models"],
         precisions=spec["precisions"],
         conditions=spec["conditions"],
-        baseline=spec["baseline"],
-        primary=spec["primary"],
+        baseline=verdicts["baseline"],
+        primary=primary,
         metrics=metrics,
         note=spec.get("note", ""),
-        colours=colours_of(spec["precisions"], spec["baseline"]),
-        floor={name: metric["value"] for name, metric in blind["metrics"].items() if "value" in metric},
-        floor_parts=_parts(blind),
+        colours=colours_of(spec["precisions"], verdicts["baseline"]),
+        floor={
+            name: metric["value"] * metrics[name]["factor"]
+            for name, metric in blind["metrics"].items()
+            if "value" in metric and name in metrics
+        },
+        floor_parts=_parts(blind, factor),
         floor_words=track.FLOOR,
-        resampled=track.RESAMPLED,
-        # where boxes are the answer, an item is its image and nothing else
-        item="image" if getattr(track, "ANSWER", "text") == "detections" else "item",
-        further=[about["label"] for name, about in computed.items() if name not in shown],
+        resampled=verdicts["clusters"],
+        item=verdicts["item"],
+        timed=frozenset(name for name, one in costs.items() if one["timed"]),
+        rates={name: one["unit"] for name, one in costs.items() if one["higher_is_better"]},
+        further=[one["label"] for name, one in about.items() if name not in shown],
     )
 
 
-def _parts(record: Mapping[str, Any]) -> Parts:
+def _parts(record: Record, factor: float) -> Parts:
     return {
         kind: {
-            name: Quantity(metric["value"], *metric.get("ci", (None, None)), n=metric["n"])
+            name: Quantity(
+                factor * metric["value"],
+                *(None if end is None else factor * end for end in metric.get("ci", (None, None))),
+                n=metric["n"],
+            )
             for name, metric in types.items()
         }
         for kind, types in record.get("breakdown", {}).items()
     }
 
 
-def _quality(line: Mapping[str, Any], name: str, about: Mapping[str, Any], baseline: bool) -> Quantity:
-    value, low, high = (line[name + end] for end in ("", "_ci_low", "_ci_high"))
-    if value != value:  # NaN: an empty cell
-        of_baseline = baseline and about.get("against_baseline")
-        return Quantity(None, reason=IS_BASELINE if of_baseline else "see the notes in summary.csv")
-    return Quantity(value, low, high) if low == low else Quantity(value)
+def _quality(metric: Record | None) -> Quantity:
+    if metric is None or "value" not in metric:
+        return Quantity(None, reason=(metric or {}).get("absent", "not in the scores of this run"))
+    ends = metric["ci"] or (None, None)
+    return Quantity(metric["value"], *ends, text=metric["text"], interval=metric["interval"])
 
 
-def _cost(name: str, metrics: Mapping[str, Mapping[str, Any]]) -> Quantity:
+def _cost(name: str, metrics: Mapping[str, Record], told: Record | None) -> Quantity:
     # What is not in the record at all is absent for the reason for which nothing was timed, if that is so.
     metric = metrics.get(name) or {"absent": metrics.get("latency", {}).get("absent", NO_REASON)}
     if "value" not in metric:
@@ -240,4 +270,5 @@ def _cost(name: str, metrics: Mapping[str, Mapping[str, Any]]) -> Quantity:
     kind = metric.get("kind") or ", ".join(metric[key] for key in ("how", "source") if key in metric)
     more = {key: metric.get(key) for key in ("net", "idle_watts", "batch_size", "scope")}
     more["repeats"] = len(metric["by_repeat"]) if "by_repeat" in metric else 1
+    more |= {key: (told or {}).get(key, "") for key in ("text", "with_unit", "times", "incomparable")}
     return Quantity(metric["value"], low, high, kind=kind or None, **more)

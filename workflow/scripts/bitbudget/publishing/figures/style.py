@@ -94,11 +94,6 @@ def colours_of(precisions: Sequence[str], baseline: str) -> dict[str, str]:
     return {baseline: BASELINE} | {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(others)}
 
 
-def score(value: float) -> str:
-    """A quality value with as many decimals as its neighbours."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
 def shortened(reason: str | None) -> str:
     """A reason without the name of the one format that it speaks of, so that those of several formats are one."""
     return re.sub(r"^.+? (is|are) simulated", "simulated", reason or "no reason recorded")

@@ -1,4 +1,4 @@
-"""Speed against precision: tokens, or items, a second; one row of panels a model."""
+"""Speed against precision: what the track counts per second; one row of panels per model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bitbudget.publishing.figures.costs import WIDENED, Cost
 from bitbudget.publishing.figures.study import Study
 
 MOST = 4  # panels side by side
+AXES = {"prefill_rate": "prefill at batch size 1", "decode_rate": "decode at batch size 1"}
 PITCH = 0.8 * style.ROW  # inches from bar to bar
 
 
@@ -33,36 +34,31 @@ def draw(study: Study) -> Figure:
             if i == 0 and len(facets) > 1:
                 axes.set_title(model, loc="left", fontweight="bold", fontsize=8.5)
     style.title(figure, "Throughput by precision")
-    said = [*_notes(study, shown), *footnotes.lines(), *study.delegates(), *study.warnings()]
+    said = [*_notes(study, shown), *footnotes.lines(), *study.delegates()]
+    said += study.warnings(*(cost.metric for cost in shown))
     style.notes(figure, [*said, study.provenance(), study.note])
     return figure
 
 
 def _shown(study: Study) -> list[Cost]:
-    """What there is to show: rates of tokens as far as any row has one, else of items; one that says there is none."""
-    measured = [name for name in study.rows[0].costs if any(row.costs[name].value is not None for row in study.rows)]
-    by_batch = [name for name in measured if name.startswith("token_rate_")]
-    by_batch = by_batch or [name for name in measured if name.startswith("throughput_")]
-    names = [name for name in ("prefill_rate", "decode_rate") if name in measured] + by_batch
-    return [_cost(study, name) for name in names or ["decode_rate"]]
+    """The rates that any row has: of a text's phases, then of whole answers; one that says there is none."""
+    measured = [name for name in study.rates if any(row.costs[name].value is not None for row in study.rows)]
+    ordered = sorted(measured, key=lambda name: name not in AXES)
+    return [_cost(study, name) for name in ordered or list(study.rates)[:1]]
 
 
 def _cost(study: Study, name: str) -> Cost:
-    size = re.sub(r"\D", "", name)
-    unit = f"{study.item}s/s" if name.startswith("throughput_") else "tokens/s"
-    if name == "prefill_rate":
-        return Cost(name, "", "prefill at batch size 1", unit)
-    if name == "decode_rate":
-        return Cost(name, "", "decode at batch size 1", unit)
-    counted = {"items/s": "answers", "tokens/s": "new tokens"}.get(unit, "throughput")
-    return Cost(name, "", f"{counted} at batch size {size}", unit)
+    unit, size = study.rates[name], re.sub(r"\D", "", name)
+    counted = "new tokens" if name.startswith("token_rate_") else unit.removesuffix("/s")
+    return Cost(name, "", AXES.get(name, f"{counted} at batch size {size}"), unit)
 
 
 def _notes(study: Study, shown: list[Cost]) -> list[str]:
     quantities = [row.costs[cost.metric] for row in study.rows for cost in shown]
     if all(quantity.value is None for quantity in quantities):
         return []
-    lines = f"Longer is faster. Dashed: the baseline; {style.TIMES} is against it."
+    times = f"; {style.TIMES} is against it" if any(quantity.times for quantity in quantities) else ""
+    lines = f"Longer is faster. Dashed: the baseline{times}."
     if any(quantity.low is not None for quantity in quantities):
         lines += " Thin lines: 95 % interval."
     if any(quantity.repeats > 1 and quantity.low is not None for quantity in quantities):

@@ -11,17 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
-from bitbudget.judging.pareto import pareto_front
 from bitbudget.publishing import axis_cut
 from bitbudget.publishing.figures import labels, style
 from bitbudget.publishing.figures.costs import Cost, cost_of, warnings
 from bitbudget.publishing.figures.study import Row, Study
 from bitbudget.telling.wording import unit_for
 
-KEY = (
-    "Filled, and the black line: the Pareto front of these two. Open: another is as good in both and better in one. "
-    "Diamond: the baseline (dashed)."
-)
+FRONT = "Filled, and the black line: the Pareto front of these two. Open: another is as good in both and better in one."
+BASELINE, CROSS = "Diamond: the baseline (dashed).", "Cross: not compared."
 BARS = (
     "Bars: 95 % intervals. Points whose intervals overlap are not ordered by this picture; that takes a paired "
     "comparison."
@@ -49,7 +46,7 @@ def draw(study: Study, name: str) -> Figure:
     style.notes(
         figure,
         [
-            KEY if _shown(study, cost, study.rows) else "",
+            _key(cost, _shown(study, cost, study.rows)),
             BARS if _has_bars(study, cost) else "",
             style.BEYOND if _anything_beyond(study, cost) else "",
             *(f"Not shown: {_left_out(study, cost, reason)} ({reason.rstrip('.')})." for reason in footnotes.reasons()),
@@ -64,6 +61,17 @@ def draw(study: Study, name: str) -> Figure:
         for j, model in enumerate(study.models):
             _names(panels[i, j], study, cost, study.of(model, condition))
     return figure
+
+
+def _key(cost: Cost, shown: Sequence[Row]) -> str:
+    """What the marks mean that there are."""
+    front = [FRONT] if any(_on_front(cost, row) for row in shown) else []
+    crosses = [CROSS] if any(row.costs[cost.metric].incomparable for row in shown) else []
+    return " ".join([*front, *crosses, BASELINE]) if shown else ""
+
+
+def _on_front(cost: Cost, row: Row) -> bool:
+    return cost.metric in row.fronts
 
 
 def _left_out(study: Study, cost: Cost, reason: str) -> str:
@@ -125,7 +133,8 @@ def _points(axes: Axes, study: Study, cost: Cost, rows: list[Row], footnotes: st
     label = f"{cost.axis} ({unit}), less is better"
     narrow = len(study.models) > 1 and len(label) > LETTERS
     axes.set_xlabel(label.replace("), ", "),\n") if narrow else label)
-    axes.set_ylabel(f"{about['label']}, {better} is better")
+    unit = " (%)" if about["unit"] == "%" else ""
+    axes.set_ylabel(f"{about['label']}{unit}, {better} is better")
     axes.grid(color=style.GUIDE, linewidth=0.6)
     for row in rows:
         reason = _absent(study, cost, row)
@@ -138,16 +147,16 @@ def _points(axes: Axes, study: Study, cost: Cost, rows: list[Row], footnotes: st
         return
     xs = [row.costs[cost.metric].value * factor for row in shown]
     ys = [row.quality[study.primary].value for row in shown]
-    front = pareto_front(xs, ys, higher_is_better=about["higher_is_better"])
     cut = _cut(study, shown)
-    for row, x, y, on in zip(shown, xs, ys, front, strict=True):
+    for row, x, y in zip(shown, xs, ys, strict=True):
         colour = study.colours[row.precision]
         for ends in _bars(study, cost, row, factor, cut):
             axes.plot(*zip(*ends, strict=True), color=colour, linewidth=1.2, zorder=2)
+        marker = "D" if row.baseline else "X" if row.costs[cost.metric].incomparable else "o"
         axes.plot(
-            x, axis_cut.placed(y, cut), ("D" if row.baseline else "o", "^", "v")[axis_cut.beyond(y, cut)],
-            markersize=6.5 if row.baseline else 7.5, zorder=3, markerfacecolor=colour if on else "white",
-            markeredgecolor=colour, markeredgewidth=1.5, clip_on=False,
+            x, axis_cut.placed(y, cut), (marker, "^", "v")[axis_cut.beyond(y, cut)],
+            markersize=6.5 if row.baseline else 7.5, zorder=3, markeredgewidth=1.5, clip_on=False,
+            markerfacecolor=colour if _on_front(cost, row) else "white", markeredgecolor=colour,
         )  # fmt: skip
         if row.baseline:
             dashes = {"color": style.BASELINE, "linewidth": 0.8, "linestyle": (0, (4, 2)), "zorder": 1.2}
@@ -160,9 +169,10 @@ def _points(axes: Axes, study: Study, cost: Cost, rows: list[Row], footnotes: st
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
     # Over the bars between its points; and on to the edges, below them, so that it is seen also where points crowd.
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
-    line = _front_line(axes, study, list(zip(xs, ys, strict=True)))
-    axes.plot(*zip(*line, strict=True), color=style.INK, linewidth=1.0, zorder=1.8)
-    axes.plot(*zip(*line[1:-1], strict=True), color=style.INK, linewidth=2.0, zorder=2.5)
+    line = _front_line(axes, study, cost, shown)
+    if line:
+        axes.plot(*zip(*line, strict=True), color=style.INK, linewidth=1.0, zorder=1.8)
+        axes.plot(*zip(*line[1:-1], strict=True), color=style.INK, linewidth=2.0, zorder=2.5)
 
 
 def _bars(
@@ -178,18 +188,25 @@ def _bars(
     return bars
 
 
-def _front_line(axes: Axes, study: Study, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The staircase of the front, and on to the worst quality at its left and to the highest cost at its right."""
-    corners = _front_corners(study, points)
+def _front_line(axes: Axes, study: Study, cost: Cost, shown: Sequence[Row]) -> list[tuple[float, float]]:
+    """The staircase of the front, and on to the worst quality at its left and to the highest cost at its right; empty
+    where nothing is compared."""
+    factor, _ = _scale(study, cost)
+    points = [
+        (row.costs[cost.metric].value * factor, row.quality[study.primary].value)
+        for row in shown
+        if _on_front(cost, row)
+    ]
+    if not points:
+        return []
+    corners = _front_corners(points)
     worst = axes.get_ylim()[0 if study.metrics[study.primary]["higher_is_better"] else 1]
     return [(corners[0][0], worst), *corners, (axes.get_xlim()[1], corners[-1][1])]
 
 
-def _front_corners(study: Study, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _front_corners(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """The front as a staircase: level from each of its points to the cost of the next, then up (or down) to it."""
-    better = study.metrics[study.primary]["higher_is_better"]
-    on = pareto_front(*zip(*points, strict=True), higher_is_better=better)
-    ordered = sorted({point for point, is_on in zip(points, on, strict=True) if is_on})
+    ordered = sorted(set(points))
     corners = ordered[:1]
     for (_, y), (x, next_y) in pairwise(ordered):
         corners += [(x, y), (x, next_y)]
@@ -207,13 +224,15 @@ def _names(axes: Axes, study: Study, cost: Cost, rows: list[Row]) -> None:
         x, y = row.costs[cost.metric].value * factor, row.quality[study.primary].value
         points.append((x, y))
         drawn.append((x, axis_cut.placed(y, cut)))
-        names.append(f"{row.precision}: {style.score(y)}" if axis_cut.beyond(y, cut) else row.precision)
+        level = row.quality[study.primary].text
+        names.append(f"{row.precision}: {level}" if axis_cut.beyond(y, cut) else row.precision)
         for ends in _bars(study, cost, row, factor, cut):
             low, high = axes.transData.transform(ends)
             obstacles.append(Bbox([low - 2, high + 2]))
     # The lines that a name should not lie on: the baseline's and the front's.
-    front = axes.transData.transform(_front_line(axes, study, points))
-    obstacles += [Bbox([np.minimum(a, b) - 1, np.maximum(a, b) + 1]) for a, b in pairwise(front)]
+    if line := _front_line(axes, study, cost, shown):
+        front = axes.transData.transform(line)
+        obstacles += [Bbox([np.minimum(a, b) - 1, np.maximum(a, b) + 1]) for a, b in pairwise(front)]
     inside = axes.get_window_extent()
     for row, point in zip(shown, points, strict=True):
         if row.baseline:
