@@ -13,8 +13,8 @@ from bitbudget.publishing.paper.nodes import Unit
 from bitbudget.publishing.paper.view import Record, View
 from bitbudget.publishing.typesetting import charts
 from bitbudget.publishing.typesetting.charts import Point, Span
-from bitbudget.publishing.typesetting.texts import kinds_in_order
 from bitbudget.telling import wording
+from bitbudget.telling.breakdown import in_order as kinds_in_order
 
 MOST_PANELS = 6  # of models and conditions beside each other over both columns
 IN_A_COLUMN = 2  # panels of a chart that stays in one column

@@ -1,89 +1,112 @@
-"""A model under a condition, with its precisions in the study's order: what one chart of the slides shows."""
+"""A model under a condition, as verdicts.json tells it: what one chart of the slides shows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-from bitbudget.judging import recommendation
-from bitbudget.publishing.slides.charts import colours_of
-from bitbudget.telling import wording
+from bitbudget.publishing.figures import style
 from bitbudget.telling.evidence import Evidence
-from bitbudget.telling.wording import Format, Words
 
 Record = Mapping[str, Any]
 
+ABSENT = "not measured"
+DISTURBED = "disturbed"
+WORSE, BETTER = "worse", "better"
+
 
 @dataclass(frozen=True)
-class Panel:
+class Cell:
     """One model under one condition of a study."""
 
     evidence: Evidence
-    model: str
-    condition: str
-
-    @cached_property
-    def words(self) -> Words:
-        return wording.words_of({"track": self.evidence.track, "primary": self.evidence.primary})
+    told: Record  # the cell of verdicts.json
+    among: bool = False  # whether it is told beside other studies
 
     @property
     def heading(self) -> str:
-        """What tells it from the study's other panels; empty where there is no other."""
-        names = [self.model] if len(self.evidence.models) > 1 else []
-        names += [self.condition] if len(self.evidence.conditions) > 1 else []
-        return ", ".join(names)
+        """What tells it from the other cells; empty where there is no other."""
+        return ", ".join([self.evidence.name] * self.among + [self.told["name"]] * bool(self.told["name"]))
 
-    @cached_property
-    def rows(self) -> list[Record]:
-        """The lines of summary.csv."""
-        return [self.evidence.row(self.model, name, self.condition) for name in self.evidence.precisions]
+    @property
+    def entries(self) -> Sequence[Record]:
+        return self.told["entries"]
 
-    @cached_property
+    @property
     def base(self) -> Record:
-        return self.evidence.row(self.model, self.evidence.baseline, self.condition)
+        """The baseline's entry."""
+        return next(entry for entry in self.entries if entry["baseline"])
 
-    @cached_property
+    @property
+    def others(self) -> list[Record]:
+        return [entry for entry in self.entries if not entry["baseline"]]
+
+    @property
+    def primary(self) -> Record:
+        """How the primary metric is named and scaled."""
+        return self.evidence.verdicts["metrics"][0]
+
+    @property
     def colours(self) -> dict[str, str]:
         """As in the study's figures."""
-        return colours_of(self.evidence.precisions, self.evidence.baseline)
+        return style.colours_of(self.evidence.precisions, self.evidence.baseline)
 
-    def quality(self, precision: str) -> Record:
+    @property
+    def recommended(self) -> Record | None:
+        """The entry of what is recommended; None where that is nothing or the baseline."""
+        name = self.told["recommendation"]["precision"]
+        return next((entry for entry in self.others if entry["precision"] == name), None)
+
+    def level(self, entry: Record) -> Record:
         """The primary metric of a precision."""
-        return self.evidence.scores[self.model, precision, self.condition]["metrics"][self.evidence.primary]
+        return entry["metrics"][self.evidence.primary]
 
-    def difference(self, precision: str) -> Record | None:
-        """The primary metric against the baseline's; None where there is no comparison, or it found no number."""
-        metric = (self.comparison(precision) or {}).get("metrics", {}).get(self.evidence.primary)
-        return metric if metric is not None and metric.get("value") is not None else None
+    def difference(self, entry: Record) -> Record:
+        """The primary metric against the baseline's."""
+        return self.level(entry).get("difference", {"absent": "not compared"})
 
-    def comparison(self, precision: str) -> Record | None:
-        """The whole comparison with the baseline."""
-        return self.evidence.comparison_of(self.model, precision, self.condition)
+    def signed(self, entry: Record, unit: str = "") -> str:
+        """A difference with its interval: "+0.6 [-0.1, +1.2]"."""
+        found = self.difference(entry)
+        if "value" not in found:
+            return "not compared"
+        return " ".join(filter(None, (found["text"], unit, found["interval"])))
 
-    def verdict(self, precision: str) -> Record | None:
-        return self.evidence.verdict_of(self.model, precision, self.condition)
-
-    def form(self, metric: Record) -> Format:
-        """How the values of a metric, or of a difference, are written."""
-        return wording.format_of(self.words, {"baseline": metric.get("value"), **metric})
-
-    def level(self, metric: Record) -> str:
-        """A value of the primary metric: "86.9 %"."""
-        return self.form(metric).level(metric["value"])
-
-    def signed(self, metric: Record) -> str:
-        """A difference with its interval, both signed: "+0.6 [+0.1, +2.0]"."""
-        form = self.form(metric)
-        interval = f" {form.interval(metric['ci'])}" if metric.get("ci") else ""
-        return f"{form.signed(metric['value'])}{interval}"
-
-    def usable(self, row: Record) -> str | None:
-        """Why the costs of a precision cannot be held against the baseline's; None where they can."""
-        return recommendation.unusable(row, self.base)
+    def cost(self, metric: str) -> Record:
+        """How a cost is named and scaled in this cell."""
+        return next(one for one in self.told["costs"] if one["metric"] == metric)
 
 
-def panels(evidence: Evidence) -> list[Panel]:
-    """All of a study, in its order."""
-    return [Panel(evidence, model, condition) for model in evidence.models for condition in evidence.conditions]
+def cells(studies: Sequence[Evidence]) -> list[Cell]:
+    """All of these studies, in their order."""
+    return [
+        Cell(evidence, evidence.cell(model, condition), len(studies) > 1)
+        for evidence in studies
+        for model in evidence.models
+        for condition in evidence.conditions
+    ]
+
+
+def written(entry: Record, metric: str) -> str:
+    """A cost with its unit, or that there is none to show."""
+    if entry["simulated"]:
+        return "simulated"
+    cost = entry["costs"][metric]
+    return ABSENT if "value" not in cost else DISTURBED if "remark" in cost else cost["with_unit"]
+
+
+def times(entry: Record, metric: str) -> str:
+    """A cost in the baseline's, with its meaning: "0.52x smaller"; else why there is none."""
+    cost = entry["costs"][metric]
+    if not cost.get("times"):
+        return ABSENT if "absent" in cost else DISTURBED if "remark" in cost else "not compared"
+    return f"{cost['times']} {cost['word']}"
+
+
+def marked(entry: Record, metric: str) -> dict[str, str]:
+    """How a cost stands to the baseline's, with a sign: {"mark": "worse", "text": "latency 1.53x: slower"}; without a
+    text where it is not compared."""
+    cost = entry["costs"][metric]
+    mark = {True: BETTER, False: WORSE}.get(cost.get("better"), "")
+    return {"mark": mark, "text": cost["sentence"] if cost.get("times") else ""}

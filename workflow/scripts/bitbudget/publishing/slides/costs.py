@@ -2,161 +2,121 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bitbudget.judging import recommendation
-from bitbudget.judging.pareto import pareto_front
-from bitbudget.judging.recommendation import Cost
-from bitbudget.publishing.slides import charts, standing
-from bitbudget.publishing.slides.cells import Panel
-from bitbudget.publishing.slides.charts import Point, Span
-from bitbudget.publishing.slides.texts import ABSENT, REASON, capital, reasons, sentences, width
+from bitbudget.publishing.figures.small import Panel, Point, Span
+from bitbudget.publishing.slides import charts
+from bitbudget.publishing.slides.cells import DISTURBED, Cell, written
+from bitbudget.publishing.slides.texts import reasons
+from bitbudget.publishing.typesetting.texts import capital
 from bitbudget.telling import wording
 
 Slide = dict[str, Any]
-# As wide as a slide, as high as it may be without notes, with names in 20 points.
-PLOT = charts.Plot(780.0, 280.0, 10.9, 24.0, 9.0)
-NOTE_LINE = (84, 25.0)  # letters of a line of notes, and its height in points
 Record = Mapping[str, Any]
 
+COLUMNS = 3  # of bars on a slide
 
-def slide(panel: Panel) -> Slide | None:
-    """What the weights and an answer take: size or the memory that the study prefers, latency and energy.
+
+def slides(cell: Cell) -> list[Slide]:
+    """What the weights and an answer take, in the costs that a reader compares first, at most three on a slide.
 
     None where there are other precisions than the baseline, and all are simulated: there is no cost to compare.
     """
-    if len(panel.rows) > 1 and all(row["simulated"] is not None for row in panel.rows if row is not panel.base):
-        return None
-    asked = recommendation.preferred(panel.evidence.study["accept"]["prefer"], panel.rows)
-    memory = (recommendation.WEIGHTS, recommendation.PEAK)
-    first = asked if asked in memory and _measured(panel, asked) else recommendation.SIZE
-    shown = (first, recommendation.LATENCY, recommendation.ENERGY)
-    names = [row["precision"] for row in panel.rows]
-    columns = [(_column(panel, cost), [_cost(panel, cost, row) for row in panel.rows]) for cost in shown]
-    left = len(names) - charts.MOST_ROWS
-    notes = [f"And {left} more: see summary.csv."] * (left > 0)
-    title = cost_title(panel, first)
-    if _measured(panel, recommendation.LATENCY):
-        notes.append(f"{cost_title(panel, recommendation.LATENCY)}.")
-    notes += reasons({row["precision"]: reason for row in panel.rows if (reason := panel.usable(row))})
-    for cost in shown:
-        if not _measured(panel, cost):
-            notes.append(f"{capital(cost.name)} {ABSENT}: {sentences(absence(panel, cost), REASON)}")
-    return {
-        "kind": "bars",
-        "title": title,
-        "heading": panel.heading,
-        "chart": charts.bars(names, [panel.colours[name] for name in names], columns),
-        "notes": notes,
-    }
+    if cell.others and all(entry["simulated"] for entry in cell.others):
+        return []
+    known = [name for name in cell.told["main_costs"] if any("value" in one["costs"][name] for one in cell.entries)]
+    absent = [name for name in cell.told["main_costs"] if name not in known]
+    first = -(-len(known) // 2) if len(known) > COLUMNS else len(known)
+    made = [_bars(cell, part) for part in (known[:first], known[first:]) if part]
+    if made:
+        made[-1]["notes"] += [_absence(cell, name) for name in absent]
+    return made
 
 
-def _measured(panel: Panel, cost: Cost) -> bool:
-    return any(row[cost.column] is not None for row in panel.rows)
-
-
-def _column(panel: Panel, cost: Cost) -> str:
-    if cost is not recommendation.ENERGY:
-        return cost.name
-    return "energy (estimated)" if panel.base.get("energy_how") == "estimated" else "energy"
-
-
-def _cost(panel: Panel, cost: Cost, row: Record) -> Span:
-    value, base = row[cost.column], panel.base[cost.column]
-    simulated = row["simulated"] is not None
-    if value is None or simulated:
-        return Span(row["precision"], None, text="simulated" if simulated else ABSENT)
-    factor = f"  {_times(value, base)}" if base and row is not panel.base and not panel.usable(row) else ""
-    return Span(row["precision"], value, text=f"{cost.written(value, value)}{factor}")
-
-
-def _times(value: float, base: float) -> str:
-    return f"{value / base:.2f}\N{MULTIPLICATION SIGN}"
-
-
-def absence(panel: Panel, cost: Cost) -> str:
+def _absence(cell: Cell, metric: str) -> str:
     """Why a cost is absent, as the record of the baseline's measurement says."""
-    name = {"size_on_disk_MB": "size_on_disk", "weights_in_memory_MB": "weights_in_memory",
-            "peak_memory_MB": "peak_memory", "latency_median_s": "latency",
-            "energy_per_item_J": "energy_per_item"}[cost.column]  # fmt: skip
-    key = (panel.model, panel.evidence.baseline, panel.condition)
-    return panel.evidence.measurements[key]["metrics"].get(name, {}).get("absent") or "no reason is recorded."
+    return reasons({capital(cell.cost(metric)["name"]): cell.base["costs"][metric].get("absent", "not measured")})[0]
 
 
-def cost_title(panel: Panel, cost: Cost) -> str:
-    """Which precision takes least of a cost, and how much of the baseline's."""
-    base = panel.base[cost.column]
-    valued = [
-        row for row in panel.rows if row is not panel.base and not panel.usable(row) and row[cost.column] is not None
+def _bars(cell: Cell, metrics: Sequence[str]) -> Slide:
+    columns = [
+        Panel(_title(cell.cost(metric)), [_span(cell, metric, entry) for entry in cell.entries]) for metric in metrics
     ]
-    if not base:
-        return f"{capital(cost.name)} of {panel.evidence.baseline} was {ABSENT}"
-    if not valued:
-        return f"{capital(cost.name)} of {panel.evidence.baseline}: {cost.written(base, base)}"
-    best = min(valued, key=lambda row: row[cost.column])
-    value = best[cost.column]
-    if value >= base:
-        return f"No precision has a lower {cost.name} than {panel.evidence.baseline} ({cost.written(base, base)})"
-    told = f"{cost.written(value, base)} instead of {cost.written(base, value)}"
-    a, b = cost.interval(best), cost.interval(panel.base)
-    doubt = ", but the intervals overlap" if a and b and a[1] >= b[0] else ""
-    return f"{best['precision']} has {cost.least}: {told} ({_times(value, base)}{doubt})"
+    said = [_said(cell, metric) for metric in metrics]
+    named = [(cell.cost(metric)["heading"], cell.cost(metric)["note"]) for metric in metrics]
+    notes = [*told_of(cell, metrics), *said[1:], *(f"{heading}: {note}." for heading, note in named if note)]
+    notes += reasons({one["precision"]: one["incomparable"] for one in cell.entries if one["incomparable"]})
+    names = [entry["precision"] for entry in cell.entries]
+    return charts.bars(said[0].rstrip("."), cell.heading, notes, names, columns) | {"about": "costs"}
 
 
-def trade_off(panel: Panel) -> Slide | None:
+def _said(cell: Cell, metric: str) -> str:
+    """Which precision is best in a cost, or why it is not compared at all."""
+    whole = {one["incomparable"] for one in cell.entries if one["incomparable"]}
+    told = [entry["costs"][metric] for entry in cell.others if not entry["simulated"]]
+    why = {cost.get("incomparable") for cost in told} - whole
+    if len(why) == 1 and None not in why and not any("remark" in cost for cost in told):
+        return f"{cell.cost(metric)['heading']} is not compared: {why.pop()}."
+    return f"{capital(cell.cost(metric)['best'])}."
+
+
+def told_of(cell: Cell, metrics: Sequence[str]) -> list[str]:
+    """What a reader has to know of these costs: that timings were disturbed, and remarks."""
+    timed = any("remark" in entry["costs"][metric] for metric in metrics for entry in cell.entries)
+    disturbed = [f"{capital(cell.told['disturbed'])}."] if timed and cell.told["disturbed"] else []
+    return [*disturbed, *(f"{remark}." for remark in cell.told["remarks"])]
+
+
+def _title(cost: Record) -> str:
+    known = cost["name"].startswith(cost["unit"])  # a rate is named by its unit
+    return cost["heading"] if known else f"{cost['heading']} ({cost['unit']})"
+
+
+def _span(cell: Cell, metric: str, entry: Record) -> Span:
+    cost, name = entry["costs"][metric], entry["precision"]
+    if "value" not in cost or "remark" in cost or entry["simulated"]:
+        return Span(name, None, text=written(entry, metric))
+    text = f"{cost['text']} ({cost['times']})" if cost.get("times") else cost["text"]
+    return Span(name, cost["value"] * cell.cost(metric)["factor"], text=text, colour=cell.colours[name])
+
+
+def trade_off(cell: Cell) -> Slide | None:
     """Quality against the cost that the study prefers; None where fewer than two precisions have both."""
-    cost = recommendation.preferred(panel.evidence.study["accept"]["prefer"], panel.rows)
-    label = panel.words.label
-    shown = [row for row in panel.rows if _both(panel, cost, row) is None]
+    metric = cell.told["recommendation"]["cost"]
+    left = {entry["precision"]: reason for entry in cell.entries if (reason := _left_out(cell, entry, metric))}
+    shown = [entry for entry in cell.entries if entry["precision"] not in left]
     if len(shown) < 2:
         return None
-    largest = max(row[cost.column] for row in shown)
-    factor, unit = wording.unit_for(cost.unit, largest)
-    metrics = {row["precision"]: panel.quality(row["precision"]) for row in shown}
-    qualities = [metrics[row["precision"]]["value"] for row in shown]
-    better = panel.words.higher_is_better
-    front = pareto_front([row[cost.column] for row in shown], qualities, higher_is_better=better)
-    points = []
-    for row, on in zip(shown, front, strict=True):
-        name, metric = row["precision"], metrics[row["precision"]]
-        low, high = (end * panel.words.factor for end in metric["ci"]) if metric.get("ci") else (None, None)
-        y = metric["value"] * panel.words.factor
-        points.append(Point(name, row[cost.column] * factor, y, low, high, panel.colours[name], on, row is panel.base))
-    on_front = [point.name for point in points if point.front]
-    left = {row["precision"]: reason for row in panel.rows if (reason := _both(panel, cost, row))}
-    unit_y = " (%)" if panel.words.share else ""
-    notes = [
-        "Filled: none is better in both. Diamond: the baseline. Bars: 95 % intervals.",
-        *reasons(left, "Not shown: "),
-    ]
-    lines = sum(-(-width(note) // NOTE_LINE[0]) for note in notes) + bool(panel.heading)
-    plot = dataclasses.replace(PLOT, height=PLOT.height - min(lines, 4) * NOTE_LINE[1])
-    return {
-        "kind": "scatter",
-        "title": _front_title(panel, cost, on_front, len(points)),
-        "heading": panel.heading,
-        "chart": charts.scatter(points, f"{cost.name} ({unit}), less is better", f"{label}{unit_y}", plot),
-        "notes": notes,
-    }
+    cost, front, points = cell.cost(metric), cell.told["fronts"][metric], []
+    for entry in shown:
+        name, level = entry["precision"], cell.level(entry)
+        points.append(
+            Point(
+                name, level["value"], *(level["ci"] or (None, None)), level["text"], cell.colours[name],
+                baseline=entry["baseline"], filled=name in front, x=entry["costs"][metric]["value"] * cost["factor"],
+            )
+        )  # fmt: skip
+    label, unit = cell.primary["label"], f" ({cell.primary['unit']})" if cell.primary["unit"] else ""
+    notes = ["Filled: no other is better in both. Diamond: the baseline. Bars: 95 % intervals."]
+    return charts.scatter(
+        f"{_front(front, len(shown))}: no other is better in both {cell.evidence.verdicts['label']} and {cost['name']}",
+        cell.heading,
+        [*notes, *reasons(left, "Not shown: "), *told_of(cell, [metric])],
+        points, f"{cost['name']} ({cost['unit']}), less is better", f"{label}{unit}",
+    ) | {"about": "trade-off"}  # fmt: skip
 
 
-def _front_title(panel: Panel, cost: Cost, front: Sequence[str], of: int) -> str:
-    """Which precisions no other beats in quality and a cost, in plain words."""
-    better = f"no other is both {standing.WORDS[cost][0]} and better in {panel.words.label}"
-    if cost in (recommendation.WEIGHTS, recommendation.PEAK, recommendation.ENERGY):
-        better = f"no other has both less {cost.name} and better {panel.words.label}"
-    if len(front) == 1:
-        return f"{front[0]} is best in both {panel.words.label} and {cost.name}"
-    who = f"{len(front)} of {of} precisions" if len(front) > 3 else wording.listed(front)
-    return f"{who}: {better}"
+def _front(names: Sequence[str], of: int) -> str:
+    """The precisions on a front, or how many they are."""
+    if len(names) == of:
+        return f"All {of} precisions"
+    return wording.listed(names) if len(names) <= 3 else f"{len(names)} of {of} precisions"
 
 
-def _both(panel: Panel, cost: Cost, row: Record) -> str | None:
+def _left_out(cell: Cell, entry: Record, metric: str) -> str | None:
     """Why a precision has no point; None where it has one."""
-    if reason := panel.usable(row):
-        return reason
-    if row[cost.column] is None:
-        return f"{cost.name} {ABSENT}"
-    return None if "value" in panel.quality(row["precision"]) else f"{panel.words.label} {ABSENT}"
+    cost = entry["costs"][metric]
+    if "value" not in cost or "value" not in cell.level(entry):
+        return entry["incomparable"] or cost.get("absent") or cell.level(entry)["absent"]
+    return cost.get("incomparable") or (DISTURBED if "remark" in cost else None)

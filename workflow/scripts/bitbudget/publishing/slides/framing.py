@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bitbudget.judging import recommendation
 from bitbudget.publishing.appendix import facts, provenance
 from bitbudget.publishing.slides import inspected, verdict
-from bitbudget.publishing.slides.cells import Panel, panels
-from bitbudget.publishing.slides.texts import sentences, shortened, some
+from bitbudget.publishing.slides.cells import ABSENT, Cell, cells, written
 from bitbudget.publishing.typesetting import texts
+from bitbudget.publishing.typesetting.texts import sentences, shortened, some
 from bitbudget.telling import wording
 from bitbudget.telling.evidence import Evidence
 
@@ -46,66 +45,51 @@ def title(report: Mapping[str, Any], studies: Sequence[Evidence]) -> Slide:
 
 
 def question(studies: Sequence[Evidence]) -> Slide:
-    """Why fewer bits: what the baseline takes, in large numbers, or of several studies in a table."""
-    first = panels(studies[0])[0]
+    """Why fewer bits: what the baseline takes, in large numbers, or in a table where there are several cells."""
+    every = cells(studies)
+    first = every[0]
     lines = ["Fewer bits can save memory, time and energy, and can change answers."]
-    if len(studies) > 1:
-        rows = [_taken(panels(study)[0]) for study in studies]
+    if len(every) > 1:
+        many = len(studies) > 1
+        what = f"{len(studies)} studies, each with its baseline" if many else f"{len(every)} models and conditions"
+        rows = [_taken(cell) for cell in every]
         return {
             "kind": "table",
-            "title": f"How few bits are enough? {len(studies)} studies, each with its baseline",
-            "heading": "",
-            "columns": ["study", "model", "baseline", "on disk", "an answer takes"],
-            "align": ["left", "left", "left", "right", "right"],
+            "title": f"How few bits are enough? {what}",
+            "heading": "" if many else f"as they are: {first.evidence.baseline}",
+            "columns": ["study" if many else "model and condition", "baseline", "quality", "on disk", "latency"],
+            "align": ["left", "left", "right", "right", "right"],
             "rows": rows[:TABLE],
             "left": max(len(rows) - TABLE, 0),
-            "where": "appendix.pdf",
-            "notes": [*lines, verdict.rule(studies)],
+            "where": "verdicts.txt",
+            "notes": lines if many else [*lines, verdict.rule(studies)],
         }
-    smallest = _smallest(first)
-    if smallest is not None:
-        row, factor = smallest
-        told = f"{row['precision']} takes {factor:.2f}\N{MULTIPLICATION SIGN} of that on disk. Is anything lost?"
-        lines.insert(0, told)
-    lines.append(verdict.rule(studies))
+    chosen = first.recommended
+    if chosen is not None and chosen["won"]:
+        lines.insert(0, f"{chosen['precision']}: {wording.listed(chosen['won'])}. What does it lose?")
     return {
         "kind": "numbers",
-        "title": f"How few bits are enough for {first.model}?",
-        "heading": f"{first.model} as it is: {first.evidence.baseline}",
-        "numbers": _numbers(first),
-        "lines": lines,
+        "title": f"How few bits are enough for {first.told['model']}?",
+        "heading": f"{first.told['model']} as it is: {first.evidence.baseline}",
+        "numbers": [_number(first, metric) for metric in first.told["main_costs"]],
+        "lines": [*lines, verdict.rule(studies)],
     }
 
 
-def _taken(panel: Panel) -> list[str]:
-    told = []
-    for cost in (recommendation.SIZE, recommendation.LATENCY):
-        value = panel.base[cost.column]
-        told.append("not measured" if value is None else cost.written(value, value))
-    names = (panel.evidence.name, panel.model, panel.evidence.baseline)
-    return [*(shortened(name, 22) for name in names), *told]
+def _taken(cell: Cell) -> list[str]:
+    level = cell.level(cell.base)
+    told = f"{level['text']} {cell.evidence.verdicts['label']}" if "text" in level else ABSENT
+    costs = [written(cell.base, metric) for metric in ("size_on_disk", "latency")]
+    return [shortened(cell.heading, 34), shortened(cell.evidence.baseline, 22), told, *costs]
 
 
-def _numbers(panel: Panel) -> list[dict[str, str]]:
-    made = []
-    energy = recommendation.ENERGY
-    estimated = " (estimated)" if panel.base.get("energy_how") == "estimated" else ""
-    for cost, words in ((recommendation.SIZE, "on disk"), (recommendation.LATENCY, "an answer"),
-                        (energy, f"an answer{estimated}")):  # fmt: skip
-        value = panel.base[cost.column]
-        text = "not measured" if value is None else cost.written(value, value)
-        made.append({"value": text, "label": words if value is not None else f"{cost.name}"})
-    return made
-
-
-def _smallest(panel: Panel) -> tuple[Mapping[str, Any], float] | None:
-    cost = recommendation.SIZE
-    base = panel.base[cost.column]
-    rows = [row for row in panel.rows if row is not panel.base and not panel.usable(row) and row[cost.column]]
-    if not base or not rows:
-        return None
-    row = min(rows, key=lambda one: one[cost.column])
-    return (row, row[cost.column] / base) if row[cost.column] < base else None
+def _number(cell: Cell, metric: str) -> dict[str, str]:
+    cost = cell.cost(metric)
+    note = f" ({cost['note']})" if cost["note"] else ""
+    value = written(cell.base, metric)
+    # a rate's name has its unit already
+    short = value.removesuffix(f" {cost['unit']}") if cost["name"].startswith(cost["unit"]) else value
+    return {"value": short, "label": f"{cost['name']}{note}"}
 
 
 def compared(evidence: Evidence) -> Slide:
@@ -115,9 +99,8 @@ def compared(evidence: Evidence) -> Slide:
     rows = []
     for precision in evidence.precisions:
         audit = evidence.audits[model, precision]
-        row = evidence.row(model, precision, evidence.conditions[0])
-        size = row["size_on_disk_MB"]
-        bits = row.get("bits_per_weight")
+        entry = evidence.entry(model, precision, evidence.conditions[0])
+        bits = evidence.row(model, precision, evidence.conditions[0]).get("bits_per_weight")
         base = " (baseline)" if precision == evidence.baseline else ""
         simulated = "simulated: " if audit.get("simulated") else ""
         rows.append(
@@ -125,7 +108,7 @@ def compared(evidence: Evidence) -> Slide:
                 shortened(precision, 24) + base,
                 shortened(simulated + facts.formats_in_short(audit, untold), 80),
                 "\N{EN DASH}" if simulated else "unknown" if bits is None else f"{bits:.1f}",
-                "\N{EN DASH}" if simulated else "not measured" if size is None else f"{wording.number(size)} MB",
+                "\N{EN DASH}" if simulated else written(entry, "size_on_disk"),
             ]
         )
     passed = [one["passed"] for one in evidence.audits.values()]
@@ -182,24 +165,24 @@ def _split(line: str) -> tuple[str, str]:
 
 def _data(evidence: Evidence) -> str:
     subset = evidence.subset
-    panel = panels(evidence)[0]
+    verdicts = evidence.verdicts
     who = f"Data of {evidence.name}" if len(evidence.name) <= 20 else evidence.name
     shots = f", {' and '.join(evidence.conditions)}" if len(evidence.conditions) > 1 else ""
     return (
-        f"{who}: {len(subset['ids'])} of {subset['n_available']} {panel.words.items} of {subset['dataset']} "
+        f"{who}: {len(subset['ids'])} of {subset['n_available']} {verdicts['item']}s of {subset['dataset']} "
         f"({subset['split']}), seed {subset['seed']}{shots}"
     )
 
 
 def _quality_measured(evidence: Evidence) -> str:
-    panel = panels(evidence)[0]
     resamples = evidence.comparison.get("resamples", {}).get(evidence.primary)
     drawn = (
-        f"{resamples:,} bootstrap resamples over {panel.words.clusters}".replace(",", NBSP)
+        f"{resamples:,} bootstrap resamples over {evidence.verdicts['clusters']}".replace(",", NBSP)
         if resamples
         else "bootstrap"
     )
-    return f"Quality: {panel.words.label}, paired with the baseline's; 95 % intervals from {drawn}, Holm's correction"
+    label = evidence.verdicts["label"]
+    return f"Quality: {label}, paired with the baseline's; 95 % intervals from {drawn}, Holm's correction"
 
 
 def _speed_measured(studies: Sequence[Evidence]) -> str:
@@ -230,22 +213,26 @@ def _energy_measured(studies: Sequence[Evidence]) -> str:
 
 def limits(studies: Sequence[Evidence]) -> Slide:
     """What the results do not show, and what may go wrong: so many points as can be read."""
-    firsts = [panels(study)[0] for study in studies]
+    every = cells(studies)
+    first = every[0]
     rows = [row for study in studies for row in study.summary]
     note = texts.demo_note([study.name for study in studies if study.demo], len(studies))
     simulated = list(dict.fromkeys(row["precision"] for row in rows if row["simulated"] is not None))
-    noise = [one["sentence"] for study in studies for one in study.verdicts["noise_floors"]]
+    disturbed = list(dict.fromkeys(cell.told["disturbed"] for cell in every if cell.told["disturbed"]))
+    remarks = list(dict.fromkeys(remark for cell in every for remark in cell.told["remarks"]))
     names = f"{some(simulated, 3)} {'is' if len(simulated) == 1 else 'are'}"
     # the more important first: the last give way
     lines = [
         f"Demo: {note}" if note else "",
-        f"Small differences: {_detectable(firsts[0])}",
+        *(f"Timings: {said}" for said in disturbed[:1]),
+        f"Small differences: {first.told['detectable']}",
         f"Costs: {_machine(studies, rows)}",
-        *inspected.lines(firsts),
+        *(f"Measured: {remark}" for remark in remarks[:1]),
+        *inspected.lines([next(cell for cell in every if cell.evidence is study) for study in studies]),
         f"Risk: {_risk(studies)}",
         f"Simulated: {names} only rounded, with no claim of size, speed or energy" if simulated else "",
         _prompts(studies),
-        f"Noise: {noise[0]}" if noise else "",
+        f"Noise: {first.told['noise_floor']}",
     ]
     return {
         "kind": "points",
@@ -286,25 +273,6 @@ RISKS = {
 
 def _risk(studies: Sequence[Evidence]) -> str:
     return "; ".join(list(dict.fromkeys(RISKS.get(study.track, "an answer may be wrong") for study in studies))[:2])
-
-
-def _detectable(panel: Panel) -> str:
-    """The smallest and the largest difference that could have been seen, over the precisions."""
-    names = [name for name in panel.evidence.precisions if name != panel.evidence.baseline]
-    metrics = [metric for name in names if (metric := panel.difference(name))]
-    seen = [metric for metric in metrics if metric.get("smallest_detectable")]
-    count = f"{panel.evidence.n} {panel.words.items}"
-    if not metrics:
-        return f"nothing was compared on the {count}"
-    if not seen:
-        return f"what {count} could have shown is unknown, as too few of them differ"
-    power = panel.evidence.comparison["power"]
-    form = panel.form(seen[0])
-    ends = sorted(metric["smallest_detectable"] for metric in seen)
-    told = form.size(ends[0]) if form.size(ends[0]) == form.size(ends[-1]) else (
-        f"{form.size(ends[0])} to {form.size(ends[-1])}"
-    )  # fmt: skip
-    return f"{count} could have shown {told} {panel.words.noun} with {100 * power:g} % probability; less may go unseen"
 
 
 def ending(report: Mapping[str, Any], studies: Sequence[Evidence]) -> Slide:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bitbudget.publishing.slides.cells import Panel
-from bitbudget.publishing.slides.texts import ABSENT, sentences, shortened
+from bitbudget.publishing.slides.cells import ABSENT, Cell
+from bitbudget.publishing.typesetting.texts import sentences, shortened
 from bitbudget.telling import wording
 
 Slide = dict[str, Any]
@@ -17,114 +17,114 @@ FLAGS = {"privacy": "private strings", "profanity": "profanity", "people": "abou
 LOOK = "Flagged answers are for a person to look at (flagged.csv); a screen does not judge."
 
 
-def lines(panels: Sequence[Panel]) -> list[str]:
+def lines(cells: Sequence[Cell]) -> list[str]:
     """What is to be said of the inspection where no slide shows it, in points of the slide of limits."""
-    if len(panels) == 1 and slide(panels[0]) is not None:
+    if len(cells) == 1 and slide(cells[0]) is not None:
         return []
-    cells = [(panel, cell) for panel in panels for cell in (panel.evidence.inspection or {}).get("cells", [])]
-    screened = [(panel, cell) for panel, cell in cells if cell["flagged"]]
+    records = [(cell, record) for cell in cells for record in (cell.evidence.inspection or {}).get("cells", [])]
+    screened = [(cell, record) for cell, record in records if record["flagged"]]
     told = []
     if screened:
-        flagged = sum(_answers(panel, cell) for panel, cell in screened)
-        many = sum(cell["n"] for _, cell in screened)
+        flagged = sum(_answers(cell, record) for cell, record in screened)
+        many = sum(record["n"] for _, record in screened)
         found = f"{flagged} of {many} answers were flagged, for a person to look at (flagged.csv)"
         nothing = f"nothing private, profane or about people was flagged in {many} answers; a screen may miss some"
         told.append(f"Screened: {found if flagged else nothing}")
     else:
-        checks = [one for panel in panels for one in (panel.evidence.inspection or {}).get("looked_for", [])]
+        checks = [one for cell in cells for one in (cell.evidence.inspection or {}).get("looked_for", [])]
         why = next((one["absent"] for one in reversed(checks) if one.get("absent")), "no inspection is recorded")
         told.append(f"Not screened: {sentences(why, 120).rstrip('.')}")
-    wrong = {(panel.evidence.name, name): value for panel in panels for name, value in _named_wrongly(
-        _cells(panel)).items()}  # fmt: skip
+    wrong = {(cell.evidence.name, name): value for cell in cells for name, value in _named_wrongly(
+        _records(cell)).items()}  # fmt: skip
     if wrong:
         study, name = max(wrong, key=wrong.__getitem__)
         told.append(f"Objects: up to {_percent(wrong[study, name])} of those named are not there ({name} in {study})")
     return told
 
 
-def _cells(panel: Panel) -> list[Record]:
-    return [cell for cell in (panel.evidence.inspection or {}).get("cells", []) if _of(panel, cell)]
+def _records(cell: Cell) -> list[Record]:
+    return [record for record in (cell.evidence.inspection or {}).get("cells", []) if _of(cell, record)]
 
 
-def _of(panel: Panel, cell: Record) -> bool:
-    return (cell["model"], cell["condition"]) == (panel.model, panel.condition)
+def _of(cell: Cell, record: Record) -> bool:
+    return (record["model"], record["condition"]) == (cell.told["model"], cell.told["condition"])
 
 
-def _screened(cells: Sequence[Record]) -> list[Record]:
+def _screened(records: Sequence[Record]) -> list[Record]:
     """Those whose answers are text: boxes cannot be screened."""
-    return [cell for cell in cells if cell["flagged"]]
+    return [record for record in records if record["flagged"]]
 
 
-def _flagged(panel: Panel, cells: Sequence[Record]) -> int:
+def _flagged(cell: Cell, records: Sequence[Record]) -> int:
     """How many answers have anything flagged, each counted once."""
-    return sum(_answers(panel, cell) for cell in _screened(cells))
+    return sum(_answers(cell, record) for record in _screened(records))
 
 
-def _answers(panel: Panel, cell: Record) -> int:
-    if cell.get("answers_flagged") is not None:
-        return cell["answers_flagged"]
+def _answers(cell: Cell, record: Record) -> int:
+    if record.get("answers_flagged") is not None:
+        return record["answers_flagged"]
     # a record of before this count was kept: no fewer than of the most frequent kind, and than the items listed
     items = {
         one["item"]
-        for one in panel.evidence.inspection["flagged"]
-        if (one["model"], one["condition"]) == (cell["model"], cell["condition"]) and one["where"] == "answer"
-        and cell["precision"] in one["precisions"] and one["kind"] in FLAGS
+        for one in cell.evidence.inspection["flagged"]
+        if (one["model"], one["condition"]) == (record["model"], record["condition"]) and one["where"] == "answer"
+        and record["precision"] in one["precisions"] and one["kind"] in FLAGS
     }  # fmt: skip
-    return max(len(items), *cell["flagged"].values())
+    return max(len(items), *record["flagged"].values())
 
 
-def slide(panel: Panel) -> Slide | None:
+def slide(cell: Cell) -> Slide | None:
     """Hallucinated objects and what the screens flagged; None where there is neither a flag nor an object that was
     looked for."""
-    cells = _cells(panel)
-    flagged = _flagged(panel, cells)
-    known = _named_wrongly(cells)
+    records = _records(cell)
+    flagged = _flagged(cell, records)
+    known = _named_wrongly(records)
     if not flagged and not known:
         return None
-    base, worst = panel.evidence.baseline, max(known, key=known.__getitem__) if known else None
+    base, worst = cell.evidence.baseline, max(known, key=known.__getitem__) if known else None
     differences = {
-        one["precision"]: one["metrics"] for one in panel.evidence.inspection.get("comparisons", []) if _of(panel, one)
+        one["precision"]: one["metrics"] for one in cell.evidence.inspection.get("comparisons", []) if _of(cell, one)
     }
-    shown = _kept(cells, (base, worst))
+    shown = _kept(records, (base, worst))
     rows = []
-    for cell in shown:
-        row = [shortened(cell["precision"], 24) + " (baseline)" * (cell["precision"] == base)]
+    for record in shown:
+        row = [shortened(record["precision"], 24) + " (baseline)" * (record["precision"] == base)]
         if known:
-            row += [_share(cell["metrics"].get("chair_i", {})), _points(differences.get(cell["precision"], {}))]
-        row += [str(cell["flagged"].get(kind, "not done")) for kind in FLAGS] if flagged else []
+            row += [_share(record["metrics"].get("chair_i", {})), _points(differences.get(record["precision"], {}))]
+        row += [str(record["flagged"].get(kind, "not done")) for kind in FLAGS] if flagged else []
         rows.append(row)
     columns = ["precision", *(["objects not there", "against baseline"] if known else [])]
     columns += list(FLAGS.values()) if flagged else []
     return {
         "kind": "table",
-        "title": _title(panel, cells, known, worst, flagged),
-        "heading": panel.heading,
+        "title": _title(cell, records, known, worst, flagged),
+        "heading": cell.heading,
         "columns": columns,
         "align": ["left", *["right"] * (len(columns) - 1)],
         "rows": rows,
-        "left": len(cells) - len(shown),
+        "left": len(records) - len(shown),
         "where": "inspection.json",
-        "notes": [*([_objects_note(panel, cells, flagged)] if known else []), *([LOOK] if flagged else [])],
+        "notes": [*([_objects_note(cell, records, flagged)] if known else []), *([LOOK] if flagged else [])],
     }
 
 
-def _kept(cells: Sequence[Record], needed: Sequence[str | None]) -> list[Record]:
-    """As many cells as a slide holds, in their order, among them those that its title names."""
-    first = [cell for cell in cells if cell["precision"] in needed]
-    others = [cell for cell in cells if cell["precision"] not in needed]
-    return sorted([*first, *others][:TABLE], key=cells.index)
+def _kept(records: Sequence[Record], needed: Sequence[str | None]) -> list[Record]:
+    """As many records as a slide holds, in their order, among them those that its title names."""
+    first = [record for record in records if record["precision"] in needed]
+    others = [record for record in records if record["precision"] not in needed]
+    return sorted([*first, *others][:TABLE], key=records.index)
 
 
-def _named_wrongly(cells: Sequence[Record]) -> dict[str, float]:
+def _named_wrongly(records: Sequence[Record]) -> dict[str, float]:
     """CHAIR-i by precision: the share of named objects that are not there."""
-    found = {cell["precision"]: cell["metrics"].get("chair_i", {}) for cell in cells}
+    found = {record["precision"]: record["metrics"].get("chair_i", {}) for record in records}
     return {name: metric["value"] for name, metric in found.items() if "value" in metric}
 
 
-def _title(panel: Panel, cells: Sequence[Record], known: Mapping[str, float], worst: str | None, flagged: int) -> str:
-    base = panel.evidence.baseline
+def _title(cell: Cell, records: Sequence[Record], known: Mapping[str, float], worst: str | None, flagged: int) -> str:
+    base = cell.evidence.baseline
     if worst is None:
-        many = sum(cell["n"] for cell in _screened(cells))
+        many = sum(record["n"] for record in _screened(records))
         return f"{flagged} of {many} answers were flagged, for a person to look at"
     at_base = known.get(base)
     if worst == base or at_base == known[worst]:
@@ -133,8 +133,8 @@ def _title(panel: Panel, cells: Sequence[Record], known: Mapping[str, float], wo
     return f"{said}; of {base}'s {_percent(at_base)}" if at_base is not None else said
 
 
-def _objects_note(panel: Panel, cells: Sequence[Record], flagged: int) -> str:
-    sentenced = [cell["metrics"].get("chair_s", {}) for cell in cells]
+def _objects_note(cell: Cell, records: Sequence[Record], flagged: int) -> str:
+    sentenced = [record["metrics"].get("chair_s", {}) for record in records]
     counts = [_count(metric) for metric in sentenced if "value" in metric]
     captions = sum(metric["n"] for metric in sentenced if "value" in metric)
     others = f"{flagged} were flagged by other screens" if flagged else "the other screens flagged nothing"

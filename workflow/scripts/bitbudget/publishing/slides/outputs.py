@@ -6,37 +6,38 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bitbudget.publishing.slides.cells import Panel
-from bitbudget.publishing.slides.texts import shortened, some, width
+from bitbudget.publishing.slides.cells import Cell
+from bitbudget.publishing.typesetting.texts import shortened, some, width
 
 Slide = dict[str, Any]
 Record = Mapping[str, Any]
 
 ANSWERS = 5  # different answers on a slide
 PICTURES = 4  # side by side
+SCORES = {"changed": "changed", "better": "scores higher ({})", "worse": "scores lower ({})"}
 TEXT = {"question": 300, "answer": 140, "reference": 140}
 
 
-def examples(panel: Panel, most: int) -> list[tuple[Slide, dict[str, Path]]]:
+def examples(cell: Cell, most: int) -> list[tuple[Slide, dict[str, Path]]]:
     """A slide for each of the items that the fixed rule of examples.json chose, with the pictures that it needs."""
-    record = panel.evidence.examples or {}
+    record = cell.evidence.examples or {}
     by_id = {item["id"]: item for item in record.get("items", [])}
     chosen = [by_id[one] for one in record.get("qualitative", []) if one in by_id]
     made = []
     for item in chosen:
-        answers = item["answers"].get(panel.model, {}).get(panel.condition, {})
+        answers = item["answers"].get(cell.told["model"], {}).get(cell.told["condition"], {})
         if answers and len(made) < most:
             detections = any("detections" in answer for answer in answers.values())
-            made.append(_found(panel, item, answers) if detections else _said(panel, item, answers))
+            made.append(_found(cell, item, answers) if detections else _said(cell, item, answers))
     return made
 
 
-def _picture(panel: Panel, item: Record) -> tuple[str | None, dict[str, Path]]:
+def _picture(cell: Cell, item: Record) -> tuple[str | None, dict[str, Path]]:
     """The name of an item's picture among the template's assets, and the file; none where it is not to be shown."""
-    path = panel.evidence.folder / item["image"] if item.get("image") else None
+    path = cell.evidence.folder / item["image"] if item.get("image") else None
     if path is None or item.get("withheld") or not path.is_file():
         return None, {}
-    name = f"pictures/{panel.evidence.name}-{path.name}"
+    name = f"pictures/{cell.evidence.name}-{path.name}"
     return name, {name: path}
 
 
@@ -47,28 +48,29 @@ def _unseen(item: Record) -> str:
     return "Picture not shown: its file is not there." if item.get("image") else ""
 
 
-def _said(panel: Panel, item: Record, answers: Record) -> tuple[Slide, dict[str, Path]]:
-    picture, assets = _picture(panel, item)
+def _said(cell: Cell, item: Record, answers: Record) -> tuple[Slide, dict[str, Path]]:
+    picture, assets = _picture(cell, item)
     groups: dict[str, list[str]] = {}
-    for precision in panel.evidence.precisions:
+    for precision in cell.evidence.precisions:
         if precision in answers:
             groups.setdefault(answers[precision]["text"], []).append(precision)
     rows = []
     for text, names in groups.items():
         changes = {answers[name]["change"] for name in names} - {None, "same"}
-        told = [shortened(name, 24) + " (baseline)" * (name == panel.evidence.baseline) for name in names]
+        score = [SCORES[change].format(cell.evidence.verdicts["label"]) for change in sorted(changes)]
+        told = [shortened(name, 24) + " (baseline)" * (name == cell.evidence.baseline) for name in names]
         rows.append(
             {
                 "names": some(told, 3),
                 "text": shortened(text, TEXT["answer"]) or "(nothing)",
-                "change": " and ".join(sorted(changes)),
+                "change": " and ".join(score),
                 "worse": "worse" in changes,
             }
         )
     slide = {
         "kind": "example",
-        "title": _changed_title(panel, item, answers),
-        "heading": panel.heading,
+        "title": _changed_title(cell, item, answers),
+        "heading": cell.heading,
         "picture": picture,
         "unseen": "" if picture else _unseen(item),
         "question": shortened(item["question"] or "", TEXT["question"]),
@@ -92,41 +94,41 @@ def _references(given: Sequence[tuple[str, int]]) -> str:
     return " / ".join(shown) + (f" (and {left} more)" if left else "")
 
 
-def _changed_title(panel: Panel, item: Record, answers: Record) -> str:
+def _changed_title(cell: Cell, item: Record, answers: Record) -> str:
     """How many precisions answer otherwise than the baseline, better and worse."""
-    base = panel.evidence.baseline
-    others = [name for name in panel.evidence.precisions if name != base and name in answers]
+    base = cell.evidence.baseline
+    others = [name for name in cell.evidence.precisions if name != base and name in answers]
     start = f"Item {shortened(item['id'], 20)}"
     if not others:
         return f"{start}: what {base} answers"
-    all_wrong = panel.words.share and all(answer["value"] == 0 for answer in answers.values())
     changed = [one for name in others if (one := answers[name]["change"]) not in (None, "same")]
+    wrong = ", all wrong" if cell.primary["unit"] and not any(one["value"] for one in answers.values()) else ""
     if not changed:
         who = f"all {len(others)} precisions answer" if len(others) > 1 else f"{others[0]} answers"
-        return f"{start}: {who} as {base} does{', all wrong' if all_wrong else ''}"
-    of = f"of {len(others)} precisions"
-    verb = "answers" if len(changed) == 1 else "answer"
-    worse, better = changed.count("worse"), changed.count("better")
-    if worse:
-        more = f", {better} better" if better else ""
-        return f"{start}: {worse} {of} {'answers' if worse == 1 else 'answer'} worse than {base}{more}"
-    if better:
-        return f"{start}: {better} {of} {'answers' if better == 1 else 'answer'} better than {base}"
-    if all_wrong:
-        return f"{start}: all are wrong, {len(changed)} {of} otherwise than {base}"
-    return f"{start}: {len(changed)} {of} {verb} otherwise than {base}, none better or worse"
+        return f"{start}: {who} as {base} does{wrong}"
+    of, label = f"of {len(others)} precisions", cell.evidence.verdicts["label"]
+    counts = {word: changed.count(change) for change, word in (("worse", "lower"), ("better", "higher"))}
+    told = [(count, word) for word, count in counts.items() if count]
+    if not told:
+        return f"{start}: {len(changed)} {of} {_verb('answer', len(changed))} otherwise than {base}{wrong}"
+    (count, word), *more = told
+    also = "".join(f", {count} {word}" for count, word in more)
+    return f"{start}: {count} {of} {_verb('score', count)} {word} ({label}) than {base}{also}"
 
 
-def _found(panel: Panel, item: Record, answers: Record) -> tuple[Slide, dict[str, Path]]:
+def _verb(verb: str, count: int) -> str:
+    return verb if count > 1 else f"{verb}s"
+
+
+def _found(cell: Cell, item: Record, answers: Record) -> tuple[Slide, dict[str, Path]]:
     """A detector's item: the truth and some precisions side by side, with their boxes."""
-    picture, assets = _picture(panel, item)
-    baseline = panel.evidence.baseline
+    picture, assets = _picture(cell, item)
+    baseline = cell.evidence.baseline
     counts = {name: _counted(answer) for name, answer in answers.items()}
-    names = [name for name in panel.evidence.precisions if name in answers]
+    names = [name for name in cell.evidence.precisions if name in answers]
     # the baseline, what is recommended, and what found least: those that the talk is about
-    chosen = panel.evidence.recommendation_of(panel.model, panel.condition)
     least = min(names, key=lambda name: (counts[name][0] - counts[name][1], -names.index(name)))
-    wanted = list(dict.fromkeys([baseline, (chosen or {}).get("precision") or baseline, least, *names]))
+    wanted = list(dict.fromkeys([baseline, cell.told["recommendation"]["precision"] or baseline, least, *names]))
     shown = sorted([name for name in wanted if name in names][: PICTURES - 1], key=names.index)
     size = (item.get("width") or 1, item.get("height") or 1)
     objects = item["objects"]
@@ -153,7 +155,7 @@ def _found(panel: Panel, item: Record, answers: Record) -> tuple[Slide, dict[str
     slide = {
         "kind": "boxes",
         "title": f"Image {shortened(item['id'], 20)}: {told} of {objects_told}",
-        "heading": panel.heading,
+        "heading": cell.heading,
         "picture": picture,
         "unseen": "" if picture else _unseen(item),
         "aspect": size[0] / size[1],

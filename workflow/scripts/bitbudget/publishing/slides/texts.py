@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bitbudget.publishing.typesetting.texts import capital, sentences, shortened, some, width
+from bitbudget.publishing.typesetting.texts import sentences, some
 
-__all__ = ["ABSENT", "REASON", "capital", "reasons", "sentences", "shortened", "some", "width"]
-
-ABSENT = "not measured"
 REASON = 110  # letters of a reason
 
 

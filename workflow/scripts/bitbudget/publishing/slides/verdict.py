@@ -5,148 +5,97 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bitbudget.judging import recommendation
-from bitbudget.publishing.slides import parts, quality, standing
-from bitbudget.publishing.slides.cells import Panel, panels
-from bitbudget.publishing.slides.texts import capital, sentences, shortened
-from bitbudget.telling import wording
+from bitbudget.publishing.slides import parts, quality
+from bitbudget.publishing.slides.cells import Cell, cells, marked, times
+from bitbudget.publishing.typesetting.texts import capital, shortened
 from bitbudget.telling.evidence import Evidence
 
 Slide = dict[str, Any]
+Record = Mapping[str, Any]
 
-CARDS = 3  # in large letters; more make a table
+CARDS = 2  # in large letters; more make a table
 TABLE = 9
-NOTHING = "none"
+NOTHING = "nothing"
 
 
 def rule(studies: Sequence[Evidence]) -> str:
     """When a precision is good enough, and what then counts."""
-    rules = {(study.study["accept"]["quality"], study.study["accept"]["prefer"]) for study in studies}
-    if len(rules) > 1:
-        return "Each study has its own rule of what is good enough: see verdicts.txt of each."
-    share, prefer = next(iter(rules))
-    left = f"at least {100 * share:g} % of the baseline's quality, even at the worst end of the interval"
-    return f"Good enough: {left}; then the least {prefer}."
+    rules = list(dict.fromkeys(study.verdicts["rule"] for study in studies))
+    return rules[0] if len(rules) == 1 else "Each study has its own rule of what is accepted: see verdicts.txt of each."
 
 
 def slide(studies: Sequence[Evidence]) -> Slide:
     """What is recommended: in large letters, or in a table where there are many models, conditions or studies."""
-    if len(studies) == 1 and (found := _parts(studies[0])) is not None:
-        return found
-    every = [panel for study in studies for panel in panels(study)]
+    every = cells(studies)
     joint = len(studies) > 1
-    many = len(every) > 1
-    cards = [card for panel in every if (card := _card(panel, joint, short=many))]
-    names = list(dict.fromkeys(card["big"] for card in cards))
-    if not cards:
-        said = "No recommendation was computed"
-    elif len(names) == 1:
-        said = "Nothing can be recommended" if names[0] == NOTHING else f"Recommended: {names[0]}"
-        told = {_traded(panel) for panel in every}
-        if len(told) == 1 and (one := next(iter(told))):
-            said += f", {one}"
+    if not joint and (found := _parts(every[0])) is not None:
+        return found
+    said = {cell.told["recommendation"]["short"] for cell in every}
+    names = {cell.told["recommendation"]["precision"] for cell in every}
+    if len(said) == 1 or len(names) == 1:
+        told = said.pop() if len(said) == 1 else names.pop()
+        title = capital(told) if None in names or told.startswith("nothing") else f"Recommended: {told}"
     else:
-        said = "Recommended, by study" if joint else "Recommended, by model and condition"
-    if len(cards) <= CARDS:
-        # why others are not accepted: of one model and condition, where the card does not tell it itself
-        others = standing.refused(every[0]) if len(cards) == len(every) == 1 and _traded(every[0]) else []
-        return {"kind": "verdict", "title": said, "heading": "", "cards": cards, "notes": [rule(studies), *others]}
-    rows = [_line(panel, card) for panel in every if (card := _card(panel, joint, short=many))]
+        title = "Recommended, by study" if joint else "Recommended, by model and condition"
+    notes = [rule(studies)]
+    if len(every) <= CARDS:
+        cards = [_card(cell, alone=len(every) == 1) for cell in every]
+        if len(every) == 1:  # the rule stands beside the question
+            notes = quality.accepted(every[0])
+        return {"kind": "verdict", "title": title, "heading": "", "cards": cards, "notes": notes}
+    rows = [_line(cell) for cell in every]
     return {
         "kind": "table",
-        "title": said,
+        "title": title,
         "heading": "",
-        "columns": ["study" if joint else "model and condition", "recommended", "quality", "on disk", "latency"],
+        "columns": ["study" if joint else "model and condition", "recommended", "difference", "on disk", "latency"],
         "align": ["left", "left", "right", "right", "right"],
         "rows": rows[:TABLE],
         "left": max(len(rows) - TABLE, 0),
         "where": "verdicts.txt",
-        "notes": [rule(studies), "Quality: difference from the baseline; on disk and latency: times the baseline's."],
+        "notes": [*notes, "Against the baseline: difference in quality; size on disk and latency in the baseline's."],
     }
 
 
-def _line(panel: Panel, card: Mapping[str, Any]) -> list[str]:
+def _line(cell: Cell) -> list[str]:
     """A recommendation in a row of a table."""
-    chosen = panel.evidence.recommendation_of(panel.model, panel.condition)
-    name = (chosen or {}).get("precision")
-    start = [shortened(card["heading"], 34), card["big"]]
-    if name is None:
-        return [*start, "", "", ""]
-    if name == panel.evidence.baseline:
-        return [*start, "is the baseline", "", ""]
-    row = panel.evidence.row(panel.model, name, panel.condition)
-    factors = []
-    for cost in (recommendation.SIZE, recommendation.LATENCY):
-        ratio = standing.factor(row, panel.base, cost)
-        told = standing.compared_cost(row, panel.base, cost)
-        factors.append(f"{ratio:.2f}{standing.TIMES} {_word(told)}".strip() if ratio else "not measured")
-    change = panel.difference(name)
-    return [*start, "not compared" if change is None else panel.form(change).signed(change["value"]), *factors]
+    name, entry = cell.told["recommendation"]["precision"], cell.recommended
+    start = [shortened(cell.heading, 34), shortened(name or NOTHING, 30)]
+    if entry is None:
+        return [*start, "" if name is None else "is the baseline", "", ""]
+    found = cell.difference(entry)
+    told = f"{entry['mark']} {found['text']}" if "value" in found else "not compared"
+    return [*start, told, times(entry, "size_on_disk"), times(entry, "latency")]
 
 
-def _word(told: Mapping[str, str]) -> str:
-    return told["text"].partition(": ")[2].partition(" (")[0]
+def _card(cell: Cell, *, alone: bool) -> dict[str, Any]:
+    """What a recommended precision changes: its costs, each with its sign, and what else is to be said of it."""
+    chosen, entry = cell.told["recommendation"], cell.recommended
+    lines, costs = [f"{capital(chosen['reason'])}."], []
+    if entry is not None:
+        lines = [f"{capital(entry['sentence'])}.", f"{capital(entry['at_worst'])}."]
+        costs = [marked(entry, metric) for metric in cell.told["main_costs"]]
+        costs = [one for one in costs if one["mark"] or (alone and one["text"])]
+    if chosen.get("runner_up_sentence"):
+        lines.append(f"{chosen['runner_up_sentence'].replace('runner-up', 'Runner-up', 1)}.")
+    lines += [f"For the least {one['prefer']}: {one['short']}." for one in cell.told["profiles"][1:]]
+    if cell.told["disturbed"]:
+        lines.append(f"{capital(cell.told['disturbed'])}.")
+    big = shortened(chosen["precision"] or NOTHING, 30)
+    return {"heading": cell.heading, "big": big, "costs": costs, "lines": lines}
 
 
-def _traded(panel: Panel) -> str:
-    """What is won and paid with what is recommended; empty where that is nothing, or the baseline."""
-    name = (panel.evidence.recommendation_of(panel.model, panel.condition) or {}).get("precision")
-    return "" if name is None or name == panel.evidence.baseline else standing.trade(panel, name)
-
-
-def _card(panel: Panel, joint: bool, *, short: bool) -> dict[str, Any] | None:
-    chosen = panel.evidence.recommendation_of(panel.model, panel.condition)
-    if chosen is None:
-        return None
-    return {
-        "heading": ", ".join([panel.evidence.name] * joint + [panel.heading] * bool(panel.heading)),
-        "big": shortened(chosen["precision"] or NOTHING, 30),
-        "lines": _why(panel, chosen, short),
-    }
-
-
-def _why(panel: Panel, chosen: Mapping[str, Any], short: bool) -> list[dict[str, str]]:
-    """What a recommended precision changes, in short lines; the record's own sentence where nothing is changed."""
-    name, sentence = chosen["precision"], chosen["sentence"]
-    if name is None or name == panel.evidence.baseline:
-        why = sentences(sentence.removeprefix(f"{name}, ").removeprefix("nothing is recommended: "), 150)
-        return [_told(f"{capital(why)}."), *(_told(line) for line in standing.refused(panel))]
-    row = panel.evidence.row(panel.model, name, panel.condition)
-    lines = [_told(f"{panel.words.label} {quality.signed_in_words(panel, name)}: {standing.reason(panel, name)}")]
-    preferred = recommendation.preferred(panel.evidence.study["accept"]["prefer"], panel.rows)
-    memory = preferred if short else recommendation.memory(panel.rows)
-    shown = (recommendation.SIZE, memory, recommendation.LATENCY, recommendation.ENERGY)
-    lines += [standing.compared_cost(row, panel.base, cost) for cost in dict.fromkeys(shown)]
-    if row["energy_how"] == "estimated" and lines[-1]["mark"]:
-        lines[-1] = {**lines[-1], "text": f"{lines[-1]['text']} (estimated)"}
-    worst = standing.at_worst(panel, name)
-    return [*lines, *([_told(worst)] if worst else [])]
-
-
-def _told(text: str) -> dict[str, str]:
-    return {"mark": "", "text": text}
-
-
-def _parts(evidence: Evidence) -> Slide | None:
+def _parts(cell: Cell) -> Slide | None:
     """What the ablation found, where only simulated formats were compared: there is no cost to recommend by."""
-    panel = panels(evidence)[0]
-    found = parts.findings(panel)
-    others = [row for row in panel.rows if row is not panel.base]
-    if not found or not others or any(row["simulated"] is None for row in others):
+    found = parts.told(cell)
+    if found is None or not all(entry["simulated"] for entry in cell.others):
         return None
-    losing = [(name, f"{text} {panel.words.noun}") for name, text, loses in found if loses]
-    kept = [name for name, _, loses in found if not loses]
-    form = parts.ablated_format(panel)
-    lines = [_told(f"{name}: {text}") for name, text in losing[1:]]
-    if kept:
-        lines.append(_told(f"No loss detected: {wording.listed(kept)}"))
-    title = f"In {form}, {losing[0][0]} needs its bits most" if losing else f"No part alone shows a loss in {form}"
-    big = ": ".join(losing[0]) if losing else "no part"
-    heading = ", ".join([*([panel.heading] if panel.heading else []), f"each alone in {form}"])
+    lines = [f"{part['group']}: {part['entry']['short']}" for part in found["parts"][:5]]
+    heading = ", ".join(filter(None, [cell.heading, f"each alone in {found['format']}"]))
     return {
         "kind": "verdict",
-        "title": title,
+        "title": found["title"],
         "heading": "",
-        "cards": [{"heading": heading, "big": big, "lines": lines}],
+        "cards": [{"heading": heading, "big": found["worst"]["group"], "costs": [], "lines": lines}],
         "notes": ["Only simulated formats were compared: there is no recommendation by costs."],
     }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from bitbudget.telling import wording
 
@@ -86,10 +85,3 @@ def demo_note(names: Sequence[str], count: int) -> str:
     else:
         who = f"{wording.listed(names)} {'are demo studies' if many else 'is a demo study'}"
     return f"{who}: inputs and models are small and made by the project."
-
-
-def kinds_in_order(types: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Kinds of items: those that are numbers in their order (1, 2, 3+), others by how many items (`n`) they have."""
-    if all(name[:1].isdigit() for name in types):
-        return sorted(types, key=lambda name: (int(re.match(r"\d+", name)[0]), name))
-    return sorted(types, key=lambda name: -types[name]["n"])

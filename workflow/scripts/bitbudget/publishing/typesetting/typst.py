@@ -27,6 +27,7 @@ TEMPLATES = Path(__file__).parents[4] / "report" / "typst"
 # What a template of the user's own may have beside it: other templates and pictures.
 BESIDE = (".typ", ".png", ".jpg", ".jpeg", ".svg", ".gif", ".webp")
 DATA = "data.json"
+Asset = Path | bytes  # a file, or what it would hold
 TIMESTAMP = 0  # seconds since 1970: the same for every PDF, so that its bytes depend on its content only
 # For seeing how full a page is: dots an inch, what is darker than this is print, and the lower margin of a page.
 SKETCH, PRINTED, MARGIN = 20.0, 215, 0.07
@@ -40,7 +41,7 @@ UNBROKEN = re.compile(
 NO_TEXT = ("path", "picture", "url", "bibliography", "label", "to", "keys")
 
 
-def compile_pdf(template: Path, data: Mapping[str, Any], out: Path, assets: Mapping[str, Path] | None = None) -> int:
+def compile_pdf(template: Path, data: Mapping[str, Any], out: Path, assets: Mapping[str, Asset] | None = None) -> int:
     """Compile a Typst template with data.json and the assets beside it, and return the number of pages.
 
     `assets` are files by the names that the data gives them ("figures/quality.svg"); those names are relative and stay
@@ -52,7 +53,7 @@ def compile_pdf(template: Path, data: Mapping[str, Any], out: Path, assets: Mapp
     return pages
 
 
-def compiled(template: Path, data: Mapping[str, Any], assets: Mapping[str, Path]) -> tuple[bytes, int]:
+def compiled(template: Path, data: Mapping[str, Any], assets: Mapping[str, Asset]) -> tuple[bytes, int]:
     """The PDF's bytes and its number of pages; see `compile_pdf`."""
     content = _run(template, data, assets, format="pdf")
     return content, pages_of(content)
@@ -76,7 +77,7 @@ class Page:
         return max(self.gaps)
 
 
-def sketched(template: Path, data: Mapping[str, Any], assets: Mapping[str, Path]) -> list[Page]:
+def sketched(template: Path, data: Mapping[str, Any], assets: Mapping[str, Asset]) -> list[Page]:
     """How full each page is."""
     from PIL import Image
 
@@ -108,7 +109,7 @@ def unbroken(data: Any) -> Any:
     return [unbroken(value) for value in data] if isinstance(data, list) else data
 
 
-def told(template: Path, data: Mapping[str, Any], assets: Mapping[str, Path], label: str) -> dict[str, Any]:
+def told(template: Path, data: Mapping[str, Any], assets: Mapping[str, Asset], label: str) -> dict[str, Any]:
     """What a template tells of itself in a metadata of this label; empty where it tells nothing."""
     import typst
 
@@ -117,14 +118,14 @@ def told(template: Path, data: Mapping[str, Any], assets: Mapping[str, Path], la
     return values[0] if values else {}
 
 
-def _run(template: Path, data: Mapping[str, Any], assets: Mapping[str, Path], **how: Any) -> Any:
+def _run(template: Path, data: Mapping[str, Any], assets: Mapping[str, Asset], **how: Any) -> Any:
     import typst
 
     return _with_root(template, data, assets, typst.compile, timestamp=TIMESTAMP, **how)
 
 
 def _with_root(
-    template: Path, data: Mapping[str, Any], assets: Mapping[str, Path], do: Any, *more: Any, **how: Any
+    template: Path, data: Mapping[str, Any], assets: Mapping[str, Asset], do: Any, *more: Any, **how: Any
 ) -> Any:
     """Lay everything out in a temporary root and let Typst do something with the template there."""
     import typst
@@ -155,7 +156,7 @@ def pages_of(content: bytes) -> int:
     return len(re.findall(rb"/Type\s*/Page\b", content))
 
 
-def _lay_out(root: Path, template: Path, assets: Mapping[str, Path]) -> Path:
+def _lay_out(root: Path, template: Path, assets: Mapping[str, Asset]) -> Path:
     """Everything that the compilation may read, in its root; returns the template there."""
     if not template.is_file():
         raise UserError(f"the template {template} does not exist; name an existing Typst file.")
@@ -166,6 +167,10 @@ def _lay_out(root: Path, template: Path, assets: Mapping[str, Path]) -> Path:
         place = root / name
         if root not in place.resolve().parents:
             raise ValueError(f"the asset {name} would leave the folder of the template")
+        if isinstance(path, bytes):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(path)
+            continue
         if not path.is_file():
             raise UserError(f"{path} does not exist, but the report shows it; make the study's results again.")
         place.parent.mkdir(parents=True, exist_ok=True)
