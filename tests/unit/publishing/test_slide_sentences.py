@@ -1,91 +1,221 @@
-"""What slides say: whole sentences, why a precision is accepted or not, what a recommendation trades, limits."""
+"""What slides say: what the cells of verdicts.json say, the same on every slide, and nothing where nothing is known."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import made_results
-from bitbudget.judging import recommendation, verdicts
-from bitbudget.publishing.slides import cells, costs, deck, framing, outputs, quality, standing, texts, verdict
-from bitbudget.publishing.typesetting import texts as short
-from bitbudget.telling import evidence
+import pytest
+import yaml
 
-TIMES = standing.TIMES
+import made_results
+from bitbudget import files
+from bitbudget.publishing import slides as wing
+from bitbudget.publishing.slides import cells, costs, deck, framing, outputs, quality, texts, verdict
+from bitbudget.publishing.typesetting import texts as short
+from bitbudget.telling import breakdown, evidence, record
+
+TIMES = "\N{MULTIPLICATION SIGN}"
 REPORT = {"title": None, "authors": [{"name": "A. Author"}]}
+TRACKS = ("captioning", "vqa", "lambada", "detection")
 
 
 def loaded(folder: Path, **named: Any) -> evidence.Evidence:
     return evidence.load(made_results.build(folder, **named))
 
 
+def retold(
+    folder: Path, row: Callable[[dict[str, Any]], dict[str, Any]] = dict, accept: Any = None, **named: Any
+) -> evidence.Evidence:
+    """A study whose rows of summary.csv were changed before they were judged, or that asks for something else."""
+    results = made_results.build(folder, **named)
+    study = yaml.safe_load((results / "study.resolved.yaml").read_text(encoding="utf-8"))
+    study["accept"] |= accept or {}
+    keys = ("study", "track", "primary", "precisions", "conditions", "baseline", "accept", "demo")
+    spec = {key: study[key] for key in keys} | {"models": list(study["models"])}
+    places = [
+        results / model / precision / condition
+        for model in spec["models"] for precision in spec["precisions"] for condition in spec["conditions"]
+    ]  # fmt: skip
+    read = {name: [files.read_json(place / f"{name}.json") for place in places] for name in ("measurements", "scores")}
+    rows = [row(one) for one in record.read_summary(results / "summary.csv")]
+    told = record.body(
+        spec, files.read_json(results / "comparison.json"), rows, read["measurements"], read["scores"],
+        files.read_json(results / "blind.json"),
+    )  # fmt: skip
+    old = evidence.load(results)
+    return dataclasses.replace(old, verdicts={**old.verdicts, **told})
+
+
+def said(studies: list[evidence.Evidence]) -> str:
+    """Everything that the slides say, in charts too."""
+    content, assets = deck.data(REPORT, studies)
+    drawn = " ".join(one.decode() for one in assets.values() if isinstance(one, bytes))
+    return json.dumps(content, ensure_ascii=False) + drawn
+
+
+def test_the_wing_imports_nothing_that_judges():
+    for path in Path(wing.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not any(name.startswith("bitbudget.judging") for name in names), path
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_the_question_is_about_the_precision_that_is_recommended(tmp_path, track):
+    made = loaded(tmp_path, track=track, precisions=5)
+    chosen = made.cell("model-1", "zero-shot")["recommendation"]
+    card = verdict.slide([made])
+    asked = framing.question([made])["lines"][0]
+    assert card["cards"][0]["big"] == chosen["precision"] and card["title"] == f"Recommended: {chosen['short']}"
+    assert asked.startswith(f"{chosen['precision']}: ") and asked.endswith("What does it lose?")
+
+
+def test_a_recommended_baseline_is_no_question(tmp_path):
+    made = loaded(tmp_path, precisions=("float16", "nf4-all"))
+    assert made.cell("model-1", "zero-shot")["recommendation"]["precision"] == "float16"
+    assert not any("What does it lose?" in line for line in framing.question([made])["lines"])
+    [card] = verdict.slide([made])["cards"]
+    assert card["costs"] == [] and card["lines"][0] == "No other precision is both accepted and measured."
+
+
+def test_an_accepted_clear_loss_says_that_it_is_within_what_is_allowed(tmp_path):
+    made = loaded(tmp_path, precisions=5)
+    slide = verdict.slide([made])
+    assert slide["cards"][0]["big"] == "nf4-language"
+    assert slide["cards"][0]["lines"][0].startswith("A clear loss of 2.2 points of VQA accuracy [1.0, 3.4] (p ")
+    assert slide["cards"][0]["lines"][0].endswith(", within your 5 %.")
+    assert "Accepted: nf4-language: a clear loss, but within 5 % at the worst end of its interval." in slide["notes"]
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_no_slide_says_what_no_test_can_show(tmp_path, track):
+    text = said([loaded(tmp_path, track=track, precisions=8)])
+    for wrong in (
+        "No loss",
+        "no loss detected",
+        "within noise: +",
+        "answers worse",
+        "answer worse",
+        "gain within noise",
+    ):
+        assert wrong not in text
+    assert not re.search(rf"1\.0{TIMES} (the energy|slower|faster)", text)
+
+
+def test_a_recommendation_names_the_runner_up_and_what_else_was_asked_for(tmp_path):
+    made = retold(tmp_path, precisions=5, accept={"prefer": ["size", "latency"]})
+    profiles = made.cell("model-1", "zero-shot")["profiles"]
+    lines = verdict.slide([made])["cards"][0]["lines"]
+    assert any(line.startswith("Runner-up: int8-language-vision (") for line in lines)
+    assert f"For the least latency: {profiles[1]['short']}." in lines
+
+
+def disturbed(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "disturbed": "the machine was loaded", "remarks": "the machine was loaded (12.0 jobs on 2 cores)"}
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_of_disturbed_timings_no_speed_and_no_energy_is_claimed(tmp_path, track):
+    made = retold(tmp_path, disturbed, track=track, precisions=4)
+    text = said([made])
+    assert not re.search(r"\b(faster|slower|less energy|more energy|lowest latency|least energy)\b", text)
+    told = made.cell("model-1", "zero-shot")
+    warning = short.capital(told["disturbed"])
+    [slide] = costs.slides(cells.cells([made])[0])
+    assert any(warning in note for note in slide["notes"]) and "forcerun" in warning
+    assert any("12.0 jobs on 2 cores" in note for note in slide["notes"])
+    assert "Latency" not in slide["chart"].decode()
+    limits = {line["head"]: line["text"] for line in framing.limits([made])["lines"]}
+    assert "were disturbed" in limits["Timings:"] and "12.0 jobs on 2 cores" in limits["Measured:"]
+    numbers = {one["label"].partition(" (")[0]: one["value"] for one in framing.question([made])["numbers"]}
+    assert numbers["latency"] == numbers["energy per item"] == "disturbed"
+    assert numbers["size on disk"].endswith(" MB")
+
+
+def test_peak_memory_that_tells_nothing_is_said_once_and_not_compared(tmp_path):
+    made = loaded(tmp_path, track="detection", precisions=4)
+    cell = cells.cells([made])[0]
+    entry = cell.recommended
+    assert cells.marked(entry, "peak_memory") == {"mark": "", "text": ""}
+    assert cells.times(entry, "peak_memory") == "not compared"
+    notes = [note for slide in costs.slides(cell) for note in slide["notes"]]
+    assert sum("largest resident set" in note for note in notes) == 1
+    assert "peak memory" not in json.dumps(verdict.slide([made]))
+
+
+def test_costs_of_a_recommendation_have_their_signs(tmp_path):
+    cell = cells.cells([loaded(tmp_path, precisions=5)])[0]
+    assert cells.marked(cell.recommended, "size_on_disk") == {
+        "mark": "better",
+        "text": f"size on disk 0.33{TIMES}: smaller",
+    }
+    assert cells.marked(cell.recommended, "latency") == {"mark": "worse", "text": f"latency 1.39{TIMES}: slower"}
+    assert cells.marked(cell.recommended, "throughput_8")["mark"] == "worse"
+
+
+def test_all_models_and_conditions_are_told(tmp_path):
+    made = loaded(tmp_path, models=2, conditions=("zero-shot", "4-shot"), precisions=5)
+    slides = deck.data(REPORT, [made])[0]["slides"]
+    names = [f"model-{i}, {condition}" for i in (1, 2) for condition in ("zero-shot", "4-shot")]
+    overview = next(slide for slide in slides if slide.get("about") == "overview")
+    assert [row[0] for row in overview["rows"]] == names and overview["columns"][1:] == made.precisions[1:]
+    assert overview["rows"][0][4] == {"text": "\N{BLACK DOWN-POINTING TRIANGLE} \N{MINUS SIGN}2.2", "strong": True}
+    assert [row[0] for row in slides[1]["rows"]] == names  # the question
+    last = next(slide for slide in slides if slide["title"].startswith("Recommended"))
+    assert [row[0] for row in last["rows"]] == names and {row[1] for row in last["rows"]} == {"nf4-language"}
+
+
+def test_the_table_of_all_cells_is_turned_where_there_are_more_precisions(tmp_path):
+    made = loaded(tmp_path, models=2, precisions=12)
+    slide = quality.overview(cells.cells([made]))
+    assert slide["columns"] == ["", "model-1", "model-2"]
+    assert len(slide["rows"]) + slide["left"] == 11 and slide["left"] == 1
+    many = quality.overview(cells.cells([loaded(tmp_path / "many", models=7, precisions=8)]))
+    assert len(many["columns"]) == 7 and "Not all are shown: see verdicts.txt." in many["notes"]
+
+
 def test_sentences_and_references_are_left_out_and_not_cut():
-    assert texts.sentences("One is here. Another is not.", 15) == "One is here."
-    assert texts.sentences("a first clause; a second one", 16) == "a first clause"
+    assert short.sentences("One is here. Another is not.", 15) == "One is here."
+    assert short.sentences("a first clause; a second one", 16) == "a first clause"
     assert outputs._references([["a" * 130, 1], ["short", 2], ["brief", 1]]) == f"short (2{TIMES}) / brief (and 1 more)"
     assert short.some(["a", "b", "c"], 1, "; ", "there") == "a and 2 more: see there"
+    assert texts.reasons({"a": "a is late.", "b": "late", "c": "lost"}) == ["a, b: late.", "c: lost."]
 
 
-def test_a_recommendation_that_costs_time_is_told_as_a_trade(tmp_path):
-    panel = cells.panels(loaded(tmp_path))[0]
-    row = {**panel.base, "size_on_disk_MB": 0.5 * panel.base["size_on_disk_MB"],
-           "latency_median_s": 1.6 * panel.base["latency_median_s"]}  # fmt: skip
-    row = {name: None if "_ci_" in name else value for name, value in row.items()}
-    told = standing.compared_cost(row, panel.base, recommendation.LATENCY)
-    assert told == {"mark": "worse", "text": f"latency 1.60{TIMES}: slower"}
-    other = dataclasses.replace(panel.evidence, summary=[*panel.evidence.summary, {**row, "precision": "cheap"}])
-    assert (
-        standing.trade(cells.Panel(other, panel.model, panel.condition), "cheap") == f"smaller, but 1.6{TIMES} slower"
-    )
-
-
-def test_why_a_precision_is_accepted_or_not_is_said_in_short(tmp_path):
-    panel = cells.panels(loaded(tmp_path, precisions=12))[0]
-    for name in panel.evidence.precisions[1:]:
-        given, why = panel.verdict(name), standing.reason(panel, name)
-        assert ("keeps at least 95 %" in why) == given["accepted"]
-        assert why.startswith("loses") == (given["kind"] == verdicts.LOSS)
-    notes = " ".join(quality.difference(panel)["notes"])
-    assert "Not accepted: " in notes and "Accepted: " in notes
-    worst = standing.at_worst(panel, "nf4-all")
-    assert re.fullmatch(
-        r"In the worst case within its 95 % interval it loses [\d.]+ points \([\d.]+ % of 69.8 %\)\.", worst
-    )
-
-
-def test_power_and_machine_and_risk_are_those_of_the_study(tmp_path):
+def test_power_and_risk_are_those_of_the_study(tmp_path):
     made = loaded(tmp_path, track="detection")
-    lines = {line["head"]: line["text"] for line in framing.limits([made])["lines"]}
+    slide = framing.limits([made])
+    lines = {line["head"]: line["text"] for line in slide["lines"]}
     assert "Prompts:" not in lines and "repeat what is private" not in lines["Risk:"]
-    comparison = {**made.comparison, "power": 0.9}
-    slide = framing.limits([dataclasses.replace(made, comparison=comparison)])
-    assert "90 % probability" in json.dumps(slide) or "unknown" in json.dumps(slide)
+    assert lines["Small differences:"] == made.cell("model-1", "zero-shot")["detectable"]
     assert all(not line["text"].endswith("…") for line in slide["lines"])
 
 
 def test_kinds_that_are_numbers_stand_in_their_order():
     numbers = {name: {"n": 1} for name in ("1", "3+", "2", "10")}
-    assert short.kinds_in_order(numbers) == ["1", "2", "3+", "10"]
-    assert short.kinds_in_order({"yes/no": {"n": 3}, "other": {"n": 9}}) == ["other", "yes/no"]
+    assert breakdown.in_order(numbers) == ["1", "2", "3+", "10"]
+    assert breakdown.in_order({"yes/no": {"n": 3}, "other": {"n": 9}}) == ["other", "yes/no"]
 
 
-def test_further_models_and_conditions_are_counted_by_the_chart_that_lacks_them(tmp_path):
-    made = loaded(tmp_path, models=2, conditions=("zero-shot", "4-shot"))
-    slides = deck.data(REPORT, [made])[0]["slides"]
-    levels = next(slide for slide in slides if slide.get("about") == "levels")
-    assert levels["heading"] == "model-1, zero-shot (3 more in index.html)"
-    others = [slide["heading"] for slide in slides if slide.get("about") == "differences"]
-    assert others == [f"model-{i}, zero-shot (2 more in index.html)" for i in (1, 2)]
+def _simulated(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "simulated": None if row["baseline"] else "rtn-3"}
 
 
 def test_a_study_of_simulated_formats_ends_with_what_its_groups_lose(tmp_path):
-    made = loaded(tmp_path, track="captioning", ablation=True)
-    rows = [{**row, "simulated": None if row["baseline"] else "rtn-3"} for row in made.summary]
-    slide = verdict.slide([dataclasses.replace(made, summary=rows)])
-    worst = min((row for row in made.ablation if row["row"] == "group"), key=lambda row: row["difference"])
-    assert slide["cards"][0]["big"].startswith(worst["group"])
+    made = retold(
+        tmp_path,
+        lambda row: {**row, "simulated": None if row["baseline"] else "rtn-3"},
+        track="captioning",
+        ablation=True,
+    )
+    slide = verdict.slide([made])
+    assert slide["cards"][0]["big"] == "int8-language-vision"
     assert "Only simulated formats were compared" in slide["notes"][0]
-    assert costs.slide(cells.panels(dataclasses.replace(made, summary=rows))[0]) is None
+    assert costs.slides(cells.cells([made])[0]) == []

@@ -15,31 +15,21 @@ from pypdf import PdfReader
 
 import made_results
 from bitbudget import registry
-from bitbudget.judging import verdicts
-from bitbudget.publishing.figures import style
-from bitbudget.publishing.slides import (
-    cells,
-    charts,
-    costs,
-    deck,
-    framing,
-    inspected,
-    outputs,
-    parts,
-    quality,
-    texts,
-    verdict,
-)
-from bitbudget.publishing.typesetting import typst
-from bitbudget.telling import evidence
+from bitbudget.publishing.slides import cells, charts, costs, deck, framing, inspected, outputs, parts, quality
+from bitbudget.publishing.typesetting import texts, typst
+from bitbudget.telling import ablated, evidence
 
 TEMPLATE = typst.TEMPLATES / "slides.typ"
 REPORT = {"title": None, "authors": [{"name": "A. Author", "affiliation": "Made University", "email": "a@b.example"}]}
-SMALLEST = 18  # points: a picture's boxes and the foot; all else has 20
+SMALLEST = 14  # points, of a chart with many rows; what is to be read beside it has 20
 
 
 def loaded(folder: Path, **named: Any) -> evidence.Evidence:
     return evidence.load(made_results.build(folder, **named))
+
+
+def first(studies: evidence.Evidence | list[evidence.Evidence]) -> cells.Cell:
+    return cells.cells(studies if isinstance(studies, list) else [studies])[0]
 
 
 def pdf_of(studies: list[evidence.Evidence], out: Path, report: dict[str, Any] = REPORT) -> PdfReader:
@@ -65,6 +55,11 @@ def sizes_of(reader: PdfReader) -> set[float]:
     for page in reader.pages:
         page.extract_text(visitor_text=visit)
     return found
+
+
+def letters_of(svg: bytes) -> list[float]:
+    """Sizes of all texts of a chart."""
+    return [float(size) for size in re.findall(r"font(?:-size)?: (?:[a-z]+ )*([\d.]+)px", svg.decode())]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +91,7 @@ def test_several_studies_share_title_and_conclusion(tmp_path):
         assert 8 <= len(slides) <= 15
         kinds = [slide["kind"] for slide in slides]
         assert kinds.count("title") == 1
-        results = [slide for slide in slides if slide["kind"] == "forest"]
+        results = [slide for slide in slides if slide.get("about") == "differences"]
         assert [slide["heading"] for slide in results] == [f"s{i}" for i in range(min(count, 9))]
     assert "Not in these slides: s9" in json.dumps(deck.data(REPORT, studies)[0])
     assert 8 <= len(pdf_of(studies[:3], tmp_path / "slides.pdf").pages) <= 15
@@ -121,118 +116,125 @@ def test_hostile_text_is_shown_and_never_run_and_long_words_stay_on_the_slide(tm
     assert "#eval(1)*Eve*" in text
 
 
-def test_the_title_of_differences_counts_the_losses_and_names_the_worst(tmp_path):
-    panel = cells.panels(loaded(tmp_path, precisions=12))[0]
-    names = panel.evidence.precisions[1:]
-    losing = [name for name in names if panel.verdict(name)["kind"] == verdicts.LOSS]
-    worst = min(losing, key=lambda name: panel.difference(name)["value"])
-    title = quality.difference_title(panel)
-    assert title.startswith(f"{len(losing)} of {len(names)} precisions lose VQA accuracy, most {worst}: ")
-    value = 100 * panel.difference(worst)["value"]
-    assert f"\N{MINUS SIGN}{abs(value):.1f} points [" in title
-    rows = quality.difference(panel)["chart"]["rows"]
-    assert [row["colour"] == charts.KIND_COLOURS[verdicts.LOSS] for row in rows] == [name in losing for name in names]
+def test_charts_have_letters_for_a_hall_and_the_size_at_which_they_stand(tmp_path):
+    made = loaded(tmp_path, precisions=12)
+    content, assets = deck.data(REPORT, [made])
+    drawn = [slide for slide in content["slides"] if slide["kind"] == "chart"]
+    assert {slide["about"] for slide in drawn} >= {"levels", "differences", "costs", "trade-off"}
+    for slide in drawn:
+        svg = assets[slide["chart"]]
+        assert min(letters_of(svg)) >= SMALLEST
+        width, height = re.search(rb'width="([\d.]+)pt" height="([\d.]+)pt"', svg).groups()
+        assert float(width) == charts.WIDE and float(height) == pytest.approx(slide["height"], abs=0.01)
+        room = charts.TALL - (charts.HEADING if slide["heading"] else charts.MARGIN)
+        assert slide["height"] + (charts.LINE if slide["notes"] else 0) <= room
 
 
-def test_without_a_loss_the_title_says_that_none_was_detected(tmp_path):
-    panel = cells.panels(loaded(tmp_path, precisions=("float16", "int8-language", "int8-vision")))[0]
-    assert {panel.verdict(name)["kind"] for name in panel.evidence.precisions[1:]}.isdisjoint({verdicts.LOSS})
-    assert quality.difference_title(panel).startswith("No loss of VQA accuracy in any of 2 precisions; lowest")
-    single = cells.panels(loaded(tmp_path / "one", precisions=("float16", "int8-vision")))[0]
-    assert quality.difference_title(single).startswith("int8-vision: no loss of VQA accuracy was detected: ")
+def test_one_broken_precision_is_an_arrow_and_the_others_can_be_told_apart(tmp_path):
+    made = loaded(tmp_path, track="captioning", precisions=8)
+    cell = first(made)
+    broken = cell.others[-1]
+    assert cell.difference(broken)["value"] < -0.5
+    svg = quality.difference(cell)["chart"].decode().replace("\N{MINUS SIGN}", "-")
+    ticks = [float(text) for text in re.findall(r">(-?\d+\.\d+)</text>", svg)]
+    assert ticks and min(ticks) > -0.2  # the axis ends long before the broken one
+    assert "-0.700 [-0.712, -0.688]" in svg
 
 
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        (verdicts.LOSS_WITHIN_NOISE, "p: loss of CIDEr within noise: "),
-        (verdicts.GAIN_WITHIN_NOISE, "p: gain of CIDEr within noise: "),
-        (verdicts.IDENTICAL, "p answers the same as the baseline: "),
-        (verdicts.LOSS, "p loses CIDEr: "),
-    ],
-)
-def test_the_title_of_one_precision_says_the_kind_of_its_verdict(kind, said):
-    assert quality._single_title("p", kind, "CIDEr", "told").startswith(said)
+def test_the_title_of_a_chart_is_what_the_cell_says(tmp_path):
+    cell = first(loaded(tmp_path, precisions=12))
+    outcome = cell.told["outcome"]
+    slide = quality.difference(cell)
+    assert slide["title"] == outcome["title"] and outcome["lost"]
+    assert outcome["title"].startswith(f"{len(outcome['lost'])} of 11 precisions show a clear loss of VQA accuracy")
+    none = first(loaded(tmp_path / "one", precisions=("float16", "int8-language", "int8-vision")))
+    assert quality.difference(none)["title"].startswith("No clear loss of VQA accuracy in any of 2 precisions")
 
 
 def test_a_baseline_alone_is_compared_with_nothing(tmp_path):
-    panel = cells.panels(loaded(tmp_path, precisions=1))[0]
-    assert quality.difference(panel) is None
-    assert costs.trade_off(panel) is None
-    assert quality.slide(panel)["title"] == "float16 reaches 69.8 % VQA accuracy"
+    cell = first(loaded(tmp_path, precisions=1))
+    assert quality.difference(cell) is None
+    assert costs.trade_off(cell) is None
+    assert quality.levels(cell)["title"] == "float16 reaches 69.8 % [65.3, 74.3] VQA accuracy"
 
 
-def test_the_title_of_costs_is_the_least_of_what_was_measured(tmp_path):
-    panel = cells.panels(loaded(tmp_path, precisions=12))[0]
-    slide = costs.slide(panel)
-    usable = [row for row in panel.rows if row is not panel.base and not panel.usable(row)]
-    best = min(usable, key=lambda row: row["weights_in_memory_MB"])
-    assert slide["title"].startswith(f"{best['precision']} has the smallest weights in memory: ")
-    ratio = best["weights_in_memory_MB"] / panel.base["weights_in_memory_MB"]
-    assert f"({ratio:.2f}\N{MULTIPLICATION SIGN})" in slide["title"]
-    simulated = [i for i, row in enumerate(panel.rows) if row["simulated"] is not None]
-    assert simulated
-    for column in slide["chart"]["columns"]:
-        assert all(column["cells"][i] == {"share": None, "text": "simulated"} for i in simulated)
+@pytest.mark.parametrize(
+    ("track", "rate"),
+    [("captioning", "Images/s"), ("vqa", "Answers/s"), ("lambada", "Tokens/s"), ("detection", "Images/s")],
+)
+def test_every_track_tells_its_speed(tmp_path, track, rate):
+    slides = costs.slides(first(loaded(tmp_path, track=track, precisions=3)))
+    assert len(slides) == 2
+    drawn = "".join(slide["chart"].decode() for slide in slides)
+    assert f">{rate} at batch size" in drawn and ">Latency (" in drawn and ">Size on disk (MB)" in drawn
+
+
+def test_the_titles_of_costs_are_the_cells_and_simulated_precisions_have_none(tmp_path):
+    cell = first(loaded(tmp_path, precisions=12))
+    slides = costs.slides(cell)
+    assert slides[0]["title"] == cell.cost("size_on_disk")["best"]
+    simulated = [entry for entry in cell.entries if entry["simulated"]]
+    assert simulated and all(cells.written(entry, "latency") == "simulated" for entry in simulated)
+    assert all(slide["chart"].decode().count(">simulated<") >= len(simulated) for slide in slides)
 
 
 def test_what_was_not_measured_is_said_and_never_0(tmp_path):
     made = loaded(tmp_path, track="lambada", precisions=3, missing=("energy_per_item", "latency"))
-    panel = cells.panels(made)[0]
-    slide = costs.slide(panel)
-    energy = slide["chart"]["columns"][2]["cells"]
-    assert {cell["text"] for cell in energy} == {"not measured"} and {cell["share"] for cell in energy} == {None}
-    assert any(made_results.REASON.rstrip(".") in note for note in slide["notes"])
-    assert [one["value"] for one in framing.question([made])["numbers"]][1:] == ["not measured", "not measured"]
-    assert "not measured" in json.dumps(verdict.slide([made]))
+    cell = first(made)
+    notes = [note for slide in costs.slides(cell) for note in slide["notes"]]
+    assert f"Latency, Energy per item: {made_results.REASON}" in notes
+    told = {one["label"]: one["value"] for one in framing.question([made])["numbers"]}
+    assert told["latency"] == told["energy per item"] == "not measured"
+    assert {cells.times(entry, "latency") for entry in cell.others} == {"not measured"}
 
 
 def test_an_absent_primary_metric_is_said(tmp_path):
-    made = loaded(tmp_path, precisions=3)
-    cell = (made.models[0], "int8-vision", "zero-shot")
-    absent = {"absent": "made up: it could not be scored.", "unit": "score", "higher_is_better": True}
-    scores = {**made.scores, cell: {**made.scores[cell], "metrics": {"vqa_accuracy": absent}}}
-    slide = quality.slide(cells.panels(dataclasses.replace(made, scores=scores))[0])
-    row = next(row for row in slide["chart"]["rows"] if row["name"] == "int8-vision")
-    assert (row["value"], row["text"]) == (None, "not measured")
-    assert "int8-vision: made up: it could not be scored." in slide["notes"]
+    reason = "made up: it could not be scored."
+    slides = deck.data(REPORT, [loaded(tmp_path, precisions=3, undefined=reason)])[0]["slides"]
+    levels = next(slide for slide in slides if slide.get("about") == "levels")
+    assert levels["title"] == "float16 has no VQA accuracy: made up: it could not be scored"
+    assert any("int8-vision" in note and "could not be scored" in note for note in levels["notes"])
+    differences = next(slide for slide in slides if slide.get("about") == "differences")
+    assert differences["title"] == "No precision could be compared with float16"
 
 
 @pytest.mark.parametrize("track", ["captioning", "vqa", "lambada", "detection"])
 def test_the_floor_is_called_what_it_is(tmp_path, track):
     made = loaded(tmp_path, track=track, precisions=2)
-    notes = quality.slide(cells.panels(made)[0])["notes"]
-    (said,) = [note for note in notes if note.startswith("For scale: ")]
-    assert said.startswith(f"For scale: {registry.module_of('track', track).FLOOR} scores ")
-    assert "," not in registry.module_of("track", track).FLOOR  # a clause would need a second comma
+    floor = registry.module_of("track", track).FLOOR
+    (said,) = [note for note in quality.levels(first(made))["notes"] if floor in note]
+    assert said.startswith(texts.capital(made.cell("model-1", "zero-shot")["floor"]))
+    assert "," not in floor  # a clause would need a second comma
 
 
 def test_a_withheld_picture_is_not_shown_and_why_is_said(tmp_path):
     made = loaded(tmp_path)
     record = {**made.examples, "qualitative": ["3"]}
-    panel = cells.panels(dataclasses.replace(made, examples=record))[0]
-    [(slide, assets)] = outputs.examples(panel, 2)
+    [(slide, assets)] = outputs.examples(first(dataclasses.replace(made, examples=record)), 2)
     assert slide["picture"] is None and assets == {}
     assert "licence of this picture" in slide["unseen"]
 
 
 def test_answers_that_are_alike_stand_together(tmp_path):
-    panel = cells.panels(loaded(tmp_path, precisions=12))[0]
-    slide, assets = outputs.examples(panel, 1)[0]
-    item = panel.evidence.examples["items"][0]
+    cell = first(loaded(tmp_path, precisions=12))
+    slide, assets = outputs.examples(cell, 1)[0]
+    item = cell.evidence.examples["items"][0]
     given = {one["text"] for one in item["answers"]["model-1"]["zero-shot"].values()}
     assert len(slide["answers"]) + slide["left"] == len(given)
     assert slide["answers"][0]["names"].startswith("float16 (baseline)")
     changed = [one for one in item["answers"]["model-1"]["zero-shot"].values() if one["change"] not in (None, "same")]
     changes = [one["change"] for one in changed]
     worse, better = changes.count("worse"), changes.count("better")
-    assert f": {worse} of 11 precisions answer worse than float16, {better} better" in slide["title"]
+    assert f": {worse} of 11 precisions score lower (VQA accuracy) than float16, {better} higher" in slide["title"]
+    assert {one["change"] for one in slide["answers"]} <= {
+        "", "changed", "scores lower (VQA accuracy)", "scores higher (VQA accuracy)",
+    }  # fmt: skip
     assert list(assets) == [slide["picture"]]
 
 
 def test_boxes_are_counted_as_found_and_wrong(tmp_path):
-    panel = cells.panels(loaded(tmp_path, track="detection"))[0]
-    slide, _ = outputs.examples(panel, 1)[0]
+    cell = first(loaded(tmp_path, track="detection"))
+    slide, _ = outputs.examples(cell, 1)[0]
     assert slide["panes"][0]["name"] == "truth" and slide["panes"][0]["caption"] == "1 object"
     assert slide["panes"][1]["caption"] == "1 of 1 found, 0 wrong"
     assert slide["panes"][1]["boxes"][0]["left"] == 40 / 160
@@ -244,10 +246,10 @@ def test_boxes_that_no_screen_looked_through_are_not_called_harmless(tmp_path):
     record = json.loads(json.dumps(made.inspection))
     for cell in record["cells"]:
         cell["flagged"] = {}
-    boxes = cells.panels(dataclasses.replace(made, inspection=record))[0]
+    boxes = first(dataclasses.replace(made, inspection=record))
     assert inspected.slide(boxes) is None
     assert inspected.lines([boxes])[0].startswith("Not screened: ")
-    text = cells.panels(loaded(tmp_path, study="text"))[0]
+    text = first(loaded(tmp_path, study="text"))
     assert inspected.lines([text]) == []  # they have a slide
     assert inspected.lines([text, boxes])[0].startswith("Screened: 4 of 640 answers were flagged")
 
@@ -258,11 +260,11 @@ def test_an_answer_with_flags_of_two_kinds_counts_once(tmp_path):
     for cell in record["cells"]:
         cell["flagged"] = {"privacy": 5, "profanity": 0, "people": 4}
         cell["answers_flagged"] = 5
-    slide = inspected.slide(cells.panels(dataclasses.replace(made, inspection=record))[0])
+    slide = inspected.slide(first(dataclasses.replace(made, inspection=record)))
     assert slide["title"].startswith("10 of 320 answers were flagged")
     for cell in record["cells"]:
         del cell["answers_flagged"]
-    slide = inspected.slide(cells.panels(dataclasses.replace(made, inspection=record))[0])
+    slide = inspected.slide(first(dataclasses.replace(made, inspection=record)))
     assert slide["title"].startswith("10 of 320 answers were flagged")
 
 
@@ -271,7 +273,7 @@ def test_objects_that_are_not_there_are_told_beside_screens_that_found_nothing(t
     record = json.loads(json.dumps(made.inspection))
     for cell in record["cells"]:
         cell["flagged"], cell["answers_flagged"] = dict.fromkeys(cell["flagged"], 0), 0
-    slide = inspected.slide(cells.panels(dataclasses.replace(made, inspection=record))[0])
+    slide = inspected.slide(first(dataclasses.replace(made, inspection=record)))
     assert "captions name an object that is not there; the other screens flagged nothing." in slide["notes"][0]
     worst = made.precisions[-1]
     assert worst in slide["title"] and worst in [row[0] for row in slide["rows"]]
@@ -291,48 +293,29 @@ def test_a_demo_says_that_it_is_one_and_another_study_does_not(tmp_path):
 
 
 def test_an_ablation_names_the_part_that_loses_most(tmp_path):
-    panel = cells.panels(loaded(tmp_path, track="captioning", ablation=True))[0]
-    worst = min(panel.evidence.ablation, key=lambda row: row["difference"])
-    assert parts.ablation(panel)["title"].startswith(f"In rtn-3, {worst['group']} alone matters most: \N{MINUS SIGN}")
-    assert parts.ablation(cells.panels(loaded(tmp_path, study="none"))[0]) is None
+    cell = first(loaded(tmp_path, track="captioning", ablation=True))
+    found = ablated.of(cell.evidence, cell.told)
+    values = [cell.difference(part["entry"])["value"] for part in found["parts"]]
+    assert values == sorted(values) and found["worst"] == found["parts"][0]
+    title = parts.ablation(cell)["title"]
+    assert title.startswith("In rtn-3, no part shows a clear loss by itself; the lowest is int8-language-vision: ")
+    loss = {**cell.entries[2], "kind": "loss", "short": "clear loss: -0.1"}
+    told = {**cell.told, "entries": [*cell.entries[:2], loss, *cell.entries[3:]]}
+    assert (
+        ablated.of(cell.evidence, told)["title"]
+        == "In rtn-3, int8-vision loses most by itself: clear loss: -0.1 in CIDEr"
+    )
+    assert parts.ablation(first(loaded(tmp_path, study="none"))) is None
 
 
 def test_kinds_of_items_show_the_worst_precision_of_each(tmp_path):
-    panel = cells.panels(loaded(tmp_path, precisions=4))[0]
-    slide = parts.by_type(panel)
+    cell = first(loaded(tmp_path, precisions=4))
+    slide = parts.by_type(cell)
     kind = slide["columns"][0].replace(" ", "_")
     for row in slide["rows"]:
-        found = [panel.evidence.scores["model-1", name, "zero-shot"] for name in panel.evidence.precisions]
+        found = [cell.evidence.scores["model-1", name, "zero-shot"] for name in cell.evidence.precisions]
         worst = min(one["breakdown"][kind][row[0]]["value"] for one in found)
         assert row[3].startswith(f"{100 * worst:.1f} %")
-
-
-def test_a_scale_holds_its_values_and_has_round_ticks():
-    scale = charts.scale_of([-0.61, 0.0, 2.3])
-    assert scale.at(-0.61) > 0 and scale.at(2.3) < 1
-    assert [tick["text"] for tick in scale.ticks()] == ["0", "1", "2"]
-    alone = charts.scale_of([5.0])
-    assert alone.at(5.0) == pytest.approx(0.5)
-
-
-def test_names_of_near_points_do_not_lie_on_each_other():
-    near = [
-        charts.Point(f"precision-{i}", 4.0 + 0.01 * i, 60.0 + 0.1 * i, None, None, "#000", True, False)
-        for i in range(6)
-    ]
-    far = charts.Point("far", 9.0, 80.0, None, None, "#000", True, False)
-    points = charts.scatter([*near, far], "x", "y")["points"]
-    boxes = [
-        (one["left"], one["top"], one["left"] + charts.LETTER * len(one["name"]), one["top"] + charts.LINE)
-        for one in points
-    ]
-    assert all(charts._shared(a, b) == 0 for i, a in enumerate(boxes) for b in boxes[:i])
-    assert all(left >= 0 and right <= charts.PLOT[0] for left, _, right, _ in boxes)
-
-
-def test_precisions_have_the_colours_of_the_figures():
-    names = [f"p{i}" for i in range(15)]
-    assert charts.colours_of(names, "p3") == style.colours_of(names, "p3")
 
 
 def test_texts_are_cut_by_their_width():

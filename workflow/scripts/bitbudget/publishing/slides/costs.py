@@ -25,27 +25,35 @@ def slides(cell: Cell) -> list[Slide]:
     """
     if cell.others and all(entry["simulated"] for entry in cell.others):
         return []
-    known = [name for name in cell.told["main_costs"] if any("value" in one["costs"][name] for one in cell.entries)]
-    absent = [name for name in cell.told["main_costs"] if name not in known]
+    main = cell.told["main_costs"]
+    known = [name for name in main if any(_shown(one["costs"][name]) for one in cell.entries)]
+    left = [name for name in main if name not in known]
+    # the absence of a cost is told as the record of the baseline's measurement does
+    absent = {cell.cost(name)["heading"]: cell.base["costs"][name].get("absent") for name in left}
+    notes = reasons({heading: reason for heading, reason in absent.items() if reason})
     first = -(-len(known) // 2) if len(known) > COLUMNS else len(known)
-    made = [_bars(cell, part) for part in (known[:first], known[first:]) if part]
-    if made:
-        made[-1]["notes"] += [_absence(cell, name) for name in absent]
-    return made
+    parts = [part for part in (known[:first], known[first:]) if part]
+    return [_bars(cell, part, left if part is parts[-1] else [], notes if part is parts[-1] else []) for part in parts]
 
 
-def _absence(cell: Cell, metric: str) -> str:
-    """Why a cost is absent, as the record of the baseline's measurement says."""
-    return reasons({capital(cell.cost(metric)["name"]): cell.base["costs"][metric].get("absent", "not measured")})[0]
+def _shown(cost: Record) -> bool:
+    """Whether a cost is a bar: one of disturbed timings is none."""
+    return "value" in cost and "remark" not in cost
 
 
-def _bars(cell: Cell, metrics: Sequence[str]) -> Slide:
+def _bars(cell: Cell, metrics: Sequence[str], left: Sequence[str], more: Sequence[str]) -> Slide:
+    """The bars of these costs; `left` are costs without any bar, and `more` is said of them."""
     columns = [
         Panel(_title(cell.cost(metric)), [_span(cell, metric, entry) for entry in cell.entries]) for metric in metrics
     ]
     said = [_said(cell, metric) for metric in metrics]
     named = [(cell.cost(metric)["heading"], cell.cost(metric)["note"]) for metric in metrics]
-    notes = [*told_of(cell, metrics), *said[1:], *(f"{heading}: {note}." for heading, note in named if note)]
+    notes = [
+        *told_of(cell, [*metrics, *left]),
+        *more,
+        *said[1:],
+        *(f"{heading}: {note}." for heading, note in named if note),
+    ]
     notes += reasons({one["precision"]: one["incomparable"] for one in cell.entries if one["incomparable"]})
     names = [entry["precision"] for entry in cell.entries]
     return charts.bars(said[0].rstrip("."), cell.heading, notes, names, columns) | {"about": "costs"}
@@ -75,7 +83,7 @@ def _title(cost: Record) -> str:
 
 def _span(cell: Cell, metric: str, entry: Record) -> Span:
     cost, name = entry["costs"][metric], entry["precision"]
-    if "value" not in cost or "remark" in cost or entry["simulated"]:
+    if not _shown(cost) or entry["simulated"]:
         return Span(name, None, text=written(entry, metric))
     text = f"{cost['text']} ({cost['times']})" if cost.get("times") else cost["text"]
     return Span(name, cost["value"] * cell.cost(metric)["factor"], text=text, colour=cell.colours[name])

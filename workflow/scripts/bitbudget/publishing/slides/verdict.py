@@ -76,11 +76,11 @@ def _card(cell: Cell, *, alone: bool) -> dict[str, Any]:
         lines = [f"{capital(entry['sentence'])}.", f"{capital(entry['at_worst'])}."]
         costs = [marked(entry, metric) for metric in cell.told["main_costs"]]
         costs = [one for one in costs if one["mark"] or (alone and one["text"])]
+    if cell.told["disturbed"]:
+        lines.append(f"{capital(cell.told['disturbed'])}.")
     if chosen.get("runner_up_sentence"):
         lines.append(f"{chosen['runner_up_sentence'].replace('runner-up', 'Runner-up', 1)}.")
     lines += [f"For the least {one['prefer']}: {one['short']}." for one in cell.told["profiles"][1:]]
-    if cell.told["disturbed"]:
-        lines.append(f"{capital(cell.told['disturbed'])}.")
     big = shortened(chosen["precision"] or NOTHING, 30)
     return {"heading": cell.heading, "big": big, "costs": costs, "lines": lines}
 
