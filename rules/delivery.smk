@@ -18,7 +18,7 @@ def delivered(study):
         *figures(f"results/{study}/figures", figures_of(STUDIES[study])),
         *spot_check(study),
         f"results/{study}/flagged.csv",
-        *(f"results/{study}/{name}" for name in ("paper.pdf", "appendix.pdf", "slides.pdf", "index.html")),
+        *(f"results/{study}/{name}" for name in ("paper.pdf", "paper.md", "appendix.pdf", "slides.pdf", "index.html")),
     ]
 
 

@@ -47,7 +47,8 @@ rule write_paper:
         words=words,
         template=own_template,
     output:
-        reported("results/{study}/paper.pdf", "paper", "Paper and slides", "paper"),
+        pdf=reported("results/{study}/paper.pdf", "paper", "Paper and slides", "paper"),
+        markdown="results/{study}/paper.md",  # with the pictures that it quotes in paper_pictures/
     log:
         "logs/write_paper/{study}.log",
     conda:
@@ -60,7 +61,7 @@ rule write_paper:
         words=words_option,
     shell:
         "python workflow/scripts/write_paper.py --spec {params.spec:q} {params.results} {params.words}"
-        " --out {output} 2>&1 | tee {log}"
+        " --out {output.pdf} --out-markdown {output.markdown} 2>&1 | tee {log}"
 
 
 rule write_appendix:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,10 @@ def _published(study: Path, verdicts: dict[str, Any]) -> None:
     with zipfile.ZipFile(study / f"{study.name}.zip") as archive:
         names = archive.namelist()
     assert any(name.endswith("/results/" + study.name + "/paper.pdf") for name in names)
+    shown = re.findall(r"!\[[^\n]*\]\(([^)\n]+)\)", (study / "paper.md").read_text())
+    assert shown and all((study / path).is_file() for path in shown)
+    below = f"{study.name}/bitbudget/results/{study.name}"
+    assert {f"{below}/{path}" for path in shown} <= set(names)
     assert not any("checkpoint/" in name for name in names)
 
 

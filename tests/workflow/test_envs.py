@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 import pin_environments
 from bitbudget import registry
 from bitbudget.config import deployment
-from bitbudget.config.dependencies import files_of
+from bitbudget.config.dependencies import PACKAGES, files_of
 from bitbudget.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +133,7 @@ def imported(env: str, tried: bool = False) -> dict[str, str]:
         for path in files_of(rule, registered(rule)):
             for module in _imports(path, tried):
                 top = module.split(".")[0]
-                if top not in sys.stdlib_module_names and top != "bitbudget":
+                if top not in sys.stdlib_module_names and top not in PACKAGES:
                     found.setdefault(top, f"{rule}: {path.name}")
     return found
 

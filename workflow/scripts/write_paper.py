@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbudget import cli, files
-from bitbudget.publishing.paper import document
+from bitbudget.publishing.paper import document, manuscript
 from bitbudget.publishing.typesetting import typst
 from bitbudget.telling import evidence
 
@@ -27,6 +27,9 @@ def main() -> None:
     )
     arguments.add_argument("--words", type=Path, help="folder of the author's own words, as Markdown files by section")
     arguments.add_argument("--out", type=Path, required=True, help="paper.pdf to write")
+    arguments.add_argument(
+        "--out-markdown", type=Path, help="paper.md to write, for a template of one's own; beside it paper_pictures/"
+    )
     args = arguments.parse_args()
 
     report = args.spec.get("report") or {}
@@ -36,6 +39,8 @@ def main() -> None:
     content, pages = document.fitted(paper, template)
     with files.written_whole(args.out) as temporary:
         temporary.write_bytes(content)
+    if args.out_markdown:
+        manuscript.write(args.out_markdown, paper.data(len(paper.ranks())), paper.works, paper.assets)
     cli.log.info("%s: %d pages", args.out, pages)
 
 

@@ -64,7 +64,8 @@ def finished(work: Path, redacts: bool = False, **keys: object) -> Path:
             "qualitative": ["2"],
             "items": [{"id": item["id"], "image": f"images/{item['images'][0]['id']}.jpg"} for item in ITEMS],
         },
-        "paper.pdf": "paper", "appendix.pdf": "appendix", "slides.pdf": "slides", "index.html": "page",
+        "paper.pdf": "paper", "paper.md": "paper", "paper_pictures/1-2.jpg": "2",
+        "appendix.pdf": "appendix", "slides.pdf": "slides", "index.html": "page",
         "spot_check.html": f"an answer: {MAIL}",
         "spot_check.json": {
             "items": ["6502530000"], "cards": {"a1": {"item": "6502530000", "answer": f"it is {MAIL}"}},
@@ -134,6 +135,7 @@ def test_what_is_handed_in_is_there_and_what_is_large_or_others_is_not(work):
     assert results == {
         "subset.json", "items.jsonl", "summary.csv", "flagged.csv", "comparison.json", "study.resolved.yaml",
         "verdicts.json", "inspection.json", "examples.json", "paper.pdf", "appendix.pdf", "slides.pdf", "index.html",
+        "paper.md", "paper_pictures/1-2.jpg",
         "spot_check.html", "spot_check.json", "figures/quality.svg", "figures/quality.png", "images.json",
         "demo-vlm/float16/audit.json",
         "shots/2-shot/shots.json",
@@ -175,6 +177,7 @@ def test_pictures_are_passed_on_only_where_everybody_may(work):
     found = packed(work, folder)
     below = "bitbudget/results/tiny/"
     assert not [name for name in found if name.startswith(f"{below}images/") or "spot_check.html" in name]
+    assert f"{below}paper_pictures/1-2.jpg" in found  # the paper quotes it
     assert b"data:one" in found[f"{below}index.html"] and b"data:two" not in found[f"{below}index.html"]
     assert b"its licence does not let everybody pass on" in found[f"{below}index.html"]
     assert found[f"{below}pictures.csv"].decode().splitlines() == [
@@ -349,7 +352,7 @@ def test_the_authors_own_files_and_other_studies_are_there_too(work):
     report = RESOLVED["report"] | {"words": "words"}
     folder = finished(work, report=report, dataset=RESOLVED["dataset"] | {"subset": {"ids": "ids.txt"}})
     other = finished(work, study="other", demo=False)
-    for name in ("paper.pdf", "appendix.pdf", "slides.pdf", "index.html"):
+    for name in ("paper.pdf", "paper.md", "appendix.pdf", "slides.pdf", "index.html"):
         (other / name).unlink()
     found = packed(work, folder, other)
     assert found["bitbudget/words/intro.md"] == b"Mine." and found["bitbudget/ids.txt"] == b"1\n2\n"

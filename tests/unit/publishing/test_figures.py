@@ -582,3 +582,16 @@ def test_a_floor_beyond_a_cut_axis_is_told_in_words(tmp_path):
         figure = quality.draw(study)
     assert flat("The dotted line lies beyond the axis, too: CIDEr 0.0200.") in flat(text_of(figure))
     assert figure.axes[0].get_xlim()[0] > 0.8
+
+
+def test_the_numbers_of_many_cut_axes_do_not_touch(tmp_path):
+    study = loaded(tmp_path, ["m", "n"], [*NAMES[:3], "nf4-language", BROKEN], ["zero-shot", "4-shot"])
+    with style.applied():
+        figure = quality.draw(study)
+        figure.draw_without_rendering()
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+        boxes = [tick.label1.get_window_extent() for tick in ticks]
+        assert len(boxes) > 1
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2)), axes.get_xlabel()

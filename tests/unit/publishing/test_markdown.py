@@ -82,7 +82,7 @@ class TestBibliography:
             bibliography.check_cited(["dettmers2023qlor"], ["dettmers2023qlora"], "your own words")
 
     def test_an_authors_entry_stands_in_place_of_ours(self):
-        assert bibliography.joined({"a": "ours", "b": "b"}, {"a": "theirs"}) == "theirs\n\nb\n"
+        assert bibliography.joined({"a": "ours", "b": "b"} | {"a": "theirs"}) == "theirs\n\nb\n"
 
     def test_our_own_are_sound(self):
         found = bibliography.read(typst.TEMPLATES.parent / "references.bib")

@@ -16,7 +16,7 @@ from bitbudget.items import shots
 from bitbudget.registry import FAMILIES, TRACKS, module_of
 
 # Names that would collide with the study's own files (DESIGN, path grammar).
-RESERVED = {"images", "figures", "shots", "checkpoint", "calibration"}
+RESERVED = {"images", "figures", "paper_pictures", "shots", "checkpoint", "calibration"}
 
 Resolved = dict[str, Any]
 

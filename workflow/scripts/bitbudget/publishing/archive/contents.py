@@ -22,11 +22,11 @@ RECORDS = (
     "study.resolved.yaml", "subset.json", "items.jsonl", "summary.csv", "comparison.json", "verdicts.json",
     "inspection.json", "examples.json",
 )  # fmt: skip
-DELIVERED = ("paper.pdf", "appendix.pdf", "slides.pdf", "index.html")
+DELIVERED = ("paper.pdf", "paper.md", "appendix.pdf", "slides.pdf", "index.html")
 OF_A_CELL = ("predictions.jsonl", "item_scores.jsonl", "scores.json", "measurements.json")
 
 # Folders of a study beside those of its models.
-BESIDE_MODELS = ("figures", "shots", "calibration")
+BESIDE_MODELS = ("figures", "paper_pictures", "shots", "calibration")
 MODELS = "prepared models (`checkpoint/`): they are large, and are made again from the models' own weights"
 PICTURES = "prepared pictures (`images/`): they are fetched and prepared again, but for few that may be passed on"
 LOGITS = "logits (`logits.safetensors`): they are large, and are written again with the answers"

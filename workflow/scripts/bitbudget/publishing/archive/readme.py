@@ -18,6 +18,7 @@ SHOWN_CHANGES = 12
 LOOK = (
     ("index.html", "the results page: verdicts, tables, plots, examples; open it in a browser, no network needed"),
     ("paper.pdf", "the paper"),
+    ("paper.md", "the same as Markdown, with all that the paper could say, for a LaTeX or Word template of your own"),
     ("slides.pdf", "the slides"),
     ("appendix.pdf", "one page on hardware, versions, seeds, data and licences"),
     ("summary.csv", "one row a precision"),
@@ -226,11 +227,12 @@ def _pictures(studies: Sequence[Study]) -> Iterator[str]:
     yield "## Pictures"
     yield ""
     yield (
-        "The paper, the slides and `figures/` quote single pictures as examples. Beyond these, only pictures are here "
-        "that everybody may pass on as resized copies: those under CC0, CC BY or CC BY-SA, in the public domain, or "
-        "the author's own. Where a licence forbids changes (ND) or commercial use (NC), or is not known, the picture "
-        f"is taken out of `images/` and the results page, and `spot_check.html` is left out. `{TABLE}` has the source, "
-        "the credit and the licence of every picture; name them where you pass one on."
+        "The paper (with `paper_pictures/`), the slides and `figures/` quote single pictures as examples. Beyond "
+        "these, only pictures are here that everybody may pass on as resized copies: those under CC0, CC BY or CC "
+        "BY-SA, in the public domain, or the author's own. Where a licence forbids changes (ND) or commercial use "
+        "(NC), or is not known, the picture is taken out of `images/` and the results page, and `spot_check.html` is "
+        f"left out. `{TABLE}` has the source, the credit and the licence of every picture; name them where you pass "
+        "one on."
     )
     for study in studies:
         if study.pictures:

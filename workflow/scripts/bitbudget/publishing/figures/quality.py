@@ -169,6 +169,10 @@ def _panel(
         axes.set_xlim(cut)
     if columns > 3:
         axes.xaxis.set_major_locator(rows.few_ticks(3))
+        if cut:  # its ticks are closer to each other and have more digits
+            inside = [tick for tick in axes.get_xticks() if cut[0] <= tick <= cut[1]]
+            axes.set_xticks([inside[0], inside[-1]])
+            axes.tick_params(axis="x", labelsize=6.2)
     if _logarithmic(study, name):
         _scale_logarithmically(axes)
     axes.set_xlabel(style.wrapped(_label(study.metrics[name], large), LETTERS // columns))

@@ -31,7 +31,9 @@ def units(view: View, chosen: Sequence[Mapping[str, Any]], pictures: Mapping[str
         + (f" {nodes.count(left, 'more precision is', 'more precisions are')} in index.html." if left else "")
     )
     block = {"t": "boxes", "wide": True, "label": label, "caption": caption, "rows": panes}
-    intro = nodes.p(f"[#{label}] shows what is found in {nodes.count(len(items), 'image')}.")
+    short = "What every precision finds in single images, beside their objects."
+    block |= {"files": [view.figure("detections")], "short": short}
+    intro = nodes.p(f"[#{label}] shows what is found in single images.")
     return [Unit([nodes.h("Examples"), intro, block], 2)]
 
 

@@ -67,7 +67,7 @@ class Paper:
     demo: str | None
     abstract: Sequence[Node]
     sections: Sequence[Section]
-    bibliography: str
+    works: Mapping[str, str]  # entries of a .bib file by their keys
     assets: Mapping[str, Path]
     own_words: bool = False  # whether the author wrote any
 
@@ -106,7 +106,7 @@ class Paper:
             "demo": self.demo,
             "abstract": list(self.abstract),
             "sections": _without_lost(sections, there),
-            "bibliography": self.bibliography,
+            "bibliography": bibliography.joined(self.works),
             "size": how.size,
             "leading": how.leading,
             "margin": how.margin,
@@ -143,7 +143,7 @@ def assemble(report: Mapping[str, Any], studies: Sequence[Evidence], folder: Pat
         demo=opening.demo(views),
         abstract=[*words.get("abstract", []), opening.abstract(views)],
         sections=_sections(views, words, report.get("code_address")),
-        bibliography=bibliography.joined(works, authors_works),
+        works=works | authors_works,
         assets={name: path for view in views for name, path in examples.assets(view).items()},
         own_words=bool(words),
     )

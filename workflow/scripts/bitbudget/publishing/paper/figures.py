@@ -20,6 +20,13 @@ MOST_PANELS = 6  # of models and conditions beside each other over both columns
 IN_A_COLUMN = 2  # panels of a chart that stays in one column
 MOST_ROWS = 24
 BAR = "#5585B5"
+# The study's figures that show what a chart of the paper does, of all models and conditions.
+FILES = {
+    "difference": ("quality_delta",),
+    "ablation": ("ablation",),
+    "phases": ("latency",),
+    "memory-energy": ("memory", "energy"),
+}
 # Of the parts of a latency, as in the study's figures; a test holds them together.
 PHASE_COLOURS = ("#D5DCE4", "#9DB7D3", "#5585B5", "#1F4E79", "#5585B5", "#1F4E79")
 TITLES = {"weights in memory": "weights", "peak memory of the process": "peak", "energy": "energy"}
@@ -41,7 +48,9 @@ def of_costs(view: View) -> list[Unit]:
 def _unit(
     view: View, name: str, kind: str, said: str, caption: str, rank: int, wide: bool = False, **more: Any
 ) -> Unit:
+    """A chart; `files` are those of the study that stand for it in paper.md, under `short`."""
     label = view.label(f"figure-{name}")
+    shown = more.pop("files", FILES.get(name, ()))
     study = f" Study {view.e.name}." if view.several else ""
     block = {
         "t": "chart",
@@ -50,6 +59,8 @@ def _unit(
         "label": label,
         "alt": caption,
         "caption": nodes.text(caption + study),
+        "files": [view.figure(file) for file in shown],
+        "short": caption.split(". ")[0].replace(_of(view), "").rstrip(".") + "." + study,
         **more,
     }
     return Unit([nodes.brief(f"[#{label}] shows {said}."), block], rank)
@@ -228,7 +239,9 @@ def _trade_off(view: View) -> Unit | None:
         "Filled: no other precision is as good in both and better in one. Diamond: the baseline."
         + (f" {nodes.count(left, 'precision has', 'precisions have')} no comparable cost." if left else "")
     )
-    return _unit(view, "trade-off", "scatter", f"{view.words.label} against {cost.name}", caption, 2, chart=chart)
+    files = [f"quality_vs_{view.e.study['accept']['prefer']}"]
+    said = f"{view.words.label} against {cost.name}"
+    return _unit(view, "trade-off", "scatter", said, caption, 2, chart=chart, files=files)
 
 
 def _phases(view: View) -> Unit | None:

@@ -29,6 +29,11 @@ class View:
         """The label of a table or figure."""
         return f"{name}-{self.number}"
 
+    def figure(self, name: str) -> str:
+        """Where a figure of the study lies, beside the paper."""
+        folder = "figures" if self.number == 1 else f"../{self.e.name}/figures"
+        return f"{folder}/{name}.png"
+
     @property
     def items(self) -> str:
         """What an item is, in the plural."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bitbudget.errors import UserError
@@ -18,6 +19,11 @@ ENTRY = re.compile(r"@\s*(\w+)\s*\{", re.ASCII)
 KEY = re.compile(r"\s*([^\s,{}\"#%=~\\]+)\s*,")
 FIELD = re.compile(r"\s*([\w-]+)\s*=\s*")
 BARE = re.compile(r"[\w.-]+")
+# TeX's accents, and the letter that each stands on: {\'e}, \'{e}, {\c c}.
+ACCENTS = {"'": "\u0301", "`": "\u0300", '"': "\u0308", "^": "\u0302", "~": "\u0303", "=": "\u0304", "c": "\u0327",
+           "v": "\u030c", "H": "\u030b", ".": "\u0307"}  # fmt: skip
+ACCENT = re.compile(r"\{?\\(['`\"^~=.]|[cvH](?=[\s{]))\s*\{?\\?([A-Za-z])\}?\}?")
+SHOWN_AUTHORS, ALL_AUTHORS = 3, 5
 NO_WORKS = ("comment", "preamble", "string")
 
 
@@ -44,9 +50,40 @@ def read(path: Path) -> dict[str, str]:
     return found
 
 
-def joined(own: Mapping[str, str], authors: Mapping[str, str]) -> str:
-    """The text of all entries; an author's stands in the place of our own of the same key."""
-    return "\n\n".join((dict(own) | dict(authors)).values()) + "\n"
+def joined(works: Mapping[str, str]) -> str:
+    """The text of all entries."""
+    return "\n\n".join(works.values()) + "\n"
+
+
+def in_words(entry: str) -> str:
+    """An entry as a line of a list of works: authors, title, where it appeared, and the year."""
+    fields = {name.lower(): _plain(value) for name, value in _values(entry)}
+    people = [" ".join(reversed(one.split(", ", 1))) for one in fields.get("author", "").split(" and ") if one]
+    named = f"{', '.join(people[:SHOWN_AUTHORS])} et al." if len(people) > ALL_AUTHORS else ", ".join(people)
+    place = next((fields[key] for key in ("journal", "booktitle", "institution", "publisher", "howpublished")
+                  if key in fields), "")  # fmt: skip
+    issue = f" {fields['volume']}" if "volume" in fields else ""
+    issue += f"({fields['number']})" if "number" in fields else ""
+    pages = f", {fields['pages']}" if "pages" in fields else ""
+    parts = [named.rstrip("."), fields.get("title", ""), f"{place}{issue}{pages}", fields.get("year", "")]
+    parts += [fields.get("note", ""), fields.get("url", "")]
+    return ". ".join(part for part in parts if part) + "."
+
+
+def _values(entry: str) -> Iterator[tuple[str, str]]:
+    """The fields of a sound entry, with their values as they stand there."""
+    key = KEY.match(entry, entry.index("{") + 1)
+    at = key.end() if key else len(entry)
+    while field := re.compile(r"[\s,]*([\w-]+)\s*=\s*").match(entry, at):
+        at = _value(entry, field.end(), Path("references.bib"), field[1])
+        yield field[1], entry[field.end() : at]
+
+
+def _plain(value: str) -> str:
+    """A field's value without TeX: accents put on their letters, groups opened."""
+    text = ACCENT.sub(lambda found: unicodedata.normalize("NFC", found[2] + ACCENTS[found[1]]), value)
+    text = re.sub(r"\\([&%$#_])", r"\1", text.replace("--", "\N{EN DASH}"))
+    return " ".join(re.sub(r'[{}]|^"|"$', "", text).split())
 
 
 def check_cited(keys: Iterable[str], known: Iterable[str], where: str) -> None:
