@@ -22,7 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-from bitbudget.publishing.figures import axis_cut, labels, style
+from bitbudget.publishing import axis_cut
+from bitbudget.publishing.figures import labels, style
 from bitbudget.publishing.typesetting import glyphs, texts
 
 NAME = 26  # letters of a name beside a row
