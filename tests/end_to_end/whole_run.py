@@ -27,15 +27,21 @@ def check(study: Path, repeats: int = 1) -> None:
 
 def _verdicts(study: Path, verdicts: dict[str, Any], comparison: dict[str, Any]) -> None:
     cells = {(one["precision"], one["condition"]) for one in comparison["comparisons"] if one["kind"] == "precision"}
-    assert {(one["precision"], one["condition"]) for one in verdicts["verdicts"]} == cells
+    judged = [one | {"condition": cell["condition"]} for cell in verdicts["cells"] for one in _judged(cell)]
+    assert {(one["precision"], one["condition"]) for one in judged} == cells
     text = (study / "verdicts.txt").read_text()
     assert text.startswith("demo study ")
-    assert all(one["precision"] in text for one in verdicts["verdicts"])
-    assert len(verdicts["recommendations"]) == len({condition for _, condition in cells})
+    assert all(one["sentence"].split()[0] in text and one["precision"] in text for one in judged)
+    assert len(verdicts["cells"]) == len({condition for _, condition in cells})
     assert "recommended: " in text
     for one in comparison["comparisons"]:
         found = one["metrics"][comparison["primary"]]
         assert found["ci"][0] <= found["value"] <= found["ci"][1]
+
+
+def _judged(cell: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is said of every precision but the baseline."""
+    return [one for one in cell["entries"] if not one["baseline"]]
 
 
 def _published(study: Path, verdicts: dict[str, Any]) -> None:
@@ -48,7 +54,7 @@ def _published(study: Path, verdicts: dict[str, Any]) -> None:
     assert all("demo" in text for text in told.values())
     # a name may be broken at its hyphens, where a column ends
     words = "".join(told["paper"].split())
-    assert all("".join(one["precision"].split()) in words for one in verdicts["verdicts"])
+    assert all("".join(one["precision"].split()) in words for cell in verdicts["cells"] for one in _judged(cell))
     page = (study / "index.html").read_text()
     assert 'src="http' not in page and "<link" not in page
     inspection = json.loads((study / "inspection.json").read_text())

@@ -94,7 +94,9 @@ def _counted(items: int) -> str:
 
 def lines(record: Mapping[str, Any], name: str, drop: float | None, items: int | None) -> Iterator[str]:
     """What is asked in words, and the table, a line for each comparison."""
-    rows = [("model", "condition", "precision", "had", "could have seen", "to show it" if drop else _counted(items))]
+    rows = [
+        ("model", "condition", "precision", "had", "smallest detectable", "to show it" if drop else _counted(items))
+    ]
     found = [(one, one["metrics"][name]) for one in record["comparisons"] if name in one["metrics"]]
     for one, metric in found:
         seen = f"{metric['smallest_detectable']:.3g}" if "smallest_detectable" in metric else "-"

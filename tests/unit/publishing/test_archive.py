@@ -58,7 +58,7 @@ def finished(work: Path, redacts: bool = False, **keys: object) -> Path:
     texts = {
         "subset.json": {}, "items.jsonl": ITEMS, "summary.csv": "model\n", "flagged.csv": "item\n",
         "comparison.json": {}, "study.resolved.yaml": yaml.safe_dump(resolved), "images.json": {},
-        "verdicts.json": {"recommendations": [{"model": "m", "condition": "c", "sentence": "take\nthis"}]},
+        "verdicts.json": {"cells": [{"model": "m", "condition": "c", "profiles": [{"sentence": "take\nthis"}]}]},
         "inspection.json": {"redaction": {"on": redacts, "why": "Because texts are read off pictures."}},
         "examples.json": {
             "qualitative": ["2"],

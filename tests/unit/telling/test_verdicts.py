@@ -519,6 +519,12 @@ def test_the_end_of_a_run_says_what_to_do_about_disturbed_timings(names, what):
     assert text.advice(made.told(*study())) == []
 
 
+def test_disturbed_timings_of_all_are_not_listed():
+    """The simulated precision was measured by nobody."""
+    (advice, *_) = text.advice(disturbed("float16", "int8", "nf4"))
+    assert advice.startswith("  warning: the timings of all precisions were disturbed (the machine was loaded), so")
+
+
 def test_the_rule_that_measures_again_exists():
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     assert all(f"\nrule {name}:" in rules for name in ("measure_efficiency", "measure_detector"))

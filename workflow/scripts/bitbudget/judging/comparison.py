@@ -371,9 +371,9 @@ def _too_few_changes(changed: int, units: int, noun: str, family: int) -> str | 
     if changed >= paired.fewest_changes(family):
         return None
     if not changed:
-        return f"none of the {units} {noun} differs by itself, so it cannot be told what could have been seen."
+        return f"none of the {units} {noun} differs by itself, so there is no spread to reckon with."
     verb = "differs" if changed == 1 else "differ"
-    return f"only {changed} of {units} {noun} {verb}, too few to tell what could have been seen."
+    return f"only {changed} of {units} {noun} {verb}, too few to tell how far they spread."
 
 
 def table(record: Record) -> Iterator[dict[str, Any]]:

@@ -304,9 +304,11 @@ def disturbed(known: Known) -> str | None:
         return None
     reasons = "; ".join(dict.fromkeys(row["disturbed"] for row in known.rows if row.get("disturbed")))
     measured_by = "measure_detector" if known.track.RUNTIME == "litert" else "measure_efficiency"
+    measured = [row["precision"] for row in known.rows if row["simulated"] is None]
+    which = "all precisions" if len(names) > 1 and set(names) >= set(measured) else wording.named(names)
     others = "no times or energies are compared" if known.base.get("disturbed") else "theirs are not compared"
     return (
-        f"the timings of {wording.named(names)} were disturbed ({reasons}), so "
+        f"the timings of {which} were disturbed ({reasons}), so "
         f"{others}; measure again on a quiet machine: make run STUDY={known.spec['study']} SNAKEMAKE_ARGS='--forcerun "
         f"{measured_by}'"
     )

@@ -64,8 +64,9 @@ def _what_this_is(studies: Sequence[Study], code: Code) -> Iterator[str]:
         yield f"- study `{study.name}` ({study.resolved['track']}): {_line(study.resolved['description'])}"
         if study.resolved["demo"]:
             yield "  - This is a demo study: its models and data are made by the project itself and are small."
-        for chosen in files.read_json(study.folder / "verdicts.json")["recommendations"]:
-            yield f"  - {chosen['model']}, {chosen['condition']}: {_line(chosen['sentence'])}"
+        for cell in files.read_json(study.folder / "verdicts.json")["cells"]:
+            for chosen in cell["profiles"]:
+                yield f"  - {cell['model']}, {cell['condition']}: {_line(chosen['sentence'])}"
     address = first.resolved.get("report", {}).get("code_address")
     yield f"- code: {f'{address}, ' if address else ''}{_commit(code)}"
     yield from _changes(code)
