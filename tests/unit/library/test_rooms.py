@@ -3,10 +3,10 @@
 import ast
 
 import pytest
+from library_imports import LIBRARY, imports, modules
 
 from bitbudget.config.dependencies import SCRIPTS
 
-LIBRARY = SCRIPTS / "bitbudget"
 LOOSE = {"__init__", "cli", "errors", "files", "records", "registry"}
 # A room imports from those before it; the registry, which holds names only, may be asked from everywhere.
 ROOMS = [
@@ -14,35 +14,11 @@ ROOMS = [
     "tracks", "inspection", "spot_check", "judging", "telling", "provenance", "publishing", "config",
 ]  # fmt: skip
 AGAINST_THE_ORDER = {
-    ("judging.ablation", "telling.wording"),
-    ("judging.recommendation", "telling.wording"),
-    ("judging.verdicts", "telling.wording"),
     ("metrics.matching", "tracks.detection"),  # from which confidence on a box is shown
     ("models.formats.gptq_quantize", "runtimes.transformers.generation"),  # the tokenizer of calibration texts
     ("models.ready_models", "runtimes.litert.identifier"),  # is it a .tflite file at all?
     ("runtimes.litert.spec", "config.validate"),
 }
-
-
-def modules() -> dict[str, str]:
-    """Each module of the library, without `bitbudget.`, and its code."""
-    found = {}
-    for path in LIBRARY.rglob("*.py"):
-        name = ".".join(path.relative_to(LIBRARY).with_suffix("").parts).removesuffix(".__init__")
-        found[name] = path.read_text(encoding="utf-8")
-    return found
-
-
-def imports(code: str, known: set[str]) -> set[str]:
-    """The modules of the library that this code imports, at its top or inside a function."""
-    found = set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            named = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name.removeprefix("bitbudget.") in known else node.module for name in named}
-    return {name.removeprefix("bitbudget.") for name in found if name.startswith("bitbudget.")}
 
 
 def arrows() -> set[tuple[str, str]]:

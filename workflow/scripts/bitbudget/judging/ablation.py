@@ -17,11 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bitbudget import registry
 from bitbudget.errors import UserError
 from bitbudget.judging import kinds, verdicts
 from bitbudget.models.groups import EVERY
-from bitbudget.telling import wording
-from bitbudget.telling.wording import Words
 
 Record = Mapping[str, Any]
 Row = dict[str, Any]
@@ -59,23 +58,24 @@ def table(spec: Record, comparison: Record, audits: Sequence[Record]) -> list[Ro
     `spec["ablation"]` holds the `format` and, in `groups`, the group that each precision quantizes, or `every-group`;
     the audits say how many parameters became that format. Raises `UserError` where a comparison or an audit is missing.
     """
-    words = wording.words_of(spec)
+    better = registry.module_of("track", spec["track"]).METRICS[spec["primary"]]["higher_is_better"]
     rows = []
     for model in spec["models"]:
         for condition in spec["conditions"]:
-            rows += _cell(spec, words, comparison, audits, model, condition)
+            rows += _cell(spec, 1 if better else -1, comparison, audits, model, condition)
     return rows
 
 
 def _cell(
-    spec: Record, words: Words, comparison: Record, audits: Sequence[Record], model: str, condition: str
+    spec: Record, sign: int, comparison: Record, audits: Sequence[Record], model: str, condition: str
 ) -> list[Row]:
+    """The rows of one model and condition; `sign` is 1 where more of the primary metric is better, else -1."""
     asked = spec["ablation"]["groups"]
     floor = verdicts.floor_of(comparison, model, condition)
     rows = {}
     for precision, group in asked.items():
         one = _comparison(comparison, model, condition, precision)
-        row = _row(spec, words, one, verdicts.kind_of(one, spec["primary"], words.sign, floor))
+        row = _row(spec, one, verdicts.kind_of(one, spec["primary"], sign, floor))
         row |= {"group": group, "row": EVERY if group == EVERY else "group", "precision": precision}
         row["parameters"] = _parameters(_audit(audits, model, precision), spec["ablation"]["format"])
         rows[group] = row
@@ -83,7 +83,7 @@ def _cell(
     for group in groups:
         rows[group]["depth"] = len(_above(group, groups))
     for row in rows.values():
-        _shares(row, rows[EVERY], words)
+        _shares(row, rows[EVERY], sign)
     ordered = [rows[EVERY], *(rows[group] for group in nested(groups))]
     for whole in [EVERY, *groups]:
         parts = parts_of(whole, groups)
@@ -92,7 +92,7 @@ def _cell(
     return ordered
 
 
-def _row(spec: Record, words: Words, one: Record, kind: str) -> Row:
+def _row(spec: Record, one: Record, kind: str) -> Row:
     """What a comparison says; the columns that it cannot fill are None."""
     metric = one["metrics"].get(spec["primary"], {})
     low, high = metric.get("ci") or (None, None)
@@ -113,7 +113,7 @@ def _row(spec: Record, words: Words, one: Record, kind: str) -> Row:
     }
 
 
-def _shares(row: Row, every: Row, words: Words) -> None:
+def _shares(row: Row, every: Row, sign: int) -> None:
     """Fill in what a row has of all parameters and of the whole loss, in place, with notes on what it has not."""
     if every["parameters"]:
         row["share_of_parameters"] = row["parameters"] / every["parameters"]
@@ -127,7 +127,7 @@ def _shares(row: Row, every: Row, words: Words) -> None:
     if not row["parameters"]:
         row["notes"].append("loss_per_million_parameters: nothing of this group became the format")
     elif row["difference"] is not None:
-        row["loss_per_million_parameters"] = -words.sign * row["difference"] / (row["parameters"] / 1e6)
+        row["loss_per_million_parameters"] = -sign * row["difference"] / (row["parameters"] / 1e6)
 
 
 def _interaction(whole: Row, parts: Sequence[Row]) -> Row:
