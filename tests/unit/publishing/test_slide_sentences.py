@@ -73,7 +73,7 @@ def test_the_question_is_about_the_precision_that_is_recommended(tmp_path, track
     chosen = made.cell("model-1", "zero-shot")["recommendation"]
     card = verdict.slide([made])
     asked = framing.question([made])["lines"][0]
-    assert card["cards"][0]["big"] == chosen["precision"] and card["title"] == f"Recommended: {chosen['short']}"
+    assert card["big"] == chosen["precision"] and card["title"] == f"Recommended: {chosen['short']}"
     assert asked.startswith(f"{chosen['precision']}: ") and asked.endswith("What does it lose?")
 
 
@@ -81,16 +81,16 @@ def test_a_recommended_baseline_is_no_question(tmp_path):
     made = loaded(tmp_path, precisions=("float16", "nf4-all"))
     assert made.cell("model-1", "zero-shot")["recommendation"]["precision"] == "float16"
     assert not any("What does it lose?" in line for line in framing.question([made])["lines"])
-    [card] = verdict.slide([made])["cards"]
+    card = verdict.slide([made])
     assert card["costs"] == [] and card["lines"][0] == "No other precision is both accepted and measured."
 
 
 def test_an_accepted_clear_loss_says_that_it_is_within_what_is_allowed(tmp_path):
     made = loaded(tmp_path, precisions=5)
     slide = verdict.slide([made])
-    assert slide["cards"][0]["big"] == "nf4-language"
-    assert slide["cards"][0]["lines"][0].startswith("A clear loss of 2.2 points of VQA accuracy [1.0, 3.4] (p ")
-    assert slide["cards"][0]["lines"][0].endswith(", within your 5 %.")
+    assert slide["big"] == "nf4-language"
+    assert slide["lines"][0].startswith("A clear loss of 2.2 points of VQA accuracy [1.0, 3.4] (p ")
+    assert slide["lines"][0].endswith(", within your 5 %.")
     assert "Accepted: nf4-language: a clear loss, but within 5 % at the worst end of its interval." in slide["notes"]
 
 
@@ -112,7 +112,7 @@ def test_no_slide_says_what_no_test_can_show(tmp_path, track):
 def test_a_recommendation_names_the_runner_up_and_what_else_was_asked_for(tmp_path):
     made = retold(tmp_path, precisions=5, accept={"prefer": ["size", "latency"]})
     profiles = made.cell("model-1", "zero-shot")["profiles"]
-    lines = verdict.slide([made])["cards"][0]["lines"]
+    lines = verdict.slide([made])["lines"]
     assert any(line.startswith("Runner-up: int8-language-vision (") for line in lines)
     assert f"For the least latency: {profiles[1]['short']}." in lines
 
@@ -170,6 +170,15 @@ def test_all_models_and_conditions_are_told(tmp_path):
     assert [row[0] for row in slides[1]["rows"]] == names  # the question
     last = next(slide for slide in slides if slide["title"].startswith("Recommended"))
     assert [row[0] for row in last["rows"]] == names and {row[1] for row in last["rows"]} == {"nf4-language"}
+    assert last["columns"][0] == "model and condition" and overview["title"].startswith("4 models and conditions: ")
+
+
+def test_a_second_condition_alone_is_called_one_and_has_its_runner_up(tmp_path):
+    made = loaded(tmp_path, conditions=("zero-shot", "4-shot"), precisions=5)
+    last = verdict.slide([made])
+    assert last["columns"][0] == "condition" and [row[0] for row in last["rows"]] == ["zero-shot", "4-shot"]
+    assert sum(": runner-up: int8-language-vision (" in note for note in last["notes"]) == 2
+    assert framing.question([made])["title"] == "How few bits are enough? 2 conditions"
 
 
 def test_the_table_of_all_cells_is_turned_where_there_are_more_precisions(tmp_path):
@@ -216,6 +225,6 @@ def test_a_study_of_simulated_formats_ends_with_what_its_groups_lose(tmp_path):
         ablation=True,
     )
     slide = verdict.slide([made])
-    assert slide["cards"][0]["big"] == "int8-language-vision"
+    assert slide["big"] == "int8-language-vision"
     assert "Only simulated formats were compared" in slide["notes"][0]
     assert costs.slides(cells.cells([made])[0]) == []

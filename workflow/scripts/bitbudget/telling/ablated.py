@@ -47,8 +47,8 @@ def _compared(entry: Record | None, metric: str) -> bool:
 
 
 def _title(form: str, worst: Record, parts: Sequence[Record], label: str) -> str:
-    said = f"{worst['group']}: {worst['entry']['short']} in {label}"
+    told = f"{worst['entry']['short'].partition(': ')[2] or worst['entry']['short']} in {label}"
     if worst["entry"]["kind"] == kinds.LOSS:
         most = "loses most by itself" if len(parts) > 1 else "loses by itself"
-        return f"In {form}, {worst['group']} {most}: {worst['entry']['short']} in {label}"
-    return f"In {form}, no part shows a clear loss by itself; the lowest is {said}"
+        return f"In {form}, {worst['group']} {most}: {told}"
+    return f"In {form}, no part shows a clear loss by itself; the lowest is {worst['group']}: {told}"

@@ -1,9 +1,15 @@
-"""What the inspection counted, in the one way in which the paper and the page tell it."""
+"""What the inspection counted, in the one way in which everything published tells it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from bitbudget.telling import wording
+
+Record = Mapping[str, Any]
+
+FLAGS = {"privacy": "private strings", "profanity": "profanity", "people": "about people"}
 
 
 def not_there(inspection: Mapping[str, Any]) -> str | None:
@@ -20,3 +26,70 @@ def not_there(inspection: Mapping[str, Any]) -> str | None:
     if not named:
         return "no caption names an object that is not there"
     return f"{named} of {captions} captions {'names' if named == 1 else 'name'} an object that is not there"
+
+
+def of_cell(inspection: Record, model: str, condition: str, baseline: str) -> dict[str, Any]:
+    """What was found in the answers of a model under a condition: `rows`, one a precision, with the share of the named
+    objects that are `not_there`, its `difference` from the baseline's (empty texts where there is none) and how often
+    each kind was `flagged`; how many answers were flagged (`answers`) of how many that were `screened`; `objects`, a
+    headline of the objects that are not there (None where none was looked for), and the precisions that it `names`."""
+    mine = [one for one in inspection["cells"] if (one["model"], one["condition"]) == (model, condition)]
+    against = {
+        one["precision"]: one["metrics"].get("chair_i", {})
+        for one in inspection.get("comparisons", [])
+        if (one["model"], one["condition"]) == (model, condition)
+    }
+    shares = {one["precision"]: one["metrics"].get("chair_i", {}).get("value") for one in mine}
+    known = {name: value for name, value in shares.items() if value is not None}
+    screened = [one for one in mine if one["flagged"]]  # boxes cannot be
+    return {
+        "rows": [
+            {
+                "precision": one["precision"],
+                "not_there": "" if one["precision"] not in known else _percent(known[one["precision"]]),
+                "difference": _difference(against.get(one["precision"], {})),
+                "flagged": one["flagged"],
+            }
+            for one in mine
+        ],
+        "answers": sum(one["answers_flagged"] for one in screened),
+        "screened": sum(one["n"] for one in screened),
+        "objects": _objects(known, baseline) if known else None,
+        "names": [baseline, max(known, key=known.__getitem__)] if known else [baseline],
+    }
+
+
+def _objects(known: Mapping[str, float], baseline: str) -> str:
+    worst, own = max(known, key=known.__getitem__), known.get(baseline)
+    said = "of the objects that {} names are not there"
+    if own == known[worst]:
+        return f"{_percent(own)} {said.format(baseline)}; no precision names more"
+    told = f"{_percent(known[worst])} {said.format(worst)}"
+    return told if own is None else f"{told}; of {baseline}'s {_percent(own)}"
+
+
+def _difference(metric: Record) -> str:
+    if "value" not in metric:
+        return ""
+    ends = metric.get("ci")
+    return f"{_signed(metric['value'])}{f' [{_signed(ends[0])}, {_signed(ends[1])}]' if ends else ''}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", wording.MINUS)
+
+
+def screened(inspections: Sequence[Record]) -> str:
+    """How many answers of all were flagged, or why none was screened, without a full stop."""
+    cells = [cell for one in inspections for cell in one["cells"] if cell["flagged"]]
+    if not cells:
+        checks = [check["absent"] for one in inspections for check in one["looked_for"] if check["absent"]]
+        return f"not screened: {checks[-1].rstrip('.') if checks else 'no inspection is recorded'}"
+    flagged, many = sum(cell["answers_flagged"] for cell in cells), sum(cell["n"] for cell in cells)
+    if flagged:
+        return f"{flagged} of {many} answers were flagged, for a person to look at (flagged.csv)"
+    return f"nothing private, profane or about people was flagged in {many} answers; a screen may miss some"

@@ -88,6 +88,12 @@ def cells(studies: Sequence[Evidence]) -> list[Cell]:
     ]
 
 
+def apart_by(every: Sequence[Cell], plural: bool = False) -> str:
+    """What tells the cells of a study apart: "model and condition"."""
+    differ = [key for key in ("model", "condition") if len({cell.told[key] for cell in every}) > 1]
+    return " and ".join(f"{key}s" if plural else key for key in differ)
+
+
 def written(entry: Record, metric: str) -> str:
     """A cost with its unit, or that there is none to show."""
     if entry["simulated"]:

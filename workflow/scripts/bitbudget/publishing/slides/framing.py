@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bitbudget.measuring.circumstances import place
 from bitbudget.publishing.appendix import facts, provenance
 from bitbudget.publishing.slides import inspected, verdict
-from bitbudget.publishing.slides.cells import ABSENT, Cell, cells, written
+from bitbudget.publishing.slides.cells import ABSENT, Cell, apart_by, cells, written
 from bitbudget.publishing.typesetting import texts
 from bitbudget.publishing.typesetting.texts import sentences, shortened, some
 from bitbudget.telling import wording
@@ -51,13 +52,13 @@ def question(studies: Sequence[Evidence]) -> Slide:
     lines = ["Fewer bits can save memory, time and energy, and can change answers."]
     if len(every) > 1:
         many = len(studies) > 1
-        what = f"{len(studies)} studies, each with its baseline" if many else f"{len(every)} models and conditions"
+        what = "studies, each with its baseline" if many else apart_by(every, plural=True)
         rows = [_taken(cell) for cell in every]
         return {
             "kind": "table",
-            "title": f"How few bits are enough? {what}",
+            "title": f"How few bits are enough? {len(studies) if many else len(every)} {what}",
             "heading": "" if many else f"as they are: {first.evidence.baseline}",
-            "columns": ["study" if many else "model and condition", "baseline", "quality", "on disk", "latency"],
+            "columns": ["study" if many else apart_by(every), "baseline", "quality", "on disk", "latency"],
             "align": ["left", "left", "right", "right", "right"],
             "rows": rows[:TABLE],
             "left": max(len(rows) - TABLE, 0),
@@ -116,7 +117,7 @@ def compared(evidence: Evidence) -> Slide:
     others = len(evidence.precisions) - 1
     count = f"{others} precision{'s' * (others != 1)} against {evidence.baseline}" if others else evidence.baseline
     audited = f"As audited: {sum(map(bool, passed))} of {len(passed)} passed. Bits: per weight."
-    if any(row["simulated"] is not None for row in evidence.summary):
+    if any(one.get("simulated") for one in evidence.audits.values()):
         audited += " \N{EN DASH}: simulated by rounding, without a size."
     if len(evidence.models) > 1:
         audited += f" Shown: {model}."
@@ -136,12 +137,14 @@ def compared(evidence: Evidence) -> Slide:
 
 def measured(studies: Sequence[Evidence]) -> Slide:
     """How quality and costs were measured."""
-    first = studies[0]
+    first, places = studies[0], _places(studies)
     lines = [_data(one) for one in studies[:3]]
-    lines += [f"And {len(studies) - 3} more studies: see appendix.pdf."] * (len(studies) > 3)
+    left = len(studies) - 3
+    lines += [f"And {left} more {'study' if left == 1 else 'studies'}: see appendix.pdf."] * (left > 0)
     lines += first.prepared
     lines += [_quality_measured(one) for one in studies[:1]]
-    lines += [_speed_measured(studies), _energy_measured(studies)]
+    how = f"one item at a time, apart from quality, on {some(places, 2, '; on ')}" if places else ABSENT
+    lines += [f"Speed: {how}", _energy_measured(studies)]
     lines.append("Audit: formats and weights of every loaded checkpoint, layer by layer")
     count = first.n
     one = f"Every precision answers the same {count} items"
@@ -185,19 +188,9 @@ def _quality_measured(evidence: Evidence) -> str:
     return f"Quality: {label}, paired with the baseline's; 95 % intervals from {drawn}, Holm's correction"
 
 
-def _speed_measured(studies: Sequence[Evidence]) -> str:
-    places = list(dict.fromkeys(
-        text for study in studies for row in study.summary if (text := _place(row))
-    ))  # fmt: skip
-    if not places:
-        return "Speed: not measured"
-    return f"Speed: one item at a time, apart from quality, on {some(places, 2, '; on ')}"
-
-
-def _place(row: Mapping[str, Any]) -> str:
-    threads = row.get("threads")
-    counted = None if threads is None else f"{threads} thread{'s' * (threads != 1)}"
-    return ", ".join(str(part) for part in (row.get("hardware"), row.get("device"), counted) if part)
+def _places(studies: Sequence[Evidence]) -> list[str]:
+    """On what the costs were measured."""
+    return list(dict.fromkeys(text for study in studies for row in study.summary if (text := place(row))))
 
 
 def _energy_measured(studies: Sequence[Evidence]) -> str:
@@ -208,16 +201,15 @@ def _energy_measured(studies: Sequence[Evidence]) -> str:
         for row in study.summary
         if row.get("energy_how")
     )
-    return f"Energy: {some(list(found), 2, '; ')}" if found else "Energy: not measured"
+    return f"Energy: {some(list(found), 2, '; ')}" if found else f"Energy: {ABSENT}"
 
 
 def limits(studies: Sequence[Evidence]) -> Slide:
     """What the results do not show, and what may go wrong: so many points as can be read."""
     every = cells(studies)
     first = every[0]
-    rows = [row for study in studies for row in study.summary]
     note = texts.demo_note([study.name for study in studies if study.demo], len(studies))
-    simulated = list(dict.fromkeys(row["precision"] for row in rows if row["simulated"] is not None))
+    simulated = list(dict.fromkeys(one["precision"] for cell in every for one in cell.entries if one["simulated"]))
     disturbed = list(dict.fromkeys(cell.told["disturbed"] for cell in every if cell.told["disturbed"]))
     remarks = list(dict.fromkeys(remark for cell in every for remark in cell.told["remarks"]))
     names = f"{some(simulated, 3)} {'is' if len(simulated) == 1 else 'are'}"
@@ -225,8 +217,8 @@ def limits(studies: Sequence[Evidence]) -> Slide:
     lines = [
         f"Demo: {note}" if note else "",
         *(f"Timings: {said}" for said in disturbed[:1]),
-        f"Small differences: {first.told['detectable']}",
-        f"Costs: {_machine(studies, rows)}",
+        f"Small differences: {first.told['where']}{first.told['detectable']}",
+        f"Costs: {_machine(studies)}",
         *(f"Measured: {remark}" for remark in remarks[:1]),
         *inspected.lines([next(cell for cell in every if cell.evidence is study) for study in studies]),
         f"Risk: {_risk(studies)}",
@@ -242,14 +234,13 @@ def limits(studies: Sequence[Evidence]) -> Slide:
     }
 
 
-def _machine(studies: Sequence[Evidence], rows: Sequence[Mapping[str, Any]]) -> str:
+def _machine(studies: Sequence[Evidence]) -> str:
     """On what the costs hold."""
-    found = list(dict.fromkeys(text for row in rows if (text := _place(row))))
-    estimated = "; energy is estimated" if any(row["energy_how"] == "estimated" for row in rows) else ""
-    if not found:
-        return f"not measured{estimated}"
+    found = _places(studies)
+    estimated = any(row["energy_how"] == "estimated" for study in studies for row in study.summary)
     many = "this machine" if len(found) == 1 else f"these {len(found)} kinds of runs"
-    return f"those of {many}: {some(found, 2, '; ')}{estimated}"
+    told = f"those of {many}: {some(found, 2, '; ')}" if found else ABSENT
+    return f"{told}; energy is estimated" if estimated else told
 
 
 def _prompts(studies: Sequence[Evidence]) -> str:

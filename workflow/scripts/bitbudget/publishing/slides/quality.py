@@ -10,7 +10,7 @@ from typing import Any
 
 from bitbudget.publishing.figures.small import Span
 from bitbudget.publishing.slides import charts
-from bitbudget.publishing.slides.cells import ABSENT, Cell
+from bitbudget.publishing.slides.cells import ABSENT, Cell, apart_by
 from bitbudget.publishing.slides.texts import reasons
 from bitbudget.publishing.typesetting.texts import capital, shortened
 
@@ -59,18 +59,17 @@ def difference(cell: Cell) -> Slide | None:
         rows.append(Span(entry["precision"], found.get("value"), *ends, text, entry["colour"]))
     limit = cell.told["limit"]
     lines, holds = [(0.0, "solid")], [0.0]
-    asked = ""
     if limit is not None:
         lines.append((limit, "dashed"))
         holds.append(limit)
-        asked = "; accepted up to the dashed line"
     unit = f" ({cell.primary['difference_unit']})" if cell.primary["difference_unit"] else ""
+    dashed = "" if limit is None else "dashed: limit of acceptance; "
     unknown = {entry["precision"]: entry["sentence"] for entry in cell.others if "absent" in cell.difference(entry)}
     return charts.forest(
         cell.told["outcome"]["title"], cell.heading,
         # the more important first: where many rows stand above, the last give way
-        [f"{cell.told['counted']}, 95 % intervals; {_key(cell.others)}.", *accepted(cell), *reasons(unknown)],
-        rows, f"difference in {cell.evidence.verdicts['label']}{unit}, {_better(cell)} is better{asked}",
+        [f"{cell.told['counted']}, 95 % intervals; {dashed}{_key(cell.others)}.", *accepted(cell), *reasons(unknown)],
+        rows, f"difference in {cell.evidence.verdicts['label']}{unit}, {_better(cell)} is better",
         lines=[lines], holds=holds,
     ) | {"about": "differences"}  # fmt: skip
 
@@ -107,11 +106,12 @@ def overview(every: Sequence[Cell]) -> Slide | None:
         for row in rows[:ROWS]
     ]
     unit = f" ({first.primary['difference_unit']})" if first.primary["difference_unit"] else ""
+    what, label = apart_by(every, plural=True), first.evidence.verdicts["label"]
     key = _key([entry for cell in every for entry in cell.others])
     return {
         "kind": "table",
         "about": "overview",
-        "title": f"All {len(every)} models and conditions: difference in {first.evidence.verdicts['label']}{unit}",
+        "title": f"{len(every)} {what}: difference in {label}{unit}",
         "heading": ", ".join([first.evidence.name] * first.among + [f"against {first.evidence.baseline}"]),
         "columns": ["", *(name.replace(", ", ",\n") for name in columns)],
         "align": ["left", *["right"] * len(columns)],

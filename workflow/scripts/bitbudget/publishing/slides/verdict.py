@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bitbudget.publishing.slides import parts, quality
-from bitbudget.publishing.slides.cells import Cell, cells, marked, times
+from bitbudget.publishing.slides.cells import Cell, apart_by, cells, marked, times
 from bitbudget.publishing.typesetting.texts import capital, shortened
 from bitbudget.telling.evidence import Evidence
 
 Slide = dict[str, Any]
 Record = Mapping[str, Any]
 
-CARDS = 2  # in large letters; more make a table
 TABLE = 9
+RUNNERS_UP = 3  # so many models, conditions or studies tell the next best too
 NOTHING = "nothing"
 
 
@@ -30,30 +30,32 @@ def slide(studies: Sequence[Evidence]) -> Slide:
     joint = len(studies) > 1
     if not joint and (found := _parts(every[0])) is not None:
         return found
-    said = {cell.told["recommendation"]["short"] for cell in every}
+    if len(every) == 1:
+        return _card(every[0])
+    said = list(dict.fromkeys(cell.told["recommendation"]["short"] for cell in every))
     names = {cell.told["recommendation"]["precision"] for cell in every}
-    if len(said) == 1 or len(names) == 1:
-        told = said.pop() if len(said) == 1 else names.pop()
-        title = capital(told) if None in names or told.startswith("nothing") else f"Recommended: {told}"
-    else:
-        title = "Recommended, by study" if joint else "Recommended, by model and condition"
-    notes = [rule(studies)]
-    if len(every) <= CARDS:
-        cards = [_card(cell, alone=len(every) == 1) for cell in every]
-        if len(every) == 1:  # the rule stands beside the question
-            notes = quality.accepted(every[0])
-        return {"kind": "verdict", "title": title, "heading": "", "cards": cards, "notes": notes}
+    what = "study" if joint else apart_by(every)
+    title = f"Recommended, by {what}"
+    if names == {None}:
+        title = capital(said[0])
+    elif len(names) == 1:
+        title = f"Recommended: {said[0] if len(said) == 1 else names.pop()}"
     rows = [_line(cell) for cell in every]
+    chosen = {cell.heading: cell.told["recommendation"].get("runner_up_sentence") for cell in every[:RUNNERS_UP]}
     return {
         "kind": "table",
         "title": title,
         "heading": "",
-        "columns": ["study" if joint else "model and condition", "recommended", "difference", "on disk", "latency"],
+        "columns": [what, "recommended", "difference", "on disk", "latency"],
         "align": ["left", "left", "right", "right", "right"],
         "rows": rows[:TABLE],
         "left": max(len(rows) - TABLE, 0),
         "where": "verdicts.txt",
-        "notes": [*notes, "Against the baseline: difference in quality; size on disk and latency in the baseline's."],
+        "notes": [
+            "Against the baseline: difference in quality; size on disk and latency in the baseline's.",
+            *(f"{capital(name)}: {said}." for name, said in chosen.items() if said and len(every) <= RUNNERS_UP),
+            rule(studies),
+        ],
     }
 
 
@@ -68,21 +70,30 @@ def _line(cell: Cell) -> list[str]:
     return [*start, told, times(entry, "size_on_disk"), times(entry, "latency")]
 
 
-def _card(cell: Cell, *, alone: bool) -> dict[str, Any]:
+def _card(cell: Cell) -> Slide:
     """What a recommended precision changes: its costs, each with its sign, and what else is to be said of it."""
     chosen, entry = cell.told["recommendation"], cell.recommended
     lines, costs = [f"{capital(chosen['reason'])}."], []
     if entry is not None:
         lines = [f"{capital(entry['sentence'])}.", f"{capital(entry['at_worst'])}."]
-        costs = [marked(entry, metric) for metric in cell.told["main_costs"]]
-        costs = [one for one in costs if one["mark"] or (alone and one["text"])]
+        costs = [one for metric in cell.told["main_costs"] if (one := marked(entry, metric))["text"]]
     if cell.told["disturbed"]:
         lines.append(f"{capital(cell.told['disturbed'])}.")
     if chosen.get("runner_up_sentence"):
         lines.append(f"{chosen['runner_up_sentence'].replace('runner-up', 'Runner-up', 1)}.")
     lines += [f"For the least {one['prefer']}: {one['short']}." for one in cell.told["profiles"][1:]]
-    big = shortened(chosen["precision"] or NOTHING, 30)
-    return {"heading": cell.heading, "big": big, "costs": costs, "lines": lines}
+    big = chosen["precision"]
+    title = capital(chosen["short"]) if big is None else f"Recommended: {chosen['short']}"
+    return {
+        "kind": "verdict",
+        "title": title,
+        "heading": cell.heading,
+        "big": shortened(big or NOTHING, 30),
+        "costs": costs,
+        "lines": lines,
+        # the rule stands beside the question
+        "notes": quality.accepted(cell),
+    }
 
 
 def _parts(cell: Cell) -> Slide | None:
@@ -95,7 +106,9 @@ def _parts(cell: Cell) -> Slide | None:
     return {
         "kind": "verdict",
         "title": found["title"],
-        "heading": "",
-        "cards": [{"heading": heading, "big": found["worst"]["group"], "costs": [], "lines": lines}],
+        "heading": heading,
+        "big": found["worst"]["group"],
+        "costs": [],
+        "lines": lines,
         "notes": ["Only simulated formats were compared: there is no recommendation by costs."],
     }
