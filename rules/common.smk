@@ -293,6 +293,18 @@ def model_code(script):
     return digest
 
 
+def telling_code(script, wildcards):
+    """The digest of a script that tells of one study: its track's code, and the words of all that it is about."""
+    study = study_of(wildcards)
+    return code_of(script, [TRACKS[study["track"]]], publication.speaking_modules([study]))
+
+
+def inspecting_code(script, wildcards):
+    """The same of one that needs to know what may be published."""
+    study = study_of(wildcards)
+    return code_of(script, [TRACKS[study["track"]]], publication.inspected_modules(study))
+
+
 LOCK = Lock(Path(".snakemake/bitbudget.lock"))
 
 

@@ -17,7 +17,7 @@ rule inspect_outputs:
     conda:
         "../envs/inspection.yaml"
     params:
-        code=lambda w: code_of("inspect_outputs", [TRACKS[study_of(w)["track"]]]),
+        code=lambda w: inspecting_code("inspect_outputs", w),
         words=content_of("workflow/data/words"),
         spec=part(publication.inspection),
         images=images_option,
@@ -44,7 +44,7 @@ rule gather_examples:
     conda:
         "../envs/inspection.yaml"
     params:
-        code=lambda w: code_of("gather_examples", [TRACKS[study_of(w)["track"]]]),
+        code=lambda w: inspecting_code("gather_examples", w),
         words=content_of("workflow/data/words"),
         spec=part(publication.inspection),
         images=images_option,

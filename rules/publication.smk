@@ -33,7 +33,7 @@ rule write_page:
     conda:
         "../envs/publication.yaml"
     params:
-        code=lambda w: code_of("write_page", [TRACKS[study_of(w)["track"]]]),
+        code=lambda w: telling_code("write_page", w),
         looks=content_of("workflow/report/page.html", "workflow/report/page", "workflow/report/vendor"),
         spec=part(publication.page),
     shell:
@@ -54,7 +54,7 @@ rule write_paper:
     conda:
         "../envs/publication.yaml"
     params:
-        code=lambda w: code_of("write_paper", told_modules(w)),
+        code=lambda w: code_of("write_paper", told_modules(w), publication.speaking_modules(told(w))),
         looks=content_of("workflow/report/typst", "workflow/report/fonts", "workflow/report/references.bib"),
         spec=part(publication.paper),
         results=told_folders,
@@ -74,7 +74,7 @@ rule write_appendix:
     conda:
         "../envs/publication.yaml"
     params:
-        code=lambda w: code_of("write_appendix", told_modules(w)),
+        code=lambda w: code_of("write_appendix", told_modules(w), publication.speaking_modules(told(w))),
         looks=content_of("workflow/report/typst", "workflow/report/fonts"),
         spec=part(publication.paper),
         results=told_folders,
@@ -92,7 +92,7 @@ rule write_slides:
     conda:
         "../envs/publication.yaml"
     params:
-        code=lambda w: code_of("write_slides", told_modules(w)),
+        code=lambda w: code_of("write_slides", told_modules(w), publication.speaking_modules(told(w))),
         looks=content_of("workflow/report/typst", "workflow/report/fonts"),
         spec=part(publication.paper),
         results=told_folders,

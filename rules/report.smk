@@ -38,7 +38,7 @@ rule recommend_precision:
     conda:
         "../envs/report.yaml"
     params:
-        code=lambda w: code_of("recommend_precision", [TRACKS[study_of(w)["track"]]]),
+        code=lambda w: telling_code("recommend_precision", w),
         spec=part(plan.recommendation),
     shell:
         "python workflow/scripts/recommend_precision.py --spec {params.spec:q} --comparison {input.comparison}"

@@ -30,7 +30,7 @@ def split(request):
     listed = {str(image["id"]) for image in json.loads(path.read_text())["images"]}
     found = captions(ANNOTATIONS / f"captions_{request.param}2017.json")
     found = {key: texts for key, texts in found.items() if key in listed}
-    known = truth.read("local-captions", "captioning", Path(), "all", found, path)
+    known = truth.read("local-captions", Path(), "all", found, path)
     return found, known, Vocabulary(known.categories)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from bitbudget import cli, files, records, registry
+from bitbudget import cli, contracts, files, records, registry
 from bitbudget.judging import comparison
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     arguments.add_argument("--out-table", type=Path, required=True, help="comparison.csv to write")
     args = arguments.parse_args()
 
-    answer = getattr(registry.module_of("track", args.spec["track"]), "ANSWER", "text")
+    answer = contracts.of(registry.module_of("track", args.spec["track"]), "ANSWER")
     cells = comparison.read_cells(args.scores, args.item_scores, args.predictions, answer)
     noise = comparison.read_cells(args.noise_scores, args.noise_item_scores, args.noise_predictions, answer)
     body = comparison.compare(args.spec, cells, noise)

@@ -6,7 +6,7 @@ import logging
 import time
 from pathlib import Path
 
-from bitbudget import cli, files, records, registry
+from bitbudget import cli, contracts, files, records, registry
 
 log = logging.getLogger("bitbudget")
 
@@ -27,7 +27,7 @@ def main() -> None:
     began = time.perf_counter()
     spec = args.spec
     family = registry.module_of("family", spec["family"])
-    if family.SOURCE == "transformers":
+    if contracts.of(family, "SOURCE") == "transformers":
         from bitbudget.system.quiet import quiet_libraries
 
         quiet_libraries()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from bitbudget import cli, files, records
+from bitbudget import cli, files, records, registry
 from bitbudget.inspection import findings, truth
 from bitbudget.items import available
 
@@ -39,7 +39,9 @@ def main() -> None:
     items = available.expected_items(args.items, args.images)
     answers = findings.read_answers(spec, items, {path.parts[-4:-1]: path for path in args.predictions})
     ids = {item["images"][0]["id"] for item in items if item["images"]}
-    known = truth.read(spec["kind"], spec["track"], args.dataset, spec["split"], ids, args.instances)
+    known = None
+    if not registry.module_of("track", spec["track"]).WHY_NO_OBJECTS:
+        known = truth.read(spec["kind"], args.dataset, spec["split"], ids, args.instances)
     body = findings.inspect(spec, items, answers, known)
     identity = {key: spec[key] for key in ("study", "seed", "track")}
     identity["subset_hash"] = files.read_json(args.subset)["subset_hash"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitbudget import cli, files, records, registry
+from bitbudget import cli, contracts, files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.items.available import expected_items
 from bitbudget.runtimes import shard_files
@@ -75,16 +75,17 @@ def main() -> None:
     record = files.read_json(args.record)
     items = expected_items(args.items, args.images)
     track = registry.module_of("track", args.spec["track"])
-    answer = getattr(track, "ANSWER", "text")
+    answer = contracts.of(track, "ANSWER")
     rows = row_by_item(args.predictions, files.read_jsonl(args.predictions), items, answer)
-    answers = rows if getattr(track, "ROWS", False) else {key: row[answer] for key, row in rows.items()}
+    answers = rows if contracts.of(track, "ROWS") else {key: row[answer] for key, row in rows.items()}
     seed, primary = args.spec["seed"], args.spec["primary"]
     helps: dict[str, Any] = {"paraphrases": args.paraphrases} if args.paraphrases else {}
     helps |= {"top_k": args.spec["top_k"]} if "top_k" in args.spec else {}
-    if getattr(track, "LOGITS", False):
+    if contracts.of(track, "LOGITS"):
         helps |= {"logits": args.logits, "baseline_logits": args.baseline_logits}
     metrics, per_item = track.score(items, answers, seed, primary=primary, **helps)
-    parts = track.breakdown(items, per_item, seed, primary=primary) if hasattr(track, "breakdown") else {}
+    breakdown = contracts.of(track, "breakdown")
+    parts = breakdown(items, per_item, seed, primary=primary) if breakdown else {}
 
     files.write_jsonl(args.out_items, per_item)
     identity = {key: record[key] for key in IDENTITY}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, files, records, registry
+from bitbudget import cli, contracts, files, records, registry
 from bitbudget.items.available import expected_items
 
 
@@ -32,7 +32,8 @@ def main() -> None:
     helps = {"paraphrases": args.paraphrases} if args.paraphrases else {}
     helps |= {"top_k": spec["top_k"]} if "top_k" in spec else {}
     metrics, rows = track.score(items, answers, spec["seed"], primary=primary, **helps)
-    parts = track.breakdown(items, rows, spec["seed"], primary=primary) if hasattr(track, "breakdown") else {}
+    breakdown = contracts.of(track, "breakdown")
+    parts = breakdown(items, rows, spec["seed"], primary=primary) if breakdown else {}
     identity = {
         "study": spec["study"],
         "seed": spec["seed"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, files, records, registry
+from bitbudget import cli, contracts, files, records, registry
 from bitbudget.datasets import check_split, with_defaults
 from bitbudget.errors import UserError
 from bitbudget.inspection import truth
@@ -43,22 +43,21 @@ def main() -> None:
             )
     available = {item.id: item for item in module.read_items(options, args.dataset_dir, spec["split"])}
     ids = subset.resolve(spec["subset"], available, spec["seed"])
-    if hasattr(module, "read_categories") and not any(
-        not one["iscrowd"] for key in ids for one in available[key].extra["objects"]
-    ):
+    read_categories = contracts.of(module, "read_categories")
+    if read_categories and not any(not one["iscrowd"] for key in ids for one in available[key].extra["objects"]):
         raise UserError(
             f"none of the {len(ids)} chosen images of {spec['dataset']} shows an object to find, so no precision could "
             "have an AP; choose a larger or another subset."
         )
     if args.instances:
         images = {image.id for one in ids for image in available[one].images}
-        truth.read(spec["kind"], "captioning", args.dataset_dir, spec["split"], images, args.instances)
+        truth.read(spec["kind"], args.dataset_dir, spec["split"], images, args.instances)
     chosen = {"dataset": spec["dataset"], "revision": fetched["revision"], "split": spec["split"], "ids": ids}
     items.write(args.out_items, [available[one] for one in ids])
     identity = {"study": args.study, "seed": spec["seed"], "subset_hash": files.hash_of(chosen)}
     body = {"licence": fetched["licence"], "n_available": len(available), "checksums": fetched["files"]}
-    if hasattr(module, "read_categories"):
-        body["categories"] = module.read_categories(options, args.dataset_dir)
+    if read_categories:
+        body["categories"] = read_categories(options, args.dataset_dir)
     records.write(args.out_subset, "subset", identity, chosen | body)
 
 

@@ -11,7 +11,7 @@ import pytest
 from config_folder import ROOT
 
 from bitbudget import registry
-from bitbudget.config import dependencies, plan
+from bitbudget.config import dependencies, plan, publication
 from bitbudget.config.study import load_studies
 
 SCRIPTS = ROOT / "workflow/scripts"
@@ -23,6 +23,7 @@ CELL_STEPS = (
     "measure_efficiency",
     "count_flops",
 )
+INSPECTING = ("inspect_outputs", "gather_examples")
 PUBLISHING = ("write_page", "write_paper", "write_appendix", "write_slides")
 DRAWN = {"plot_figures", "plot_breakdown", "plot_comparison", "plot_ablation", "plot_detections"}
 
@@ -75,9 +76,11 @@ class Library:
             "gather_models": [],
             "draw_rulegraph": [],
             "bundle_study": [],
-            **{name: [track] for name in ("inspect_outputs", "gather_examples", *PUBLISHING)},
+            **{name: [track] for name in (*INSPECTING, *PUBLISHING)},
         }
-        found = {step: dependencies.code_of(step, modules) for step, modules in steps.items()}
+        shown = dict.fromkeys((*PUBLISHING, "recommend_precision"), publication.speaking_modules([study]))
+        shown |= dict.fromkeys(INSPECTING, publication.inspected_modules(study))
+        found = {step: dependencies.code_of(step, modules, shown.get(step, ())) for step, modules in steps.items()}
         for model, precision, _ in plan.cells(study):
             for step in CELL_STEPS:
                 found[f"{step} {precision}"] = dependencies.code_of(step, plan.modules(study, model, precision))
@@ -257,3 +260,29 @@ def test_rules_whose_code_reads_word_lists_depend_on_these(library: Library) -> 
     rules = re.split(r"(?m)^rule ", "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk")))
     depending = {rule.split(":")[0] for rule in rules if 'content_of("workflow/data/words")' in rule}
     assert reading == depending == {"inspect_outputs", "gather_examples"}
+
+
+TELLING = {*PUBLISHING, "recommend_precision"}
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "showing"),
+    [
+        ("tracks/captioning.py", 'RISK = (\n    "', TELLING | {*INSPECTING}),
+        ("datasets/demo_scenes.py", 'ABOUT = "', TELLING | {*INSPECTING}),
+        ("datasets/generated.py", '": "', TELLING | {*INSPECTING}),
+        ("models/families/llava.py", 'ABOUT = "', TELLING),
+        ("models/formats/bnb_int8.py", '    title = "', TELLING),
+    ],
+)
+def test_a_word_in_a_registered_module_reruns_what_shows_it(
+    library: Library, name: str, start: str, showing: set[str]
+) -> None:
+    """A data set is not fetched, a model not quantized, and nothing scored again for a sentence."""
+    path = library.folder / "bitbudget" / name
+    text = path.read_text()
+    assert text.count(start) == 1
+    before = library.digests()
+    path.write_text(text.replace(start, f"{start}Word "))
+    dependencies.forget()
+    assert {key for key, digest in library.digests().items() if digest != before[key]} == showing

@@ -217,22 +217,27 @@ def instances(path, ids):
 
 
 def test_what_images_show_is_read_where_it_is_known(tmp_path):
-    assert truth.FILES["demo-scenes"] == demo_scenes.INSTANCES
+    assert demo_scenes.OBJECTS == demo_scenes.INSTANCES
     instances(tmp_path / "annotations/instances_val.json", [1, 2])
-    known = truth.read("demo-scenes", "captioning", tmp_path, "val", ["1", "2"], None)
+    known = truth.read("demo-scenes", tmp_path, "val", ["1", "2"], None)
     assert (known.categories, known.shown) == (("ring",), {"1": {"ring"}, "2": set()})
-    assert truth.read("demo-scenes", "vqa", tmp_path, "val", ["1"], None) is None
-    assert truth.read("nocaps", "captioning", tmp_path, "val", ["1"], None) is None
-    assert truth.read("coco2017-captions", "captioning", tmp_path, "val", ["1"], None) is None
+    assert truth.read("nocaps", tmp_path, "val", ["1"], None) is None
+    assert truth.read("coco2017-captions", tmp_path, "val", ["1"], None) is None
     given = tmp_path / "annotations/instances_val.json"
-    assert truth.read("nocaps", "captioning", tmp_path, "val", ["1"], given).shown == {"1": {"ring"}}
+    assert truth.read("nocaps", tmp_path, "val", ["1"], given).shown == {"1": {"ring"}}
     with pytest.raises(UserError, match=r"does not have the image '3' \(and 1 more\)"):
-        truth.read("nocaps", "captioning", tmp_path, "val", ["1", "3", "4"], given)
+        truth.read("nocaps", tmp_path, "val", ["1", "3", "4"], given)
 
 
 @pytest.mark.parametrize(
     ("kind", "track"),
-    [("coco2017-captions", "captioning"), ("nocaps", "captioning"), ("x", "vqa"), ("x", "lambada"), ("x", "detection")],
+    [
+        ("coco2017-captions", "captioning"),
+        ("nocaps", "captioning"),
+        ("vqav2", "vqa"),
+        ("demo-passages", "lambada"),
+        ("demo-boxes", "detection"),
+    ],
 )
 def test_the_reason_for_no_truth_is_a_sentence(kind, track):
     assert truth.why_none(kind, track).endswith(".")

@@ -360,7 +360,3 @@ def test_the_examples_to_show_follow_the_rule():
     assert examples.qualitative(items) == ["moved", "worse", "calm"]
     assert examples.qualitative(items[:2]) == ["calm"]
     assert examples.qualitative(items[:1]) == []
-
-
-def test_truth_is_only_read_where_captions_are_asked_for():
-    assert truth.read("demo-scenes", "detection", Path("/nowhere"), "val", ["1"], None) is None

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import pytest
 
-from bitbudget import registry
 from bitbudget.errors import UserError
 from bitbudget.inspection import plates, privacy, redaction
 
@@ -134,11 +133,12 @@ def test_text_made_to_take_long_does_not():
     [
         ("vqa", "vqav2", True, True, "read off pictures"),
         ("vqa", "vqav2", False, False, "switches replacing off"),
-        ("captioning", "local-captions", True, True, "captions of pictures outside the known data sets"),
-        ("captioning", "hub-captions", True, True, "captions of pictures outside the known data sets"),
+        ("captioning", "local-captions", True, True, "items outside the known data sets"),
+        ("captioning", "hub-captions", True, True, "items outside the known data sets"),
         ("captioning", "hub-captions", False, False, "switches replacing off"),
-        ("captioning", "nocaps", True, False, "the known data set kind nocaps"),
-        ("lambada", "local-lambada", True, False, "not asked to read text"),
+        ("captioning", "nocaps", True, False, "the data set kind nocaps is known"),
+        ("lambada", "local-lambada", True, True, "items outside the known data sets"),
+        ("lambada", "demo-passages", True, False, "no model is asked to read text"),
     ],
 )
 def test_when_strings_are_replaced(track, kind, redact, on, said):
@@ -146,8 +146,15 @@ def test_when_strings_are_replaced(track, kind, redact, on, said):
     assert found is on and said in why and why.endswith(".")
 
 
-def test_the_kinds_of_unknown_pictures_are_kinds():
-    assert set(redaction.UNKNOWN_PICTURES) <= set(registry.DATASETS)
+def test_strings_are_replaced_where_track_and_data_set_say_nothing(monkeypatch):
+    from bitbudget.datasets import nocaps
+    from bitbudget.tracks import captioning
+
+    monkeypatch.delattr(captioning, "READS_TEXT")
+    assert redaction.decided("captioning", "nocaps", {"redact": True})[0]
+    monkeypatch.undo()
+    monkeypatch.delattr(nocaps, "PUBLISHED")
+    assert redaction.decided("captioning", "nocaps", {"redact": True})[0]
 
 
 def test_a_redactor_counts_distinct_texts_once_and_can_be_off():

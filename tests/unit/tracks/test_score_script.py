@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import additions
+
 SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
 IDENTITY = {"study": "s", "model": "m", "precision": "p", "condition": "zero-shot", "seed": 3} | {
     "checkpoint_hash": "b" * 64,
@@ -117,15 +119,9 @@ def test_the_blind_score_is_of_the_items_that_were_to_be_predicted(study):
 
 
 @pytest.mark.parametrize("script", ["score", "score_blind"])
-def test_a_track_that_uses_no_paraphrases_is_given_none_and_needs_no_intervals(study, script):
+def test_a_track_that_uses_no_paraphrases_is_given_none(study, script):
     """A track is one new file and one line of the registry."""
-    (study / "plain_track.py").write_text(
-        "PRIMARY = 'right'\n"
-        "def blind_answers(items, seed, primary):\n    return 'x', {item['id']: 'x' for item in items}\n"
-        "def score(items, predictions, seed, primary):\n"
-        "    metric = {'value': 0.5, 'unit': 'share', 'higher_is_better': True, 'n': len(items)}\n"
-        "    return {'right': metric}, [{'id': item['id'], 'right': 0.5} for item in items]\n"
-    )
+    (study / "plain_track.py").write_text(additions.TRACK)
     (study / "subset.json").write_text(json.dumps({"subset_hash": "c" * 64}))
     (study / "run.py").write_text(
         f"import runpy, sys; sys.path[:0] = [{str(SCRIPTS)!r}, '.']\n"
@@ -136,7 +132,7 @@ def test_a_track_that_uses_no_paraphrases_is_given_none_and_needs_no_intervals(s
         "score": ["--predictions", "predictions.jsonl", "--record", "predictions.json", "--out-items", "rows.jsonl"],
         "score_blind": ["--subset", "subset.json"],
     }[script]
-    spec = ["--spec", json.dumps({"study": "s", "track": "plain", "primary": "right", "seed": 3})]
+    spec = ["--spec", json.dumps({"study": "s", "track": "plain", "primary": "recall", "seed": 3})]
     shared = ["--items", "items.jsonl", "--images", "images.json", "--out", "out.json"]
     done = subprocess.run(
         [sys.executable, "run.py", SCRIPTS / f"{script}.py", *command, *shared, *spec],
@@ -146,9 +142,9 @@ def test_a_track_that_uses_no_paraphrases_is_given_none_and_needs_no_intervals(s
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "0.500" in done.stderr
+    assert "recall" in done.stderr
     record = json.loads((study / "out.json").read_text())
-    assert record["metrics"]["right"]["n"] == 2
+    assert record["metrics"]["recall"]["n"] == 2
     assert "breakdown" not in record
 
 

@@ -7,8 +7,10 @@ format, family, dataset and track that its job uses, and registering a new one r
 from __future__ import annotations
 
 import importlib
+from functools import cache
 from types import ModuleType
 
+from bitbudget import contracts
 from bitbudget.errors import UserError
 from bitbudget.models.formats.base import Format
 
@@ -83,17 +85,33 @@ FORMATS = {
     "litert-int4-dynamic": "bitbudget.models.formats.litert",
 }
 
+WHAT = {"track": "track", "dataset": "data set", "family": "model family", "format": "format"}
 KINDS = {"track": TRACKS, "dataset": DATASETS, "family": FAMILIES, "format": FORMATS}
 
 
 def module_of(kind: str, name: str) -> ModuleType:
-    """The module that stands for `name`. Raises `UserError` for a name that is not registered."""
+    """The module that stands for `name`.
+
+    Raises `UserError` for a name that is not registered, and for a module that does not say what it must.
+    """
     names = KINDS[kind]
     if name not in names:
         raise UserError(f"there is no {kind} {name!r}; choose one of {', '.join(sorted(names))}.")
-    return importlib.import_module(names[name])
+    module = importlib.import_module(names[name])
+    if fault := _fault(kind, name, module):
+        where = f"workflow/scripts/{names[name].replace('.', '/')}.py"
+        raise UserError(f"{where} {fault}; bitbudget/contracts.py says what a {WHAT[kind]} must say of itself.")
+    return module
+
+
+@cache
+def _fault(kind: str, name: str, module: ModuleType) -> str | None:
+    if kind != "format":
+        return contracts.fault(kind, module)
+    formats = getattr(module, "FORMATS", {})
+    return contracts.fault(kind, formats[name]) if name in formats else f"has no {name!r} in FORMATS"
 
 
 def format_of(name: str) -> Format:
-    """The format of this name. Raises `UserError` for a name that is not registered."""
+    """The format of this name. Raises `UserError` as `module_of` does."""
     return module_of("format", name).FORMATS[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bitbudget import contracts
 from bitbudget.errors import UserError
 from bitbudget.registry import format_of, module_of
 
@@ -45,7 +46,7 @@ def resolve_calibration(study: Resolved, where: str) -> None:
         if not Path(wanted["file"]).is_file():
             raise UserError(f"{where}: the calibration file {wanted['file']} does not exist; correct the path.")
         return
-    split = wanted["split"] or getattr(reader, "CALIBRATION_SPLIT", None) or data["split"]
+    split = wanted["split"] or contracts.of(reader, "CALIBRATION_SPLIT") or data["split"]
     if reader.SPLITS and split not in reader.SPLITS:
         raise UserError(
             f"{where}: data set {data['name']!r} has no split {split!r} to take calibration {what} from; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bitbudget import contracts
 from bitbudget.config.validate import check, suggest, with_defaults
 from bitbudget.errors import UserError
 from bitbudget.items import shots
@@ -105,7 +106,7 @@ def _shots_split(study: Resolved, reader: Any, split: str, where: str) -> str | 
             f"{where}: data set {study['dataset']['name']!r} has no split {wanted!r} to take examples from; "
             f"choose one of {', '.join(reader.SPLITS)}."
         )
-    found = wanted or getattr(reader, "SHOTS_SPLIT", None) or split
+    found = wanted or contracts.of(reader, "SHOTS_SPLIT") or split
     if found == split and study["dataset"]["subset"] == "all":
         raise UserError(
             f"{where}: the study evaluates all of the split {split!r}, which its few-shot examples are to come from as "

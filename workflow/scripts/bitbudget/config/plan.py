@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bitbudget import registry
+from bitbudget import contracts, registry
 from bitbudget.config.precision import float_format
 from bitbudget.config.validate import suggest
 from bitbudget.errors import UserError
@@ -95,7 +95,7 @@ def choosy_families(study: dict[str, Any]) -> list[str]:
     """Families of a study's models that do not take every image, where the study skips images that cannot be used."""
     names = sorted({entry["family"] for entry in study["models"].values()})
     skips = study["images"]["on_corrupt"] == "skip"
-    return [name for name in names if skips and hasattr(registry.module_of("family", name), "image_refusal")]
+    return [name for name in names if skips and contracts.of(registry.module_of("family", name), "image_refusal")]
 
 
 def shots(study: dict[str, Any], condition: str) -> dict[str, Any]:
@@ -229,7 +229,7 @@ def last_words(study: dict[str, Any], model: str, precision: str, condition: str
 
 def compares_logits(study: dict[str, Any]) -> bool:
     """Whether scoring holds a precision's logits against the baseline's."""
-    return getattr(registry.module_of("track", study["track"]), "LOGITS", False)
+    return contracts.of(registry.module_of("track", study["track"]), "LOGITS")
 
 
 def prediction(study: dict[str, Any], model: str, precision: str, condition: str) -> dict[str, Any]:
@@ -313,7 +313,7 @@ def _top_k(study: dict[str, Any]) -> dict[str, Any]:
 
 def uses_paraphrases(study: dict[str, Any]) -> bool:
     """For score and score_blind: whether the track's metrics read METEOR's table; one that says nothing does not."""
-    return getattr(registry.module_of("track", study["track"]), "USES_PARAPHRASES", False)
+    return contracts.of(registry.module_of("track", study["track"]), "USES_PARAPHRASES")
 
 
 def blind_scoring(study: dict[str, Any]) -> dict[str, Any]:
@@ -376,7 +376,7 @@ def ablation_figure(study: dict[str, Any]) -> dict[str, Any]:
 
 def track_figures(study: dict[str, Any]) -> tuple[str, ...]:
     """Figures that the study's track has beside `FIGURES`."""
-    return registry.module_of("track", study["track"]).FIGURES
+    return contracts.of(registry.module_of("track", study["track"]), "FIGURES")
 
 
 def overview(study: dict[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,18 @@ def shown_modules(studies: list[dict[str, Any]]) -> list[str]:
     return sorted(found)
 
 
+def speaking_modules(studies: list[dict[str, Any]]) -> list[str]:
+    """The registered modules whose words a report on these studies shows: also those of data sets and families."""
+    families = {registry.FAMILIES[entry["family"]] for study in studies for entry in study["models"].values()}
+    readers = {registry.DATASETS[study["dataset"]["kind"]] for study in studies}
+    return sorted(families | readers | {*shown_modules(studies)})
+
+
+def inspected_modules(study: dict[str, Any]) -> list[str]:
+    """The registered modules that say what may be published of a study: its track and data set."""
+    return [registry.TRACKS[study["track"]], registry.DATASETS[study["dataset"]["kind"]]]
+
+
 def paper(study: dict[str, Any]) -> dict[str, Any]:
     """For write_paper, write_slides and write_appendix."""
     asked = ("title", "authors", "template", "code_address")

@@ -7,6 +7,7 @@ from typing import Any
 
 from bitbudget.config.validate import suggest
 from bitbudget.errors import UserError
+from bitbudget.registry import module_of
 
 WORDS = Path("paper")  # the author's own words on a study lie in paper/{study}/
 
@@ -14,7 +15,7 @@ WORDS = Path("paper")  # the author's own words on a study lie in paper/{study}/
 def resolve_inspection(study: dict[str, Any], where: str) -> None:
     """Raises `UserError` where the file of objects that a study names is not there, or of no use in its track."""
     instances = study["inspection"]["instances"]
-    if instances is not None and study["track"] != "captioning":
+    if instances is not None and module_of("track", study["track"]).WHY_NO_OBJECTS:
         raise UserError(
             f"{where}: `inspection.instances` tells made-up objects in captions, and the track is {study['track']}; "
             "remove it."

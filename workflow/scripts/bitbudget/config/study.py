@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bitbudget import contracts
 from bitbudget.config.ablation import expand
 from bitbudget.config.calibration import resolve_calibration
 from bitbudget.config.dataset import refuse_two_readings, resolve_dataset
@@ -73,9 +74,9 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
         )
     study["prompt"] = _prompt(study.get("prompt", track.PROMPT), track, str(path))
     _drop_what_does_not_apply(study, content, track, str(path))
-    study["primary"] = getattr(module_of("dataset", study["dataset"]["kind"]), "PRIMARY", track.PRIMARY)
-    study["spot_check"] = study.get("spot_check", getattr(track, "SPOT_CHECK", 0))
-    if study["spot_check"] and not hasattr(track, "SPOT_CHECK"):
+    study["primary"] = contracts.of(module_of("dataset", study["dataset"]["kind"]), "PRIMARY") or track.PRIMARY
+    study["spot_check"] = study.get("spot_check", contracts.of(track, "SPOT_CHECK") or 0)
+    if study["spot_check"] and contracts.of(track, "SPOT_CHECK") is None:
         raise UserError(
             f"{path}: `spot_check` shows people images and answers in words, and track {study['track']} does not have "
             "both; remove it."
@@ -194,7 +195,7 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
             f"{suggest(entry['family'], list(FAMILIES))}"
         )
     family = module_of("family", entry["family"])
-    if family.UNAVAILABLE:
+    if contracts.of(family, "UNAVAILABLE"):
         raise UserError(f"{where}: model {name!r} cannot be used yet: {family.UNAVAILABLE}")
     if study["track"] not in family.TRACKS:
         raise UserError(
@@ -202,8 +203,8 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
             f"not {study['track']}; choose another model."
         )
     if "local" in entry:
-        _local_model(name, Path(entry["local"]), getattr(family, "LOCAL", ("config.json",)))
-    if getattr(family, "NEEDS_DETECTOR", False):
+        _local_model(name, Path(entry["local"]), contracts.of(family, "LOCAL"))
+    if contracts.of(family, "NEEDS_DETECTOR"):
         missing = [key for key in ("input", "outputs", "classes") if key not in entry.get("detector", {})]
         if missing:
             raise UserError(

@@ -1,16 +1,6 @@
 """Data sets: one module a kind, each with the same few names, importable with the standard library alone.
 
-`TRACKS`    the tracks that it serves
-`SPLITS`    the names of its splits, the default first; None where the data set's own options decide
-`PRIMARY`   the metric that counts on this data set; not there where it is its track's
-`SHOTS_SPLIT` the split that few-shot examples come from; None, or not there: what a study leaves of its own split
-`CALIBRATION_SPLIT` the split that calibration items come from; None, or not there: what a study leaves of its own split
-`OPTIONS`   JSON-schema properties of its options in `config/datasets.yaml`; `REQUIRED` names those without a default
-`LOCAL_PATHS` the options that name files or folders of the user's own; a changed one is read again
-`fetch`     fills `resources/datasets/{dataset}/`, and says what it is: revision, licence (None: not known), source,
-            files with SHA-256, and in `lock` what later downloads must find again where the entry pins nothing
-`read_items` reads a split of a fetched folder
-`read_categories` reads what kinds of objects there are, each an `id` and a `name`; not there where no objects are found
+`bitbudget.contracts.DATASET` lists what a data set must say of itself, and what it may.
 """
 
 from __future__ import annotations

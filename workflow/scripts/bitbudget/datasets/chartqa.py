@@ -36,6 +36,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
 
+ABOUT = "ChartQA [@masry2022chartqa]"
+PUBLISHED = True
+
 TYPES = ("human", "augmented")
 KEYS = ("imgname", "query", "label")
 

@@ -19,6 +19,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 ZIP = "annotations_trainval2017.zip"
+LIMITS = {
+    "val": "The {items} are of COCO's split val, because its test annotations are not published; developers of the "
+    "models may have tuned on it.",
+}
 
 
 def name_of(kind: str, split: str) -> str:

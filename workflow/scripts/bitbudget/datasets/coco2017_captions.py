@@ -17,6 +17,15 @@ OPTIONS = coco2017.OPTIONS
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
 
+ABOUT = "COCO 2017 Captions [@lin2014coco; @chen2015captions]"
+PUBLISHED = True
+LIMITS = coco2017.LIMITS
+OBJECTS = coco2017.name_of("instances", "{split}")  # kept of the split val
+WHY_NO_OBJECTS = (
+    "COCO's objects are kept of the split val only; instances_train2017.json of the official zip of annotations, named "
+    "as `inspection.instances` in the study, would show it."
+)
+
 ZIP = coco2017.ZIP
 # Verified by hand where a checksum stands; the others are locked at the first download.
 SHA256 = {"captions_val2017.json": "1018a8760deaf1fc71be2f1b8da1a1348b9c35994af4322ca2fd795a78abb79c"}

@@ -17,6 +17,10 @@ OPTIONS = coco2017.OPTIONS
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
 
+ABOUT = "COCO 2017 [@lin2014coco]"
+PUBLISHED = True
+LIMITS = coco2017.LIMITS
+
 SHA256: dict[str, str] = {}  # none was verified by hand: all are locked at the first download
 
 

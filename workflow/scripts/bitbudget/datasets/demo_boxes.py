@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitbudget.datasets import demo_scenes, instances_format
+from bitbudget.datasets import demo_scenes, generated, instances_format
 from bitbudget.items.item import Item
 
 TRACKS = ("detection",)
@@ -13,6 +13,10 @@ SPLITS = demo_scenes.SPLITS
 OPTIONS = demo_scenes.OPTIONS
 REQUIRED = demo_scenes.REQUIRED
 LOCAL_PATHS = demo_scenes.LOCAL_PATHS
+
+ABOUT = "generated scenes with the box of every shape, in the format of COCO [@lin2014coco]"
+PUBLISHED = True
+LIMITS = generated.LIMITS
 
 
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:

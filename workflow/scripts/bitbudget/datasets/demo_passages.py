@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import files
-from bitbudget.datasets import passage_rows
+from bitbudget.datasets import generated, passage_rows
 from bitbudget.items.item import Item
 
 TRACKS = ("lambada",)
@@ -38,6 +38,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
+
+ABOUT = "generated passages whose last word the context decides, in the format of LAMBADA [@paperno2016lambada]"
+PUBLISHED = True
+LIMITS = generated.LIMITS
 
 VERSION = "1"  # of what this module tells: raise it when a story of the same seed changes
 # Of each split: stories a seed, and the first story. 65 seeds of test end before those of calibration begin, and these

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import files
-from bitbudget.datasets import demo_pictures, vqa_format
+from bitbudget.datasets import demo_pictures, generated, vqa_format
 from bitbudget.datasets.demo_pictures import Picture
 from bitbudget.items.item import Item
 from bitbudget.system import parallel
@@ -45,6 +45,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
+
+ABOUT = "questions about generated scenes with ten answers each, in the format of VQA v2 [@goyal2017vqa]"
+PUBLISHED = True
+LIMITS = generated.LIMITS
 
 VERSION = "1"  # of what this module draws and asks: raise it when a picture or question of the same seed changes
 # Of each split: scenes a seed, first scene (65 seeds of val end there where those of train begin, and train's below

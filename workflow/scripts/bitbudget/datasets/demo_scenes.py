@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import files
-from bitbudget.datasets import coco_format, demo_pictures
+from bitbudget.datasets import coco_format, demo_pictures, generated
 from bitbudget.datasets.demo_pictures import Picture
 from bitbudget.items.item import Item
 from bitbudget.system import parallel
@@ -33,6 +33,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
+
+ABOUT = "scenes of coloured shapes with five captions each, generated in the format of COCO [@chen2015captions]"
+PUBLISHED = True
+LIMITS = generated.LIMITS
+OBJECTS = "annotations/instances_val.json"
 
 VERSION = "1"  # of what this module draws: raise it when a picture of the same seed changes
 SCENES_PER_SEED = 10_000  # 70 seeds stay below 700 000, where the scenes begin that training looks at

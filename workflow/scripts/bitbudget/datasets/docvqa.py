@@ -39,6 +39,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
 
+ABOUT = "DocVQA [@mathew2021docvqa]"
+PUBLISHED = True
+
 SHARDS = tuple(f"DocVQA/validation-{number:05d}-of-00006.parquet" for number in range(6))
 COLUMNS = (
     "questionId",

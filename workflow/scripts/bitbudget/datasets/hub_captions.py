@@ -56,6 +56,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED = ("repo",)
 LOCAL_PATHS: tuple[str, ...] = ()
 
+ABOUT = "captioned pictures of a repository on the Hugging Face Hub"
+
 
 def fetch(options: dict[str, Any], folder: Path, partial: Path) -> dict[str, Any]:
     """Download the splits, and write their images and captions.

@@ -28,6 +28,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
 
+ABOUT = "LAMBADA [@paperno2016lambada] in the version of the GPT-2 authors [@radford2019language]"
+PUBLISHED = True
+
 FILE = "passages/lambada_openai_test.jsonl"
 SHA256 = "4aa8d02cd17c719165fc8a7887fddd641f43fcafa4b1c806ca8abc31fabdb226"
 PASSAGES = 5153

@@ -41,6 +41,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
 
+ABOUT = "LAMBADA [@paperno2016lambada]"
+PUBLISHED = True
+
 REPOSITORY = "cimec/lambada"
 PASSAGES = {"test": 5153, "validation": 4869}  # Paperno et al. 2016, section 3.2
 

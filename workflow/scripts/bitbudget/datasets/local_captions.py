@@ -25,6 +25,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED = ("images", "annotations")
 LOCAL_PATHS = ("images", "annotations")
 
+ABOUT = "the author's own captioned pictures"
+LIMITS = local_files.LIMITS
+
 FILE = "annotations/captions.json"
 
 

@@ -32,6 +32,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED = ("images", "annotations")
 LOCAL_PATHS = ("images", "annotations")
 
+ABOUT = "the author's own pictures with boxes"
+LIMITS = local_files.LIMITS
+
 FILE = "annotations/instances.json"
 
 

@@ -12,6 +12,8 @@ from bitbudget.datasets import strict
 from bitbudget.errors import UserError
 from bitbudget.items.item import Item
 
+LIMITS = {"": "The data are the author's own, so nobody else may be able to repeat this."}
+
 
 def check_folder(kind: str, images: Path) -> None:
     """Raise `UserError` where the folder of a data set's images is none."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import files
-from bitbudget.datasets import passage_rows
+from bitbudget.datasets import local_files, passage_rows
 from bitbudget.items.item import Item
 
 TRACKS = ("lambada",)
@@ -23,6 +23,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 REQUIRED = ("file",)
 LOCAL_PATHS = ("file",)
+
+ABOUT = "the author's own passages"
+LIMITS = local_files.LIMITS
 
 FILE = "passages/passages.jsonl"
 

@@ -43,6 +43,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED = ("images", "questions", "annotations")
 LOCAL_PATHS = ("images", "questions", "annotations")
 
+ABOUT = "the author's own questions about pictures"
+LIMITS = local_files.LIMITS
+
 QUESTIONS, ANNOTATIONS = "annotations/questions.json", "annotations/annotations.json"
 
 

@@ -24,6 +24,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
 
+ABOUT = "nocaps [@agrawal2019nocaps]"
+PUBLISHED = True
+
 FILE = "annotations/nocaps_val_4500_captions.json"
 
 

@@ -36,6 +36,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
 
+ABOUT = "TextVQA [@singh2019textvqa]"
+PUBLISHED = True
+
 # As huggingface/datasets (datasets/textvqa/dataset_infos.json) recorded them.
 SHA256 = {
     "TextVQA_0.5.1_val.json": "4ceb5aadc1a41719d0a3e4dfdf06838bcfee1db569a9a65ee67d31c99893081d",

@@ -33,6 +33,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
 
+ABOUT = "VizWiz-VQA [@gurari2018vizwiz]"
+PUBLISHED = True
+
 KEYS = ("image", "question", "answers")
 ANSWERS = 10
 

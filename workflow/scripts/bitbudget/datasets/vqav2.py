@@ -31,6 +31,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 REQUIRED: tuple[str, ...] = ()
 LOCAL_PATHS: tuple[str, ...] = ()
 
+ABOUT = "VQA v2 [@goyal2017vqa]"
+PUBLISHED = True
+
 # What each zip holds, and the zip's SHA-256 as facebookresearch/ParlAI (parlai/tasks/vqa_v2/build.py) checks it.
 ZIPS = {
     "v2_Questions_Val_mscoco.zip": "v2_OpenEnded_mscoco_val2014_questions.json",

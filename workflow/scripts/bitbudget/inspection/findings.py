@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from bitbudget import files, records, registry
+from bitbudget import contracts, files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.inspection import chair, redaction, screen, truth
 from bitbudget.inspection.objects import Vocabulary
@@ -157,7 +157,7 @@ def looked_for(spec: Mapping[str, Any], known: truth.Truth | None) -> list[dict[
 
 
 def _in_words(track: str) -> bool:
-    return getattr(registry.module_of("track", track), "ANSWER", "text") == "text"
+    return contracts.of(registry.module_of("track", track), "ANSWER") == "text"
 
 
 def read_answers(

@@ -1,9 +1,9 @@
-"""Personal strings replaced by what they are, in all that is published of a study whose pictures may be personal.
+"""Personal strings replaced by what they are, in all that is published of a study whose items may be personal.
 
 Replaced they are where the study's switch is on (`inspection.redact`) and, besides, either its questions may ask to
-read text in pictures (the track vqa), or its captions are of pictures that nobody but the user has chosen: those of
-the user's own, and those of a repository on the Hub. The known sets of captions show photos of everyday scenes, or
-drawn ones, and were published for this use; what looks personal there is flagged, and its picture is kept.
+read text in pictures (`READS_TEXT` of its track), or nobody says that its data set was published for such use
+(`PUBLISHED`): the user's own, and those of a repository on the Hub. What looks personal in known sets is flagged, and
+its picture is kept. A track or data set that says nothing of this counts as one that may be personal.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bitbudget import contracts, registry
 from bitbudget.inspection import plates, privacy
 
-READING_TRACKS = ("vqa",)  # whose questions may ask to read what stands in a picture: signs, plates, letters, forms
-UNKNOWN_PICTURES = ("local-captions", "hub-captions")  # kinds of data sets that may show anything
 WITHHELD = (
     "a text or an answer about it, or about another item that shows it too, holds what may be a personal string, so "
     "the picture is not published."
@@ -27,28 +26,21 @@ def decided(track: str, kind: str, inspection: Mapping[str, Any]) -> tuple[bool,
 
     `kind` is that of its data set, and `inspection` what the study says of it: `redact`.
     """
-    if track not in READING_TRACKS and kind not in UNKNOWN_PICTURES:
-        return False, f"Personal strings are not replaced, because {_why_not(track, kind)}; {_LISTED}"
+    about = registry.module_of("track", track)
+    reads, known = contracts.of(about, "READS_TEXT"), contracts.of(registry.module_of("dataset", kind), "PUBLISHED")
+    if known and not reads:
+        return False, (
+            f"Personal strings are not replaced, because the data set kind {kind} is known and was published for this "
+            f"use, and no model is asked to read text in pictures; {_LISTED}"
+        )
     if not inspection["redact"]:
         return False, (f"Personal strings are shown as they are, because the study switches replacing off; {_LISTED}")
-    what = (
-        "models read off pictures"
-        if track in READING_TRACKS
-        else "captions of pictures outside the known data sets may hold"
-    )
+    what = "models read off pictures" if reads else "items outside the known data sets may hold"
+    pictures = ", and pictures of such items are not published" if about.IMAGES else ""
     return True, (
         f"Personal strings that {what} are replaced by what they are, such as [e-mail] or [phone], in questions, "
-        "references and answers, and pictures of such items are not published."
+        f"references and answers{pictures}."
     )
-
-
-def _why_not(track: str, kind: str) -> str:
-    if track == "captioning":
-        return (
-            f"the captions are of the known data set kind {kind}, whose pictures were published for this use, and no "
-            "model is asked to read text in them"
-        )
-    return "the models of this study are not asked to read text in pictures"
 
 
 def redact(text: str, spans: list[privacy.Span]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bitbudget import files, records, registry
+from bitbudget import contracts, files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.judging.comparison_kinds import NOISE_FLOOR, PRECISION
 from bitbudget.stats import bootstrap, bounds, paired
@@ -116,7 +116,7 @@ def compare(
         "baseline": spec["baseline"],
         "level": paired.LEVEL,
         "power": paired.POWER,
-        "worth": getattr(track, "WORTH", OWN_VALUE),
+        "worth": contracts.of(track, "WORTH") or OWN_VALUE,
         "resamples": resampled,
         "comparisons": comparisons,
     }
@@ -275,11 +275,11 @@ class _Group:
 
     def _items(self, cell: Cell, name: str) -> dict[str, int]:
         """How many items are better and worse by their own values in a metric; empty where they have none."""
-        return {} if hasattr(self.track, "WORTH") else self._better_and_worse(cell, name)
+        return {} if contracts.of(self.track, "WORTH") else self._better_and_worse(cell, name)
 
     def _better_and_worse(self, cell: Cell, name: str) -> dict[str, int]:
         """How many items are worth more and less than with the baseline; empty where they have no value in a metric."""
-        worth = getattr(self.track, "worth", dict.get)
+        worth = contracts.of(self.track, "worth")
         try:
             pairs = [[worth(one.rows[key], name) for one in (self.base, cell)] for key in self.ids]
         except KeyError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from bitbudget import contracts
+
 PHASES = {
     "latency_preprocessing": "preprocessing",
     "latency_vision": "vision encoding",
@@ -18,4 +20,4 @@ NO_REASON = "not in the measurements of this run"
 def phases_of(track: ModuleType) -> tuple[str, ...]:
     """The parts of an answer whose latency is measured in this track: its own, or those of a generated text."""
     vision = ("vision",) if track.IMAGES else ()  # a model that only reads has no such phase
-    return getattr(track, "PHASES", ("preprocessing", *vision, "prefill", "decode"))
+    return contracts.of(track, "PHASES") or ("preprocessing", *vision, "prefill", "decode")

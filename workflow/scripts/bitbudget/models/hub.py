@@ -20,7 +20,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from bitbudget import files, records, registry
+from bitbudget import contracts, files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.fetching import pins
 from bitbudget.models.snapshots import small_files
@@ -59,7 +59,7 @@ def fetch(
     damaged file can cause.
     """
     family = registry.module_of("family", spec["family"])
-    if family.UNAVAILABLE:
+    if contracts.of(family, "UNAVAILABLE"):
         raise UserError(f"the model {name} cannot be used: {family.UNAVAILABLE}")
     if bool(spec.get("hub")) == bool(spec.get("local")):
         raise UserError(f"the model {name} in config/models.yaml needs either `hub` or `local`, and not both.")

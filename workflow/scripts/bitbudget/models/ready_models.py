@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bitbudget import files, records, registry
+from bitbudget import contracts, files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.fetching import download, pins
 from bitbudget.models import hub
@@ -23,7 +23,7 @@ TFLITE, KERAS, SAVED_MODEL = "model.tflite", "model.keras", "saved_model"
 
 def is_ready(family: ModuleType) -> bool:
     """Whether models of a family are such files, and no snapshots that transformers reads."""
-    return getattr(family, "SOURCE", "transformers") != "transformers"
+    return contracts.of(family, "SOURCE") != "transformers"
 
 
 def fetch(name: str, spec: dict[str, Any], out: Path, partial: Path) -> dict[str, Any]:
@@ -34,13 +34,13 @@ def fetch(name: str, spec: dict[str, Any], out: Path, partial: Path) -> dict[str
     """
     family = registry.module_of("family", spec["family"])
     address, local = spec.get("url"), spec.get("local")
-    if bool(address) == bool(local) or (address and family.SOURCE != "tflite"):
-        ways = "either `url` or `local`" if family.SOURCE == "tflite" else "`local`"
+    if bool(address) == bool(local) or (address and contracts.of(family, "SOURCE") != "tflite"):
+        ways = "either `url` or `local`" if contracts.of(family, "SOURCE") == "tflite" else "`local`"
         raise UserError(f"the model {name} in config/models.yaml, of family {spec['family']}, needs {ways}.")
     if address:
         source, contents = address, {TFLITE: _download(name, spec, partial)}
     else:
-        source, contents = local, _local(name, Path(local), family.SOURCE)
+        source, contents = local, _local(name, Path(local), contracts.of(family, "SOURCE"))
     found = {n: {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)} for n, path in contents.items()}
     if address:
         pins.hold("models", name, {"url": address, "sha256": found[TFLITE]["sha256"]})
@@ -60,7 +60,7 @@ def fetch(name: str, spec: dict[str, Any], out: Path, partial: Path) -> dict[str
         {"model": name},
         {
             "family": spec["family"],
-            "model_type": family.SOURCE,
+            "model_type": contracts.of(family, "SOURCE"),
             "source": source,
             "revision": checksums[TFLITE] if list(checksums) == [TFLITE] else files.hash_of(checksums),
             "licence": spec["licence"],

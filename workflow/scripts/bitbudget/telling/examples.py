@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bitbudget import files, registry
+from bitbudget import contracts, files, registry
 from bitbudget.errors import UserError
 from bitbudget.inspection import redaction, screen
 from bitbudget.metrics import matching
@@ -128,8 +128,8 @@ def _read(
     for given, what in ((predictions, "predictions"), (item_scores, "item scores")):
         if cell not in given:
             raise UserError(f"there are no {what} of {' / '.join(cell)}; name their file too.")
-    worth = getattr(track, "worth", lambda row, metric: row.get(metric))
-    key = getattr(track, "ANSWER", "text")
+    worth = contracts.of(track, "worth")
+    key = contracts.of(track, "ANSWER")
     answers = {row["id"]: row[key] for row in files.read_jsonl(predictions[cell])}
     values = {row["id"]: worth(row, primary) for row in files.read_jsonl(item_scores[cell])}
     ids = [item["id"] for item in items]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from bitbudget import registry
+from bitbudget import contracts, registry
 from bitbudget.judging.comparison_kinds import OTHER_THREADS
 
 MINUS = "\N{MINUS SIGN}"
@@ -88,7 +88,7 @@ def words_of_metric(track: ModuleType, name: str, noise_floor: Any = None) -> Wo
         higher_is_better=about["higher_is_better"],
         share=ends is not None and tuple(ends) == (0, 1),
         width=None if ends is None else ends[1] - ends[0],
-        detections=getattr(track, "ANSWER", "text") == "detections",
+        detections=contracts.of(track, "ANSWER") == "detections",
         item=track.ITEM,
         clusters=track.RESAMPLED,
         repeated=f"the baseline repeated on this machine with another {other}",

@@ -29,15 +29,36 @@ ITEM = "image"  # what a model is asked about
 RATE = ("throughput", "images/s")  # the speed that the track is told by: a metric for every batch size, and its unit
 FIGURES: tuple[str, ...] = ()
 
+READS_TEXT = False  # nobody asks for the text in a picture
+WHY_NO_OBJECTS = ""  # objects that are not in the image are looked for in captions
+
+TASK = "image captioning"
+GOAL = "how many bits the parts of a vision-language model need before its captions get worse"
+SCORED = "Captions are scored by {cited}, with the document frequencies of the evaluated references{beside}."
+APPLICATION = (
+    "Captions make pictures accessible to people who do not see them [@gurari2020captioning], and searchable for "
+    "everybody. The applications run where pictures arise, on phones and in archives, and a vision-language model has "
+    "to fit there beside everything else: its memory, the time of its vision tower and the time for every generated "
+    "token are what decides. Metrics of captions can miss that a caption names what is not in the picture "
+    "[@rohrbach2018chair], so a smaller model has to be checked for more than its average score."
+)
+RISK = (
+    "A caption can name what is not in the picture [@rohrbach2018chair], fluently and without any sign of doubt, and "
+    "captions of people tend to follow stereotypes [@hendricks2018women]. Someone who relies on the caption because "
+    "they cannot see the picture cannot notice either."
+)
+RISK_IN_SHORT = "a caption may name what is not there or repeat what is private"
+
+SCORE = {"unit": "score", "higher_is_better": True}
 METRICS: dict[str, dict[str, Any]] = {
-    "CIDEr": {"label": "CIDEr", "unit": "score", "higher_is_better": True},
-    "BLEU-1": {"label": "BLEU-1", "unit": "score", "higher_is_better": True},
-    "BLEU-2": {"label": "BLEU-2", "unit": "score", "higher_is_better": True},
-    "BLEU-3": {"label": "BLEU-3", "unit": "score", "higher_is_better": True},
-    "BLEU-4": {"label": "BLEU-4", "unit": "score", "higher_is_better": True},
-    "ROUGE-L": {"label": "ROUGE-L", "unit": "score", "higher_is_better": True},
-    "METEOR": {"label": "METEOR", "unit": "score", "higher_is_better": True},
-    "SPICE": {"label": "SPICE", "unit": "score", "higher_is_better": True},
+    "CIDEr": {"label": "CIDEr", **SCORE, "cited": "CIDEr [@vedantam2015cider]"},
+    "BLEU-1": {"label": "BLEU-1", **SCORE, "cited": "BLEU [@papineni2002bleu]"},
+    "BLEU-2": {"label": "BLEU-2", **SCORE, "cited": "BLEU [@papineni2002bleu]"},
+    "BLEU-3": {"label": "BLEU-3", **SCORE, "cited": "BLEU [@papineni2002bleu]"},
+    "BLEU-4": {"label": "BLEU-4", **SCORE, "cited": "BLEU [@papineni2002bleu]"},
+    "ROUGE-L": {"label": "ROUGE-L", **SCORE, "cited": "ROUGE-L [@lin2004rouge]"},
+    "METEOR": {"label": "METEOR", **SCORE, "cited": "METEOR [@denkowski2014meteor]"},
+    "SPICE": {"label": "SPICE", **SCORE, "cited": "SPICE [@anderson2016spice]"},
 }
 
 

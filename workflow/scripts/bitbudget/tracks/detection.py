@@ -28,6 +28,28 @@ RATE = ("throughput", "images/s")  # the speed that the track is told by: a metr
 FIGURES: tuple[str, ...] = ("detections",)
 PHASES = ("preprocessing", "invoke", "postprocessing")
 
+READS_TEXT = False
+WHY_NO_OBJECTS = "boxes are no text; what a detector finds that is not there is in its scores."
+
+TASK = "object detection"
+GOAL = "which integer formats a detector bears, and which of them are really faster on a processor"
+SCORED = (
+    "Boxes are scored by COCO's evaluation [@lin2014coco]; AP is the mean over IoU thresholds from .50 to .95 and over "
+    "the categories that the chosen images show."
+)
+APPLICATION = (
+    "Detectors find objects for driver assistance, inspection and counting, mostly on devices with a small power "
+    "budget and without a large GPU. Latency per image, the size of the file and the energy of a battery decide there "
+    "[@jacob2018integer], and a runtime for such devices decides which formats exist at all [@litert]. Boxes are "
+    "continuous, so rounding shows first in how tightly they fit and in small objects."
+)
+RISK = (
+    "A missed object is silent. Where a detector guides a vehicle or watches people, an average over categories can "
+    "hide that a format loses small or rare objects, and a detector of people is also a tool of surveillance whatever "
+    "its number format."
+)
+RISK_IN_SHORT = "a detector may miss objects or find what is not there; a score is no certainty"
+
 SCORE = {"unit": "score", "higher_is_better": True}
 METRICS: dict[str, dict[str, Any]] = {
     "AP": {"label": "AP", **SCORE},

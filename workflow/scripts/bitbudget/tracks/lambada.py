@@ -32,6 +32,29 @@ ITEM = "passage"  # what a model is asked about
 RATE = ("token_rate", "tokens/s")  # the speed that the track is told by: a metric for every batch size, and its unit
 FIGURES: tuple[str, ...] = ()
 
+READS_TEXT = False  # there are no pictures
+WHY_NO_OBJECTS = "a word that ends a passage describes no image."
+
+TASK = "last-word prediction"
+GOAL = "how many bits a language model needs before it loses the thread of a passage"
+SCORED = (
+    "Nothing is generated: the model reads the passage, and {cited} asks whether the first token of the last word is "
+    "among the tokens it gives the greatest logits. Perplexity is that of the whole last word, and the relative logit "
+    "error is how far a precision's logits lie from the baseline's, as a share of their norm."
+)
+APPLICATION = (
+    "Language models complete, summarise and answer; at batch size 1 every generated token reads all weights once, so "
+    "their size in memory bounds the speed on ordinary machines. LAMBADA asks for the last word of a passage that "
+    "people find only when they read all of it [@paperno2016lambada]: it tests the use of a long context, and it is "
+    "sensitive to damage that shorter tasks do not show."
+)
+RISK = (
+    "Language models repeat what their training texts hold, stereotypes [@bender2021parrots] and personal data "
+    "[@carlini2021extracting] included, and a next-word benchmark says nothing about it: the same score does not mean "
+    "the same harm."
+)
+RISK_IN_SHORT = "only the last word of a passage is judged, not what a model writes beyond it"
+
 SHARE = {"unit": "share of passages", "higher_is_better": True, "range": (0, 1)}
 METRICS: dict[str, dict[str, Any]] = {
     "top_1": {"label": "Top-1 accuracy", **SHARE},
@@ -49,6 +72,13 @@ METRICS: dict[str, dict[str, Any]] = {
         "higher_is_better": False,
         "against_baseline": True,
     },
+}
+# What `breakdown` tells apart, and what items of a type are.
+KIND_WORDS = {
+    "target_tokens": "length of the word",
+    "target_tokens.1": "words of one token",
+    "target_tokens.2": "words of two tokens",
+    "target_tokens.3+": "words of three or more tokens",
 }
 TOP_K = (1, 5, 10)  # where a study names none
 LARGEST_LOSS = 700.0  # nats; the exponential of a little more is no float any more

@@ -28,19 +28,36 @@ RATE = ("throughput", "answers/s")  # the speed that the track is told by: a met
 FIGURES: tuple[str, ...] = ("quality_by_type",)
 SPOT_CHECK = 25  # items that people rate where the study names no number
 
+READS_TEXT = True  # signs, plates, letters, forms
+WHY_NO_OBJECTS = "an answer to a question is not a description: what it names is right or wrong in the scores."
+
+TASK = "visual question answering"
+GOAL = "how many bits the parts of a vision-language model need before its answers get worse"
+SCORED = "Answers are normalised and scored against the answers that people gave; {cited} is the primary metric."
+APPLICATION = (
+    "Answering questions about pictures serves people who cannot see them [@gurari2018vizwiz] and readers of charts "
+    "[@masry2022chartqa] and documents [@mathew2021docvqa]. Answers are short, so the time goes into the picture and "
+    "the prompt rather than into generated tokens, and formats that only speed up the decoding win little. Models can "
+    "also guess from the question alone [@goyal2017vqa], which is why a floor without the picture belongs beside every "
+    "score."
+)
+RISK = (
+    "A model answers with the same confidence where it guesses. Someone who asks because they cannot see the picture "
+    "[@gurari2018vizwiz] cannot check the answer, and pictures that people take at home or of papers often hold "
+    "personal data."
+)
+RISK_IN_SHORT = "a wrong answer reads like a right one, and may repeat what is private"
+
+SHARE = {"unit": "share of items", "higher_is_better": True, "range": (0, 1)}
 METRICS: dict[str, dict[str, Any]] = {
-    "vqa_accuracy": {"label": "VQA accuracy", "unit": "score", "higher_is_better": True, "range": (0, 1)},
-    "anls": {"label": "ANLS", "unit": "score", "higher_is_better": True, "range": (0, 1)},
-    "relaxed_accuracy": {
-        "label": "Relaxed accuracy",
-        "unit": "share of items",
-        "higher_is_better": True,
-        "range": (0, 1),
-    },
-    "exact_match": {"label": "Exact match", "unit": "share of items", "higher_is_better": True, "range": (0, 1)},
+    "vqa_accuracy": {"label": "VQA accuracy", **SHARE, "unit": "score", "cited": "VQA accuracy [@antol2015vqa]"},
+    "anls": {"label": "ANLS", **SHARE, "unit": "score", "cited": "ANLS [@biten2019scenetext]"},
+    "relaxed_accuracy": {"label": "Relaxed accuracy", **SHARE, "cited": "relaxed accuracy [@masry2022chartqa]"},
+    "exact_match": {"label": "Exact match", **SHARE},
 }
 # What `breakdown` tells apart: keys of an item's `extra`.
 KINDS = ("answer_type", "question_type")
+KIND_WORDS = {"answer_type": "type of answer", "question_type": "type of question"}
 
 Item = Mapping[str, Any]
 Measure = Callable[[str, Sequence[str]], float]

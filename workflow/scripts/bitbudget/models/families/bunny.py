@@ -1,5 +1,6 @@
 """Bunny (He et al., arXiv 2402.11530): listed, but not available yet."""
 
+ABOUT = "Bunny [@he2024bunny]"
 MODEL_TYPES = ("bunny-phi", "bunny-phi3", "bunny-llama")
 TRACKS = ("captioning", "vqa")
 UNAVAILABLE = (

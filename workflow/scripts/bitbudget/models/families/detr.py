@@ -10,6 +10,7 @@ from bitbudget.models.families.detectors import GROUPS, model_class
 
 __all__ = ["GROUPS", "model_class"]
 
+ABOUT = "DETR [@carion2020detr]"
 MODEL_TYPES = ("detr",)
 TRACKS = ("detection",)
 VISION_MODULES: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from bitbudget.models.families.loading import text_model_class as model_class
 
 __all__ = ["model_class"]
 
+ABOUT = "GPT-NeoX, as in Pythia [@biderman2023pythia]"
 MODEL_TYPES = ("gpt_neox",)
 TRACKS = ("lambada",)
 UNAVAILABLE = None

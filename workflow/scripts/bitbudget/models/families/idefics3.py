@@ -9,6 +9,7 @@ from bitbudget.models.families.loading import model_class
 
 __all__ = ["conversation", "model_class"]
 
+ABOUT = "Idefics3 / SmolVLM [@laurencon2024idefics3; @marafioti2025smolvlm]"
 MODEL_TYPES = ("idefics3", "smolvlm")
 TRACKS = ("captioning", "vqa")
 UNAVAILABLE = None

@@ -5,6 +5,7 @@ from bitbudget.models.families.loading import text_model_class as model_class
 __all__ = ["model_class"]
 
 # A test holds the paths against a model of each.
+ABOUT = "a Llama decoder [@touvron2023llama]"
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "smollm3", "olmo2", "granite", "gemma", "gemma2", "phi3")
 TRACKS = ("lambada",)
 UNAVAILABLE = None

@@ -5,6 +5,7 @@ from bitbudget.models.families.loading import model_class
 
 __all__ = ["conversation", "model_class"]
 
+ABOUT = "LLaVA: a vision transformer, a projector and a Llama decoder [@liu2023llava; @liu2024llava15]"
 MODEL_TYPES = ("llava",)
 TRACKS = ("captioning", "vqa")
 UNAVAILABLE = None

@@ -4,6 +4,7 @@ from bitbudget.models.families.loading import text_model_class as model_class
 
 __all__ = ["model_class"]
 
+ABOUT = "OPT [@zhang2022opt]"
 MODEL_TYPES = ("opt",)
 TRACKS = ("lambada",)
 UNAVAILABLE = None

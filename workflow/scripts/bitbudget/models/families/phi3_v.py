@@ -1,5 +1,6 @@
 """Phi-3-vision and Phi-3.5-vision: listed, but not available yet."""
 
+ABOUT = "Phi-3-vision [@phi3]"
 MODEL_TYPES = ("phi3_v",)
 TRACKS = ("captioning", "vqa")
 UNAVAILABLE = (

@@ -9,6 +9,7 @@ from bitbudget.models.families.loading import model_class
 
 __all__ = ["conversation", "image_refusal", "model_class"]
 
+ABOUT = "Qwen2-VL [@wang2024qwen2vl]"
 MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl")
 TRACKS = ("captioning", "vqa")
 UNAVAILABLE = None

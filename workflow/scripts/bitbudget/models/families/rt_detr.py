@@ -10,6 +10,7 @@ from bitbudget.models.families.detectors import GROUPS, model_class
 
 __all__ = ["GROUPS", "model_class"]
 
+ABOUT = "RT-DETR [@zhao2024rtdetr]"
 MODEL_TYPES = ("rt_detr",)
 TRACKS = ("detection",)
 VISION_MODULES: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from bitbudget.models.families.detectors import GROUPS
 
 __all__ = ["GROUPS"]
 
+ABOUT = "that of its SavedModel or .keras file"
 MODEL_TYPES = ("saved-model",)
 TRACKS = ("detection",)
 VISION_MODULES: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from bitbudget.models.families.detectors import GROUPS
 
 __all__ = ["GROUPS"]
 
+ABOUT = "that of its .tflite file"
 MODEL_TYPES = ("tflite",)
 TRACKS = ("detection",)
 VISION_MODULES: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from bitbudget.models.families.detectors import GROUPS, model_class
 
 __all__ = ["GROUPS", "model_class"]
 
+ABOUT = "YOLOS, a plain vision transformer with detection tokens [@fang2021yolos]"
 MODEL_TYPES = ("yolos",)
 TRACKS = ("detection",)
 VISION_MODULES: tuple[str, ...] = ()

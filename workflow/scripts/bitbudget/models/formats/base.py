@@ -98,6 +98,12 @@ class Format:
     least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability that the kernels need
     options: ClassVar[dict[str, Any]] = {}  # JSON-schema properties of what a precision may set, with their defaults
     description: str
+    title: str  # what the paper calls it; formats of one title share its paragraph
+    about: str  # a paragraph that goes on after the title, with the work that it is of
+
+    def about_options(self, options: dict[str, Any]) -> str:
+        """What these options make of it, in sentences; empty where there is nothing to tell."""
+        return ""
 
     def complete(self, options: dict[str, Any], quantization: dict[str, Any]) -> dict[str, Any]:
         """The options that a precision gives, with those that the study's `quantization` says in their place."""

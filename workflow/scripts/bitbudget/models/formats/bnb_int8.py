@@ -21,6 +21,11 @@ class BnbInt8(Format):
     bits = 8
     least_capability = (7, 5)  # int8 tensor cores
     description = "LLM.int8() (bitsandbytes): int8 weights and activations, outlier columns in 16 bit"
+    title = "LLM.int8()"
+    about = (
+        "(here bnb-int8, of the library bitsandbytes) multiplies rows of activations and columns of weights as 8-bit "
+        "integers, each with its own scale [@dettmers2022llmint8]."
+    )
     options: ClassVar[dict[str, Any]] = {
         "threshold": {
             "description": "Activation columns with a value above this are multiplied in 16 bit; 0 switches that off.",
@@ -29,6 +34,15 @@ class BnbInt8(Format):
             "default": 6.0,
         }
     }
+
+    def about_options(self, options: dict[str, Any]) -> str:
+        threshold = options["threshold"]
+        if not threshold:
+            return "With the threshold 0, no activation column is taken out to be multiplied in 16 bits."
+        return (
+            f"The few activation columns with a value above {threshold:g} are taken out and multiplied in 16 bits. The "
+            "method aims at memory; splitting each product in two can make small batches slower than 16 bits."
+        )
 
     def quantize(self, layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
         import bitsandbytes as bnb

@@ -25,6 +25,12 @@ class BnbNf4(Format):
     name = "bnb-nf4"
     bits = 4
     description = "NF4 (bitsandbytes): 4-bit NormalFloat weights in blocks of 64, multiplied in the float format"
+    title = "NF4"
+    about = (
+        "(here bnb-nf4) stores blocks of 64 weights as 4-bit indices into 16 levels placed at the quantiles of a "
+        "normal distribution, which weights roughly follow, with one scale a block [@dettmers2023qlora]. Weights are "
+        "brought back to the float format before every product, so it saves memory and not arithmetic."
+    )
     options: ClassVar[dict[str, Any]] = {
         "double_quant": {
             "description": "Quantize the blocks' scales to 8 bits too (saves 0.37 bits a weight).",
@@ -32,6 +38,11 @@ class BnbNf4(Format):
             "default": False,
         }
     }
+
+    def about_options(self, options: dict[str, Any]) -> str:
+        if not options["double_quant"]:
+            return ""
+        return "The scales are quantized to 8 bits as well, which saves another 0.37 bits a weight."
 
     def quantize(self, layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
         import bitsandbytes as bnb

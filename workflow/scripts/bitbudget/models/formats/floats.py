@@ -10,6 +10,24 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+ABOUT = {
+    "float32": (
+        "float32",
+        "has 8 bits of exponent and 23 of fraction; it is the format in which most networks are trained and the "
+        "reference for all that is smaller.",
+    ),
+    "float16": (
+        "float16",
+        "halves the size with 5 bits of exponent and 10 of fraction [@micikevicius2018mixed]: fine enough for nearly "
+        "all weights, but with a largest value of 65 504, so that large activations can overflow.",
+    ),
+    "bfloat16": (
+        "bfloat16",
+        "keeps float32's 8 bits of exponent and cuts the fraction to 7 bits: it has the range of float32 at half the "
+        "size and gives up resolution, with which networks can even be trained [@kalamkar2019bfloat16].",
+    ),
+}
+
 
 class Float(Format):
     """Plain floating point; nothing is replaced, the parameters are held in this dtype."""
@@ -18,6 +36,7 @@ class Float(Format):
 
     def __init__(self, name: str, bits: int, description: str):
         self.name, self.bits, self.description = name, bits, description
+        self.title, self.about = ABOUT[name]
 
     def recognises(self, layer: nn.Module) -> bool:
         from torch import nn

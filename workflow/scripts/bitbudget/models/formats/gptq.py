@@ -38,6 +38,12 @@ WIDTHS = {
 
 class Gptq(Format):
     calibrated = True
+    title = "GPTQ"
+    about = (
+        "rounds the weights of a layer one column after the other and lets those that are not yet rounded make up for "
+        "the error, guided by second-order information from calibration texts [@frantar2023gptq]. It minimises the "
+        "error of a layer's output and not that of its weights, whose error may be larger than that of plain rounding."
+    )
     options: ClassVar[dict[str, Any]] = {
         "group_size": {
             "description": "Weights of a row that share one scale and zero point; -1 means a whole row.",

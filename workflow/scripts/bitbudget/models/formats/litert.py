@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bitbudget.models.formats import floats
 from bitbudget.models.formats.base import Format
 
 if TYPE_CHECKING:
@@ -21,6 +22,36 @@ OPERATORS = (*PRODUCTS, EMBEDDING, MATMUL)
 EIGHT_BITS_AT_LEAST = ("DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")  # AI Edge Quantizer 0.10.0 has no 4-bit weights for them
 
 PLAIN, AS_IS = "litert-float32", "litert-as-is"
+
+_INTEGERS = (
+    "LiteRT's weight-only formats",
+    "store weights in 8 or 4 bits with one scale a channel and dequantize them to float32 before they are multiplied "
+    "[@litert]: the file shrinks, the arithmetic stays.",
+)
+_DYNAMIC = (
+    "Dynamic-range quantization",
+    "in LiteRT rounds the inputs of each layer to 8 bits as they come, with scales worked out at run time, so that "
+    "products run on integers without any calibration [@litert].",
+)
+ABOUT = {
+    PLAIN: floats.ABOUT["float32"],
+    AS_IS: (AS_IS, "is a ready .tflite file, byte for byte as it is."),
+    "litert-float16": (
+        "LiteRT's float16",
+        "is a format of storage: the weights lie in the file in 16 bits and are made float32 again before they are "
+        "multiplied, so that on a processor all arithmetic is that of float32 [@litert]. It halves the file and keeps "
+        "activations from overflowing, but promises no speed.",
+    ),
+    "litert-int8": _INTEGERS,
+    "litert-int4": _INTEGERS,
+    "litert-int8-dynamic": _DYNAMIC,
+    "litert-int4-dynamic": _DYNAMIC,
+    "litert-int8-full": (
+        "Full-integer quantization",
+        "also fixes the ranges of the activations beforehand, from calibration images, so that layers compute in whole "
+        "numbers only [@jacob2018integer; @litert]; an activation outside the calibrated range is cut off.",
+    ),
+}
 
 
 class LiteRT(Format):
@@ -45,6 +76,7 @@ class LiteRT(Format):
         otherwise: dict[str, str] | None = None,
     ):
         self.name, self.bits, self.type, self.use, self.description = name, bits, type, use, description
+        self.title, self.about = ABOUT[name]
         self._held = dict.fromkeys(operators, name) | (otherwise or {})
 
     def recognises(self, layer: nn.Module) -> bool:

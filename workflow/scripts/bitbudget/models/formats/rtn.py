@@ -20,6 +20,12 @@ class RoundToNearest(Format):
     """
 
     simulated = True
+    title = "Round-to-nearest"
+    about = (
+        "moves each weight to the closest value of its grid, without calibration [@nagel2021white]. It is simulated "
+        "here: values are rounded but stored and multiplied as floats, so it shows what rounding does to quality and "
+        "claims no size, speed or energy."
+    )
     options: ClassVar[dict[str, Any]] = {
         "group_size": {
             "description": "Weights that share one scale; 0 means a whole row.",

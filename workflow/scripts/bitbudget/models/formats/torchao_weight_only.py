@@ -21,6 +21,12 @@ LEAST_SCALE = 1e-6
 class TorchaoWeightOnly(Format):
     """What both share: the layer stays an `nn.Linear`, and its weight's inner tensors are what is stored."""
 
+    title = "torchao's weight-only formats"
+    about = (
+        "keep weights as 8- or 4-bit integers with one scale a channel or a group, while activations stay in the float "
+        "format [@torchao]."
+    )
+
     def quantize(self, layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
         import torch
         from torch import nn

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from types import ModuleType
 
+from bitbudget import contracts
+
 log = logging.getLogger("bitbudget")
 
 
@@ -22,7 +24,7 @@ def check(folder: Path, family: ModuleType) -> None:
     quiet_libraries()
     config = small_files.check_configuration(folder)
     question = None
-    if "detection" in family.TRACKS:
+    if contracts.of(family, "detector"):
         small_files.check_pictures(folder, family, config)
     else:
         question = reading.check_tokenizer(folder, family, config)

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bitbudget import contracts
 from bitbudget.errors import UserError, reason
 from bitbudget.models.snapshots.rendering import render
 from bitbudget.models.snapshots.small_files import AGAIN
@@ -22,7 +23,7 @@ def check_tokenizer(folder: Path, family: ModuleType, config: Any) -> Any:
     """
     from bitbudget.models import readers
 
-    converses = hasattr(family, "conversation")
+    converses = contracts.of(family, "conversation") is not None
     _check_tokenizer_file(folder)
     try:
         reader = (readers.load_processor if converses else readers.load_tokenizer)(folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bitbudget import contracts
 from bitbudget.errors import UserError, reason
 from bitbudget.models.snapshots.small_files import AGAIN
 
@@ -37,7 +38,7 @@ def check(folder: Path, family: ModuleType) -> list[str]:
                 output_loading_info=True, ignore_mismatched_sizes=True,
             )  # fmt: skip
     except ImportError as fault:
-        if "timm" in str(fault) and "detection" in family.TRACKS:
+        if "timm" in str(fault) and contracts.of(family, "detector"):
             return []  # export_detector says so, and may have another environment
         raise UserError(f"the model in {folder} needs a package that is missing: {reason(fault)}.") from None
     except Exception as fault:  # whatever the class of some model type raises for a value of some type

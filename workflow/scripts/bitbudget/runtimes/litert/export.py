@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bitbudget import files
+from bitbudget import contracts, files
 from bitbudget.errors import UserError
 from bitbudget.runtimes.litert import flatbuffer, probe
 from bitbudget.runtimes.litert.interpreter import MODEL, SPECIFICATION, Detector, threads_for
@@ -38,7 +38,7 @@ def export(source: Path, family: ModuleType, entry: dict[str, Any], out: Path) -
     verified.hold_folder(source, "model.json")
     out.mkdir(parents=True, exist_ok=True)
     wanted = None
-    if family.SOURCE == "transformers":
+    if contracts.of(family, "SOURCE") == "transformers":
         from bitbudget.runtimes.litert import torch_export
 
         model = torch_export.load(source, family)
@@ -49,7 +49,7 @@ def export(source: Path, family: ModuleType, entry: dict[str, Any], out: Path) -
     else:
         found = _specify(entry["detector"], out)
         pixels, place = prepare(probe.picture(), found["input"])
-        (_from_tensorflow if family.SOURCE == "saved-model" else _from_tflite)(source, out / MODEL)
+        (_from_tensorflow if contracts.of(family, "SOURCE") == "saved-model" else _from_tflite)(source, out / MODEL)
     graphs = flatbuffer.read(out / MODEL)
     detector = Detector(out, threads_for(None))
     outputs = dict(zip(detector.names, detector.invoke(pixels), strict=True))

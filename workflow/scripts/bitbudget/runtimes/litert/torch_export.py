@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from bitbudget import contracts
 from bitbudget.errors import UserError
 from bitbudget.models import checkpoint
 from bitbudget.runtimes.litert.silence import silenced
@@ -39,15 +40,17 @@ def answer(model: nn.Module, family: ModuleType, given: dict[str, Any], pixels: 
     """What a model makes of an input in the form that `given` specifies, by the names of the outputs."""
     tensor = torch.from_numpy(pixels)
     with torch.no_grad():
-        found = Detections(model, family.PIXEL_MASK)(tensor.permute(0, 3, 1, 2) if _channels_last(given) else tensor)
+        found = Detections(model, contracts.of(family, "PIXEL_MASK"))(
+            tensor.permute(0, 3, 1, 2) if _channels_last(given) else tensor
+        )
     return {name: value.numpy() for name, value in found.items()}
 
 
 def write(model: nn.Module, family: ModuleType, given: dict[str, Any], out: Path) -> None:
     """Write the file of a model for the input that `given` specifies; `model` is used up."""
-    wrapped = Detections(model, family.PIXEL_MASK).eval()
+    wrapped = Detections(model, contracts.of(family, "PIXEL_MASK")).eval()
     sample = torch.zeros(1, 3, *given["size"])
-    freeze(model, family.FROZEN, lambda: wrapped(sample))
+    freeze(model, contracts.of(family, "FROZEN"), lambda: wrapped(sample))
     with silenced():
         import litert_torch
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bitbudget import contracts
 from bitbudget.errors import UserError, reason
 from bitbudget.models import readers
 from bitbudget.untrusted import plain_text
@@ -22,7 +23,7 @@ def check(folder: Path, family: ModuleType, items: list[dict[str, Any]], images:
     those of one form: the outermost sizes are tried, and the others only where one of them is refused. Raises
     `UserError` that names item and image.
     """
-    converses = hasattr(family, "conversation")
+    converses = contracts.of(family, "conversation") is not None
     reader = readers.load_processor(folder) if converses else readers.load_tokenizer(folder)
     guard = plain_text.of(reader)
     for item in items:

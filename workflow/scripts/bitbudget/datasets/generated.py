@@ -1,0 +1,3 @@
+"""What is said of all data sets that the project draws or writes itself."""
+
+LIMITS = {"": "The generated data are nobody's real task."}
