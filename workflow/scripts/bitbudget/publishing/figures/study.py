@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bitbudget import registry
+from bitbudget import contracts, registry
 from bitbudget.errors import UserError
 from bitbudget.measuring import circumstances
 from bitbudget.measuring.phase_names import NO_REASON, PHASES
@@ -188,7 +188,7 @@ def load(
     primary = verdicts["primary"]
     factor = about[primary]["factor"] if primary in about else 1.0
     parts = {(one["model"], one["precision"], one["condition"]): _parts(one, factor) for one in scores}
-    shown = {primary, *getattr(track, "SHOWN", about)}
+    shown = {primary, *(contracts.of(track, "SHOWN") or about)}
     metrics = {name: one for name, one in about.items() if name in shown}
     blind = blind or {"metrics": {}}
     costs = {one["metric"]: one for cell in verdicts["cells"] for one in (*cell["costs"], *cell["further_costs"])}
