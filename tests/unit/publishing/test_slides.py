@@ -17,7 +17,7 @@ import made_results
 from bitbudget import registry
 from bitbudget.publishing.slides import cells, charts, costs, deck, framing, inspected, outputs, parts, quality
 from bitbudget.publishing.typesetting import texts, typst
-from bitbudget.telling import ablated, evidence
+from bitbudget.telling import ablation, evidence
 
 TEMPLATE = typst.TEMPLATES / "slides.typ"
 REPORT = {"title": None, "authors": [{"name": "A. Author", "affiliation": "Made University", "email": "a@b.example"}]}
@@ -210,14 +210,14 @@ def test_the_floor_is_called_what_it_is(tmp_path, track):
 def test_a_withheld_picture_is_not_shown_and_why_is_said(tmp_path):
     made = loaded(tmp_path)
     record = {**made.examples, "qualitative": ["3"]}
-    [(slide, assets)] = outputs.examples(first(dataclasses.replace(made, examples=record)), 2)
-    assert slide["picture"] is None and assets == {}
+    [slide] = outputs.examples(first(dataclasses.replace(made, examples=record)), 2)
+    assert slide["picture"] is None
     assert "licence of this picture" in slide["unseen"]
 
 
 def test_answers_that_are_alike_stand_together(tmp_path):
     cell = first(loaded(tmp_path, precisions=12))
-    slide, assets = outputs.examples(cell, 1)[0]
+    slide = outputs.examples(cell, 1)[0]
     item = cell.evidence.examples["items"][0]
     given = {one["text"] for one in item["answers"]["model-1"]["zero-shot"].values()}
     assert len(slide["answers"]) + slide["left"] == len(given)
@@ -229,12 +229,15 @@ def test_answers_that_are_alike_stand_together(tmp_path):
     assert {one["change"] for one in slide["answers"]} <= {
         "", "changed", "scores lower (VQA accuracy)", "scores higher (VQA accuracy)",
     }  # fmt: skip
-    assert list(assets) == [slide["picture"]]
+    assert slide["picture"].is_file()
+    slides, assets = deck.data(REPORT, [cell.evidence])
+    shown = [one["picture"] for one in slides["slides"] if one.get("picture")]
+    assert shown and all(assets[name].is_file() for name in shown)
 
 
 def test_boxes_are_counted_as_found_and_wrong(tmp_path):
     cell = first(loaded(tmp_path, track="detection"))
-    slide, _ = outputs.examples(cell, 1)[0]
+    slide = outputs.examples(cell, 1)[0]
     assert slide["panes"][0]["name"] == "truth" and slide["panes"][0]["caption"] == "1 object"
     assert slide["panes"][1]["caption"] == "1 of 1 found, 0 wrong"
     assert slide["panes"][1]["boxes"][0]["left"] == 40 / 160
@@ -290,14 +293,14 @@ def test_a_demo_says_that_it_is_one_and_another_study_does_not(tmp_path):
 
 def test_an_ablation_names_the_part_that_loses_most(tmp_path):
     cell = first(loaded(tmp_path, track="captioning", ablation=True))
-    found = ablated.of(cell.evidence, cell.told)
+    found = ablation.of_cell(cell.evidence, cell.told)
     values = [cell.difference(part["entry"])["value"] for part in found["parts"]]
     assert values == sorted(values) and found["worst"] == found["parts"][0]
     title = parts.ablation(cell)["title"]
     assert title.startswith("In rtn-3, no part shows a clear loss by itself; the lowest is int8-language-vision: ")
     loss = {**cell.entries[2], "kind": "loss", "short": "clear loss: -0.1"}
     told = {**cell.told, "entries": [*cell.entries[:2], loss, *cell.entries[3:]]}
-    assert ablated.of(cell.evidence, told)["title"] == "In rtn-3, int8-vision loses most by itself: -0.1 in CIDEr"
+    assert ablation.of_cell(cell.evidence, told)["title"] == "In rtn-3, int8-vision loses most by itself: -0.1 in CIDEr"
     assert parts.ablation(first(loaded(tmp_path, study="none"))) is None
 
 

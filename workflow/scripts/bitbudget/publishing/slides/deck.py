@@ -25,22 +25,24 @@ def data(report: Mapping[str, Any], studies: Sequence[Evidence]) -> tuple[dict[s
     There are at most 15 slides: the examples, kinds of items and further models or conditions that find no room are
     left to the results page, and the slides say so.
     """
-    slides, pictures = _alone(report, studies[0]) if len(studies) == 1 else _joint(report, studies)
-    shown = {slide.get("picture") for slide in slides}
-    assets: Assets = {name: path for name, path in pictures.items() if name in shown}
+    slides = _alone(report, studies[0]) if len(studies) == 1 else _joint(report, studies)
+    assets: Assets = {}
     for number, slide in enumerate(slides):
         if slide["kind"] == "chart":
             assets[f"charts/{number}.svg"] = slide["chart"]
             slides[number] = slide | {"chart": f"charts/{number}.svg"}
+        elif slide.get("picture"):
+            name = f"pictures/{number}{slide['picture'].suffix}"
+            assets[name] = slide["picture"]
+            slides[number] = slide | {"picture": name}
     names = wording.listed([study.name for study in studies])
     demo = " (demo)" if all(study.demo for study in studies) else ""
     return {"name": shortened(names, 70) + demo, "slides": slides}, assets
 
 
-def _alone(report: Mapping[str, Any], evidence: Evidence) -> tuple[list[Slide], dict[str, Path]]:
+def _alone(report: Mapping[str, Any], evidence: Evidence) -> list[Slide]:
     every = cells([evidence])
     first = every[0]
-    shown = outputs.examples(first, 2)
     whole = quality.overview(every)
     # slides with their rank: from 1 on they give way, the largest first, where there are too many
     ranked: list[tuple[int, Slide | None]] = [
@@ -55,7 +57,7 @@ def _alone(report: Mapping[str, Any], evidence: Evidence) -> tuple[list[Slide], 
         (0, costs.trade_off(first)),
         (0, parts.ablation(first)),
         (3, parts.by_type(first)),
-        *((5 * n, slide) for n, (slide, _) in enumerate(shown)),
+        *((5 * n, slide) for n, slide in enumerate(outputs.examples(first, 2))),
         (0, inspected.slide(first)),
         (0, verdict.slide([evidence])),
         (0, framing.limits([evidence])),
@@ -64,7 +66,7 @@ def _alone(report: Mapping[str, Any], evidence: Evidence) -> tuple[list[Slide], 
     there = [(rank, slide) for rank, slide in ranked if slide is not None]
     while len(there) > MOST and any(rank for rank, _ in there):
         there.remove(max(there, key=lambda one: one[0]))
-    return [slide for _, slide in there], {name: path for _, assets in shown for name, path in assets.items()}
+    return [slide for _, slide in there]
 
 
 def _rank(cell: Cell, first: Cell) -> int:
@@ -79,16 +81,14 @@ def _chosen(every: Sequence[Cell]) -> list[Cell]:
     return sorted([*models, *others][:CHARTS], key=every.index)
 
 
-def _joint(report: Mapping[str, Any], studies: Sequence[Evidence]) -> tuple[list[Slide], dict[str, Path]]:
+def _joint(report: Mapping[str, Any], studies: Sequence[Evidence]) -> list[Slide]:
     of_studies = [[cell for cell in cells(studies) if cell.evidence is study] for study in studies]
     start = [framing.title(report, studies), framing.question(studies), framing.measured(studies)]
     end = [verdict.slide(studies), framing.limits(studies), framing.ending(report, studies)]
     room = MOST - len(start) - len(end)
     each = max(1, room // len(studies))
     middle: list[Slide] = []
-    assets: dict[str, Path] = {}
     for cell, *others in of_studies[:room]:
-        example = outputs.examples(cell, 1)
         # the more important first; told in the order of a talk
         wanted = [
             (
@@ -97,13 +97,12 @@ def _joint(report: Mapping[str, Any], studies: Sequence[Evidence]) -> tuple[list
             ),
             (2, costs.trade_off(cell) or next(iter(costs.slides(cell)), None) or parts.ablation(cell)),
             (0, framing.compared(cell.evidence)),
-            *((3, slide) for slide, _ in example),
+            *((3, slide) for slide in outputs.examples(cell, 1)),
         ]
         there = [(rank, slide) for rank, slide in wanted if slide is not None]
         middle += [slide for _, slide in sorted(there[:each], key=lambda one: one[0])]
-        assets |= {name: path for _, found in example for name, path in found.items()}
     left = [cell.evidence.name for cell, *_ in of_studies[room:]]
     if left:
         told = shortened(f"Not in these slides: {wording.listed(left)}; see results/{{study}}/ of each.", 150)
         start[1]["notes"] = [*start[1]["notes"], told]
-    return [*start, *middle, *end], assets
+    return [*start, *middle, *end]

@@ -9,6 +9,7 @@ from bitbudget.measuring.circumstances import place
 from bitbudget.publishing.appendix import facts, provenance
 from bitbudget.publishing.slides import inspected, verdict
 from bitbudget.publishing.slides.cells import ABSENT, Cell, apart_by, cells, written
+from bitbudget.publishing.slides.texts import table
 from bitbudget.publishing.typesetting import texts
 from bitbudget.publishing.typesetting.texts import sentences, shortened, some
 from bitbudget.telling import wording
@@ -18,7 +19,6 @@ Slide = dict[str, Any]
 
 NBSP = "\N{NO-BREAK SPACE}"
 LETTERS = 170  # of a line
-TABLE = 10  # rows
 POINTS = 6  # of the limits
 TITLE = 110
 
@@ -54,17 +54,12 @@ def question(studies: Sequence[Evidence]) -> Slide:
         many = len(studies) > 1
         what = "studies, each with its baseline" if many else apart_by(every, plural=True)
         rows = [_taken(cell) for cell in every]
-        return {
-            "kind": "table",
-            "title": f"How few bits are enough? {len(studies) if many else len(every)} {what}",
-            "heading": "" if many else f"as they are: {first.evidence.baseline}",
-            "columns": ["study" if many else apart_by(every), "baseline", "quality", "on disk", "latency"],
-            "align": ["left", "left", "right", "right", "right"],
-            "rows": rows[:TABLE],
-            "left": max(len(rows) - TABLE, 0),
-            "where": "verdicts.txt",
-            "notes": lines if many else [*lines, verdict.rule(studies)],
-        }
+        return table(
+            f"How few bits are enough? {len(studies) if many else len(every)} {what}",
+            "" if many else f"as they are: {first.evidence.baseline}",
+            ["study" if many else apart_by(every), "baseline", "quality", "on disk", "latency"], "llrrr",
+            rows, "verdicts.txt", lines if many else [*lines, verdict.rule(studies)],
+        )  # fmt: skip
     chosen = first.recommended
     if chosen is not None and chosen["won"]:
         lines.insert(0, f"{chosen['precision']}: {wording.listed(chosen['won'])}. What does it lose?")
@@ -121,18 +116,9 @@ def compared(evidence: Evidence) -> Slide:
         audited += " \N{EN DASH}: simulated by rounding, without a size."
     if len(evidence.models) > 1:
         audited += f" Shown: {model}."
-    return {
-        "kind": "table",
-        "title": f"{names}: {count}",
-        "heading": evidence.name,
-        "columns": ["precision", f"formats (the rest: {untold})" if untold else "formats", "bits", "on disk"],
-        "align": ["left", "left", "right", "right"],
-        "rows": rows[:TABLE],
-        "left": max(len(rows) - TABLE, 0),
-        "where": "audit.json of each",
-        "notes": [audited],
-        "wraps": True,
-    }
+    columns = ["precision", f"formats (the rest: {untold})" if untold else "formats", "bits", "on disk"]
+    where = "audit.json of each"
+    return table(f"{names}: {count}", evidence.name, columns, "llrr", rows, where, [audited], 10, wraps=True)
 
 
 def measured(studies: Sequence[Evidence]) -> Slide:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bitbudget.publishing.slides.cells import ABSENT, Cell
+from bitbudget.publishing.slides.texts import table
 from bitbudget.publishing.typesetting.texts import capital, sentences, shortened
 from bitbudget.telling import inspected
 from bitbudget.telling.inspected import FLAGS
@@ -52,14 +53,6 @@ def slide(cell: Cell) -> Slide | None:
     if known:
         other = f"{flagged} were flagged by other screens" if flagged else "the other screens flagged nothing"
         notes.insert(0, f"{capital(inspected.not_there(cell.evidence.inspection) or known)}; {other}.")
-    return {
-        "kind": "table",
-        "title": known or f"{flagged} of {found['screened']} answers were flagged, for a person to look at",
-        "heading": cell.heading,
-        "columns": columns,
-        "align": ["left", *["right"] * (len(columns) - 1)],
-        "rows": rows,
-        "left": len(found["rows"]) - len(rows),
-        "where": "inspection.json",
-        "notes": notes,
-    }
+    title = known or f"{flagged} of {found['screened']} answers were flagged, for a person to look at"
+    made = table(title, cell.heading, columns, "l" + "r" * (len(columns) - 1), rows, "inspection.json", notes, TABLE)
+    return made | {"left": len(found["rows"]) - len(rows)}

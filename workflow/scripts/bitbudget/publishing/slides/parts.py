@@ -8,12 +8,12 @@ from typing import Any
 from bitbudget.publishing.figures.small import Span
 from bitbudget.publishing.slides import charts
 from bitbudget.publishing.slides.cells import Cell
+from bitbudget.publishing.slides.texts import table
 from bitbudget.publishing.typesetting.texts import shortened, some
-from bitbudget.telling import ablated, breakdown
+from bitbudget.telling import ablation as told_ablation
+from bitbudget.telling import breakdown
 
 Slide = dict[str, Any]
-
-TYPES = 9  # rows of a table
 
 
 def by_type(cell: Cell) -> Slide | None:
@@ -29,24 +29,13 @@ def by_type(cell: Cell) -> Slide | None:
         for one in found["rows"]
     ]  # fmt: skip
     lowest = "lowest" if cell.primary["higher_is_better"] else "highest"
-    return {
-        "kind": "table",
-        "title": found["title"],
-        "heading": cell.heading,
-        "columns": [
-            found["kind"], "items", f"{shortened(cell.evidence.baseline, 16)} (baseline)", f"{lowest} of all",
-        ],
-        "align": ["left", "right", "right", "right"],
-        "rows": rows[:TYPES],
-        "left": max(len(rows) - TYPES, 0),
-        "where": "scores.json",
-        "notes": [],
-    }  # fmt: skip
+    columns = [found["kind"], "items", f"{shortened(cell.evidence.baseline, 16)} (baseline)", f"{lowest} of all"]
+    return table(found["title"], cell.heading, columns, "lrrr", rows, "scores.json", [])
 
 
 def told(cell: Cell) -> Mapping[str, Any] | None:
     """What the ablation found; None where the study has none."""
-    return ablated.of(cell.evidence, cell.told)
+    return told_ablation.of_cell(cell.evidence, cell.told)
 
 
 def ablation(cell: Cell) -> Slide | None:

@@ -11,7 +11,7 @@ from typing import Any
 from bitbudget.publishing.figures.small import Span
 from bitbudget.publishing.slides import charts
 from bitbudget.publishing.slides.cells import ABSENT, Cell, apart_by
-from bitbudget.publishing.slides.texts import reasons
+from bitbudget.publishing.slides.texts import reasons, table
 from bitbudget.publishing.typesetting.texts import capital, shortened
 
 Slide = dict[str, Any]
@@ -99,27 +99,19 @@ def overview(every: Sequence[Cell]) -> Slide | None:
     turned = len(names) > len(every)
     if turned:
         rows, columns = columns, rows
-    columns, left = columns[:COLUMNS], max(len(rows) - ROWS, 0)
-    cut = len(rows) - left < len(rows) or len(columns) < (len(every) if turned else len(names))
-    table = [
-        [shortened(row, 30), *(said[(column, row) if turned else (row, column)] for column in columns)]
-        for row in rows[:ROWS]
+    cut = len(columns) > COLUMNS
+    columns = columns[:COLUMNS]
+    cells_of = [
+        [shortened(row, 30), *(said[(column, row) if turned else (row, column)] for column in columns)] for row in rows
     ]
     unit = f" ({first.primary['difference_unit']})" if first.primary["difference_unit"] else ""
-    what, label = apart_by(every, plural=True), first.evidence.verdicts["label"]
-    key = _key([entry for cell in every for entry in cell.others])
-    return {
-        "kind": "table",
-        "about": "overview",
-        "title": f"{len(every)} {what}: difference in {label}{unit}",
-        "heading": ", ".join([first.evidence.name] * first.among + [f"against {first.evidence.baseline}"]),
-        "columns": ["", *(name.replace(", ", ",\n") for name in columns)],
-        "align": ["left", *["right"] * len(columns)],
-        "rows": table,
-        "left": left,
-        "where": "verdicts.txt",
-        "notes": [f"{key}. Bold: accepted.", *(["Not all are shown: see verdicts.txt."] if cut and not left else [])],
-    }
+    title = f"{len(every)} {apart_by(every, plural=True)}: difference in {first.evidence.verdicts['label']}{unit}"
+    heading = ", ".join([first.evidence.name] * first.among + [f"against {first.evidence.baseline}"])
+    notes = [f"{_key([entry for cell in every for entry in cell.others])}. Bold: accepted."]
+    notes += ["Not all are shown: see verdicts.txt."] * cut
+    names = ["", *(name.replace(", ", ",\n") for name in columns)]
+    align = "l" + "r" * len(columns)
+    return table(title, heading, names, align, cells_of, "verdicts.txt", notes, ROWS, about="overview")
 
 
 def _short(cell: Cell, entry: Record) -> dict[str, Any]:

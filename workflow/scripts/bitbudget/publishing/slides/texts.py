@@ -1,8 +1,9 @@
-"""Texts of slides: reasons in whole sentences, and what all of them say of what is not there."""
+"""Reasons and tables, as slides set them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bitbudget.publishing.typesetting.texts import sentences, some
 
@@ -17,3 +18,29 @@ def reasons(why: Mapping[str, str], start: str = "") -> list[str]:
         short = sentences(reason.removeprefix(f"{name} is "), REASON)
         found.setdefault(short.rstrip("."), []).append(name)
     return [f"{start}{some(names, 3)}: {reason}." for reason, names in found.items()]
+
+
+def table(
+    title: str,
+    heading: str,
+    columns: Sequence[str],
+    align: str,
+    rows: Sequence[Any],
+    where: str,
+    notes: Sequence[str],
+    most: int = 9,
+    **more: Any,
+) -> dict[str, Any]:
+    """A slide of a table with `most` rows; the file `where` has the others. `align` has an "l" or "r" per column."""
+    return {
+        "kind": "table",
+        "title": title,
+        "heading": heading,
+        "columns": list(columns),
+        "align": [{"l": "left", "r": "right"}[one] for one in align],
+        "rows": rows[:most],
+        "left": max(len(rows) - most, 0),
+        "where": where,
+        "notes": list(notes),
+        **more,
+    }

@@ -7,13 +7,13 @@ from typing import Any
 
 from bitbudget.publishing.slides import parts, quality
 from bitbudget.publishing.slides.cells import Cell, apart_by, cells, marked, times
+from bitbudget.publishing.slides.texts import table
 from bitbudget.publishing.typesetting.texts import capital, shortened
 from bitbudget.telling.evidence import Evidence
 
 Slide = dict[str, Any]
 Record = Mapping[str, Any]
 
-TABLE = 9
 RUNNERS_UP = 3  # so many models, conditions or studies tell the next best too
 NOTHING = "nothing"
 
@@ -40,23 +40,13 @@ def slide(studies: Sequence[Evidence]) -> Slide:
         title = capital(said[0])
     elif len(names) == 1:
         title = f"Recommended: {said[0] if len(said) == 1 else names.pop()}"
+    chosen = {cell.heading: cell.told["recommendation"].get("runner_up_sentence") for cell in every}
+    notes = ["Against the baseline: difference in quality; size on disk and latency in the baseline's."]
+    if len(every) <= RUNNERS_UP:
+        notes += [f"{capital(name)}: {said}." for name, said in chosen.items() if said]
+    columns = [what, "recommended", "difference", "on disk", "latency"]
     rows = [_line(cell) for cell in every]
-    chosen = {cell.heading: cell.told["recommendation"].get("runner_up_sentence") for cell in every[:RUNNERS_UP]}
-    return {
-        "kind": "table",
-        "title": title,
-        "heading": "",
-        "columns": [what, "recommended", "difference", "on disk", "latency"],
-        "align": ["left", "left", "right", "right", "right"],
-        "rows": rows[:TABLE],
-        "left": max(len(rows) - TABLE, 0),
-        "where": "verdicts.txt",
-        "notes": [
-            "Against the baseline: difference in quality; size on disk and latency in the baseline's.",
-            *(f"{capital(name)}: {said}." for name, said in chosen.items() if said and len(every) <= RUNNERS_UP),
-            rule(studies),
-        ],
-    }
+    return table(title, "", columns, "llrrr", rows, "verdicts.txt", [*notes, rule(studies)])
 
 
 def _line(cell: Cell) -> list[str]:
