@@ -127,7 +127,7 @@ def test_charts_have_letters_for_a_hall_and_the_size_at_which_they_stand(tmp_pat
         width, height = re.search(rb'width="([\d.]+)pt" height="([\d.]+)pt"', svg).groups()
         assert float(width) == charts.WIDE and float(height) == pytest.approx(slide["height"], abs=0.01)
         room = charts.TALL - (charts.HEADING if slide["heading"] else charts.MARGIN)
-        assert slide["height"] + (charts.LINE if slide["notes"] else 0) <= room
+        assert slide["height"] + (charts.LINE if slide["notes"] else 0) + charts.GAP <= room
 
 
 def test_one_broken_precision_is_an_arrow_and_the_others_can_be_told_apart(tmp_path):
@@ -190,10 +190,12 @@ def test_what_was_not_measured_is_said_and_never_0(tmp_path):
 
 def test_an_absent_primary_metric_is_said(tmp_path):
     reason = "made up: it could not be scored."
-    slides = deck.data(REPORT, [loaded(tmp_path, precisions=3, undefined=reason)])[0]["slides"]
+    made = loaded(tmp_path, precisions=3, undefined=reason)
+    slides = deck.data(REPORT, [made])[0]["slides"]
     levels = next(slide for slide in slides if slide.get("about") == "levels")
+    assert levels["kind"] == "points"  # there is nothing to draw
     assert levels["title"] == "float16 has no VQA accuracy: made up: it could not be scored"
-    assert any("int8-vision" in note and "could not be scored" in note for note in levels["notes"])
+    assert any("int8-vision" in line["text"] and "could not be scored" in line["text"] for line in levels["lines"])
     differences = next(slide for slide in slides if slide.get("about") == "differences")
     assert differences["title"] == "No precision could be compared with float16"
 
@@ -333,3 +335,10 @@ def test_the_script_writes_the_slides_of_studies_told_together(tmp_path):
     root = Path(__file__).parents[3]
     subprocess.run([*command, "--out", str(out)], cwd=root, check=True, capture_output=True)
     assert "studiesoneandtwo" in text_of(PdfReader(out))
+
+
+def test_below_a_chart_of_many_rows_there_is_room_for_a_note_and_how_many_more_there_are():
+    notes = ["x" * 100, "second", "third"]
+    slide = charts.slide("title", "heading", notes, lambda _height, _letter: b"", rows=charts.MOST_ROWS)
+    left = charts.TALL - charts.HEADING - charts.GAP - slide["height"]
+    assert left >= 3 * charts.LINE + charts.APART  # two lines of the first note, and one

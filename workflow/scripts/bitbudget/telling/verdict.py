@@ -111,7 +111,7 @@ def detectable(compared: Sequence[Record], primary: str, words: Words, n: int, p
     metrics = [metric for one in compared if (metric := verdicts.metric_of(one, primary))]
     seen = [metric for metric in metrics if metric.get("smallest_detectable") is not None]
     if not metrics:
-        return f"nothing was compared on {words.counted(n)}"
+        return "nothing was compared"
     if not seen:
         return f"what {words.counted(n)} would have shown is unknown: too few of them differ"
     ends = [pick(seen, key=lambda metric: metric["smallest_detectable"]) for pick in (min, max)]

@@ -26,7 +26,8 @@ def slide(
     notes = list(notes)
     room = TALL - (HEADING if heading else MARGIN) - GAP
     least = 240.0 if rows is None else rows * ROW + AXIS
-    below = max(min(_height(notes), room - least), LINE if notes else 0.0)
+    # at least the first note, and a line that says how many more there are
+    below = max(min(_height(notes), room - least), _height([*notes[:1], *([""] if notes[1:] else [])]))
     height = room - below
     if rows is not None:
         height = min(height, rows * ROOMY + AXIS)
@@ -39,7 +40,7 @@ def slide(
 
 def _height(notes: Sequence[str]) -> float:
     """How high notes are below a chart."""
-    lines = sum(-(-width(note) // LETTERS) for note in notes)
+    lines = sum(max(-(-width(note) // LETTERS), 1) for note in notes)
     return lines * LINE + max(len(notes) - 1, 0) * APART
 
 
@@ -51,7 +52,10 @@ def forest(
     axis: str,
     **how: Any,
 ) -> Slide:
-    """A row for each value with its interval, and the value beside it."""
+    """A row for each value with its interval, and the value beside it; of rows without any value the notes alone."""
+    if all(row.value is None for row in rows):
+        lines = [{"head": "", "text": note} for note in notes]
+        return {"kind": "points", "title": title, "heading": heading, "lines": lines}
 
     def draw(height: float, letter: float) -> bytes:
         panels = [small.Panel("", rows[:MOST_ROWS])]

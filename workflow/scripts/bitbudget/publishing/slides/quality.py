@@ -63,12 +63,14 @@ def difference(cell: Cell) -> Slide | None:
         lines.append((limit, "dashed"))
         holds.append(limit)
     unit = f" ({cell.primary['difference_unit']})" if cell.primary["difference_unit"] else ""
-    dashed = "" if limit is None else "dashed: limit of acceptance; "
     unknown = {entry["precision"]: entry["sentence"] for entry in cell.others if "absent" in cell.difference(entry)}
+    dashed = "" if limit is None else "dashed: limit of acceptance; "
+    key = [f"{cell.told['counted']}, 95 % intervals; {dashed}{_key(cell.others)}."]
+    key = key if len(unknown) < len(cell.others) else []
     return charts.forest(
         cell.told["outcome"]["title"], cell.heading,
         # the more important first: where many rows stand above, the last give way
-        [f"{cell.told['counted']}, 95 % intervals; {dashed}{_key(cell.others)}.", *accepted(cell), *reasons(unknown)],
+        [*key, *accepted(cell), *reasons(unknown)],
         rows, f"difference in {cell.evidence.verdicts['label']}{unit}, {_better(cell)} is better",
         lines=[lines], holds=holds,
     ) | {"about": "differences"}  # fmt: skip
