@@ -17,6 +17,7 @@ from bitbudget.publishing.typesetting.texts import capital, shortened
 Slide = dict[str, Any]
 Record = Mapping[str, Any]
 
+REFUSED = "Not accepted: "
 COLUMNS, ROWS = 6, 10  # of the table of all models and conditions
 
 
@@ -70,7 +71,7 @@ def difference(cell: Cell) -> Slide | None:
     return charts.forest(
         cell.told["outcome"]["title"], cell.heading,
         # the more important first: where many rows stand above, the last give way
-        [*key, *accepted(cell), *reasons(unknown)],
+        [*key, *refused(cell), *_accepted(cell), *reasons(unknown)],
         rows, f"difference in {cell.evidence.verdicts['label']}{unit}, {_better(cell)} is better",
         lines=[lines], holds=holds,
     ) | {"about": "differences"}  # fmt: skip
@@ -81,13 +82,13 @@ def _key(entries: Sequence[Record]) -> str:
     return ", ".join(f"{mark} {word}" for mark, word in {one["mark"]: one["word"] for one in entries}.items())
 
 
-def accepted(cell: Cell) -> list[str]:
-    """Why precisions are accepted or not, in one line for each reason; those that are not first."""
-    lines = []
-    for is_accepted, start in ((False, "Not accepted: "), (True, "Accepted: ")):
-        mine = {one["precision"]: one["accepted_in_short"] for one in cell.others if one["accepted"] == is_accepted}
-        lines += reasons(mine, start)
-    return lines
+def refused(cell: Cell) -> list[str]:
+    """Why precisions are not accepted, in one line for each reason."""
+    return reasons({one["precision"]: one["accepted_in_short"] for one in cell.others if not one["accepted"]}, REFUSED)
+
+
+def _accepted(cell: Cell) -> list[str]:
+    return reasons({one["precision"]: one["accepted_in_short"] for one in cell.others if one["accepted"]}, "Accepted: ")
 
 
 def overview(every: Sequence[Cell]) -> Slide | None:

@@ -81,8 +81,8 @@ def _card(cell: Cell) -> Slide:
         "big": shortened(big or NOTHING, 30),
         "costs": costs,
         "lines": lines,
-        # the rule stands beside the question
-        "notes": quality.accepted(cell),
+        # the rule stands beside the question, and who is accepted beside the differences
+        "notes": quality.refused(cell),
     }
 
 
