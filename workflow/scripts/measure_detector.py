@@ -34,7 +34,7 @@ def main() -> None:
     plan = spec["measure"]
     began_at = repeat.now()
     threads = threads_for(spec["detection"]["threads"])
-    circumstances = machine.circumstances("cpu") | {"device": "cpu", "threads": threads}
+    circumstances = machine.circumstances("cpu", window=plan["min_seconds"]) | {"device": "cpu", "threads": threads}
     made = manifest(args.checkpoint)
     pictures = list(answers.pictures(args.items, args.images).values())[: plan["items"]]
     began = time.perf_counter()

@@ -75,7 +75,7 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     quiet_libraries()
     device = choose_device(spec["device"])
     plan = spec["measure"]
-    circumstances = machine.circumstances(device, plan["busy_gpu"], earlier)
+    circumstances = machine.circumstances(device, plan["busy_gpu"], earlier, plan["min_seconds"])
     circumstances |= {"device": device, "threads": torch.get_num_threads()}
     family = registry.module_of("family", spec["family"])
     made = checkpoint.manifest(args.checkpoint)

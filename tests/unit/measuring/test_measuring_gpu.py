@@ -314,6 +314,13 @@ def test_the_load_of_what_ran_before_is_waited_for_to_fall(waited, caplog, load,
     assert "timings will be slow" not in caplog.text
 
 
+@pytest.mark.parametrize(("window", "seconds"), [(0.1, 0), (1.0, 30), (30.0, 90)])
+def test_short_windows_are_not_worth_a_long_wait(waited, window, seconds):
+    waited |= {"load": 100.0}
+    machine.circumstances("cpu", window=window)
+    assert waited["waited"] == seconds
+
+
 def test_a_load_that_stays_too_long_is_not_waited_for(waited, caplog):
     waited |= {"load": 100.0, "running": 5.0}
     assert machine.circumstances("cpu")["load_before"] > 2.5

@@ -18,22 +18,22 @@ from bitbudget.measuring.nvml import GpuProcess, current_gpu, other_gpu_processe
 log = logging.getLogger("bitbudget")
 
 STEP, MOST_WAITING = 10.0, 90.0  # seconds
+WINDOWS = 30  # of measuring, in which it is waited at most: what is only tried out, in short windows, starts soon
 FALLING = 0.99  # of the load a step before; one that falls less comes from what runs now
 
 Earlier = dict[str, set[int]] | None
 
 
-def circumstances(device: str, busy_gpu: str = "refuse", earlier: Earlier = None) -> dict[str, Any]:
+def circumstances(
+    device: str, busy_gpu: str = "refuse", earlier: Earlier = None, window: float = MOST_WAITING
+) -> dict[str, Any]:
     """What else may slow the machine down, before anything is measured: load of the last minute, processes on the GPU.
 
-    Where the load comes from what ran before, it is waited for to fall.
+    Where the load comes from what ran before, it is waited for to fall; `window` is how long one window of measuring
+    takes, in seconds.
     On a GPU also which one it is; `earlier` is then `nvml.processes_by_gpu` from before this process touched CUDA.
     Raises `UserError` where another process computes on the GPU, unless `busy_gpu` is `warn`.
     """
-    cores = os.cpu_count() or 1
-    load = settled_load(cores)
-    if loaded(load, cores):
-        log.warning("warning: the machine is loaded (%.1f jobs on %d cores): timings will be slow.", load, cores)
     others = other_gpu_processes(earlier) if device == "cuda" else []
     if others and busy_gpu == "refuse":
         verb = "computes" if len(others) == 1 else "compute"
@@ -43,16 +43,20 @@ def circumstances(device: str, busy_gpu: str = "refuse", earlier: Earlier = None
         )
     if others:
         log.warning("warning: %s on %s: timings, memory and energy are not the model's own.", _named(others), _gpu())
+    cores = os.cpu_count() or 1
+    load = settled_load(cores, min(MOST_WAITING, WINDOWS * window))
+    if loaded(load, cores):
+        log.warning("warning: the machine is loaded (%.1f jobs on %d cores): timings will be slow.", load, cores)
     found = {"load_before": load, "cores": cores, "other_gpu_processes": _ids(others)}
     return found | ({"gpu": current_gpu()} if device == "cuda" else {})
 
 
-def settled_load(cores: int) -> float:
-    """The load of the last minute, once it is no longer that of a loaded machine, or no longer falls."""
+def settled_load(cores: int, most: float) -> float:
+    """The load of the last minute, once it is no longer that of a loaded machine or no longer falls; `most` seconds."""
     load, waited = os.getloadavg()[0], 0.0
-    if loaded(load, cores):
-        log.info("waiting for the load to fall before measuring (%.1f jobs on %d cores)", load, cores)
-    while loaded(load, cores) and waited < MOST_WAITING:
+    while loaded(load, cores) and waited + STEP <= most:
+        if not waited:
+            log.info("waiting for the load to fall before measuring (%.1f jobs on %d cores)", load, cores)
         time.sleep(STEP)
         waited += STEP
         before, load = load, os.getloadavg()[0]
