@@ -46,7 +46,11 @@ def circumstances(
     cores = os.cpu_count() or 1
     load = settled_load(cores, min(MOST_WAITING, WINDOWS * window))
     if loaded(load, cores):
-        log.warning("warning: the machine is loaded (%.1f jobs on %d cores): timings will be slow.", load, cores)
+        log.warning(
+            "warning: the machine is loaded (%.1f jobs on %d cores): timings will be slow, and are not compared.",
+            load,
+            cores,
+        )
     found = {"load_before": load, "cores": cores, "other_gpu_processes": _ids(others)}
     return found | ({"gpu": current_gpu()} if device == "cuda" else {})
 
