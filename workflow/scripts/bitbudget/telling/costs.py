@@ -198,7 +198,8 @@ def _of_trade(cost: Cost, stands: Relation) -> str:
     """ "0.54x the size on disk", "1.6x slower"."""
     if cost is costs.LATENCY:
         factor = stands.factor if stands.factor >= 1 else 1 / stands.factor
-        return f"{_round(factor)}{TIMES} {word(cost, stands)}"
+        doubt = " (without an interval)" if stands.without_interval else ""
+        return f"{_round(factor)}{TIMES} {word(cost, stands)}{doubt}"
     return f"{stands.factor:.2f}{TIMES} the {cost.name}"
 
 
