@@ -137,11 +137,11 @@ def test_the_table_is_sorted_by_keyboard(window: Window, page: Path) -> None:
     window.run("arguments[0].focus()", window.one("[data-key=quality]"))
     window.press(Keys.ENTER)
     assert window.one("th:has([data-key=quality])").get_attribute("aria-sort") == "ascending"
-    values = [float(text) for text in window.texts("#summary tbody td:nth-child(2) .value")]
+    values = [float(text.removesuffix(" %")) for text in window.texts("#summary tbody td:nth-child(2) .value")]
     assert values == sorted(values)
     assert window.run("return document.activeElement.dataset.key") == "quality"
     window.press(Keys.SPACE)
-    values = [float(text) for text in window.texts("#summary tbody td:nth-child(2) .value")]
+    values = [float(text.removesuffix(" %")) for text in window.texts("#summary tbody td:nth-child(2) .value")]
     assert values == sorted(values, reverse=True)
     window.press(Keys.ENTER)
     assert window.texts(order) == given
@@ -186,7 +186,8 @@ def test_filters_count_and_show_what_they_say(window: Window, page: Path, kind: 
     window.open(page)
     window.choose("#filter-precision", precision)
     window.run("arguments[0].click()", window.one(f"#filter [value={kind}]"))
-    assert window.text(f"#filter-{kind}") == f"{kind} {len(expected)}"
+    words = {"worse": "scores lower (VQA accuracy)", "better": "scores higher (VQA accuracy)"}.get(kind, kind)
+    assert window.text(f"#filter-{kind}") == f"{words} {len(expected)}"
     shown = set()
     for _ in expected:
         shown.add(window.text("#place").rpartition(" ")[2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bitbudget import cli, files
-from bitbudget.publishing.results_page import data, page
+from bitbudget.publishing.page import data, page
 from bitbudget.telling import evidence
 
 TEMPLATES = Path(__file__).parents[1] / "report"

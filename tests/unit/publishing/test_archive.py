@@ -16,7 +16,7 @@ from bitbudget.errors import UserError
 from bitbudget.inspection.redaction import Redactor
 from bitbudget.publishing.archive import code, package, redacted
 from bitbudget.publishing.archive.bundle import bundle
-from bitbudget.publishing.results_page import page
+from bitbudget.publishing.page import page
 
 ROOT = Path(__file__).parents[3]
 
@@ -58,7 +58,10 @@ def finished(work: Path, redacts: bool = False, **keys: object) -> Path:
     texts = {
         "subset.json": {}, "items.jsonl": ITEMS, "summary.csv": "model\n", "flagged.csv": "item\n",
         "comparison.json": {}, "study.resolved.yaml": yaml.safe_dump(resolved), "images.json": {},
-        "verdicts.json": {"cells": [{"model": "m", "condition": "c", "profiles": [{"sentence": "take\nthis"}]}]},
+        "verdicts.json": {"cells": [{
+            "model": "m", "condition": "c", "outcome": {"sentence": "nothing is lost"}, "disturbed": "timings\nwere",
+            "profiles": [{"prefer": "size", "precision": "p", "sentence": "take\nthis"}],
+        }]},
         "inspection.json": {"redaction": {"on": redacts, "why": "Because texts are read off pictures."}},
         "examples.json": {
             "qualitative": ["2"],
@@ -149,7 +152,9 @@ def test_what_is_handed_in_is_there_and_what_is_large_or_others_is_not(work):
     page = found["README.md"].decode()
     for said in ("checkpoint/", "images/", "logits.safetensors", "meteor_paraphrases.gz", "does not name any more"):
         assert said in page.split("## What is not in here")[1]
-    assert "take this" in page and "Abacus 9, 2 cores, 4 GiB of memory, no GPU" in page and "a demo study" in page
+    assert "- m, c: nothing is lost\n" in page and "- m, c: timings were\n" in page
+    assert "- m, c: recommended: take this" in page
+    assert "Abacus 9, 2 cores, 4 GiB of memory, no GPU" in page and "a demo study" in page
     assert "    make run STUDY=tiny\n" in page
     assert "make again STUDY=tiny TARGET=results/tiny/" in page
     assert f"results made at: commit `{'c' * 40}`, with local changes" in page

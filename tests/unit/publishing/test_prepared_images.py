@@ -9,8 +9,8 @@ import pytest
 
 import made_results
 from bitbudget.publishing.appendix import facts
+from bitbudget.publishing.page import about
 from bitbudget.publishing.paper import document
-from bitbudget.publishing.results_page import about
 from bitbudget.publishing.slides import deck
 from bitbudget.telling import evidence
 

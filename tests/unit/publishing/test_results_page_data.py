@@ -11,11 +11,12 @@ import pytest
 from config_folder import ROOT
 
 import made_results
+from bitbudget import registry
 from bitbudget.errors import UserError
 from bitbudget.provenance import rulegraph
 from bitbudget.publishing.figures import style
-from bitbudget.publishing.results_page import about, browser, cells, data, modules, page, screens, verdict
-from bitbudget.telling import evidence
+from bitbudget.publishing.page import about, browser, cells, data, modules, page, screens
+from bitbudget.telling import evidence, wording
 from bitbudget.untrusted.page_data import embedded, script_hash
 
 REPORT = ROOT / "workflow/report"
@@ -60,80 +61,36 @@ def test_each_picture_stands_in_the_page_once(tmp_path: Path) -> None:
         browser.of(found.examples, found.folder, 4)
 
 
+def shown_of(found: evidence.Evidence) -> dict[str, Any]:
+    return cells.of(found, found.cell("model-1", "zero-shot"))
+
+
 @pytest.mark.parametrize("track", ["captioning", "vqa", "lambada", "detection"])
-def test_every_value_of_the_table_is_a_number_or_says_why_not(tmp_path: Path, track: str) -> None:
-    found = loaded(tmp_path, track=track, precisions=3, missing=["energy_per_item", "latency"])
-    one = cells.of(found, "model-1", "zero-shot")
-    keys = [column["key"] for column in one["columns"]][1:]
-    for row in one["rows"]:
-        assert set(row["cells"]) == set(keys)
-        for key, value in row["cells"].items():
-            assert ("absent" in value) is not ("text" in value), key
-            assert "absent" not in value or len(value["absent"]) > 10
-        assert row["cells"]["latency"] == {"absent": made_results.REASON}
-    assert one["rows"][0]["baseline"] and one["rows"][0]["cells"]["difference"] == {"absent": cells.IS_BASELINE}
-    assert one["plots"]["points"][0]["costs"]["latency"] == made_results.REASON
-    assert one["plots"]["fronts"][found.primary]["latency"] == []
+def test_every_value_of_a_plot_is_a_number_or_says_why_not(tmp_path: Path, track: str) -> None:
+    one = shown_of(loaded(tmp_path, track=track, precisions=3, missing=["energy_per_item", "latency"]))
+    for point in one["plots"]["points"]:
+        for values in (point[name] for name in ("quality", "differences", "costs", "phases")):
+            assert values
+            for value in values.values():
+                assert len(value) == 3 if isinstance(value, list) else len(value) > 10
+        assert point["costs"]["latency"] == point["costs"]["energy_per_item"] == made_results.REASON
+    base, other, _ = one["plots"]["points"]
+    primary = one["entries"][1]["metrics"][loaded(tmp_path / "b", track=track).primary]
+    assert isinstance(base["differences"][registry.module_of("track", track).PRIMARY], str)
+    assert primary["difference"]["value"] in [value[0] for value in other["differences"].values() if value[1:]]
+    assert one["fronts"]["latency"] == []
 
 
-def test_estimated_energy_is_called_so_and_ratios_are_against_the_baseline(tmp_path: Path) -> None:
-    found = loaded(tmp_path, track="vqa", precisions=3)
-    one = cells.of(found, "model-1", "zero-shot")
-    first, second, _ = one["rows"]
-    how = found.measurements["model-1", found.baseline, "zero-shot"]["metrics"]["energy_per_item"]["how"]
-    columns = {column["key"]: column for column in one["columns"]}
-    # what all rows share stands in the heading, once
-    assert columns["energy_per_item"]["note"] == how == columns["carbon_per_item"]["note"]
-    assert not any("note" in row["cells"]["energy_per_item"] for row in one["rows"])
-    assert "ratio" not in first["cells"]["size_on_disk"]
-    sizes = [row["size_on_disk_MB"] for row in found.summary[:2]]
-    assert second["cells"]["size_on_disk"]["ratio"] == f"{sizes[1] / sizes[0]:.2f}\N{MULTIPLICATION SIGN}"
-
-
-def test_kinds_that_differ_stay_beside_their_values(tmp_path: Path) -> None:
-    found = loaded(tmp_path, track="vqa", precisions=3)
-    found.measurements["model-1", found.precisions[1], "zero-shot"]["metrics"]["energy_per_item"]["how"] = "measured"
-    one = cells.of(found, "model-1", "zero-shot")
-    assert not any(column["key"] == "energy_per_item" and "note" in column for column in one["columns"])
-    assert one["rows"][1]["cells"]["energy_per_item"]["note"] == "measured"
-
-
-def cost(value: float, low: float, high: float) -> dict[str, Any]:
-    return {"value": value, "ci": [low, high]}
-
-
-def test_a_cost_rose_or_fell_only_where_the_intervals_are_apart() -> None:
-    base = cost(1.0, 0.9, 1.1)
-    assert cells._ratio(cost(1.6, 1.5, 1.7), base) == {"ratio": "1.60\N{MULTIPLICATION SIGN}", "trend": "rose"}
-    assert cells._ratio(cost(0.8, 0.7, 0.89), base)["trend"] == "fell"
-    assert cells._ratio(cost(1.2, 1.05, 1.3), base)["trend"] == "unclear"
-    assert cells._ratio({"value": 2.001}, {"value": 2.0})["trend"] == "same"
-
-
-def test_a_recommendation_that_costs_something_is_called_a_trade() -> None:
-    def row(**costs: tuple[str, str]) -> dict[str, Any]:
-        found = {name: {"absent": "not measured"} for name in verdict.TRADES}
-        return {
-            "cells": found
-            | {name: {"ratio": f"{n}\N{MULTIPLICATION SIGN}", "trend": t} for name, (n, t) in costs.items()}
-        }
-
-    worse = row(size_on_disk=("0.71", "fell"), peak_memory=("1.04", "rose"), latency=("1.60", "rose"))
-    assert verdict.trade(worse) == "smaller, but 1.6\N{MULTIPLICATION SIGN} slower"
-    assert verdict.trade(row(latency=("0.50", "fell"), size_on_disk=("0.71", "fell"))) == "smaller, faster"
-    assert verdict.trade(row(latency=("0.80", "unclear"))) is None
-
-
-def test_each_kind_of_verdict_has_a_mark_that_needs_no_colour() -> None:
-    from bitbudget.judging import verdicts
-
-    kinds = {
-        verdicts.LOSS, verdicts.GAIN, verdicts.IDENTICAL, verdicts.NO_LOSS, verdicts.NOT_COMPARED,
-        verdicts.LOSS_WITHIN_NOISE, verdicts.GAIN_WITHIN_NOISE,
-    }  # fmt: skip
-    assert set(verdict.KINDS) == kinds
-    assert len({verdict.KINDS[kind][0] + verdict.word(kind) for kind in kinds}) == len(kinds)
-    assert verdict.word(verdicts.GAIN_WITHIN_NOISE) == "gain within noise"
+def test_plots_are_in_the_units_of_the_table(tmp_path: Path) -> None:
+    one = shown_of(loaded(tmp_path, track="vqa", precisions=3))
+    (cost,) = [cost for cost in one["costs"] if cost["metric"] == "latency"]
+    for entry, point in zip(one["entries"], one["plots"]["points"], strict=True):
+        (value, low, high), told = point["costs"]["latency"], entry["costs"]["latency"]
+        assert value == told["value"] * cost["factor"] and low < value < high
+        assert wording.number(value) == told["text"]
+        assert sum(part[0] for part in point["phases"].values() if isinstance(part, list)) < 2 * value
+        quality = point["quality"]["vqa_accuracy"][0]
+        assert entry["metrics"]["vqa_accuracy"]["text"].startswith(f"{quality:.1f}")  # in percent
 
 
 def test_the_whole_of_it_with_texts_that_would_break_a_page(tmp_path: Path) -> None:
@@ -303,9 +260,9 @@ def test_a_script_that_could_end_early_is_refused(tmp_path: Path, monkeypatch: p
 def test_axes_are_cut_for_a_broken_precision_and_for_no_other(tmp_path: Path) -> None:
     names = ["float16", "int8-language", "nf4-language", "torchao-int8"]
     broken = "gptq-2-language-attention-and-mlp"
-    plots = cells.of(loaded(tmp_path / "fine", precisions=names), "model-1", "zero-shot")["plots"]
+    plots = shown_of(loaded(tmp_path / "fine", precisions=names))["plots"]
     assert all(cut == {"axis": None, "beyond": {}} for cuts in plots["cuts"].values() for cut in cuts.values())
-    plots = cells.of(loaded(tmp_path, precisions=[*names, broken]), "model-1", "zero-shot")["plots"]
+    plots = shown_of(loaded(tmp_path, precisions=[*names, broken]))["plots"]
     for points, cut in (("quality", "quality"), ("differences", "differences")):
         low, high = plots["cuts"]["vqa_accuracy"][cut]["axis"]
         values = {one["precision"]: one[points]["vqa_accuracy"] for one in plots["points"]}

@@ -62,11 +62,9 @@ function whenShown(draw) {
   draw();
 }
 
-function nameOfCell() {
-  return [data.models.length > 1 && shown.model, data.conditions.length > 1 && shown.condition]
-    .filter(Boolean)
-    .join(", ");
-}
+/** A cost with its unit, which the name of a rate has. */
+const titled = (cost, more = "") =>
+  cost.name.startsWith(cost.unit) ? `${cost.heading}${more && ` (${more})`}` : `${cost.heading} (${cost.unit}${more && `, ${more}`})`;
 
 // --- the tip: why a value is absent, and what else does not fit beside it ---
 let tipped = null; // what the tip stands beside

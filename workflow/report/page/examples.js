@@ -1,10 +1,17 @@
 // The browser of examples: step through items, all precisions side by side.
-const FILTERS = { all: "anything", changed: "changed", worse: "worse", better: "better" };
+// by what an answer scores higher or lower; detections by boxes, whichever the metric
+const BY = data.own === "boxes" ? "right \u2212 wrong boxes" : data.label;
+const FILTERS = {
+  all: "all items",
+  changed: "changed",
+  worse: `scores lower (${BY})`,
+  better: `scores higher (${BY})`,
+};
 const CHANGES = {
   same: ["=", "same answer", ""],
-  changed: ["~", "changed, worth the same", "unsure"],
-  better: ["\u25b2", "better", "good"],
-  worse: ["\u25bc", "worse", "bad"],
+  changed: ["~", "changed, scores the same", "unsure"],
+  better: ["\u25b2", FILTERS.better, "good"],
+  worse: ["\u25bc", FILTERS.worse, "bad"],
 };
 const looked = { filter: "all", precision: "", list: [], at: 0, pointed: false };
 
@@ -23,7 +30,7 @@ function startExamples() {
     items.length < total
       ? `${items.length} of ${total} items: those whose answers changed most first, then others spread over the rest.`
       : `All ${total} items, those whose answers changed most first.`,
-    "Step with the keys J and K, or with the arrow keys. Changed: another answer than the baseline's, worse and better ones among them.",
+    "Step with the keys J and K, or with the arrow keys. Changed: another answer than the baseline's, whether it scores higher, lower or the same.",
     redaction,
   ]
     .filter(Boolean)

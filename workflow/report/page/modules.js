@@ -8,7 +8,7 @@ function formatColours() {
 const auditOf = (precision) => data.audits.find((one) => one.model === shown.model && one.precision === precision);
 
 function startAudit() {
-  const first = cell().verdict.precision || data.baseline;
+  const first = cell().recommendation.precision || data.baseline;
   fill(
     $("treemap-precision"),
     data.precisions.map((name) => [name, name]),

@@ -47,12 +47,12 @@ function startPlots() {
       .map((one) => [one.name, one.label]),
     data.primary,
   );
-  const costs = cell().plots.costs;
+  const { costs } = cell();
   const measured = (name) => data.cells.some((c) => c.plots.points.some((p) => Array.isArray(p.costs[name])));
   fill(
     $("scatter-cost"),
-    costs.map((one) => [one.name, measured(one.name) ? one.label : `${one.label} (not measured)`]),
-    costs.find((one) => measured(one.name))?.name,
+    costs.map((one) => [one.metric, measured(one.metric) ? one.heading : `${one.heading} (not measured)`]),
+    costs.find((one) => measured(one.metric))?.metric,
   );
   drawInSight("scatter", drawScatter);
   drawInSight("forest", drawForest);
@@ -62,29 +62,31 @@ function startPlots() {
 }
 
 function drawScatter() {
-  const { plots } = cell();
+  const { plots, costs, fronts, entries, disturbed } = cell();
   const metric = about($("scatter-quality").value);
-  const cost = plots.costs.find((one) => one.name === $("scatter-cost").value);
-  const on = plots.fronts[metric.name][cost.name];
-  const has = (one) => one.quality[metric.name] && Array.isArray(one.costs[cost.name]);
+  const chosen = costs.find((one) => one.metric === $("scatter-cost").value);
+  const cost = { name: chosen.metric, label: chosen.heading, unit: chosen.unit };
+  // of the primary metric the record tells which are on the front
+  const on = metric.name === data.primary ? fronts[cost.name] : [];
+  const has = (one) => Array.isArray(one.quality[metric.name]) && Array.isArray(one.costs[cost.name]);
   const points = plots.points.filter(has);
   const front = points
     .filter((one) => on.includes(one.precision))
     .sort((a, b) => a.costs[cost.name][0] - b.costs[cost.name][0]);
-  const how = cost.name === "energy_per_item" && plots.energy ? `, ${plots.energy}` : "";
+  const uncompared = entries.flatMap((entry) => entry.costs[cost.name].incomparable || []);
   $("scatter-table").replaceChildren(
     plainTable(
       [
         "Precision",
         `${metric.label}${unitOf(metric.unit)}`,
-        `${cost.label} (${cost.unit}${how})`,
-        "Pareto front of these two",
+        titled(chosen, chosen.note),
+        ...(on.length ? ["Pareto front of these two"] : []),
       ],
       plots.points.map((one) => [
         one.precision,
         written(one.quality[metric.name]),
         written(one.costs[cost.name]),
-        on.includes(one.precision) ? "yes" : "no",
+        ...(on.length ? [on.includes(one.precision) ? "yes" : "no"] : []),
       ]),
     ),
   );
@@ -92,15 +94,19 @@ function drawScatter() {
   const cut = plots.cuts[metric.name].quality;
   const middle = Math.max(...points.map((one) => one.costs[cost.name][0])) / 2;
   $("scatter-note").textContent = [
-    points.length
+    on.length
       ? "Filled marks and the line: the Pareto front of these two. Open marks: another is as good in both and better " +
-        "in one. Bars: 95 % intervals; points whose bars overlap are not ordered by this picture."
+        "in one."
       : "",
+    points.length ? "Bars: 95 % intervals; points whose bars overlap are not ordered by this picture." : "",
+    ...(chosen.timed && disturbed ? [disturbed] : [...new Set(uncompared)].map((text) => `not compared: ${text}`)).map(
+      sentence,
+    ),
     beyond(points, (one) => one.quality[metric.name], cut, metric.unit),
     notShown(
       missing.map((one) => [
         one.precision,
-        typeof one.costs[cost.name] === "string" ? one.costs[cost.name] : `there is no ${metric.label} of it`,
+        typeof one.costs[cost.name] === "string" ? one.costs[cost.name] : one.quality[metric.name],
       ]),
     ),
   ].join(" ");
@@ -134,14 +140,14 @@ function drawScatter() {
           hover(
             one.precision,
             `${metric.label} ${number(y[0])}${between(y)} ${metric.unit}`,
-            `${cost.label} ${number(x[0])}${between(x)} ${cost.unit}${how}`,
+            `${cost.label} ${number(x[0])}${between(x)} ${cost.unit} ${chosen.note}`,
             one.unusable,
           ),
         ],
         marker: {
           color: hue,
           size: 12,
-          symbol: mark + (on.includes(one.precision) ? "" : "-open"),
+          symbol: mark + (!on.length || on.includes(one.precision) ? "" : "-open"),
           line: { width: 2, color: hue },
         },
       };
@@ -153,16 +159,16 @@ function drawScatter() {
     {
       height: 450 + ($("scatter").clientWidth < 420 ? heightOf(points) / 2 : 0),
       xaxis: {
-        title: axisTitle(`${cost.label} (${cost.unit}${how}), less is better`, $("scatter").clientWidth - 90),
+        title: axisTitle(`${titled(chosen, chosen.note)}, ${chosen.higher_is_better ? "more" : "less"} is better`, $("scatter").clientWidth - 90),
         rangemode: "tozero",
       },
       yaxis: {
-        title: axisTitle(`${metric.label}${unitOf(metric.unit)}, ${metric.higher ? "higher" : "lower"} is better`, 320),
+        title: axisTitle(`${metric.label}${unitOf(metric.unit)}, ${metric.higher_is_better ? "higher" : "lower"} is better`, 320),
         range: cut.axis || undefined,
       },
     },
-    `${metric.label} against ${cost.label} of ${points.length} precisions; the Pareto front is ` +
-      `${front.map((one) => one.precision).join(", ") || "empty"}. ${TOLD_BELOW}`,
+    `${metric.label} against ${cost.label} of ${points.length} precisions` +
+      `${front.length ? `; the Pareto front is ${front.map((one) => one.precision).join(", ")}` : ""}. ${TOLD_BELOW}`,
   );
 }
 
@@ -182,7 +188,7 @@ function drawForest() {
   const cut = plots.cuts[metric.name].differences;
   $("forest-note").textContent =
     `Precision minus ${data.baseline}, on the same items, with 95 % intervals. ` +
-    (metric.higher ? "Left of 0 is a loss. " : "Right of 0 is a loss: less is better. ") +
+    (metric.higher_is_better ? "Left of 0 is a loss. " : "Right of 0 is a loss: less is better. ") +
     beyond(known, (one) => one.differences[metric.name], cut, unit) +
     " " +
     notShown(
@@ -234,8 +240,8 @@ function drawForest() {
 }
 
 function drawPhases() {
-  const { plots } = cell();
-  const unit = plots.costs.find((one) => one.name === "latency").unit;
+  const { plots, costs, disturbed } = cell();
+  const unit = costs.find((one) => one.metric === "latency").unit;
   const phases = plots.phases.filter((phase) => plots.points.some((one) => Array.isArray(one.phases[phase.name])));
   const known = plots.points.filter((one) => phases.some((phase) => Array.isArray(one.phases[phase.name])));
   $("phases-table").replaceChildren(
@@ -251,6 +257,7 @@ function drawPhases() {
   $("phases-note").textContent =
     "Medians per item at batch size 1. Diamonds: the whole call, with its 95 % interval; phases are timed apart, so " +
     "they need not add up to it. " +
+    (disturbed ? `${sentence(disturbed)} ` : "") +
     notShown(
       plots.points
         .filter((one) => !known.includes(one))

@@ -21,6 +21,7 @@ for (const form of document.querySelectorAll("form.choices"))
 for (const place of document.querySelectorAll("main .scroll:not(.graph)")) sideways(place);
 drawVerdicts();
 whenShown(drawTable);
+whenShown(drawNotes);
 startPlots();
 startExamples();
 whenShown(drawInspection);

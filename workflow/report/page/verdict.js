@@ -1,20 +1,8 @@
 // The verdict: what is recommended of every model and condition, and what is said of each precision.
 const AT_ONCE = 2; // of so many models and conditions each has its own card
-const COSTS = [
-  ["size_on_disk", "size on disk"],
-  ["weights_in_memory", "weights in memory"],
-  ["peak_memory", "peak memory"],
-  ["latency", "latency"],
-  ["energy_per_item", "energy"],
-];
-// of a cost against the baseline's
-const TRENDS = {
-  rose: ["\u25b2 worse", "bad"],
-  fell: ["\u25bc better", "good"],
-  unclear: ["\u2248 intervals overlap", "unsure"],
-  same: ["= the same", ""],
-};
-const CLAUSES = /; (?![^(]*\))/; // a semicolon that is not within brackets
+// of a cost against the baseline's: a sign, and the tone of what is neither better nor worse
+const SIGNS = { less: "\u25bc", more: "\u25b2", unclear: "\u2248", same: "=" };
+const TONES = { unclear: "unsure", same: "" };
 
 function drawVerdicts() {
   const title = data.title || data.study;
@@ -24,76 +12,87 @@ function drawVerdicts() {
   $("description").textContent = [data.title ? data.study : null, data.description].filter(Boolean).join(": ");
   $("description").hidden = !$("description").textContent;
   $("demo").hidden = !data.demo;
-  $("accept").textContent = `${data.accept} Better and worse answers are told by ${data.worth}.`;
-  $("floor").textContent = data.floor || "";
+  $("accept").textContent = `${data.rule} An answer scores higher or lower by ${data.worth}.`;
   $("verdicts").classList.toggle("summed", data.cells.length > AT_ONCE);
   $("verdicts").replaceChildren(...(data.cells.length > AT_ONCE ? summed() : data.cells.map(verdictCard)));
   meanings();
 }
 
-const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
+/** With a full stop, and a capital where it begins with a word and not with a name with digits. */
+function sentence(text) {
+  const [first] = text.split(" ");
+  const start = /^\p{L}+$/u.test(first) ? text[0].toUpperCase() : text[0];
+  return `${start}${text.slice(1).replace(/\.$/, "").replaceAll(" %", "\u00a0%")}.`;
+}
 
-const nameOf = (one) =>
-  [data.models.length > 1 && one.model, data.conditions.length > 1 && one.condition].filter(Boolean).join(" \u00b7 ");
+const judgedOf = (one) => one.entries.filter((entry) => !entry.baseline);
+const entryOf = (one, precision) => one.entries.find((entry) => entry.precision === precision);
+const differenceOf = (entry) => (entry.metrics[data.primary] || {}).difference || {};
 
 const recommended = () => el("span", { class: "tag picked" }, "recommended");
 
 /** What each kind of verdict that occurs means. */
 function meanings() {
-  const kinds = new Map(data.cells.flatMap((one) => one.verdict.judged).map((entry) => [entry.word, entry]));
-  $("meanings").hidden = kinds.size === 0;
+  $("meanings").hidden = data.kinds.length === 0;
   $("kinds").replaceChildren(
-    ...[...kinds.values()].flatMap((entry) => [
-      el("dt", { class: entry.tone }, `${entry.mark} ${entry.word}`),
-      el("dd", {}, entry.meaning),
+    ...data.kinds.flatMap((kind) => [
+      el("dt", { class: kind.tone }, `${kind.mark} ${kind.word}`),
+      el("dd", {}, kind.meaning),
     ]),
   );
 }
 
-/** The recommendation: how it is said, the precision, and what it trades. */
-function take(precision, trades) {
+/** A recommendation: how it is said, the precision, and what it trades; of one among several, what it prefers. */
+function take({ precision, prefer, trade }, several, traded = true) {
   const stay = precision === data.baseline;
   const words = stay ? "Recommended: stay with the baseline" : `Recommended instead of ${data.baseline}`;
   return el(
     "div",
     {},
-    precision && el("p", { class: "take" }, words),
+    precision && el("p", { class: "take" }, several ? `${words}, for the least ${prefer}` : words),
     el(
       "p",
       precision ? { class: "big", letters: Math.max(...parts(precision).map((part) => part.length)) } : { class: "big none" },
       precision || "Nothing is recommended",
     ),
-    trades.map((text) => el("p", { class: "trade" }, sentence(text))),
+    traded && trade && el("p", { class: "trade" }, sentence(trade)),
   );
 }
 
-/** Why, in the words of the verdicts: the first clause, and the others. */
-function why({ verdict }) {
-  return verdict.sentence
-    .replace(`${verdict.precision}: `, "")
-    .replace(`${verdict.precision}, the baseline: `, "")
-    .split(CLAUSES);
+/** Why: of each profile the first clause, and the others small. */
+function why(one) {
+  const several = one.profiles.length > 1;
+  return one.profiles.map(({ prefer, precision, clauses: [first, ...rest] }) => [
+    el("p", { class: "why" }, several && el("b", {}, `Least ${prefer}: ${precision || "nothing"}. `), sentence(first)),
+    rest.map((part) => el("p", { class: "why soft small" }, sentence(part))),
+  ]);
+}
+
+/** What holds of the whole cell: that timings say nothing, the Pareto front, the noise floor. */
+function standing(one) {
+  return [
+    one.disturbed && el("p", { class: "banner disturbed" }, sentence(one.disturbed)),
+    el("p", { class: "soft small" }, [one.pareto.sentence, one.noise_floor].map(sentence).join(" ")),
+  ];
 }
 
 function verdictCard(one) {
-  const { verdict } = one;
-  const [first, ...rest] = why(one);
   return el(
     "article",
     { class: "card verdict" },
-    nameOf(one) && el("h2", { class: "of" }, nameOf(one)),
-    take(verdict.precision, [verdict.trade].filter(Boolean)),
+    one.name && el("h2", { class: "of" }, one.name),
+    one.profiles.map((profile) => take(profile, one.profiles.length > 1)),
+    el("p", {}, sentence(one.outcome.sentence)),
     chips(one),
     judgedList(one),
-    el("p", { class: "why" }, sentence(first)),
-    rest.map((part) => el("p", { class: "why soft small" }, sentence(part))),
-    el("p", { class: "soft small" }, [verdict.front, verdict.noise].filter(Boolean).map(sentence).join(" ")),
+    why(one),
+    standing(one),
     data.cells.length > 1 && showButton(one),
   );
 }
 
 function showButton(one) {
-  const words = nameOf(one);
+  const words = one.name;
   const go = () => {
     show(one.model, one.condition);
     announce(`${words} is shown below`);
@@ -105,25 +104,25 @@ function showButton(one) {
 /** Of many models and conditions: one card for each precision that is recommended, and all verdicts as one table. */
 function summed() {
   const groups = new Map();
-  for (const one of data.cells) groups.set(one.verdict.precision, [...(groups.get(one.verdict.precision) || []), one]);
+  for (const one of data.cells) {
+    const precisions = one.profiles.map((profile) => profile.precision).join("\n");
+    groups.set(precisions, [...(groups.get(precisions) || []), one]);
+  }
   return [
-    el(
-      "div",
-      { class: "cards" },
-      [...groups].map(([precision, cells]) => groupCard(precision, cells)),
-    ),
+    el("div", { class: "cards" }, [...groups.values()].map(groupCard)),
     matrix(),
   ];
 }
 
-function groupCard(precision, cells) {
+function groupCard(cells) {
   const many = cells.length === data.cells.length;
-  const trades = [...new Set(cells.map((one) => one.verdict.trade).filter(Boolean))];
-  const names = cells.map(nameOf);
+  const { profiles } = cells[0];
+  const alike = (i) => cells.every((one) => one.profiles[i].trade === profiles[i].trade);
+  const names = cells.map((one) => one.name);
   return el(
     "article",
     { class: "card verdict" },
-    take(precision, trades.length === 1 ? trades : []),
+    profiles.map((profile, i) => take(profile, profiles.length > 1, alike(i))),
     el("p", { class: "soft" }, `For ${many ? `all ${cells.length}: ` : ""}${names.join("; ")}.`),
     el(
       "details",
@@ -133,15 +132,11 @@ function groupCard(precision, cells) {
         el(
           "section",
           { class: "reason" },
-          el("h3", {}, nameOf(one)),
-          trades.length > 1 && one.verdict.trade && el("p", { class: "small" }, sentence(one.verdict.trade)),
+          el("h3", {}, one.name),
+          el("p", { class: "small" }, sentence(one.outcome.sentence)),
           chips(one),
-          why(one).map((part) => el("p", { class: "why small" }, sentence(part))),
-          el(
-            "p",
-            { class: "soft small" },
-            [one.verdict.front, one.verdict.noise].filter(Boolean).map(sentence).join(" "),
-          ),
+          why(one),
+          standing(one),
           judgedList(one),
           showButton(one),
         ),
@@ -153,21 +148,20 @@ function groupCard(precision, cells) {
 /** Every verdict of the study: precisions down, models and conditions across. */
 function matrix() {
   const cellOf = (one, precision) => {
-    const entry = one.verdict.judged.find((entry) => entry.precision === precision);
-    if (!entry) return "\u2014";
-    const { difference } = one.rows.find((row) => row.precision === precision).cells;
+    const entry = entryOf(one, precision);
+    const difference = differenceOf(entry);
     return [
       el("span", { class: `kind ${entry.tone}` }, `${entry.mark} ${entry.word}`),
       ` ${entry.accepted ? "\u2713" : "\u2717"}`,
       el("span", { class: "unseen" }, entry.accepted ? " accepted" : " not accepted"),
-      difference.text && el("small", {}, `${difference.text} ${difference.ci}`),
+      difference.text && el("small", {}, `${difference.text} ${difference.interval}`),
     ];
   };
   const names = data.precisions.filter((name) => name !== data.baseline);
   const table = plainTable(
-    ["Precision", ...data.cells.map(nameOf)],
+    ["Precision", ...data.cells.map((one) => one.name)],
     names.map((name) => [
-      [name, data.cells.some((one) => one.verdict.precision === name) && [" ", recommended()]].filter(Boolean),
+      [name, data.cells.some((one) => picks(one, name)) && [" ", recommended()]].filter(Boolean),
       ...data.cells.map((one) => cellOf(one, name)),
     ]),
     0,
@@ -183,22 +177,23 @@ function matrix() {
   return around;
 }
 
+const picks = (one, precision) => one.profiles.some((profile) => profile.precision === precision);
+
 /** What the recommended precision changes, in a few numbers: which of them cost more, and which less. */
 function chips(one) {
-  const row = one.rows.find((row) => row.precision === one.verdict.precision);
-  if (!row || row.baseline) return null;
+  const entry = entryOf(one, one.recommendation.precision);
+  if (!entry || entry.baseline) return null;
   const found = [];
-  const { difference } = row.cells;
-  const entry = one.verdict.judged.find((entry) => entry.precision === row.precision);
-  const noun = one.columns.find((column) => column.key === "difference").label.includes("points")
-    ? `points of ${data.label}`
-    : data.label;
+  const difference = differenceOf(entry);
+  const unit = data.metrics[0].difference_unit;
+  const noun = unit ? `${unit} of ${data.label}` : data.label;
   if (difference.text)
-    found.push([difference.text, difference.ci, noun, entry && [`${entry.mark} ${entry.word}`, entry.tone]]);
-  for (const [key, label] of COSTS) {
-    const { ratio, trend, note } = row.cells[key];
-    const kind = note || one.columns.find((column) => column.key === key).note;
-    if (ratio) found.push([ratio, null, kind ? `${label}, ${kind}` : label, TRENDS[trend]]);
+    found.push([difference.text, difference.interval, noun, [`${entry.mark} ${entry.word}`, entry.tone]]);
+  for (const cost of one.costs.filter((cost) => one.main_costs.includes(cost.metric))) {
+    const { times, relation, better, word, note } = entry.costs[cost.metric];
+    const tone = better === true ? "good" : better === false ? "bad" : TONES[relation];
+    const kind = cost.note || note;
+    if (times) found.push([times, null, kind ? `${cost.name}, ${kind}` : cost.name, [`${SIGNS[relation]} ${word}`, tone]]);
   }
   return el(
     "ul",
@@ -219,15 +214,11 @@ function judgedList(one) {
   return el(
     "ul",
     { class: "judged", "aria-label": `Every precision against ${data.baseline}` },
-    one.verdict.judged.map((entry) =>
-      judged(
-        entry,
-        one.rows.find((row) => row.precision === entry.precision).cells.difference,
-        entry.precision === one.verdict.precision,
-      ),
-    ),
+    judgedOf(one).map((entry) => judged(entry, differenceOf(entry), picks(one, entry.precision))),
   );
 }
+
+const kindOf = (entry) => data.kinds.find((kind) => kind.kind === entry.kind);
 
 function judged(entry, difference, picked) {
   return el(
@@ -245,7 +236,7 @@ function judged(entry, difference, picked) {
           {},
           el("span", { class: "who" }, entry.precision, picked && [" ", recommended()]),
           el("span", { class: `word ${entry.tone}` }, entry.word),
-          difference.text && el("span", { class: "by" }, `${difference.text} ${difference.ci}`),
+          difference.text && el("span", { class: "by" }, `${difference.text} ${difference.interval}`),
         ),
         el(
           "span",
@@ -264,8 +255,9 @@ function judged(entry, difference, picked) {
         { class: "more" },
         el("p", {}, sentence(entry.sentence)),
         el("p", { class: "soft" }, sentence(entry.accepted_why)),
-        el("p", { class: "soft" }, [entry.answers, entry.front].filter(Boolean).map(sentence).join(" ")),
-        el("p", { class: "soft" }, el("b", {}, `${entry.word}: `), entry.meaning),
+        entry.trade && el("p", { class: "soft" }, sentence(`against ${data.baseline}: ${entry.trade}`)),
+        el("p", { class: "soft" }, [entry.answers, entry.pareto_sentence].map(sentence).join(" ")),
+        el("p", { class: "soft" }, el("b", {}, `${entry.word}: `), kindOf(entry).meaning),
       ),
     ),
   );

@@ -1,8 +1,9 @@
 """Every item with what each precision answered: the one record that everything published takes its examples from.
 
 Personal strings are replaced here, once, so that nothing made of the record has to think of it. What changed is told as
-`comparison` counts it: an item is better or worse where what it is worth by itself rose or fell from the baseline's,
-and changed where the answer is another one of the same worth.
+`comparison` counts it: an answer is `better` or `worse` where it scores higher or lower than the baseline's by what the
+item is worth by itself, and `changed` where it is another one that scores the same. That an answer scores lower does
+not say that it is wrong: the baseline's may be.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from bitbudget.metrics import matching
 SAME, CHANGED, BETTER, WORSE = "same", "changed", "better", "worse"
 DECIMALS = 6  # of an item's value: enough for any sum of tenths and thirds
 QUALITATIVE_HOW = (
-    "By a fixed rule: the item whose answer changed in most precisions, the one that became worse in most, and the one "
-    "that changed in fewest (of equals the first in the study's order, those better or worse before those merely "
-    "changed); none that was flagged, or shows a picture that is not published."
+    "By a fixed rule: the item whose answer changed in most precisions, the one that scores lower in most, and the one "
+    "that changed in fewest (of equals the first in the study's order, those that score higher or lower before those "
+    "merely changed); none that was flagged, or shows a picture that is not published."
 )
 
 Cell = tuple[str, str, str]  # model, precision, condition

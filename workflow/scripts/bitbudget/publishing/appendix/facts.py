@@ -74,11 +74,8 @@ def checkpoints(evidence: Evidence, digits: int) -> list[list[str]]:
 def _size(evidence: Evidence, name: str, precision: str) -> str:
     if evidence.audits[name, precision].get("simulated"):
         return SIMULATED
-    checkpoint = evidence.checkpoints.get((name, precision))
-    if checkpoint is not None:
-        return f"{wording.number(checkpoint['size_on_disk_bytes'] / 1e6)} MB"
-    size = evidence.row(name, precision, evidence.conditions[0]).get("size_on_disk_MB")
-    return "not measured" if size is None else f"{wording.number(size)} MB"
+    told = evidence.entry(name, precision, evidence.conditions[0])["costs"]["size_on_disk"]
+    return told.get("with_unit", "not measured")
 
 
 def formats(audit: Record) -> str:
@@ -209,6 +206,12 @@ def _calibration(evidence: Evidence) -> list[str]:
     if asked.get("file"):
         return [f"calibration on {asked['items']} items of {asked['file']}"]
     return [f"calibration on {asked['items']} items of {asked['split']}"] if asked.get("split") else []
+
+
+def disturbed(evidence: Evidence) -> list[Pair]:
+    """That timings cannot be compared, and what to do, where that is so."""
+    told = dict.fromkeys(cell["disturbed"] for cell in evidence.verdicts["cells"] if cell["disturbed"])
+    return [("disturbed", sentence) for sentence in told]
 
 
 def measuring(evidence: Evidence) -> str:

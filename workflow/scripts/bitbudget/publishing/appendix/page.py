@@ -155,6 +155,7 @@ def _study(study: Evidence, less: Shortening) -> Data:
             *map(list, facts.asked(study, less.letters)),
             ["quantizing", facts.quantizing(study, less.letters)],
             *([["measuring", facts.measuring(study)]] if less.settings else []),
+            *map(list, facts.disturbed(study)),
         ],
         "table": {"columns": ["checkpoint", "on disk", "hash", "formats as audited", "kernel"], "rows": kept},
         "note": (cut + more + (RULED if any(row[1] == facts.SIMULATED for row in kept) else "")).strip(),

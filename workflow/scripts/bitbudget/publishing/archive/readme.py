@@ -21,7 +21,7 @@ LOOK = (
     ("paper.md", "the same as Markdown, with all that the paper could say, for a LaTeX or Word template of your own"),
     ("slides.pdf", "the slides"),
     ("appendix.pdf", "one page on hardware, versions, seeds, data and licences"),
-    ("summary.csv", "one row a precision"),
+    ("summary.csv", "one row per precision"),
     ("verdicts.txt", "what each precision loses and wins, in words"),
     ("flagged.csv", "answers that a person should look at"),
     ("figures/", "every figure, as svg and png"),
@@ -65,14 +65,26 @@ def _what_this_is(studies: Sequence[Study], code: Code) -> Iterator[str]:
         if study.resolved["demo"]:
             yield "  - This is a demo study: its models and data are made by the project itself and are small."
         for cell in files.read_json(study.folder / "verdicts.json")["cells"]:
-            for chosen in cell["profiles"]:
-                yield f"  - {cell['model']}, {cell['condition']}: {_line(chosen['sentence'])}"
+            yield from _found(cell)
     address = first.resolved.get("report", {}).get("code_address")
     yield f"- code: {f'{address}, ' if address else ''}{_commit(code)}"
     yield from _changes(code)
     made, machines = _provenance(studies)
     yield f"- results made at: {', '.join(made)}"
     yield f"- measured on: {'; '.join(machines)}"
+
+
+def _found(cell: Mapping[str, Any]) -> Iterator[str]:
+    """What the verdicts say of one model and condition."""
+    name = f"{cell['model']}, {cell['condition']}"
+    yield f"  - {name}: {_line(cell['outcome']['sentence'])}"
+    for profile in cell["profiles"]:
+        least = f"least {profile['prefer']}: " if len(cell["profiles"]) > 1 else ""
+        # "nothing is recommended" says so itself
+        recommended = "recommended: " if profile["precision"] else ""
+        yield f"  - {name}: {least}{recommended}{_line(profile['sentence'])}"
+    if cell["disturbed"]:
+        yield f"  - {name}: {_line(cell['disturbed'])}"
 
 
 def _commit(code: Code) -> str:

@@ -8,8 +8,7 @@ from typing import Any
 from bitbudget import registry
 from bitbudget.errors import UserError
 from bitbudget.provenance.rulegraph import parsed
-from bitbudget.publishing.results_page import about, browser, cells, modules, screens
-from bitbudget.telling import wording
+from bitbudget.publishing.page import about, browser, cells, modules, screens
 from bitbudget.telling.evidence import Evidence
 
 
@@ -23,7 +22,6 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{rulegraph} is not there: make it with `make run STUDY={evidence.name}`.") from None
     verdicts = evidence.verdicts
-    accept = verdicts["accept"]
     inspected = screens.of(evidence.inspection)
     return {
         "study": evidence.name,
@@ -33,20 +31,13 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
         "demo": bool(evidence.demo),
         "baseline": evidence.baseline,
         "primary": evidence.primary,
-        "label": verdicts["label"],
-        "worth": verdicts["worth"],
+        **{key: verdicts[key] for key in ("label", "worth", "rule", "metrics", "kinds")},
         "own": _own(evidence),
         "prompt": evidence.study.get("prompt"),
-        "accept": f"Accepted is a precision that keeps {100 * accept['quality']:g} % of the baseline's quality even at "
-        f"the worst end of its 95 % interval. Of those, the one with the least {accept['prefer']} is recommended.",
-        "floor": _floor(evidence),
         "models": evidence.models,
         "precisions": evidence.precisions,
         "conditions": evidence.conditions,
-        "metrics": cells.shown_metrics(evidence),
-        "cells": [
-            cells.of(evidence, model, condition) for model in evidence.models for condition in evidence.conditions
-        ],
+        "cells": [cells.of(evidence, cell) for cell in verdicts["cells"]],
         "audits": [_audit(model, precision, audit) for (model, precision), audit in evidence.audits.items()],
         "examples": browser.of(evidence.examples, evidence.folder, most, screened=inspected["redaction"] is not None),
         "inspection": inspected,
@@ -58,21 +49,9 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
 def _own(evidence: Evidence) -> str:
     """What an example's value is: "share" is right, partly right or wrong, "boxes" right ones minus wrong ones, and
     "value" anything else in the primary metric's unit."""
-    words = wording.words_of({"track": evidence.track, "primary": evidence.primary})
-    if words.detections:
+    if getattr(registry.module_of("track", evidence.track), "ANSWER", "text") == "detections":
         return "boxes"
-    return "share" if words.share else "value"
-
-
-def _floor(evidence: Evidence) -> str | None:
-    """What answers without looking score, in words."""
-    metric = evidence.blind["metrics"].get(evidence.primary, {})
-    if "value" not in metric:
-        return None
-    words = wording.words_of({"track": evidence.track, "primary": evidence.primary})
-    form = wording.format_of(words, {"ci": metric.get("ci"), "baseline": metric["value"]})
-    floor = registry.module_of("track", evidence.track).FLOOR
-    return f"For scale: {floor} scores {form.level(metric['value'])}."
+    return "share" if evidence.verdicts["metrics"][0]["unit"] else "value"
 
 
 def _audit(model: str, precision: str, audit: dict[str, Any]) -> dict[str, Any]:

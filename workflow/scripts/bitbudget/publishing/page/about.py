@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bitbudget.judging import summary
+from bitbudget.measuring import circumstances
 from bitbudget.publishing.appendix import provenance
 from bitbudget.telling.evidence import Evidence
 
@@ -37,7 +37,7 @@ def of(evidence: Evidence) -> dict[str, Any]:
     everything = [one["provenance"] for one in (*measured, *evidence.predictions.values(), evidence.comparison)]
     study, subset = evidence.study, evidence.subset
     facts = {
-        "Measured on": _distinct(summary.place(summary.circumstances(one)) for one in measured),
+        "Measured on": _distinct(circumstances.place(circumstances.circumstances(one)) for one in measured),
         "Memory": _distinct(_memory(one["hardware"]) for one in provenances),
         "GPU": _distinct(_gpus(one["hardware"]) for one in provenances),
         "System": _distinct(one["hardware"].get("system", "") for one in provenances),
