@@ -16,7 +16,7 @@ from bitbudget.errors import UserError
 from bitbudget.provenance import rulegraph
 from bitbudget.publishing.figures import style
 from bitbudget.publishing.page import about, browser, cells, data, modules, page, screens
-from bitbudget.telling import evidence, wording
+from bitbudget.telling import evidence, inspected, wording
 from bitbudget.untrusted.page_data import embedded, script_hash
 
 REPORT = ROOT / "workflow/report"
@@ -159,7 +159,7 @@ def test_what_concerns_people_is_listed_before_objects(tmp_path: Path) -> None:
 
 def test_hallucinations_have_intervals_or_a_reason(tmp_path: Path) -> None:
     (base, other, *_) = screens.of(loaded(tmp_path / "a", track="captioning").inspection)["cells"]
-    assert base["metrics"]["chair_i"]["text"] == "5.0" and base["metrics"]["chair_i"]["ci"] == "[3.0, 7.0]"
+    assert base["metrics"]["chair_i"]["text"] == "5.0" and base["metrics"]["chair_i"]["interval"] == "[3.0, 7.0]"
     assert "absent" in base["differences"]["chair_i"]
     assert other["differences"]["chair_i"]["text"].startswith("+1")
     (base, *_) = screens.of(loaded(tmp_path / "b", track="lambada").inspection)["cells"]
@@ -204,16 +204,15 @@ def test_what_was_not_looked_for_has_no_limits_and_no_columns(tmp_path: Path) ->
 
 
 def test_points_have_one_decimal_and_the_sign_of_their_value() -> None:
-    written = [screens.points(value) for value in (0.6, -0.0004, 0.0004, -0.031)]
+    written = [inspected.difference({"value": value})["text"] for value in (0.6, -0.0004, 0.0004, -0.031)]
     assert written == ["+60.0", "\N{MINUS SIGN}0.0", "+0.0", "\N{MINUS SIGN}3.1"]
 
 
 def test_a_difference_without_an_interval_says_why() -> None:
-    shown = screens._difference({"value": 0.1, "ci": None, "note": "too few", "p_value": 0.03})
-    assert (shown["why"], shown["note"], "ci" in shown) == ("too few", "p = .03, not corrected", False)
-    assert screens._difference({"value": 0.1, "ci": [0, 1], "p_holm": 0.03, "family": 7})["note"].endswith(
-        "Holm over 7"
-    )
+    shown = inspected.difference({"value": 0.1, "ci": None, "note": "too few", "p_value": 0.03})
+    assert shown == {"text": "+10.0", "why": "too few", "note": "p = .03, not corrected"}
+    shown = inspected.difference({"value": 0.1, "ci": [0, 1], "p_holm": 0.03, "family": 7})
+    assert shown["interval"] == "[+0.0, +100.0]" and shown["note"].endswith("Holm over 7")
 
 
 def test_a_page_without_personal_strings_does_not_lead_to_them(tmp_path: Path) -> None:

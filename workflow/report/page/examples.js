@@ -1,11 +1,9 @@
 // The browser of examples: step through items, all precisions side by side.
-// by what an answer scores higher or lower; detections by boxes, whichever the metric
-const BY = data.own === "boxes" ? "right \u2212 wrong boxes" : data.label;
 const FILTERS = {
   all: "all items",
   changed: "changed",
-  worse: `scores lower (${BY})`,
-  better: `scores higher (${BY})`,
+  worse: data.changes.worse,
+  better: data.changes.better,
 };
 const CHANGES = {
   same: ["=", "same answer", ""],

@@ -82,7 +82,7 @@ function small(value) {
     ? absent(value.absent)
     : [
         el("span", { class: "value" }, value.text),
-        value.ci && el("small", {}, value.ci),
+        value.interval && el("small", {}, value.interval),
         value.why && el("small", { class: "wrap" }, value.why),
         value.note && el("small", {}, value.note),
       ];

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bitbudget.telling import wording
@@ -69,10 +69,34 @@ def _objects(known: Mapping[str, float], baseline: str) -> str:
 
 
 def _difference(metric: Record) -> str:
-    if "value" not in metric:
-        return ""
-    ends = metric.get("ci")
-    return f"{_signed(metric['value'])}{f' [{_signed(ends[0])}, {_signed(ends[1])}]' if ends else ''}"
+    found = difference(metric)
+    return " ".join(found[key] for key in ("text", "interval") if found.get(key))
+
+
+def level(metric: Record | None) -> dict[str, str]:
+    """A share as `text` and `interval` in percent, or why it is `absent`; `why` there is no interval."""
+    if not metric or "value" not in metric:
+        return {"absent": (metric or {}).get("absent", "not computed in this run")}
+    return _shown(metric, lambda share: _percent(share).removesuffix(" %"))
+
+
+def difference(metric: Record | None) -> dict[str, str]:
+    """A difference of shares in points, likewise; `note` is its p value, and whether that is corrected."""
+    if not metric or "value" not in metric:
+        return {"absent": (metric or {}).get("absent", "this is the baseline, or there is nothing to compare")}
+    found = _shown(metric, _signed)
+    if (p := metric.get("p_holm")) is not None:
+        over = f" after Holm over {metric['family']}" if metric.get("family") else " after Holm"
+        return found | {"note": wording.p_value(p) + over}
+    if (p := metric.get("p_value")) is not None:
+        return found | {"note": f"{wording.p_value(p)}, not corrected"}
+    return found
+
+
+def _shown(metric: Record, write: Callable[[float], str]) -> dict[str, str]:
+    ends, found = metric.get("ci"), {"text": write(metric["value"])}
+    found |= {"interval": f"[{', '.join(map(write, ends))}]"} if ends else {}
+    return found | ({"why": metric["note"]} if metric.get("note") else {})
 
 
 def _percent(share: float) -> str:
@@ -80,6 +104,7 @@ def _percent(share: float) -> str:
 
 
 def _signed(share: float) -> str:
+    """With the value's own sign, also where it reads as 0."""
     return f"{100 * share:+.1f}".replace("-", wording.MINUS)
 
 

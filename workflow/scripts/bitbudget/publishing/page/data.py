@@ -9,7 +9,10 @@ from bitbudget import registry
 from bitbudget.errors import UserError
 from bitbudget.provenance.rulegraph import parsed
 from bitbudget.publishing.page import about, browser, cells, modules, screens
+from bitbudget.telling import changes
 from bitbudget.telling.evidence import Evidence
+
+BOXES = "right \N{MINUS SIGN} wrong boxes"  # by which an image's detections score, whichever the metric
 
 
 def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
@@ -32,7 +35,8 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
         "baseline": evidence.baseline,
         "primary": evidence.primary,
         **{key: verdicts[key] for key in ("label", "worth", "rule", "metrics", "kinds")},
-        "own": _own(evidence),
+        "own": (own := _own(evidence)),
+        "changes": {name: changes.word(name, BOXES if own == "boxes" else verdicts["label"]) for name in changes.WORDS},
         "prompt": evidence.study.get("prompt"),
         "models": evidence.models,
         "precisions": evidence.precisions,

@@ -99,41 +99,6 @@ def _cell(inspection: Record, cell: Record) -> dict[str, Any]:
     return {name: cell[name] for name in (*names, "n")} | {
         "flagged": counts,
         "answers_flagged": cell.get("answers_flagged"),
-        "metrics": {name: _level(cell["metrics"].get(name)) for name in CHAIR},
-        "differences": {name: _difference(compared["metrics"].get(name)) for name in CHAIR},
+        "metrics": {name: inspected.level(cell["metrics"].get(name)) for name in CHAIR},
+        "differences": {name: inspected.difference(compared["metrics"].get(name)) for name in CHAIR},
     }
-
-
-def _level(metric: Record | None) -> dict[str, Any]:
-    if not metric or "value" not in metric:
-        return {"absent": (metric or {}).get("absent", "not computed in this run")}
-    ci = metric.get("ci")
-    shown = {"text": f"{100 * metric['value']:.1f}"}
-    return shown | ({"ci": f"[{', '.join(f'{100 * end:.1f}' for end in ci)}]"} if ci else {}) | _noted(metric)
-
-
-def _difference(metric: Record | None) -> dict[str, Any]:
-    if metric is None:
-        return {"absent": "not compared: this is the baseline, or there is nothing to compare"}
-    if "value" not in metric:
-        return {"absent": metric["absent"]}
-    ci = metric.get("ci")
-    shown = {"text": points(metric["value"])}
-    shown |= ({"ci": f"[{', '.join(map(points, ci))}]"} if ci else {}) | _noted(metric)
-    if (p := metric.get("p_holm")) is not None:
-        over = f" after Holm over {metric['family']}" if metric.get("family") else " after Holm"
-        return shown | {"note": wording.p_value(p) + over}
-    if (p := metric.get("p_value")) is not None:
-        return shown | {"note": f"{wording.p_value(p)}, not corrected"}
-    return shown
-
-
-def _noted(metric: Record) -> dict[str, Any]:
-    """Why there is no interval, or what else is to be known."""
-    return {"why": metric["note"]} if metric.get("note") else {}
-
-
-def points(value: float) -> str:
-    """A difference of shares in points with one decimal, as the paper and the slides write it; the sign is the
-    value's own, also where it reads as 0."""
-    return f"{100 * value:+.1f}".replace("-", wording.MINUS)
