@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from checkouts import write_study
+
 # Captions scored by the share of the references' words that they have: trivial, and without Java.
 TRACK = '''"""Naming: one image, and the share of the references' words that its caption has."""
 
@@ -12,7 +14,7 @@ PROMPT = "Describe the image in one sentence."
 RUNTIME = "transformers"
 IMAGES = True
 FEW_SHOT = False
-DEFAULT_PRECISIONS = ("float16", "rtn4-language")
+DEFAULT_PRECISIONS = ("float16", "rtn-4-language")
 FLOOR = "saying the most common word to every image"
 RESAMPLED = "images"
 ITEM = "image"
@@ -118,6 +120,26 @@ ADDED = {
 }
 
 
+# What a user adds to config/: entries of known kinds, and a study that is as short as one can be.
+ENTRIES = {
+    "models.yaml": "toy-vlm:\n  local: demo/models/demo-vlm\n  family: toy\n  licence: Apache-2.0\n",
+    "datasets.yaml": "colours:\n  kind: colours\n  options: {}\n  licence: CC0-1.0\n",
+    "precisions.yaml": "toy-5-language: {language: toy-5}\n",
+}
+STUDY = {
+    "study": "toy",
+    "description": "whether what is added in one file goes all the way",
+    "track": "naming",
+    "dataset": {"name": "colours", "subset": "all"},
+    "models": ["toy-vlm"],
+    "baseline": "bfloat16",
+    "precisions": ["bfloat16", "toy-5-language"],
+    "generation": {"max_new_tokens": 12},
+    "noise_floor": False,
+    "measure": {"items": 2, "warmup": 1, "min_iterations": 2, "min_seconds": 0.1, "batch_sizes": [1], "repeats": 1},
+}
+
+
 def add(checkout: Path) -> None:
     """Write the four files into a checkout, and register each by one line."""
     registry = checkout / LIBRARY / "registry.py"
@@ -129,6 +151,10 @@ def add(checkout: Path) -> None:
         assert text.count(start) == 1
         text = text.replace(start, f'{start}    "{key}": "{module}",\n')
     registry.write_text(text, encoding="utf-8")
+    for name, entry in ENTRIES.items():
+        with (checkout / "config" / name).open("a", encoding="utf-8") as file:
+            file.write(entry)
+    write_study(checkout, STUDY)
 
 
 def remove(checkout: Path) -> None:
@@ -139,3 +165,7 @@ def remove(checkout: Path) -> None:
     registry.write_text("".join(line for line in lines if not line.startswith(tuple(keys))), encoding="utf-8")
     for name in ADDED:
         (checkout / LIBRARY / name).unlink()
+    for name, entry in ENTRIES.items():
+        path = checkout / "config" / name
+        path.write_text(path.read_text(encoding="utf-8").removesuffix(entry), encoding="utf-8")
+    (checkout / "config/studies/toy.yaml").unlink()
