@@ -155,14 +155,14 @@ function drawItem() {
   $("place").textContent = item
     ? `${looked.at + 1} of ${looked.list.length} \u00b7 item ${item.id}`
     : "No item is like that.";
-  $("item").replaceChildren(...(!item ? [] : data.track === "detection" ? boxItem(item) : textItem(item)));
+  $("item").replaceChildren(...(!item ? [] : data.own === "boxes" ? boxItem(item) : textItem(item)));
 }
 
 function textItem(item) {
   const question = item.question || data.prompt || "";
   const answers = answersOf(item);
   const base = (answers[data.baseline] || {}).text;
-  const wordy = data.track === "lambada";
+  const wordy = !data.prompt;
   return [
     el(
       "div",
@@ -178,7 +178,7 @@ function textItem(item) {
             el(
               "p",
               { class: "what" },
-              wordy ? "Passage, without its last word" : item.question ? "Question" : "Prompt",
+              wordy ? data.item : item.question ? "Question" : "Prompt",
             ),
             el("p", { class: "question", dir: "auto" }, question),
           ),
@@ -186,7 +186,7 @@ function textItem(item) {
           el(
             "div",
             {},
-            el("p", { class: "what" }, wordy ? "Its last word" : "References"),
+            el("p", { class: "what" }, data.expected),
             el(
               "ul",
               { class: "references" },

@@ -110,8 +110,9 @@ TRACK = {
     "RELATED": _words("a paragraph: what others published of this task, with values", ""),
     "PUNISHES": _words("by metric, what it punishes and what it does not see, in a sentence", {}),
     "KIND_WORDS": _words(
-        "by kind of `breakdown`, what it is called; and by kind and type, as kind.type, what items of a type are", {}
+        "by kind of `breakdown` and type, what items of the type are, where the type does not say", {}
     ),
+    "EXPECTED": _words("what stands over the references of an item", "References"),
 }
 
 DATASET = {

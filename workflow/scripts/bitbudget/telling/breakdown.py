@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bitbudget import contracts, registry
 from bitbudget.telling import wording
 from bitbudget.telling.evidence import Evidence
 
@@ -44,9 +45,8 @@ def of(evidence: Evidence, cell: Record) -> dict[str, Any] | None:
     drop, name, worst, value, kept = max(drops)
     title = f"In no kind of {said} does a precision fall behind {evidence.baseline}"
     if drop > 0:
-        where = f"“{name}” ({said})"
-        if kind == "target_tokens":
-            where = f"words of {name} {'token' if name == '1' else 'tokens'}"
+        track = registry.module_of("track", evidence.track)
+        where = contracts.of(track, "KIND_WORDS").get(kind, {}).get(name) or f"“{name}” ({said})"
         title = f"The largest drop is in {where}: {worst} reaches {value} instead of {kept}"
     return {"kind": said, "title": title, "rows": rows}
 

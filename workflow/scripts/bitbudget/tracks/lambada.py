@@ -53,6 +53,7 @@ RISK = (
     "[@carlini2021extracting] included, and a next-word benchmark says nothing about it: the same score does not mean "
     "the same harm."
 )
+EXPECTED = "Last word"
 RISK_IN_SHORT = "only the last word of a passage is judged, not what a model writes beyond it"
 
 SHARE = {"unit": "share of passages", "higher_is_better": True, "range": (0, 1)}
@@ -73,13 +74,7 @@ METRICS: dict[str, dict[str, Any]] = {
         "against_baseline": True,
     },
 }
-# What `breakdown` tells apart, and what items of a type are.
-KIND_WORDS = {
-    "target_tokens": "length of the word",
-    "target_tokens.1": "words of one token",
-    "target_tokens.2": "words of two tokens",
-    "target_tokens.3+": "words of three or more tokens",
-}
+KIND_WORDS = {"target_tokens": {"1": "words of 1 token", "2": "words of 2 tokens", "3+": "words of 3+ tokens"}}
 TOP_K = (1, 5, 10)  # where a study names none
 LARGEST_LOSS = 700.0  # nats; the exponential of a little more is no float any more
 

@@ -57,7 +57,6 @@ METRICS: dict[str, dict[str, Any]] = {
 }
 # What `breakdown` tells apart: keys of an item's `extra`.
 KINDS = ("answer_type", "question_type")
-KIND_WORDS = {"answer_type": "type of answer", "question_type": "type of question"}
 
 Item = Mapping[str, Any]
 Measure = Callable[[str, Sequence[str]], float]

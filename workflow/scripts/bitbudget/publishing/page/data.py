@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitbudget import registry
+from bitbudget import contracts, registry
 from bitbudget.errors import UserError
 from bitbudget.provenance.rulegraph import parsed
 from bitbudget.publishing.page import about, browser, cells, modules, screens
-from bitbudget.telling import changes
+from bitbudget.telling import changes, wording
 from bitbudget.telling.evidence import Evidence
 
 BOXES = "right \N{MINUS SIGN} wrong boxes"  # by which an image's detections score, whichever the metric
@@ -25,12 +25,12 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{rulegraph} is not there: make it with `make run STUDY={evidence.name}`.") from None
     verdicts = evidence.verdicts
+    track = registry.module_of("track", evidence.track)
     inspected = screens.of(evidence.inspection)
     return {
         "study": evidence.name,
         "title": (evidence.study.get("report") or {}).get("title"),
         "description": evidence.study.get("description"),
-        "track": evidence.track,
         "demo": bool(evidence.demo),
         "baseline": evidence.baseline,
         "primary": evidence.primary,
@@ -38,6 +38,8 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
         "own": (own := _own(evidence)),
         "changes": {name: changes.word(name, BOXES if own == "boxes" else verdicts["label"]) for name in changes.WORDS},
         "prompt": evidence.study.get("prompt"),
+        "item": wording.capital(track.ITEM),
+        "expected": contracts.of(track, "EXPECTED"),
         "models": evidence.models,
         "precisions": evidence.precisions,
         "conditions": evidence.conditions,
@@ -53,7 +55,7 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
 def _own(evidence: Evidence) -> str:
     """What an example's value is: "share" is right, partly right or wrong, "boxes" right ones minus wrong ones, and
     "value" anything else in the primary metric's unit."""
-    if getattr(registry.module_of("track", evidence.track), "ANSWER", "text") == "detections":
+    if contracts.of(registry.module_of("track", evidence.track), "ANSWER") == "detections":
         return "boxes"
     return "share" if evidence.verdicts["metrics"][0]["unit"] else "value"
 

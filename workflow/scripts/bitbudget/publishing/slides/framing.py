@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bitbudget import registry
 from bitbudget.measuring.circumstances import place
 from bitbudget.publishing.appendix import facts, provenance
 from bitbudget.publishing.slides import inspected, verdict
@@ -240,16 +241,9 @@ def _prompts(studies: Sequence[Evidence]) -> str:
     return f"Prompts: the answers are to {many}{how}; others may lose more or less"
 
 
-RISKS = {
-    "captioning": "a caption may name what is not there or repeat what is private",
-    "vqa": "a wrong answer reads like a right one, and may repeat what is private",
-    "lambada": "only the last word of a passage is judged, not what a model writes beyond it",
-    "detection": "a detector may miss objects or find what is not there; a score is no certainty",
-}
-
-
 def _risk(studies: Sequence[Evidence]) -> str:
-    return "; ".join(list(dict.fromkeys(RISKS.get(study.track, "an answer may be wrong") for study in studies))[:2])
+    risks = [registry.module_of("track", study.track).RISK_IN_SHORT for study in studies]
+    return "; ".join(list(dict.fromkeys(risks))[:2])
 
 
 def ending(report: Mapping[str, Any], studies: Sequence[Evidence]) -> Slide:
