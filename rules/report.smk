@@ -112,8 +112,8 @@ rule plot_comparison:
     conda:
         "../envs/figures.yaml"
     params:
-        code=lambda w: code_of("plot_comparison", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.comparison_figure),
+        code=code_of("plot_comparison"),
+        spec=part(plan.overview),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_comparison.py --verdicts {input.verdicts} --spec {params.spec:q}"

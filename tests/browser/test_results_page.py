@@ -236,6 +236,34 @@ def test_after_a_filter_is_chosen_by_pointer_the_arrows_step(window: Window, pag
     assert (window.run(chosen), window.text("#place")) == ("changed", at) and back != at
 
 
+def test_remarks_disturbed_timings_and_every_profile_are_told(window: Window, tmp_path: Path) -> None:
+    folder = made_results.build(tmp_path, track="captioning", precisions=3)
+    path = folder / "verdicts.json"
+    told = json.loads(path.read_text())
+    (cell,) = told["cells"]
+    cell["disturbed"] = "the timings of float16 were disturbed; measure again on a quiet machine"
+    cell["remarks"] = ["int8-vision: the second half of a round was slower"]
+    first = cell["profiles"][0]
+    cell["profiles"] = [
+        first,
+        first | {"prefer": "latency", "precision": "float16", "clauses": ["runner-up: int8-vision"]},
+    ]
+    path.write_text(json.dumps(told))
+    window.open(write(folder))
+    said = "The timings of float16 were disturbed; measure again on a quiet machine."
+    assert window.text("#disturbed") == said == window.text(".verdict .disturbed")
+    assert "int8-vision: the second half of a round was slower." in window.text("#remarks")
+    assert "Peak memory is not compared: it is the largest resident set" in window.text("#remarks")
+    assert window.texts(".verdict .big") == [first["precision"], "float16"]
+    assert [text.split(":")[0] for text in window.texts(".verdict .why b")] == ["Least memory", "Least latency"]
+    assert "Runner-up: int8-vision." in window.text(".verdict")
+    assert len(window.all(".chips")) == 1  # none of the baseline
+    window.choose("#scatter-cost", "latency")
+    window.see("scatter")
+    assert said in window.text("#scatter-note")
+    assert window.faults() == []
+
+
 def test_a_row_stops_the_keyboard_once_for_one_reason(window: Window, page: Path) -> None:
     window.open(page)
     rows = window.all("#summary tbody tr")

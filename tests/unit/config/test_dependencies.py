@@ -61,7 +61,7 @@ class Library:
             "plot_breakdown": [track],
             "compare_precisions": [track],
             "recommend_precision": [track],
-            "plot_comparison": [track],
+            "plot_comparison": [],
             "tabulate_ablation": [track],
             "plot_ablation": [track],
             "combine_measurements": [],

@@ -38,7 +38,7 @@ def parts(study: dict[str, Any]) -> dict[str, str]:
         "score": plan.scoring(study, *CELL),
         "compare_precisions": plan.comparison(study),
         "recommend_precision": plan.recommendation(study),
-        "plot_comparison": plan.comparison_figure(study),
+        "plot_comparison": plan.overview(study),
         "tabulate_carbon": plan.carbon(study),
         "plot_figures": plan.overview(study),
     }
@@ -54,7 +54,7 @@ def parts(study: dict[str, Any]) -> dict[str, str]:
         ({"shard_size": 3}, {"predict"}),
         ({"measure": {"repeats": 1}}, set()),
         ({"measure": {"rounds": 2}}, {"measure_efficiency"}),
-        ({"accept": {"quality": 0.9}}, {"recommend_precision", "plot_comparison"}),
+        ({"accept": {"quality": 0.9}}, {"recommend_precision"}),
         ({"noise_floor": False}, set()),
         ({"carbon": {"what_if": {"countries": ["NOR"]}}}, {"tabulate_carbon"}),
         ({"carbon": {"country": "NOR"}}, {"combine_measurements", "tabulate_carbon"}),

@@ -1,7 +1,6 @@
 // How plots look in both schemes, and when they are drawn: not before they come into sight.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const fine = matchMedia("(pointer: fine)").matches;
-const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 // The colours of the study's figures; in the dark the same hues, lighter where they would not stand out.
 const LIGHT = [
   "#0072B2",

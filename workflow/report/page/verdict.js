@@ -18,10 +18,11 @@ function drawVerdicts() {
   meanings();
 }
 
-/** With a full stop, and a capital where it begins with a word and not with a name with digits. */
+/** With a full stop, and a capital where it begins with a word and not with a name. */
 function sentence(text) {
-  const [first] = text.split(" ");
-  const start = /^\p{L}+$/u.test(first) ? text[0].toUpperCase() : text[0];
+  const [first] = text.split(/[ :,]/);
+  const word = /^[\p{L}-]+$/u.test(first) && ![...data.precisions, ...data.models].includes(first);
+  const start = word ? text[0].toUpperCase() : text[0];
   return `${start}${text.slice(1).replace(/\.$/, "").replaceAll(" %", "\u00a0%")}.`;
 }
 
@@ -81,9 +82,8 @@ function verdictCard(one) {
     "article",
     { class: "card verdict" },
     one.name && el("h2", { class: "of" }, one.name),
-    one.profiles.map((profile) => take(profile, one.profiles.length > 1)),
+    one.profiles.map((profile) => [take(profile, one.profiles.length > 1), chips(one, profile.precision)]),
     el("p", {}, sentence(one.outcome.sentence)),
-    chips(one),
     judgedList(one),
     why(one),
     standing(one),
@@ -134,7 +134,7 @@ function groupCard(cells) {
           { class: "reason" },
           el("h3", {}, one.name),
           el("p", { class: "small" }, sentence(one.outcome.sentence)),
-          chips(one),
+          one.profiles.map((profile) => chips(one, profile.precision)),
           why(one),
           standing(one),
           judgedList(one),
@@ -179,9 +179,9 @@ function matrix() {
 
 const picks = (one, precision) => one.profiles.some((profile) => profile.precision === precision);
 
-/** What the recommended precision changes, in a few numbers: which of them cost more, and which less. */
-function chips(one) {
-  const entry = entryOf(one, one.recommendation.precision);
+/** What a recommended precision changes, in a few numbers: which of them cost more, and which less. */
+function chips(one, precision) {
+  const entry = entryOf(one, precision);
   if (!entry || entry.baseline) return null;
   const found = [];
   const difference = differenceOf(entry);

@@ -348,11 +348,6 @@ def recommendation(study: dict[str, Any]) -> dict[str, Any]:
     return comparison(study) | {"accept": study["accept"], "demo": study["demo"]} | threads
 
 
-def comparison_figure(study: dict[str, Any]) -> dict[str, Any]:
-    """For plot_comparison."""
-    return recommendation(study) | {"note": note(study)}
-
-
 def reproduction(study: dict[str, Any]) -> dict[str, Any]:
     """For reproduce_study."""
     return {"seed": study["seed"], **_cells(study), "noise_floor": study["noise_floor"]}
@@ -380,7 +375,7 @@ def track_figures(study: dict[str, Any]) -> tuple[str, ...]:
 
 
 def overview(study: dict[str, Any]) -> dict[str, Any]:
-    """For summarize_study and plot_figures: what there is, in the study's order."""
+    """For summarize_study, plot_figures, plot_breakdown and plot_comparison: what there is, in the study's order."""
     return {
         "track": study["track"],
         "primary": study["primary"],

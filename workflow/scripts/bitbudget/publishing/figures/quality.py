@@ -99,7 +99,10 @@ def _left_out(study: Study, cuts: Mapping[str, axis_cut.Axis]) -> str:
     floors = [name for name, cut in cuts.items() if name in study.floor and axis_cut.beyond(study.floor[name], cut)]
     said = [style.BEYOND] if arrows else []
     if floors:
-        listed = ", ".join(f"{study.metrics[name]['label']} {wording.number(study.floor[name])}" for name in floors)
+        units = {name: " %" if study.metrics[name]["unit"] == "%" else "" for name in floors}
+        listed = ", ".join(
+            f"{study.metrics[name]['label']} {wording.number(study.floor[name])}{units[name]}" for name in floors
+        )
         said.append(f"The dotted line lies beyond the axis, too: {listed}.")
     return " ".join(said)
 
