@@ -91,7 +91,8 @@ function valueOf(value, column) {
 function drawNotes() {
   const one = cell();
   const reasons = new Map();
-  for (const { name, metric } of one.costs)
+  // of disturbed timings the banner tells
+  for (const { name, metric } of one.costs.filter((cost) => !(cost.timed && one.disturbed)))
     for (const { costs, incomparable } of one.entries)
       if (costs[metric].incomparable && !incomparable) reasons.set(name, costs[metric].incomparable);
   $("disturbed").textContent = one.disturbed ? sentence(one.disturbed) : "";
