@@ -99,21 +99,28 @@ def rate(track: ModuleType, batch_size: int) -> Cost:
 
 
 def unusable(row: Row, baseline: Row) -> str | None:
-    """Why none of a precision's costs can be held against the baseline's; None where they can."""
+    """Why a precision cannot be held against the baseline as a whole; None where it can."""
+    if reason := unproven(row):
+        return reason
+    if not all(row[name] == baseline[name] or None in (row[name], baseline[name]) for name in SAME):
+        return "measured on another machine, device or number of threads than the baseline"
+    return None
+
+
+def unproven(row: Row) -> str | None:
+    """Why a precision has no cost at all; None where its checkpoint is what its name says."""
     if row["simulated"] is not None:
         return "only simulated by rounding, so no cost was measured"
     if row["audit_passed"] is None:
         return "not audited, so the checkpoint may not be what the precision asks for"
     if not row["audit_passed"]:
         return "audit failed: the checkpoint is not what the precision asks for"
-    if not all(row[name] == baseline[name] or None in (row[name], baseline[name]) for name in SAME):
-        return "measured on another machine, device or number of threads than the baseline"
     return None
 
 
 def incomparable(cost: Cost, row: Row, baseline: Row) -> str | None:
     """Why a precision's value of a cost cannot be held against the baseline's; None where it can."""
-    if reason := unusable(row, baseline):
+    if reason := unproven(row) if cost is SIZE else unusable(row, baseline):  # a file is as large on every machine
         return reason
     if cost is PEAK and RESIDENT in (row["peak_memory_kind"], baseline["peak_memory_kind"]):
         return "it is the largest resident set of the whole process, whose libraries hide the model"
