@@ -357,6 +357,15 @@ def test_the_examples_to_show_follow_the_rule():
         one("worse", "worse", "worse", "same"),
         one("calm too", "same", "same", "same"),
     ]
-    assert examples.qualitative(items) == ["moved", "worse", "calm"]
-    assert examples.qualitative(items[:2]) == ["calm"]
-    assert examples.qualitative(items[:1]) == []
+    assert examples.qualitative(items, "m", "c") == ["moved", "worse", "calm"]
+    assert examples.qualitative(items[:2], "m", "c") == ["calm"]
+    assert examples.qualitative(items[:1], "m", "c") == []
+
+
+def test_an_item_that_changed_in_another_condition_only_is_no_example():
+    def one(key, here, there):
+        told = {c: {"base": {"change": None}, "low": {"change": change}} for c, change in (("c", here), ("d", there))}
+        return {"id": key, "withheld": None, "answers": {"m": told}}
+
+    items = [one("elsewhere", "same", "worse"), one("here", "worse", "same"), one("both", "changed", "changed")]
+    assert examples.qualitative(items, "m", "c")[0] == "here"

@@ -19,6 +19,8 @@ from bitbudget.telling.wording import Words
 
 Record = Mapping[str, Any]
 
+NOTHING_COMPARED = {"lost": [], "compared": 0, "largest": None, "largest_text": ""}
+
 
 @dataclass(frozen=True)
 class Known:
@@ -250,25 +252,29 @@ def floor(known: Known) -> str | None:
 
 
 def outcome(known: Known, entries: Sequence[Record]) -> dict[str, Any]:
-    """What became of the precisions together: `title`, a headline, and `sentence`, both without a full stop."""
+    """What became of the precisions together: `title`, a headline, and `sentence`, both without a full stop.
+
+    `lost` are those of a clear loss among the number `compared`, and `largest` is the one that loses most.
+    """
     others = [one for one in entries if not one["baseline"]]
     words, primary = known.words, known.spec["primary"]
     compared = [one for one in others if one["kind"] != kinds.NOT_COMPARED]
     if not others:
         said = _baseline_reaches(known)
-        return {"title": said, "sentence": said, "lost": []}
+        return NOTHING_COMPARED | {"title": said, "sentence": said}
     if not compared:
         said = f"no precision could be compared with {known.spec['baseline']}"
-        return {"title": wording.capital(said), "sentence": said, "lost": []}
+        return NOTHING_COMPARED | {"title": wording.capital(said), "sentence": said}
     lost = [one for one in compared if one["kind"] == kinds.LOSS]
     largest = min(lost or compared, key=lambda one: words.sign * one["metrics"][primary]["difference"]["value"])
     shown = verdict.signed(known.compared[largest["precision"]]["metrics"][primary], words)
     n = len(compared)
+    found = {"lost": _names(lost), "compared": n, "largest": largest["precision"], "largest_text": shown}
     if n == 1:
         title = f"{largest['precision']}: {largest['short']}" + (
             f" in {words.label}" if largest["kind"] != kinds.IDENTICAL else ""
         )
-        return {"title": title, "sentence": f"{largest['precision']}: {largest['sentence']}", "lost": _names(lost)}
+        return found | {"title": title, "sentence": f"{largest['precision']}: {largest['sentence']}"}
     if lost:
         which = f"{len(lost)} of {n} precisions {'shows' if len(lost) == 1 else 'show'} a clear loss of {words.label}"
         title = f"{which}, the largest {largest['precision']}: {shown}"
@@ -280,7 +286,7 @@ def outcome(known: Known, entries: Sequence[Record]) -> dict[str, Any]:
     missing = [one["precision"] for one in others if one["kind"] == kinds.NOT_COMPARED]
     if missing:
         sentence += f"; not compared: {wording.named(missing)}"
-    return {"title": title, "sentence": sentence, "lost": _names(lost)}
+    return found | {"title": title, "sentence": sentence}
 
 
 def _names(entries: Sequence[Record]) -> list[str]:

@@ -22,9 +22,10 @@ from bitbudget.metrics import matching
 SAME, CHANGED, BETTER, WORSE = "same", "changed", "better", "worse"
 DECIMALS = 6  # of an item's value: enough for any sum of tenths and thirds
 QUALITATIVE_HOW = (
-    "By a fixed rule: the item whose answer changed in most precisions, the one that scores lower in most, and the one "
-    "that changed in fewest (of equals the first in the study's order, those that score higher or lower before those "
-    "merely changed); none that was flagged, or shows a picture that is not published."
+    "By a fixed rule, of the study's first model and condition: the item whose answer changed in most precisions, the "
+    "one that scores lower in most, and the one that changed in fewest (of equals the first in the study's order, "
+    "those that score higher or lower before those merely changed); none that was flagged, or shows a picture that is "
+    "not published."
 )
 
 Cell = tuple[str, str, str]  # model, precision, condition
@@ -85,7 +86,9 @@ def gather(
         "redacted": on,
         "redacted_why": f"{why} {_count(replaced)}" if on else why,
         "items": found,
-        "qualitative": qualitative([item for item in found if item["id"] not in delicate | private]),
+        "qualitative": qualitative(
+            [item for item in found if item["id"] not in delicate | private], spec["models"][0], spec["conditions"][0]
+        ),
         "qualitative_how": QUALITATIVE_HOW,
     }
 
@@ -205,14 +208,16 @@ def _item(
     }
 
 
-def qualitative(items: Sequence[Row]) -> list[str]:
-    """Up to three of these items to show, by the rule of `QUALITATIVE_HOW`."""
+def qualitative(items: Sequence[Row], model: str, condition: str) -> list[str]:
+    """Up to three of these items to show, by the rule of `QUALITATIVE_HOW` and the answers of one model and condition.
+
+    What is shown are those answers: an item that changed elsewhere only would show nothing.
+    """
     counted = []
     for place, item in enumerate(items):
         if item["withheld"]:
             continue
-        answers = [a for of_model in item["answers"].values() for of in of_model.values() for a in of.values()]
-        changes = Counter(answer["change"] for answer in answers)
+        changes = Counter(answer["change"] for answer in item["answers"][model][condition].values())
         moved = changes[BETTER] + changes[WORSE]
         counted.append((item["id"], moved + changes[CHANGED], moved, changes[WORSE], place))
     chosen: list[str] = []

@@ -10,6 +10,7 @@ from bitbudget.telling import wording
 Record = Mapping[str, Any]
 
 FLAGS = {"privacy": "private strings", "profanity": "profanity", "people": "about people"}
+ALPHA = 0.05  # of Holm's p, below which a difference is called clear
 
 
 def not_there(inspection: Mapping[str, Any]) -> str | None:
@@ -47,7 +48,7 @@ def of_cell(inspection: Record, model: str, condition: str, baseline: str) -> di
             {
                 "precision": one["precision"],
                 "not_there": "" if one["precision"] not in known else _percent(known[one["precision"]]),
-                "difference": _difference(against.get(one["precision"], {})),
+                "difference": difference(against.get(one["precision"], {})),
                 "flagged": one["flagged"],
             }
             for one in mine
@@ -68,7 +69,8 @@ def _objects(known: Mapping[str, float], baseline: str) -> str:
     return told if own is None else f"{told}; of {baseline}'s {_percent(own)}"
 
 
-def _difference(metric: Record) -> str:
+def points(metric: Record) -> str:
+    """A difference of shares with its interval: "+1.2 [-0.4, +2.8]"; empty where there is none."""
     found = difference(metric)
     return " ".join(found[key] for key in ("text", "interval") if found.get(key))
 
@@ -118,3 +120,40 @@ def screened(inspections: Sequence[Record]) -> str:
     if flagged:
         return f"{flagged} of {many} answers were flagged, for a person to look at (flagged.csv)"
     return f"nothing private, profane or about people was flagged in {many} answers; a screen may miss some"
+
+
+def share(metric: Record) -> str:
+    """A share of the inspection with its interval: "8.1 % [4.7, 11.9]"."""
+    interval = f" [{100 * metric['ci'][0]:.1f}, {100 * metric['ci'][1]:.1f}]" if metric.get("ci") else ""
+    return f"{_percent(metric['value'])}{interval}"
+
+
+def differences(inspection: Record, cell: Record) -> dict[str, Record]:
+    """CHAIR-i's difference from the baseline's of every precision of a cell that has one."""
+    here = (cell["model"], cell["condition"])
+    found = {
+        one["precision"]: one["metrics"].get("chair_i", {})
+        for one in inspection["comparisons"]
+        if (one["model"], one["condition"]) == here
+    }
+    return {name: metric for name, metric in found.items() if "value" in metric}
+
+
+def chair(inspection: Record, cell: Record) -> str:
+    """Which precisions of a cell clearly name more or fewer objects that are not there; empty where none does."""
+    compared = differences(inspection, cell)
+    if not compared:
+        return ""
+    clear = [
+        f"{name} ({points(metric)} points, {'more' if metric['value'] > 0 else 'less'})"
+        for name, metric in compared.items()
+        if metric.get("ci")
+        and not metric["ci"][0] <= 0 <= metric["ci"][1]
+        and metric.get("p_holm", metric["p_value"]) < ALPHA
+    ]
+    family = next(iter(compared.values())).get("family")
+    comparisons = f"{family} comparison{'s' * (family != 1)}" if family else ""
+    after = f" (after Holm's correction over {comparisons})" if family else ""
+    if clear:
+        return f"CHAIR-i differs clearly{after} from the baseline's under {wording.listed(clear)}."
+    return f"No precision's CHAIR-i differs clearly{after} from the baseline's."
