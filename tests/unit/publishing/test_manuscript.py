@@ -73,7 +73,8 @@ def test_pictures_are_quoted_as_they_are(made, tmp_path):
     paper = paper_of(folder)
     manuscript.write(tmp_path / "paper.md", paper.data(len(paper.ranks())), paper.works, paper.assets)
     copies = sorted(path.read_bytes() for path in (tmp_path / manuscript.PICTURES).iterdir())
-    assert copies and copies == sorted(path.read_bytes() for path in paper.assets.values())
+    own = [asset for asset in paper.assets.values() if not isinstance(asset, bytes)]  # charts have their own files
+    assert copies and copies == sorted(path.read_bytes() for path in own)
 
 
 def test_figures_of_another_study_lie_with_it(made):

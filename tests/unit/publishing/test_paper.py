@@ -93,7 +93,7 @@ class TestContent:
         for precision in found.precisions:
             score = found.scores["model-1", precision, "zero-shot"]["metrics"]["vqa_accuracy"]["value"]
             assert f"{100 * score:.1f}%" in text
-        chosen = found.recommendation_of("model-1", "zero-shot")["precision"]
+        chosen = found.cell("model-1", "zero-shot")["recommendation"]["precision"]
         assert f"Recommendedis{chosen}".replace("-", "") in text
         assert found.subset["subset_hash"][:16] in text
 
@@ -149,11 +149,53 @@ class TestContent:
             text = "".join(one.get("text") or one["c"][0]["text"] for one in block["c"])
             assert text.startswith(said) and ".zip beside this paper." in text
 
-    def test_losses_elsewhere_are_told(self, made):
+    def test_every_model_and_condition_is_told(self, made):
         folder = made(track="captioning", precisions=12, models=2, conditions=["zero-shot", "4-shot"])
-        text = text_of(whole(paper_of(folder)))
-        assert re.search(r"With the other models and conditions, \d+ of 33 comparisons show a clear loss", text)
-        assert "see summary.csv" in text
+        found = evidence.load(folder)
+        # one cell is made to lose nothing, so that no two of them can be told as one
+        found.cell("model-2", "4-shot")["outcome"].update(lost=[], largest_text="")
+        paper = document.assemble({}, [found], None)
+        abstract = "".join(one.get("text", "") for block in paper.abstract for one in block["c"])
+        assert (
+            "for model-1 under zero-shot" in abstract and "none of 11 precisions for model-2 under 4-shot" in abstract
+        )
+        text = text_of(whole(paper))
+        conclusion = text[text.index("6 Conclusion") :]
+        assert "none of 11 precisions for model-2 under 4-shot" in conclusion
+        results = text[text.index("4.1 Quality") : text.index("4.2 Costs")]
+        for cell in found.verdicts["cells"]:
+            assert f"{cell['name']}. {cell['baseline_reaches']}" in results
+
+    def test_every_table_of_results_has_every_model_and_condition(self, made):
+        folder = made(track="captioning", precisions=12, models=3, conditions=["zero-shot", "4-shot"])
+        blocks = [block for section in paper_of(folder).data(0)["sections"] for block in section["blocks"]]
+        tables = {block["label"]: json.dumps(block) for block in blocks if block["t"] == "table"}
+        names = [cell["name"] for cell in evidence.load(folder).verdicts["cells"]]
+        quality = tables["quality-1"] + tables["quality-b-1"]
+        assert all(all(part in quality for part in name.split(", ")) and name in tables["costs-1"] for name in names)
+
+    def test_no_verdict_claims_that_nothing_is_lost(self, made):
+        for track in ("captioning", "vqa", "lambada", "detection"):
+            text = text_of(whole(paper_of(made(track=track)))).lower()
+            assert not re.search(
+                r"no loss detected|gain within noise|loses nothing", text.replace("it loses nothing", "")
+            )
+            assert not re.search(r"\b[01]\.0\d?\N{MULTIPLICATION SIGN} the", text)
+
+    def test_nothing_of_judging_is_imported(self):
+        for path in Path(document.__file__).parent.glob("*.py"):
+            assert "bitbudget.judging" not in path.read_text(), path
+
+    @pytest.mark.parametrize(("track", "words"), [
+        ("lambada", ("decode", "assistants", "On LAMBADA", "OPT-175B")),
+        ("detection", ("non-maximum suppression", "driver assistance", "EfficientDet-Lite")),
+        ("captioning", ("vision tower", "BLIP-2")),
+        ("vqa", ("encoding and prefill", "VILA-1.5-3B")),
+    ])  # fmt: skip
+    def test_the_task_its_models_and_related_work_are_told(self, made, track, words):
+        text = text_of(whole(paper_of(made(track=track))))
+        assert all(word in text for word in words)
+        assert "Nothing is trained here" in text and "Ours, against" in text
 
 
 class TestOwnWords:

@@ -9,9 +9,11 @@ import re
 import pytest
 
 import made_results
-from bitbudget.publishing.paper import advice, background, costs, losses, methods, opening, screens
+from bitbudget.publishing.paper import background, costs, discussion, figures, methods, opening, screens
 from bitbudget.publishing.paper.view import View
-from bitbudget.telling import evidence
+from bitbudget.telling import evidence, record
+
+TIMES = ("latency_median_s", "latency_median_ci_low_s", "latency_median_ci_high_s")
 
 
 @pytest.fixture(scope="module")
@@ -37,128 +39,115 @@ def words_in(inlines):
     return "".join(one.get("text", "") for one in inlines)
 
 
+def retold(folder, change):
+    """The study with its verdicts told anew, of rows of the summary that `change` has changed in place."""
+    found = evidence.load(folder)
+    rows = record.read_summary(folder / "summary.csv")
+    for row in rows:
+        change(row)
+    spec = {key: found.study[key] for key in ("track", "primary", "precisions", "conditions", "baseline", "accept")}
+    spec |= {"study": found.name, "models": found.models, "demo": found.demo}
+    told = record.body(
+        spec, found.comparison, rows, list(found.measurements.values()), list(found.scores.values()), found.blind
+    )
+    return View(dataclasses.replace(found, verdicts=found.verdicts | told))
+
+
+def disturb(row):
+    row["disturbed"] = "the machine was loaded (12.0 jobs on 2 cores)"
+
+
+def text_of(blocks):
+    return " ".join(words_in(block.get("c", [])) for block in blocks)
+
+
 class TestCosts:
-    TIMES = ("latency_median_s", "latency_median_ci_low_s", "latency_median_ci_high_s")
+    @pytest.mark.parametrize(
+        ("track", "rate"), [("lambada", "Tokens/s"), ("captioning", "Images/s"), ("detection", "Images/s"),
+                            ("vqa", "Answers/s")],
+    )  # fmt: skip
+    def test_the_tables_rate_is_the_tracks(self, made, track, rate):
+        table = costs.table(view_of(made(track=track)))
+        assert any(words_in(column["title"]).startswith(rate) for column in table["columns"])
 
-    def view(self, made, times):
-        """A captioning study with these latencies, each with its interval or none."""
-        folder = made(track="captioning", precisions=list(times))
-        found = evidence.load(folder)
-        rows = [dict(row) for row in found.summary]
-        for row in rows:
-            row.update(dict(zip(self.TIMES, times[row["precision"]], strict=True)))
-        return view_of(folder, summary=rows)
-
-    def test_smaller_and_slower_with_and_without_an_interval(self, made):
-        slow, alone = (0.3, 0.28, 0.32), (0.4, None, None)
-        view = self.view(made, {"float16": (0.1, 0.09, 0.11), "int8-language": slow, "nf4-language": alone})
-        text = words_in(costs.paragraph(view)["c"])
-        assert "Smaller is not faster here: int8-language is smaller on disk" in text
-        assert "with intervals apart; that of nf4-language (400 ms) is longer as well" in text
-        assert re.search(r"a single run of \d+ calls gives no interval for nf4-language", text)
-        assert "overlap" not in text
-
-    def test_some_smaller_ones_are_faster(self, made):
-        slow, fast = (0.3, 0.28, 0.32), (0.05, 0.04, 0.06)
-        view = self.view(made, {"float16": (0.1, 0.09, 0.11), "int8-language": slow, "nf4-language": fast})
-        text = words_in(costs.paragraph(view)["c"])
-        assert "Smaller is not always faster" in text and "nf4-language is smaller and faster" in text
-
-    def test_overlapping_intervals_are_told(self, made):
-        near = (0.09, 0.08, 0.12)
-        view = self.view(made, {"float16": (0.1, 0.09, 0.11), "int8-language": near})
-        assert "though their intervals overlap" in words_in(costs.paragraph(view)["c"])
+    def test_memory_of_a_gpu_is_told_in_mib_as_well(self, made):
+        view = retold(made(track="captioning"), lambda row: row.update(peak_memory_kind="allocated by torch"))
+        table = costs.table(view)
+        at = next(i for i, one in enumerate(table["columns"]) if words_in(one["title"]).startswith("Peak"))
+        assert re.fullmatch(r"\d+ \(\d+ MiB\)", words_in(table["rows"][0]["cells"][at]))
 
     def test_a_value_without_interval_has_a_note(self, made):
-        view = self.view(made, {"float16": (0.1, 0.09, 0.11), "int8-language": (0.4, None, None)})
-        table = costs.table(view, view.cells, "")
+        def change(row):
+            row.update(latency_median_ci_low_s=None, latency_median_ci_high_s=None)
+
+        table = costs.table(retold(made(track="captioning"), change))
         assert any("gives no interval" in note[0]["text"] for note in table["notes"])
 
+    def test_smaller_and_slower_is_told(self, made):
+        def change(row):
+            slower = row["precision"] == "int8-language"
+            times = (0.3, 0.28, 0.32) if slower else (0.05, 0.04, 0.06) if not row["baseline"] else (0.1, 0.09, 0.11)
+            row.update(zip(TIMES, times, strict=True))
+
+        view = retold(made(track="captioning", precisions=["float16", "int8-language", "nf4-language"]), change)
+        text = words_in(costs.paragraph(view)["c"])
+        assert "Smaller is not always faster here: int8-language is smaller on disk and slower" in text
+        assert "nf4-language is smaller and faster" in text
+
     def test_what_cannot_be_compared_is_no_smallest(self, made):
-        folder = made(track="captioning", precisions=["float16", "int8-language"])
-        rows = [dict(row) for row in evidence.load(folder).summary]
-        rows[1] |= {"audit_passed": False, "size_on_disk_MB": 0.001}
-        text = words_in(costs.paragraph(view_of(folder, summary=rows))["c"])
+        def change(row):
+            if not row["baseline"]:
+                row |= {"audit_passed": False, "size_on_disk_MB": 0.001}
+
+        text = words_in(costs.paragraph(retold(made(track="captioning", precisions=2), change))["c"])
         assert "0.001" not in text and "left aside: audit failed" in text
+
+    def test_disturbed_timings_are_told_and_nothing_claims_speed(self, made):
+        view = retold(made(track="captioning"), disturb)
+        told = words_in(costs.paragraph(view)["c"])
+        assert "12.0 jobs on 2 cores" in told and not re.search(r"has the lowest latency|[Ss]maller is not", told)
+        notes = " ".join(note[0]["text"] for note in costs.table(view)["notes"])
+        assert "12.0 jobs on 2 cores" in notes
+        abstract = words_in(opening.abstract([view])["c"])
+        assert "Timings were disturbed, so no speed is claimed." in abstract
+        assert not re.search(r"faster|slower|energy per item", abstract)
+        limits = words_in(discussion._limitations([view])["c"])
+        assert "12.0 jobs on 2 cores" in limits
+        assert not any("latency" in one for one in text_of(discussion._costs(view)).split())
+        assert "not to be compared" in next(
+            block["alt"]
+            for unit in figures.of_costs(view)
+            for block in unit.blocks
+            if "phases" in block.get("path", "")
+        )
+
+    def test_remarks_stand_with_the_table_and_the_limitations(self, made):
+        view = retold(made(track="captioning"), lambda row: row.update(remarks="swap was in use"))
+        assert any("swap was in use" in note[0]["text"] for note in costs.table(view)["notes"])
+        assert "swap was in use" in words_in(discussion._limitations([view])["c"])
 
 
 class TestAdvice:
-    def test_equal_recommendations_are_one_sentence(self, made):
-        folder = made(track="captioning", precisions=4, models=2, conditions=["zero-shot", "4-shot"])
-        found = evidence.load(folder)
-        chosen = [one | {"precision": "int8-language"} for one in found.verdicts["recommendations"]]
-        view = view_of(folder, verdicts=found.verdicts | {"recommendations": chosen})
-        said = " ".join(advice.sentences(view, view.cells))
-        assert said.startswith("For all models and conditions, recommended is int8-language")
-        assert said.count("recommended is") == 1
-
-    def test_a_slower_choice_is_a_trade(self, made):
-        folder = made(track="captioning", precisions=["float16", "int8-language"])
-        found = evidence.load(folder)
-        rows = [dict(row) for row in found.summary]
-        for row, time in zip(rows, (0.1, 0.2), strict=True):
-            row |= {"latency_median_s": time, "latency_median_ci_low_s": time, "latency_median_ci_high_s": time}
-        chosen = [one | {"precision": "int8-language"} for one in found.verdicts["recommendations"]]
-        view = view_of(folder, summary=rows, verdicts=found.verdicts | {"recommendations": chosen})
-        assert re.search(
-            r"the price is .*2\.00\N{MULTIPLICATION SIGN} the latency", " ".join(advice.sentences(view, view.cells))
-        )
-
-    def test_a_clear_loss_that_is_accepted_is_told(self, made):
-        folder = made(track="captioning", precisions=["float16", "int8-language"])
-        found = evidence.load(folder)
-        judged = [one | {"kind": "loss", "accepted": True} for one in found.verdicts["verdicts"]]
-        chosen = [one | {"precision": "int8-language"} for one in found.verdicts["recommendations"]]
-        view = view_of(folder, verdicts=found.verdicts | {"verdicts": judged, "recommendations": chosen})
-        said = " ".join(advice.sentences(view, view.cells))
-        assert "It is accepted although it loses quality clearly" in said and "keeps at least 95 %" in said
-        assert view.why_accepted("model-1", "int8-language", "zero-shot").startswith("loses clearly, but keeps")
-
     def test_only_simulated_formats(self, made):
-        folder = made(track="captioning", precisions=["float16", "int8-language"])
-        rows = [dict(row) for row in evidence.load(folder).summary]
-        rows[1]["simulated"] = "rtn-2"
-        found = evidence.load(folder).verdicts
-        chosen = [one | {"precision": "float16"} for one in found["recommendations"]]
-        view = view_of(folder, summary=rows, verdicts=found | {"recommendations": chosen})
-        assert advice.sentences(view, view.cells) == [
-            "Only simulated formats were compared, which have no costs, so nothing is recommended on costs."
-        ]
+        def change(row):
+            row["simulated"] = None if row["baseline"] else "rtn-2"
 
-    def test_what_was_not_compared_is_named_and_not_counted(self, made):
+        view = retold(made(track="captioning", precisions=2), change)
+        assert "only simulated" in words_in(costs.paragraph(view)["c"])
+        assert "Recommended is the baseline" in text_of(opening.conclusion([view]))
+
+    def test_profiles_and_the_runner_up_are_told(self, made):
         folder = made(track="captioning", precisions=4)
         found = evidence.load(folder)
-        judged = [one | {"kind": "no-loss-detected"} for one in found.verdicts["verdicts"]]
-        judged[0]["kind"] = "not-compared"
-        text = opening.outcome(view_of(folder, verdicts=found.verdicts | {"verdicts": judged}))
-        missing = judged[0]["precision"]
-        assert text == f"None of the 2 compared precisions loses quality clearly; {missing} could not be compared."
+        cell = found.verdicts["cells"][0]
+        other = cell["profiles"][0] | {"prefer": "latency", "precision": found.baseline, "reason": "it is the fastest"}
+        cell["profiles"].append(other)
+        text = text_of(opening.conclusion([View(found)]))
+        assert f"For the least latency: recommended is the baseline, {found.baseline}: it is the fastest." in text
+        assert "Runner-up: " in text
 
 
 class TestWords:
-    def test_boxes_that_fit_worse(self, made):
-        folder = made(track="detection", precisions=2)
-        found = evidence.load(folder)
-        scores = {cell: one | {"metrics": dict(one["metrics"])} for cell, one in found.scores.items()}
-        for (_, precision, _), one in scores.items():
-            worse = precision != found.baseline
-            for name, pair in {"AP50": (0.8, 0.78), "AP75": (0.7, 0.5)}.items():
-                one["metrics"][name] = {"value": pair[worse]}
-        view = view_of(folder, scores=scores)
-        text = words_in(losses.by_kinds(view, view.others[0]))
-        assert "AP75 from 0.700 to 0.500: objects are still found, but their boxes fit worse" in text
-
-    def test_words_of_two_tokens(self, made):
-        folder = made(track="lambada", precisions=2)
-        found = evidence.load(folder)
-        kinds = {"target_tokens": {"1": {"value": 0.8, "n": 90}, "2": {"value": 0.7, "n": 30}}}
-        lower = {"target_tokens": {"1": {"value": 0.8, "n": 90}, "2": {"value": 0.5, "n": 30}}}
-        scores = {c: one | {"breakdown": kinds if c[1] == found.baseline else lower} for c, one in found.scores.items()}
-        view = view_of(folder, scores=scores)
-        assert "from 70.0 % to 50.0 % for words of two tokens (n = 30)" in words_in(
-            losses.by_kinds(view, view.others[0])
-        )
-
     @pytest.mark.parametrize(
         ("subset", "words"),
         [(160, "were drawn with seed 53"), ("all", "All 160"), ({"ids": "mine.txt"}, "by the study's file mine.txt")],
@@ -213,5 +202,4 @@ class TestWords:
 
 
 def text_of_blocks(units):
-    blocks = [block for unit in units for block in unit.blocks]
-    return " ".join(words_in(block.get("c", [])) for block in blocks)
+    return text_of([block for unit in units for block in unit.blocks])

@@ -48,7 +48,7 @@ def of_cell(inspection: Record, model: str, condition: str, baseline: str) -> di
             {
                 "precision": one["precision"],
                 "not_there": "" if one["precision"] not in known else _percent(known[one["precision"]]),
-                "difference": difference(against.get(one["precision"], {})),
+                "difference": points(against.get(one["precision"], {})),
                 "flagged": one["flagged"],
             }
             for one in mine

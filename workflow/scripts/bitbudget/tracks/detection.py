@@ -27,6 +27,32 @@ ITEM = "image"  # what a model is asked about
 RATE = ("throughput", "images/s")  # the speed that the track is told by: a metric for every batch size, and its unit
 FIGURES: tuple[str, ...] = ("detections",)
 PHASES = ("preprocessing", "invoke", "postprocessing")
+# For the paper: what its task's models are made of, what the metric punishes, and what others published.
+BACKGROUND = (
+    "A detector gives a set of boxes, each with a category and a score. Convolutional detectors score a grid of "
+    "overlapping candidates and remove duplicates afterwards (non-maximum suppression). DETR predicts the set itself: "
+    "each of a fixed number of queries is trained to find one object or none, so nothing has to be removed "
+    "[@carion2020detr]. YOLOS does so with a plain vision transformer and a few more tokens [@fang2021yolos]; its "
+    "matrix products are those of a language model. RT-DETR makes the encoder of images cheap enough for real time "
+    "[@zhao2024rtdetr]. Most weights and nearly all arithmetic lie in the backbone; the heads that give coordinates "
+    "are small, and what they give is used as it is.",
+    "They are used in driver assistance, in inspecting goods, in counting people, animals or cells, and in cameras "
+    "that must not send their pictures elsewhere. There a model is exported from the framework that trained it to a "
+    "runtime for the device, here LiteRT [@litert], whose operators decide which number formats exist and which of "
+    "them are fast: weights alone in 8 bits shrink the file, activations in 8 bits let the integer units of small "
+    "processors work [@jacob2018integer]. The ranges of activations are measured once on calibration images, and an "
+    "image unlike them is cut off at their ends. The size of the input is the other lever: half the side means a "
+    "quarter of the pixels, and small objects are lost first.",
+)
+PUNISHES = {
+    "AP": "AP averages over IoU thresholds up to .95 [@lin2014coco]: boxes that fit a little worse count as misses at "
+    "the strict ones, so AP falls before anything is overlooked.",
+}
+RELATED = (
+    "Full-integer EfficientDet-Lite is reported to go from 26.03 to 25.65 AP (lite0) and from 39.70 to 39.38 (lite4) "
+    "on COCO, and lite0 from 193 to 122 ms an image on four threads of a Raspberry Pi 4, without intervals "
+    "[@tsukamoto]. These models were designed for such devices; a detector that was not may lose more."
+)
 
 READS_TEXT = False
 WHY_NO_OBJECTS = "boxes are no text; what a detector finds that is not there is in its scores."

@@ -31,6 +31,33 @@ RESAMPLED = "passages"
 ITEM = "passage"  # what a model is asked about
 RATE = ("token_rate", "tokens/s")  # the speed that the track is told by: a metric for every batch size, and its unit
 FIGURES: tuple[str, ...] = ()
+# For the paper: what its task's models are made of, what the metric punishes, and what others published.
+BACKGROUND = (
+    "Language models of today are stacks of transformer blocks that read a text and give every token of their "
+    "vocabulary a probability to come next [@touvron2023llama; @zhang2022opt; @biderman2023pythia]. Nearly all of "
+    "their weights lie in the linear layers of attention and of the feed-forward blocks; these are what is quantized, "
+    "while norms, and often embeddings and the output layer, stay in 16 bits. The prompt is read in one pass that is "
+    "bound by arithmetic (prefill). Then each new token needs a pass of its own, which multiplies all weights with "
+    "one vector and is bound by reading them (decode). Fewer bits a weight can speed up decode where the kernel "
+    "unpacks them on the fly, and little else.",
+    "They are used as assistants, for completing code and text, for translation and for search, and more and more on "
+    "the user's own machine: there nobody else reads what is typed, but memory is small and shared, so 16-bit weights "
+    "of some billion parameters do not fit. In a data centre the same saving lets more requests share a GPU. Large "
+    "models are hard to quantize in one respect: a few columns of their activations hold values far above all others, "
+    "and rounding these with the rest destroys the model [@dettmers2022llmint8]. Small models have redundancy to lose "
+    "instead. The error of a layer is passed on to all layers behind it, and over a long passage to all later tokens.",
+)
+PUNISHES = {
+    "top_1": "Top-1 accuracy sees only whether the right token is first: a format can lower its probability for long "
+    "without any loss, and perplexity, which sees every change of it, moves first.",
+}
+RELATED = (
+    "On LAMBADA, LLM.int8() is reported to keep OPT-175B at .746 (16 bits: .747) and to take BLOOM-176B from .672 to "
+    ".681, with standard errors of about .006; BLOOM writes 15 to 23 % more slowly, and T5-3B needs nearly seven times "
+    "the time per token: small models were slowed most [@belkada2022int8]. GPTQ reports negligible losses in 3 and 4 "
+    "bits for models of 175 billion parameters [@frantar2023gptq]; AWQ keeps those weights more exactly that see large "
+    "activations [@lin2024awq]."
+)
 
 READS_TEXT = False  # there are no pictures
 WHY_NO_OBJECTS = "a word that ends a passage describes no image."

@@ -245,7 +245,7 @@ def _scatter(axes: Axes, points: Sequence[Point], letter: float) -> None:
     own = next((point.value for point in points if point.baseline), None)
     cut = axis_cut.of_quality([point.ends for point in points], own)
     ends = cut or _scale([end for point in points for end in point.ends], 0.1)
-    axes.set(xlim=_scale([point.x for point in points], 0.14), ylim=ends)
+    axes.set(xlim=_scale([point.x for point in points], 0.2), ylim=ends)
     axes.grid(color=style.GUIDE, linewidth=0.6)
     axes.spines[["left", "bottom"]].set_visible(True)
     _ticks(axes, "x", 4)

@@ -8,7 +8,7 @@ from typing import Any
 from bitbudget import registry
 from bitbudget.publishing.paper import nodes
 from bitbudget.publishing.paper.nodes import Node, Unit
-from bitbudget.publishing.paper.view import View, named
+from bitbudget.publishing.paper.view import View
 from bitbudget.telling import wording
 
 GENERAL = (
@@ -145,6 +145,7 @@ FAMILIES = {
     "rt-detr": "RT-DETR [@zhao2024rtdetr]",
 }
 
+LATER = 4  # rank of what is said of a task where there are several
 
 OUTLIERS = (
     "The few activation columns with a value above {threshold} are taken out and multiplied in 16 bits. The method "
@@ -165,8 +166,12 @@ def units(views: Sequence[View]) -> list[Unit]:
             found.append(Unit([_named(title, " ".join(filter(None, (words, _options(kind, views)))))]))
     for name in sorted(used - known):  # a format without a paragraph of its own
         found.append(Unit([_named(name, "is " + registry.format_of(name).description + ".")]))
-    tracks = list(dict.fromkeys(view.e.track for view in views))
-    found.append(Unit([nodes.h("Applications and deployment"), *(nodes.p(APPLICATIONS[track]) for track in tracks)]))
+    modules = {view.e.track: view.track for view in views}
+    tasks = [nodes.p(APPLICATIONS[track]) for track in modules]
+    found.append(Unit([nodes.h("Applications and deployment"), *tasks]))
+    for module in modules.values():
+        paragraphs = [nodes.p(one) for one in getattr(module, "BACKGROUND", ())]
+        found += [Unit(paragraphs, 0 if len(modules) == 1 else LATER)] if paragraphs else []
     return found
 
 
@@ -177,13 +182,13 @@ def _options(kind: str, views: Sequence[View]) -> str:
         above = sorted({value for value in asked.values() if value})
         without = [name for name, value in asked.items() if value == 0]
         said = [OUTLIERS.format(threshold=wording.listed([f"{value:g}" for value in above]))] if above else []
-        where = f" ({named(without)})" if above else ""
+        where = f" ({wording.named(without)})" if above else ""
         return " ".join([*said, *([NO_OUTLIERS.format(where=where)] if without else [])])
     if kind == "bnb-nf4":
         asked = _asked(views, "bnb-nf4", "double_quant")
         double = [name for name, value in asked.items() if value]
         every = len(double) == len(asked)
-        return DOUBLE.format(where="Here " if every else f"In {named(double)}, ") if double else ""
+        return DOUBLE.format(where="Here " if every else f"In {wording.named(double)}, ") if double else ""
     return ""
 
 

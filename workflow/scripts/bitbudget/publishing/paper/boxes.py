@@ -23,11 +23,9 @@ def units(view: View, chosen: Sequence[Mapping[str, Any]], pictures: Mapping[str
     panes = [_row(view, item, names, pictures[item["id"]]) for item in items]
     left = len(view.e.precisions) - len(names)
     label = view.label("examples")
-    of = f" ({view.cell_name(view.model, view.condition)})" if view.cell_name(view.model, view.condition) else ""
-    which = "The most changed and the most worsened image" if len(items) == 2 else "The most changed image"
     caption = nodes.text(
-        f"{which}{of}, chosen by a fixed rule (examples.json). Dashed: object. Solid blue: right (same category, IoU "
-        "at least .5). Dotted orange: wrong."
+        f"Images{view.of_main}, chosen by a fixed rule (examples.json). Dashed: object. Solid blue: right (same "
+        "category, IoU at least .5). Dotted orange: wrong."
         + (f" {nodes.count(left, 'more precision is', 'more precisions are')} in index.html." if left else "")
     )
     block = {"t": "boxes", "wide": True, "label": label, "caption": caption, "rows": panes}
@@ -39,15 +37,8 @@ def units(view: View, chosen: Sequence[Mapping[str, Any]], pictures: Mapping[str
 
 def precisions(view: View) -> list[str]:
     """The baseline, what is recommended, what loses most, and others in the study's order, at most four."""
-    chosen = view.e.recommendation_of(view.model, view.condition)
-    differences = {
-        name: view.words.sign * metric["value"]
-        for name in view.others
-        if (metric := view.difference(view.model, name, view.condition))
-    }
-    worst = [min(differences, key=differences.__getitem__)] if differences else []
-    recommended = [chosen["precision"]] if chosen and chosen["precision"] else []
-    wanted = list(dict.fromkeys([view.e.baseline, *recommended, *worst, *view.e.precisions]))[:PRECISIONS]
+    told = [view.main["recommendation"]["precision"], view.main["outcome"]["largest"]]
+    wanted = list(dict.fromkeys([view.e.baseline, *filter(None, told), *view.e.precisions]))[:PRECISIONS]
     return [name for name in view.e.precisions if name in wanted]
 
 

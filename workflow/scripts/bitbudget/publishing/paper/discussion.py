@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bitbudget.publishing.paper import losses, nodes, screens
+from bitbudget.publishing.paper import nodes, screens
 from bitbudget.publishing.paper.nodes import Node, Unit
-from bitbudget.publishing.paper.view import View, named
-from bitbudget.telling import wording
+from bitbudget.publishing.paper.view import View
+from bitbudget.telling import across, attribution, breakdown, why, wording
 
 RISKS = {
     "captioning": "A caption can name what is not in the picture [@rohrbach2018chair], fluently and without any sign "
@@ -26,80 +26,84 @@ RISKS = {
 }
 
 
+LATER = 4  # rank of related work where several studies share the pages
+COMPARED = 4  # precisions whose differences stand beside published ones
+
+
 def units(views: Sequence[View], words: Mapping[str, list[Node]]) -> list[Unit]:
     """The section; the author's own words on limitations and ethics open their parts."""
     found = []
     for view in views:
-        drops = _drops(view)
-        title = "Where quality is lost" + (f": {view.e.name}" if view.several else "")
-        if drops:
-            found.append(Unit([nodes.h(title), *drops]))
+        of = f": {view.e.name}" if view.several else ""
+        lost, costs = _lost(view), _costs(view)
+        found += [Unit([nodes.h(f"Where quality is lost{of}"), *lost])] if lost else []
+        found += (
+            [Unit([nodes.h(f"Where time and memory go{of}"), *costs], LATER if view.several else 0)] if costs else []
+        )
+    related = _related(views)
+    found += [Unit([nodes.h("Related work"), *related], LATER if len(views) > 1 else 0)] if related else []
     found.append(Unit([nodes.h("Limitations"), *words.get("limitations", []), _limitations(views)]))
     found.append(Unit([nodes.h("Ethical considerations"), *words.get("ethics", []), *_ethics(views)]))
     return found
 
 
-def _drops(view: View) -> list[Node]:
+def _lost(view: View) -> list[Node]:
+    """Which kinds of items and which parts of the model lose, and what the metric makes of it."""
     if not view.others:
         return []
-    found: list[list[Node]] = []
-    worst, clear = _worst(view)
-    if worst is None:
-        found.append(
-            nodes.text("No precision could be compared with the baseline, so nothing is said of where it loses.")
-        )
-    elif not clear:
-        found.append(
-            nodes.text(
-                f"{view.where(view.model, view.condition) or 'On this subset, '}no precision lost quality clearly. "
-                f"That is a statement about what these items can show, not a proof that nothing is lost: {_seen(view)}."
-            )
-        )
-    else:
-        names = view.by_kind(view.model, view.condition).get("loss", [])
-        metric = view.difference(view.model, worst, view.condition)
-        found.append(
-            nodes.text(
-                f"{view.where(view.model, view.condition)}"
-                f"{_number(view, len(names))} precision{'s' * (len(names) > 1)} lost quality clearly: "
-                f"{named(names)}. "
-                f"The largest difference is that of {worst}: {view.signed(metric)} {view.words.noun}"
-                f"{view.words.direction}."
-            )
-        )
-        found.append(losses.by_kinds(view, worst))
-    blocks = [nodes.paragraph(*found)]
+    outcome = view.main["outcome"]
+    said = [across.outcomes(view.cells, view.words.label)]
+    if len(view.cells) == 1 and outcome["compared"] > 1 and outcome["lost"]:
+        said = [f"{outcome['largest']} loses most: {outcome['largest_text']} {view.words.label}."]
+    lost = any(cell["outcome"]["lost"] for cell in view.cells)
+    if not lost and any(cell["outcome"]["compared"] for cell in view.cells):
+        proof = "That is a statement about what these items can show and no proof that nothing is lost:"
+        said += [proof, across.ended(view.main["detectable"])]
+    largest = outcome["largest"]
+    if largest and view.words.detections:
+        said.append(why.boxes(view.e, view.main, largest))
+    elif largest and (kinds := breakdown.of(view.e, view.main)):
+        said += [f"{kinds['title']}.", "Such parts are described and not tested."]
+    punished = getattr(view.track, "PUNISHES", {}).get(view.e.primary, "")
+    blocks = [nodes.paragraph(nodes.text(" ".join(filter(None, said))), nodes.inline(punished))]
     if view.e.ablation:
-        blocks.append(losses.ablated(view))
+        told = [attribution.groups(view.e, view.main), attribution.parts(view.e, view.main)]
+        blocks.append(nodes.p("{said}", said=" ".join(filter(None, told))))
     return blocks
 
 
-def _worst(view: View) -> tuple[str | None, bool]:
-    """The precision with the largest difference for the worse, and whether any loss is clear."""
-    differences = {
-        name: view.words.sign * metric["value"]
-        for name in view.others
-        if (metric := view.difference(view.model, name, view.condition))
-    }
-    if not differences:
-        return None, False
-    losses = view.by_kind(view.model, view.condition).get("loss", [])
-    names = [name for name in losses if name in differences] or list(differences)
-    return min(names, key=lambda name: differences[name]), bool(losses)
+def _costs(view: View) -> list[Node]:
+    """Which phase holds the time, what the formats do to it, and how many bits are really reached."""
+    said = [*why.phases(view.e, view.main), why.unpacking(view.main), why.bits(view.e, view.main)]
+    text = " ".join(filter(None, said))
+    return (
+        [nodes.p("{where}{text}", where=f"Of {view.main['name']}: " if view.main["name"] else "", text=text)]
+        if text
+        else []
+    )
 
 
-def _seen(view: View) -> str:
-    """Whether it is known what loss these items would have shown."""
-    known, unknown = [], []
-    for name in view.others:
-        metric = view.difference(view.model, name, view.condition)
-        if metric is not None:
-            (known if metric.get("smallest_detectable") is not None else unknown).append(name)
-    few = f"because too few {view.words.clusters} differ"
-    if not known:
-        return f"what loss they would have shown could not be told, {few}"
-    stand = "the differences that would have been seen stand with the results"
-    return f"{stand}, but for {named(unknown)}, where they could not be told, {few}" if unknown else stand
+def _related(views: Sequence[View]) -> list[Node]:
+    """What others published of the same tasks, and what of ours stands beside it."""
+    found = []
+    for track in dict.fromkeys(view.e.track for view in views):
+        view = next(view for view in views if view.e.track == track)
+        related = getattr(view.track, "RELATED", "")
+        if related:
+            found.append(nodes.paragraph(nodes.inline(related), nodes.text(_beside(view))))
+    return found
+
+
+def _beside(view: View) -> str:
+    told = [f"{entry['precision']} {entry['short']}" for entry in view.main["entries"]
+            if entry.get("kind", "not-compared") != "not-compared" and not entry["simulated"]]  # fmt: skip
+    if not told:
+        return ""
+    model = "demo model" if view.e.demo else "model"
+    return (
+        f"Ours{view.of_main}, against {view.e.baseline}: {wording.named(told, COMPARED)}. Another {model} and other "
+        "items stand behind each number, so directions compare and sizes do not."
+    )
 
 
 def _limitations(views: Sequence[View]) -> Node:
@@ -116,6 +120,8 @@ def _limitations(views: Sequence[View]) -> Node:
     for view in views:
         said.append(_scope(view))
         said += _split(view)
+        said.append(across.shared(view.cells, "disturbed"))
+        said += [f"Measurements have remarks: {'; '.join(view.main['remarks'])}."] if view.main["remarks"] else []
         if any(audit["simulated"] for audit in view.e.audits.values()):
             said.append("Precisions that are only simulated show rounding's effect on quality and have no costs.")
         if any(row.get("energy_how") == "estimated" for row in view.e.summary):
@@ -130,12 +136,12 @@ def _limitations(views: Sequence[View]) -> Node:
             said.append(
                 "Speed was measured in one process a precision, so its intervals miss what varies between processes."
             )
-    return nodes.p("{text}", text=" ".join(dict.fromkeys(said)))
+    return nodes.p("{text}", text=" ".join(dict.fromkeys(filter(None, said))))
 
 
 def _scope(view: View) -> str:
     """How much was looked at: the items, the data set, the seed and, where one is asked with, the prompt."""
-    items = nodes.count(view.n, view.items.removesuffix("s"))
+    items = view.main["counted"]
     of = ["of one data set" + (", drawn with one seed" if _drawn(view) else "")]
     several = [name for name in view.e.conditions if name != "zero-shot"]
     asked = ""
@@ -162,12 +168,12 @@ def _split(view: View) -> list[str]:
         return [f"{where} items are of the split train, which models may have been trained on."]
     if kind.startswith("coco2017") or data["name"].startswith("coco2017"):
         return [
-            f"{where} {view.items} are of COCO's split {split}, because its test annotations are not published; "
+            f"{where} {view.words.items} are of COCO's split {split}, because its test annotations are not published; "
             "developers of the models may have tuned on it."
         ]
     if kind.startswith("local"):
         return [f"{where} data are the author's own, so nobody else may be able to repeat this."]
-    tuned = f"{where} {view.items} are of the split {split}, which developers of the models may have tuned on."
+    tuned = f"{where} {view.words.items} are of the split {split}, which developers of the models may have tuned on."
     return [tuned] if "val" in split else []
 
 
@@ -179,7 +185,7 @@ def _ethics(views: Sequence[View]) -> list[Node]:
         if record is None or not screens.screened(record):
             continue
         said.append(
-            f"In {view.e.name}, {screens.flagged(record)}" if view.several else _capital(screens.flagged(record))
+            f"In {view.e.name}, {screens.flagged(record)}" if view.several else nodes.capital(screens.flagged(record))
         )
         said += [nodes.sentence(limit) for limit in record["limits"]]
     if said:
@@ -194,13 +200,3 @@ def _ethics(views: Sequence[View]) -> list[Node]:
         )
     )
     return found
-
-
-def _capital(said: str) -> str:
-    return said[:1].upper() + said[1:]
-
-
-def _number(view: View, number: int) -> str:
-    """A number in words, with a capital where it begins the sentence."""
-    word = nodes.number_word(number)
-    return word.lower() if view.where(view.model, view.condition) else word

@@ -68,7 +68,7 @@ class Paper:
     abstract: Sequence[Node]
     sections: Sequence[Section]
     works: Mapping[str, str]  # entries of a .bib file by their keys
-    assets: Mapping[str, Path]
+    assets: Mapping[str, typst.Asset]
     own_words: bool = False  # whether the author wrote any
 
     def ranks(self) -> list[tuple[int, int, int]]:
@@ -137,14 +137,16 @@ def assemble(report: Mapping[str, Any], studies: Sequence[Evidence], folder: Pat
     theirs = folder / AUTHORS_WORKS if folder else None
     authors_works = bibliography.read(theirs) if theirs and theirs.exists() else {}
     bibliography.check_cited(markdown.cited(dict(words)), works | authors_works, f"your own words in {folder}")
+    sections = _sections(views, words, report.get("code_address"))
+    pictures = {name: path for view in views for name, path in examples.assets(view).items()}
     return Paper(
         title=report.get("title") or opening.title(views),
         authors=report.get("authors") or [],
         demo=opening.demo(views),
         abstract=[*words.get("abstract", []), opening.abstract(views)],
-        sections=_sections(views, words, report.get("code_address")),
+        sections=sections,
         works=works | authors_works,
-        assets={name: path for view in views for name, path in examples.assets(view).items()},
+        assets=pictures | {name: chart for view in views for name, chart in view.charts.items()},
         own_words=bool(words),
     )
 

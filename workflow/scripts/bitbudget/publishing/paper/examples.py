@@ -9,17 +9,15 @@ from typing import Any
 from bitbudget.publishing.paper import boxes, nodes, screens
 from bitbudget.publishing.paper.nodes import Node, Notes, Unit
 from bitbudget.publishing.paper.view import View
-from bitbudget.telling import wording
+from bitbudget.telling import changes as told
+from bitbudget.telling import inspected, wording
 
 # Letters shown; what is cut ends in an ellipsis. Many different answers have to share the room of a page.
 ANSWER, LEAST_ANSWER, ALL_ANSWERS = 160, 60, 900
 QUESTION, REFERENCES = 300, 220
 MOST_REFERENCES = 3
 SHOWN = 3  # items side by side
-ALPHA = 0.05  # of Holm's p, below which a difference is called clear
-CHANGES = {"better": "better", "worse": "worse", "changed": "changed, same worth"}
 WORTH = {0.0: "wrong", 1.0: "right"}  # of an item, where the metric is a share of right answers
-ROLES = "The most changed, the most worsened and the least changed item"
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 
 
@@ -39,11 +37,9 @@ def units(view: View) -> list[Unit]:
     letters = min(_letters(view, item) for item in chosen)
     shown = [_example(view, item, letters) for item in chosen]
     texts = [one["text"] for item in chosen for one in item["answers"][view.model][view.condition].values()]
-    where = view.cell_name(view.model, view.condition)
-    which = ROLES if len(shown) == SHOWN and view.others else "Items of the study"
     same = " Precisions with the same answer stand together." if view.others else ""
     caption = nodes.text(
-        f"{which}{f' ({where})' if where else ''}, chosen by a fixed rule (examples.json).{same}"
+        f"Items of the study{view.of_main}, chosen by a fixed rule (examples.json).{same}"
         + (f" Answers are cut after {letters} letters." if any(len(text) > letters for text in texts) else "")
     )
     about = {"t": "examples", "wide": True, "label": view.label("examples"), "caption": caption}
@@ -92,6 +88,7 @@ def _example(view: View, item: Mapping[str, Any], letters: int) -> Node:
         "path": picture[0] if picture else None,
         "alt": f"item {item['id']}",
         "why": _why(view, item, bool(picture)),
+        "said": nodes.capital(told.of_item(answers, view.e.baseline, view.words.label, share=view.words.share)),
         "question": nodes.shortened(item["question"], QUESTION) if item["question"] else None,
         "asked": "Passage" if read else "Question",
         "expected": "Last word" if read else "References",
@@ -114,7 +111,7 @@ def _marks(view: View, given: Mapping[str, Any]) -> str:
         shown.append(WORTH.get(float(value), "partly right"))
     elif value is not None:
         shown.append(f"item {view.words.label} {wording.Format(view.words, 2).level(value)}")
-    change = CHANGES.get(given["change"] or "")
+    change = told.word(given["change"], view.words.label)
     return ", ".join([*shown, *([change] if change else [])])
 
 
@@ -165,56 +162,20 @@ def _hallucinated(view: View, cells: Mapping[Any, Any], chair: Mapping[str, Any]
     words = (
         "Under {name}, {i} of the objects that captions mention are not in the picture (CHAIR-i [@rohrbach2018chair])"
     )
-    values = {"name": view.e.baseline, "i": _share(chair)}
+    values = {"name": view.e.baseline, "i": inspected.share(chair)}
     if "value" in sentences:
         words += ", and {s} of the captions mention at least one such object (CHAIR-s)"
-        values["s"] = _share(sentences)
+        values["s"] = inspected.share(sentences)
     found = nodes.inline(words + ".", **values)
-    clear = []
-    for one in view.e.inspection["comparisons"]:
-        metric = one["metrics"].get("chair_i", {})
-        here = (one["model"], one["condition"]) == (view.model, view.condition)
-        apart = metric.get("ci") and not metric["ci"][0] <= 0 <= metric["ci"][1]
-        if here and apart and metric.get("p_holm", metric["p_value"]) < ALPHA:
-            more = "more" if metric["value"] > 0 else "less"
-            clear.append(f"{one['precision']} ({_points(metric)} points, {more})")
-    compared = [
-        one["metrics"]["chair_i"]
-        for one in view.e.inspection["comparisons"]
-        if "value" in one["metrics"].get("chair_i", {})
-        and (one["model"], one["condition"]) == (view.model, view.condition)
-    ]
-    family = next((metric.get("family") for metric in compared), None)
-    after = f" (after Holm's correction over {nodes.count(family, 'comparison')})" if family else ""
-    if clear:
-        found += nodes.text(f" CHAIR-i differs clearly{after} from the baseline's under {wording.listed(clear)}.")
-    elif compared:
-        found += nodes.text(f" No precision's CHAIR-i differs clearly{after} from the baseline's.")
+    found += nodes.text(f" {inspected.chair(view.e.inspection, view.main)}".rstrip())
     how = next((one["how"] for one in view.e.inspection["looked_for"] if one["check"] == screens.OBJECTS), "")
     found += nodes.text(f" How they are counted: {nodes.sentence_end(how)}" if how else "")
     return nodes.paragraph(found)
 
 
-def _share(metric: Mapping[str, Any]) -> str:
-    interval = ""
-    if metric.get("ci"):
-        interval = f" [{100 * metric['ci'][0]:.1f}, {100 * metric['ci'][1]:.1f}]"
-    return f"{100 * metric['value']:.1f} %{interval}"
-
-
-def _points(metric: Mapping[str, Any]) -> str:
-    low, high = metric["ci"]
-    shown = f"{100 * metric['value']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-    return shown.replace("-", wording.MINUS)
-
-
 def _chair_table(view: View, cells: Mapping[Any, Any]) -> Node:
     notes, rows = Notes(), []
-    differences = {
-        one["precision"]: one["metrics"].get("chair_i", {})
-        for one in view.e.inspection["comparisons"]
-        if (one["model"], one["condition"]) == (view.model, view.condition)
-    }
+    differences = inspected.differences(view.e.inspection, view.main)
     for precision in view.e.precisions:
         cell = cells.get((view.model, precision, view.condition))
         if cell is None:
@@ -222,9 +183,11 @@ def _chair_table(view: View, cells: Mapping[Any, Any]) -> Node:
         shown = []
         for name in ("chair_i", "chair_s"):
             metric = cell["metrics"].get(name, {})
-            shown.append(nodes.text(_share(metric)) if "value" in metric else notes.absent(metric.get("absent")))
+            shown.append(
+                nodes.text(inspected.share(metric)) if "value" in metric else notes.absent(metric.get("absent"))
+            )
         found = differences.get(precision, {})
-        rows.append(nodes.row(precision, *shown, _points(found) if found.get("ci") else ""))
+        rows.append(nodes.row(precision, *shown, inspected.points(found)))
     caption = nodes.text(
         "Hallucinated objects: the share of mentioned objects that are not there (CHAIR-i), of captions with at least "
         "one (CHAIR-s), and CHAIR-i's difference from the baseline in points, with 95 % intervals."

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from bitbudget.publishing.paper import nodes
 from bitbudget.publishing.paper.nodes import Node, Notes, Unit
-from bitbudget.publishing.paper.view import View, named
+from bitbudget.publishing.paper.view import View
 from bitbudget.telling import wording
 
 MOST_METRICS, WITH_INTERVALS = 6, 4  # columns of a table, and those for whose intervals there is room
@@ -18,9 +17,8 @@ IN_A_COLUMN = 1  # metrics whose table is no wider than a column
 
 def units(view: View) -> list[Unit]:
     found = []
-    if len(view.e.scores[view.model, view.e.baseline, view.condition]["metrics"]) > 1:
-        metrics = _metrics(view)
-        found += [Unit(metrics, 3)] if metrics else []
+    metrics = _metrics(view)
+    found += [Unit(metrics, 3)] if metrics else []
     carbon = _carbon(view)
     if carbon:
         found.append(Unit(carbon, 6))
@@ -30,68 +28,46 @@ def units(view: View) -> list[Unit]:
 
 def _metrics(view: View) -> list[Node]:
     """All other metrics of every precision, of the main model and condition; empty where none has a value."""
-    values = {
-        (precision, name): view.metric(view.model, precision, view.condition, name)
-        for precision in view.e.precisions
-        for name in view.track.METRICS
-        if name != view.e.primary
-    }
-    known = [
-        name for name in view.track.METRICS if any("value" in values.get((p, name), {}) for p in view.e.precisions)
-    ]
+    entries = view.main["entries"]
+    about = {one["name"]: one["label"] for one in view.e.verdicts["metrics"] if one["name"] != view.e.primary}
+    known = [name for name in about if any("value" in entry["metrics"].get(name, {}) for entry in entries)]
     there = known[:MOST_METRICS]
     if not there:
         return []
     notes, rows = Notes(), []
-    for precision in view.e.precisions:
+    for entry in entries:
         cells = []
         for name in there:
-            metric = values[precision, name]
-            cells.append(
-                nodes.text(_level(view, metric, name, len(there)))
-                if "value" in metric
-                else notes.absent(metric.get("absent"))
-            )
-        rows.append(nodes.row(precision, *cells))
-    where = view.cell_name(view.model, view.condition)
+            metric = entry["metrics"].get(name, {})
+            interval = metric.get("interval", "") if len(there) <= WITH_INTERVALS else ""
+            value = " ".join(filter(None, (metric.get("text", ""), interval)))
+            cells.append(nodes.text(value) if value else notes.absent(metric.get("absent")))
+        rows.append(nodes.row(entry["precision"], *cells))
     caption = nodes.text(
-        f"The other metrics of every precision{f' ({where})' if where else ''}"
+        f"The other metrics of every precision{view.of_main}"
         + (", with 95 % intervals." if len(there) <= WITH_INTERVALS else "; intervals are in summary.csv.")
     )
-    columns = [nodes.column("Precision")]
-    columns += [nodes.column(view.track.METRICS[name]["label"], "right") for name in there]
-    lines = [*notes.lines(), *_absent(view, values), *_further(view, known[MOST_METRICS:])]
+    columns = [nodes.column("Precision"), *(nodes.column(about[name], "right") for name in there)]
+    further = [about[name] for name in known[MOST_METRICS:]]
+    lines = [*notes.lines(), *_absent(view, [name for name in about if name not in known])]
+    lines += [f"{wording.listed(further)}: see summary.csv."] if further else []
     return [nodes.table(view.label("metrics"), caption, columns, rows, lines, wide=len(there) > IN_A_COLUMN)]
 
 
-def _absent(view: View, values: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
+def _absent(view: View, names: Sequence[str]) -> list[str]:
     """Which metrics no precision has, by their reasons."""
     why: dict[str, list[str]] = {}
-    for name, about in view.track.METRICS.items():
-        found = [values[p, name] for p in view.e.precisions if values.get((p, name))]
-        if found and not any("value" in metric for metric in found):
-            reason = nodes.shortened(found[0].get("absent") or "no reason is recorded", REASON).rstrip(".")
-            why.setdefault(reason, []).append(about["label"])
+    for name in names:
+        metric = view.entry(view.e.baseline)["metrics"].get(name, {})
+        reason = nodes.shortened(metric.get("absent") or "no reason is recorded", REASON).rstrip(".")
+        why.setdefault(reason, []).append(view.track.METRICS[name]["label"])
     return [f"{wording.listed(labels)}: absent, {reason}." for reason, labels in why.items()]
-
-
-def _further(view: View, names: Sequence[str]) -> list[str]:
-    """Which metrics there was no room for."""
-    labels = [view.track.METRICS[name]["label"] for name in names]
-    return [f"{wording.listed(labels)}: see summary.csv."] if labels else []
-
-
-def _level(view: View, metric: Mapping[str, Any], name: str, columns: int) -> str:
-    """A value, with its interval where there is room."""
-    if columns <= WITH_INTERVALS:
-        return view.level(metric, name)
-    return view.format_of(name, metric).level(metric["value"])
 
 
 def _carbon(view: View) -> list[Node]:
     """The same energy on other countries' grids, for the baseline and what is recommended."""
-    chosen = view.e.recommendation_of(view.model, view.condition)
-    names = list(dict.fromkeys([view.e.baseline, *([chosen["precision"]] if chosen and chosen["precision"] else [])]))
+    chosen = view.main["recommendation"]["precision"]
+    names = list(dict.fromkeys([view.e.baseline, *([chosen] if chosen else [])]))
     here = [
         row
         for row in view.e.carbon
@@ -155,7 +131,7 @@ def _audit(view: View) -> Node | None:
     if not any(_told(form, storage) for form, (storage, _, _) in held.items()):
         return None
     rows = [
-        nodes.row(form, "; ".join(storage), ", ".join(kernels), named(names, 4))
+        nodes.row(form, "; ".join(storage), ", ".join(kernels), wording.named(names, 4))
         for form, (storage, kernels, names) in held.items()
     ]
     of = f" of {view.model}" if len(view.e.models) > 1 else ""

@@ -1,36 +1,34 @@
-"""The charts of the paper, which its template draws from the records at the width of a column: quality and costs."""
+"""The charts of the paper, drawn at the width of a column or of the page: quality, size, speed, and phases."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bitbudget.judging import recommendation, summary, verdicts
-from bitbudget.judging.comparison_kinds import NOISE_FLOOR
-from bitbudget.judging.pareto import pareto_front
-from bitbudget.measuring.phase_names import PHASES
+from bitbudget.measuring.phase_names import PHASES, phases_of
+from bitbudget.publishing import axis_cut
+from bitbudget.publishing.figures import small, style
+from bitbudget.publishing.figures.small import Panel, Point, Span
 from bitbudget.publishing.paper import nodes
 from bitbudget.publishing.paper.nodes import Unit
-from bitbudget.publishing.paper.view import Record, View
-from bitbudget.publishing.typesetting import charts
-from bitbudget.publishing.typesetting.charts import Point, Span
-from bitbudget.telling import wording
-from bitbudget.telling.breakdown import in_order as kinds_in_order
+from bitbudget.publishing.paper.view import View
+from bitbudget.telling import breakdown, wording
 
-MOST_PANELS = 6  # of models and conditions beside each other over both columns
+Record = Mapping[str, Any]
+
+COLUMN, PAGE, LETTER = 237.0, 493.0, 6.8  # points: the width of a column, of both, and the size of letters
+HEIGHT = 150.0  # of a scatter chart
+MOST_PANELS, MOST_SCATTERS = 6, 3  # of models and conditions side by side
 IN_A_COLUMN = 2  # panels of a chart that stays in one column
-MOST_ROWS = 24
-BAR = "#5585B5"
-# The study's figures that show what a chart of the paper does, of all models and conditions.
+MOST_ROWS, MOST_BARS = 24, 36
+FILLED = ("loss", "gain")
+# The study's own figures, which stand for these in paper.md.
 FILES = {
-    "difference": ("quality_delta",),
-    "ablation": ("ablation",),
-    "phases": ("latency",),
-    "memory-energy": ("memory", "energy"),
-}
-# Of the parts of a latency, as in the study's figures; a test holds them together.
-PHASE_COLOURS = ("#D5DCE4", "#9DB7D3", "#5585B5", "#1F4E79", "#5585B5", "#1F4E79")
-TITLES = {"weights in memory": "weights", "peak memory of the process": "peak", "energy": "energy"}
-LOSS, GAIN = "orange", "green"  # what the colours of verdicts are called
+    "difference": ("quality_delta",), "ablation": ("ablation",), "phases": ("latency",),
+    "overview": ("quality", "size", "memory", "throughput", "energy"),
+}  # fmt: skip
+TITLES = {"size_on_disk": "size", "weights_in_memory": "weights", "peak_memory": "peak memory", "latency": "latency",
+          "energy_per_item": "energy"}  # fmt: skip
 
 
 def of_quality(view: View) -> list[Unit]:
@@ -40,107 +38,89 @@ def of_quality(view: View) -> list[Unit]:
 
 
 def of_costs(view: View) -> list[Unit]:
-    """Quality against the preferred cost, the parts of the latency, and memory and energy."""
-    found = [_trade_off(view), _phases(view), _bars(view)]
+    """Quality, size and speed of every model and format, quality against the preferred cost, and parts of the
+    latency."""
+    found = [_overview(view), _trade_off(view), _phases(view)]
     return [unit for unit in found if unit]
 
 
-def _unit(
-    view: View, name: str, kind: str, said: str, caption: str, rank: int, wide: bool = False, **more: Any
-) -> Unit:
-    """A chart; `files` are those of the study that stand for it in paper.md, under `short`."""
-    label = view.label(f"figure-{name}")
-    shown = more.pop("files", FILES.get(name, ()))
+def _unit(view: View, name: str, svg: bytes, said: str, caption: str, rank: int, wide: bool = False) -> Unit:
+    label, path = view.label(f"figure-{name}"), f"charts/{view.number}-{name}.svg"
+    view.charts[path] = svg
     study = f" Study {view.e.name}." if view.several else ""
-    block = {
-        "t": "chart",
-        "kind": kind,
-        "wide": wide,
-        "label": label,
-        "alt": caption,
-        "caption": nodes.text(caption + study),
-        "files": [view.figure(file) for file in shown],
-        "short": caption.split(". ")[0].replace(_of(view), "").rstrip(".") + "." + study,
-        **more,
-    }
+    files = FILES.get(name) or (f"quality_vs_{view.main['recommendation']['prefer']}",)
+    about = {"short": caption.split(". ")[0].rstrip(".") + "." + study, "files": [view.figure(one) for one in files]}
+    block = {"t": "figure", "wide": wide, "label": label, "path": path, "alt": caption}
+    block |= {"caption": nodes.text(caption + study), **about}
     return Unit([nodes.brief(f"[#{label}] shows {said}."), block], rank)
 
 
-def _better(view: View) -> str:
-    return "higher is better" if view.words.higher_is_better else "lower is better"
+def _width(wide: bool) -> float:
+    return PAGE if wide else COLUMN
 
 
-def _of(view: View) -> str:
-    """The main model and condition in brackets, where there are several."""
-    name = view.cell_name(view.model, view.condition)
-    return f" ({name})" if name else ""
+def _axis(view: View) -> str:
+    unit = view.e.verdicts["metrics"][0]["difference_unit"]
+    return f"difference in {view.words.label}{f' ({unit})' if unit else ''}, {view.better}"
+
+
+def _span(entry: Record, name: str, difference: Record) -> Span:
+    """A difference as a row: filled where it is clear."""
+    low, high = difference.get("ci") or (None, None)
+    filled = entry["kind"] in FILLED
+    return Span(name, difference.get("value"), low, high, difference.get("text", ""), entry["colour"], filled=filled)
+
+
+def _key(view: View, cells: Sequence[Record]) -> str:
+    """What filled marks mean, as far as there are any."""
+    there = {entry.get("kind") for cell in cells for entry in cell["entries"]} & set(FILLED)
+    names = {"#D55E00": "orange", "#009E73": "green"}
+    told = [f"{names.get(one['colour'], one['colour'])} {one['word']}" for one in view.e.verdicts["kinds"]
+            if one["kind"] in there]  # fmt: skip
+    return f" Filled: {' or '.join(told)}." if told else ""
 
 
 def _differences(view: View) -> Unit | None:
     """A panel for each model and condition: the difference of every precision and of the baseline repeated."""
     cells = view.cells[:MOST_PANELS]
-    rows = {cell: _rows(view, *cell) for cell in cells}
-    spans = [span for found in rows.values() for span in found]
-    ablated = {row["precision"] for row in view.e.ablation}
-    if not view.others or all(span.value is None for span in spans) or ablated >= set(view.others):
+    if not view.others or {row["precision"] for row in view.e.ablation} >= set(view.others):
         return None
-    limits = {cell: limit for cell in cells if (limit := _limit(view, *cell)) is not None}
-    scale = charts.scale_of([*charts.ends_of(spans), 0.0, *limits.values()])
-    unit = " (points)" if view.words.share else ""
     panels = []
     for cell in cells:
-        lines = [(0.0, "solid"), *([(limits[cell], "dashed")] if cell in limits else [])]
-        ticks = 5 if len(cells) == 1 else 3
-        chart = charts.forest(rows[cell], "", lines=lines, most=MOST_ROWS, ticks=ticks, scale=scale)
-        panels.append({"title": view.cell_name(*cell), "chart": chart})
-    kinds = {(view.e.verdict_of(model, name, condition) or {}).get("kind") for model, condition in cells
-             for name in view.others}  # fmt: skip
-    key = [f"{colour}: {word}" for colour, kind, word in ((LOSS, verdicts.LOSS, "loss"), (GAIN, verdicts.GAIN, "gain"))
-           if kind in kinds]  # fmt: skip
-    filled = f" Filled: clear after Holm's correction ({', '.join(key)})." if key else ""
-    repeated = any(span.baseline for span in spans)
-    left = len(view.cells) - len(cells)
-    caption = (
-        f"Difference in {view.words.label} from {view.e.baseline} with its 95 % interval.{filled}"
-        + (" Diamond: the baseline repeated." if repeated else "")
-        + (f" Dashed: {100 * view.e.study['accept']['quality']:g} % of the baseline's quality." if limits else "")
-        + (f" {nodes.count(left, 'more model and condition', 'more models and conditions')}: see summary.csv."
-           if left else "")
-    )  # fmt: skip
-    said = f"the differences from {view.e.baseline}"
-    axis = f"difference in {view.words.label}{unit}, {_better(view)}"
-    return _unit(view, "difference", "forest", said, caption, 1, len(cells) > IN_A_COLUMN, panels=panels, axis=axis)
-
-
-def _rows(view: View, model: str, condition: str) -> list[Span]:
-    found = []
-    for one in view.e.comparison["comparisons"]:
-        if (one["kind"], one["model"], one["condition"]) == (NOISE_FLOOR, model, condition):
-            metric = one["metrics"].get(view.e.primary, {})
-            if "value" in metric:
-                found.append(_span(view, f"{view.e.baseline} repeated", metric, charts.BASELINE, baseline=True))
-    for name in view.others:
-        metric = view.difference(model, name, condition)
-        kind = (view.e.verdict_of(model, name, condition) or {}).get("kind")
-        colour = charts.KIND_COLOURS.get(kind, charts.COLOUR)
-        found.append(_span(view, name, metric or {}, colour, filled=kind in charts.KIND_COLOURS))
-    return found
-
-
-def _span(view: View, name: str, metric: Record, colour: str, *, baseline: bool = False, filled: bool = True) -> Span:
-    factor = view.words.factor
-    low, high = (end * factor for end in metric["ci"]) if metric.get("ci") else (None, None)
-    value = metric["value"] * factor if "value" in metric else None
-    return Span(name, value, low, high, "", colour, baseline, filled)
-
-
-def _limit(view: View, model: str, condition: str) -> float | None:
-    """The difference at which a precision is no longer accepted, in the written unit."""
-    base = view.metric(model, view.e.baseline, condition).get("value")
-    share = view.e.study["accept"]["quality"]
-    if base is None:
+        spans = [_span(entry, entry["precision"], view.metric(entry).get("difference", {}))
+                 for entry in cell["entries"] if not entry["baseline"]]  # fmt: skip
+        own = cell["repeated"]
+        if own and "value" in own:
+            name, (low, high) = f"{view.e.baseline} repeated", own["ci"] or (None, None)
+            repeated = Span(name, own["value"], low, high, own["text"], style.BASELINE, baseline=True, filled=False)
+            spans.insert(0, repeated)
+        panels.append(Panel(cell["name"], spans[:MOST_ROWS]))
+    if all(span.value is None for panel in panels for span in panel.spans):
         return None
-    return view.words.factor * base * (share - 1 if view.words.higher_is_better else 1 / share - 1)
+    limits = [cell["limit"] for cell in cells if cell["limit"] is not None]
+    lines = [[(0.0, "solid"), *([(cell["limit"], "dashed")] if cell["limit"] is not None else [])] for cell in cells]
+    wide, left = len(cells) > IN_A_COLUMN, len(view.cells) - len(cells)
+    svg = small.forest(panels, _axis(view), width=_width(wide), letter=LETTER, lines=lines, holds=[0.0, *limits])
+    caption = (
+        f"Difference in {view.words.label} from {view.e.baseline} with its 95 % interval.{_key(view, cells)}"
+        + (" Diamond: the baseline repeated." if any(cell["repeated"] for cell in cells) else "")
+        + (f" Dashed: {100 * view.e.verdicts['accept']['quality']:g} % of the baseline's quality." if limits else "")
+        + _cut([span for panel in panels for span in panel.spans], holds=[0.0, *limits])
+        + (f" {left} more: see summary.csv." if left else "")
+    )
+    return _unit(view, "difference", svg, f"the differences from {view.e.baseline}", caption, 1, wide)
+
+
+def _cut(spans: Sequence[Span], holds: Sequence[float]) -> str:
+    """What is to be known where an axis of differences does not hold all; nothing where it does."""
+    ends = [span.ends for span in spans if span.value is not None]
+    return f" {style.BEYOND}" if axis_cut.ends(ends, holds=holds) else ""
+
+
+def _quality_cut(spans: Sequence[Span]) -> str:
+    own = next((span.value for span in spans if span.baseline and span.value is not None), None)
+    ends = [span.ends for span in spans if span.value is not None]
+    return f" {style.BEYOND}" if axis_cut.of_quality(ends, own) else ""
 
 
 def _ablation(view: View) -> Unit | None:
@@ -151,102 +131,128 @@ def _ablation(view: View) -> Unit | None:
         return None
     spans = []
     for row in sorted(known, key=lambda row: row["row"] == "every-group"):
-        ends = (row["difference_ci_low"], row["difference_ci_high"])
-        metric = {"value": row["difference"], "ci": None if None in ends else ends}
+        entry = view.entry(row["precision"])
         name = "every group at once" if row["row"] == "every-group" else row["group"]
-        colour = charts.KIND_COLOURS.get(row["verdict"], charts.COLOUR)
-        spans.append(_span(view, name, metric, colour, filled=row["verdict"] in charts.KIND_COLOURS))
-    chart = charts.forest(spans, "", lines=[(0.0, "solid")], holds=[0.0], most=MOST_ROWS)
-    unit = " (points)" if view.words.share else ""
-    left = len(spans) - len(chart["rows"])
+        spans.append(_span(entry, name, view.metric(entry)["difference"]))
+    panels = [Panel("", spans[:MOST_ROWS])]
+    svg = small.forest(panels, _axis(view), width=COLUMN, letter=LETTER, lines=[[(0.0, "solid")]])
+    left = len(spans) - MOST_ROWS
     caption = (
-        f"Ablation{_of(view)}: what each module group loses when it alone is in the low format, with 95 % intervals. "
-        "Filled: clear after Holm's correction." + (f" {left} more: see ablation.csv." if left else "")
+        f"Ablation{view.of_main}: what each module group loses when it alone is in the low format, with 95 % intervals."
+        + _key(view, [view.main])
+        + (f" {left} more: see ablation.csv." if left > 0 else "")
     )
-    axis = f"difference in {view.words.label}{unit}, {_better(view)}"
-    panels = [{"title": "", "chart": chart}]
-    return _unit(view, "ablation", "forest", "the module groups one at a time", caption, 1, panels=panels, axis=axis)
+    return _unit(view, "ablation", svg, "the module groups one at a time", caption, 1)
 
 
 def _by_type(view: View) -> Unit | None:
     """The primary metric by the first kind of items that the scores tell apart, as a table of one column."""
-    scores = {name: view.e.scores[view.model, name, view.condition] for name in view.e.precisions}
-    breakdown = scores[view.e.baseline].get("breakdown") or {}
-    kind = next((name for name, types in breakdown.items() if len(types) > 1), None)
-    if kind is None:
+    told = breakdown.of(view.e, view.main)
+    if told is None or len(told["rows"]) < 2:
         return None
-    form, rows = view.format_of(view.e.primary, view.metric(view.model, view.e.baseline, view.condition)), []
-    for name in kinds_in_order(breakdown[kind]):
-        metric = breakdown[kind][name]
-        found = [one.get("breakdown", {}).get(kind, {}).get(name, {}) for one in scores.values()]
-        values = [one["value"] for one in found if "value" in one]
-        if "value" not in metric:
-            continue
-        ends = [form.level(min(values)), form.level(max(values))]
-        across = [ends[0] if ends[0] == ends[1] else " to ".join(ends)] if view.others else []
-        own = form.level(metric["value"]) if view.others else view.level(metric)
-        rows.append(nodes.row(name, f"{metric['n']}", own, *across))
-    if len(rows) < 2:
-        return None
-    caption = nodes.text(
-        f"{view.words.label[:1].upper()}{view.words.label[1:]} by {kind.replace('_', ' ')}{_of(view)}"
-        + (
-            f": of the baseline, and the range over all {len(view.e.precisions)} precisions."
-            if view.others
-            else ", with 95 % intervals."
+    rows = []
+    for one in told["rows"]:
+        worst = (
+            [f"{one['worst']} ({wording.named(one['of'], 2)})" if one["of"] else one["worst"]] if view.others else []
         )
+        rows.append(nodes.row(one["name"], f"{one['n']}", one["baseline"], *worst))
+    caption = nodes.text(
+        f"{view.heading} by {told['kind']}{view.of_main}: of the baseline"
+        + (f", and the lowest of all {len(view.e.precisions)} precisions." if view.others else ".")
     )
-    columns = [nodes.column(kind.replace("_", " ").capitalize(), wide=True)]
-    columns += [
-        nodes.column(title, "right") for title in ("n", view.e.baseline, *["All precisions"] * bool(view.others))
-    ]
+    columns = [nodes.column(wording.capital(told["kind"]), wide=True), nodes.column("n", "right")]
+    columns += [nodes.column(view.e.baseline, "right"), *([nodes.column("Lowest", "right")] if view.others else [])]
     label = view.label("types")
     said = nodes.brief(f"[#{label}] tells kinds of items apart.")
     return Unit([said, nodes.table(label, caption, columns, rows, wide=False)], 4)
 
 
-def _trade_off(view: View) -> Unit | None:
-    """Quality against the cost that the study prefers; None where fewer than two precisions have both."""
-    rows = [view.e.row(view.model, name, view.condition) for name in view.e.precisions]
-    base = view.e.row(view.model, view.e.baseline, view.condition)
-    cost = recommendation.preferred(view.e.study["accept"]["prefer"], rows)
-    metrics = {name: view.metric(view.model, name, view.condition) for name in view.e.precisions}
-    shown = [
-        row
-        for row in rows
-        if not recommendation.unusable(row, base)
-        and row[cost.column] is not None
-        and "value" in metrics[row["precision"]]
-    ]
-    if len(shown) < 2:
+def _overview(view: View) -> Unit | None:
+    """Quality, size, memory, speed and energy by model and number format."""
+    cells, names = view.cells[: max(1, MOST_BARS // len(view.e.precisions))], []
+    about = {one["metric"]: one for one in view.main["costs"]}
+    shown = [name for name in view.main["main_costs"]
+             if any("value" in entry["costs"][name] for cell in cells for entry in cell["entries"])]  # fmt: skip
+    columns: dict[str, list[Span]] = {name: [] for name in ("quality", *shown)}
+    colours = style.colours_of(view.e.precisions, view.e.baseline)
+    for cell in cells:
+        if len(view.cells) > 1:
+            names.append(cell["name"])
+            for spans in columns.values():
+                spans.append(Span(cell["name"], None))
+        for entry in cell["entries"]:
+            name, metric = entry["precision"], view.metric(entry)
+            names.append(name)
+            low, high = metric.get("ci") or (None, None)
+            own = name == view.e.baseline
+            columns["quality"].append(Span(name, metric.get("value"), low, high, metric.get("text", small.ABSENT),
+                                           colours[name], own, not own))  # fmt: skip
+            for cost in shown:
+                found = entry["costs"][cost]
+                value = found["value"] * about[cost]["factor"] if "value" in found else None
+                text = wording.number(value) if value is not None else small.ABSENT
+                columns[cost].append(Span(name, value, text=text, colour=colours[name]))
+    if not shown:
         return None
-    costs = [row[cost.column] for row in shown]
-    factor, unit = wording.unit_for(cost.unit, max(costs))
-    levels = [metrics[row["precision"]]["value"] for row in shown]
-    front = pareto_front(costs, levels, higher_is_better=view.words.higher_is_better)
-    colours = charts.colours_of(view.e.precisions, view.e.baseline)
-    points = []
-    for row, on in zip(shown, front, strict=True):
-        name = row["precision"]
-        span = _span(view, name, metrics[name], colours[name])
-        points.append(Point(name, row[cost.column] * factor, span.value, span.low, span.high, span.colour, on,
-                            name == view.e.baseline))  # fmt: skip
-    y_axis = f"{view.words.label}{' (%)' if view.words.share else ''}, {_better(view)}"
-    chart = charts.scatter(points, f"{cost.name} ({unit}), less is better", y_axis, charts.COLUMN)
-    left = len(rows) - len(shown)
+    wide = len(columns) > 3
+    panels = [Panel(_title(view, about.get(name)), spans) for name, spans in columns.items()]
+    svg = small.bars(names, panels, width=_width(wide), letter=LETTER)
+    notes = [f"{about[name]['name']}: {about[name]['note']}" for name in shown if about[name]["note"]]
+    said = f" {nodes.capital('; '.join(notes))}." if notes else ""
+    disturbed = " Timings were disturbed and are not to be compared." if any(c["disturbed"] for c in cells) else ""
     caption = (
-        f"{view.words.label[:1].upper()}{view.words.label[1:]} against {cost.name}{_of(view)}, with 95 % intervals. "
-        "Filled: no other precision is as good in both and better in one. Diamond: the baseline."
-        + (f" {nodes.count(left, 'precision has', 'precisions have')} no comparable cost." if left else "")
+        f"{view.heading} with its 95 % interval, size and speed by {'model and ' * (len(view.e.models) > 1)}number "
+        f"format.{said}{disturbed}"
+        + _quality_cut(columns["quality"])
+        + (f" {len(view.cells) - len(cells)} more: see summary.csv." if len(view.cells) > len(cells) else "")
     )
-    files = [f"quality_vs_{view.e.study['accept']['prefer']}"]
-    said = f"{view.words.label} against {cost.name}"
-    return _unit(view, "trade-off", "scatter", said, caption, 2, chart=chart, files=files)
+    return _unit(view, "overview", svg, "quality, size and speed side by side", caption, 2, wide)
+
+
+def _title(view: View, cost: Record | None) -> str:
+    if cost is None:
+        unit = view.e.verdicts["metrics"][0]["unit"]
+        return view.words.label if not unit or unit in view.words.label else f"{view.words.label} ({unit})"
+    if cost["higher_is_better"]:
+        return cost["unit"]
+    return f"{TITLES.get(cost['metric'], cost['name'])} ({cost['unit']})"
+
+
+def _trade_off(view: View) -> Unit | None:
+    """Quality against the cost that the study prefers, for the models and conditions that have both."""
+    metric = view.main["recommendation"]["cost"]
+    about = next(one for one in view.main["costs"] if one["metric"] == metric)
+    colours, panels = style.colours_of(view.e.precisions, view.e.baseline), []
+    for cell in view.cells[:MOST_SCATTERS]:
+        points = []
+        for entry in cell["entries"]:
+            cost, level, name = entry["costs"][metric], view.metric(entry), entry["precision"]
+            if "value" not in cost or "value" not in level or "incomparable" in cost:
+                continue
+            low, high = level["ci"] or (None, None)
+            on = name in cell["fronts"][metric]
+            points.append(Point(name, level["value"], low, high, level["text"], colours[name], entry["baseline"], on,
+                                cost["value"] * about["factor"]))  # fmt: skip
+        if len(points) > 1:
+            panels.append(Panel(cell["name"], points))
+    if not panels:
+        return None
+    unit = view.e.verdicts["metrics"][0]["unit"]
+    y_axis = f"{view.words.label}{f' ({unit})' if unit else ''}, {view.better}"
+    wide = len(panels) > 1
+    svg = small.scatter(panels, f"{about['name']} ({about['unit']}), less is better", y_axis, width=_width(wide),
+                        height=HEIGHT, letter=LETTER)  # fmt: skip
+    caption = (
+        f"{view.heading} against {about['name']}{'' if wide else view.of_main}, with 95 % intervals. "
+        "Filled: no other precision is as good in both and better in one. Diamond: the baseline."
+        + "".join(dict.fromkeys(_quality_cut(panel.spans) for panel in panels))
+    )
+    return _unit(view, "trade-off", svg, f"{view.words.label} against {about['name']}", caption, 3, wide)
 
 
 def _phases(view: View) -> Unit | None:
     """The median latency of every precision by its parts."""
-    phases = [f"latency_{name}" for name in summary.phases_of(view.track)]
+    phases = [f"latency_{name}" for name in phases_of(view.track)]
     found = {name: view.e.measurements[view.model, name, view.condition]["metrics"] for name in view.e.precisions}
     usable = {
         name: metrics
@@ -255,54 +261,17 @@ def _phases(view: View) -> Unit | None:
     }
     if len(usable) < min(2, len(found)):
         return None
-    named = [phase for phase in phases if any("value" in metrics.get(phase, {}) for metrics in usable.values())]
-    totals = {name: metrics["latency"]["value"] for name, metrics in usable.items()}
-    factor, unit = wording.unit_for("s", max(totals.values()))
+    there = [phase for phase in phases if any("value" in metrics.get(phase, {}) for metrics in usable.values())]
+    texts = {name: view.entry(name)["costs"]["latency"]["with_unit"] for name in usable}
     rows = [
-        (
-            name,
-            [metrics.get(phase, {}).get("value", 0.0) for phase in named],
-            f"{wording.number(totals[name] * factor)} {unit}",
-        )
-        for name, metrics in list(usable.items())[:MOST_ROWS]
-    ]
-    colours = dict(zip(PHASES, PHASE_COLOURS, strict=True))
-    chart = charts.stacks(rows, [(PHASES[phase], colours[phase]) for phase in named])
-    item = "image" if view.words.detections else "item"
+        (name, [found.get(phase, {}).get("value", 0.0) for phase in there], texts[name])
+        for name, found in list(usable.items())[:MOST_ROWS]
+    ]  # fmt: skip
+    colours = dict(zip(PHASES, style.PHASE_COLOURS, strict=True))
+    svg = small.stacks(rows, [(PHASES[phase], colours[phase]) for phase in there], width=COLUMN, letter=LETTER)
     caption = (
-        f"Latency of one {item} by phase{_of(view)}: medians of the phases, which are timed apart, and beside the bars "
-        "the median of the whole."
+        f"Latency of one {view.e.verdicts['item']} by phase{view.of_main}: medians of the phases, which are timed "
+        "apart, and beside the bars the median of the whole."
+        + (" Timings were disturbed and are not to be compared." if view.main["disturbed"] else "")
     )
-    return _unit(view, "phases", "stacks", "where the time goes", caption, 4, chart=chart)
-
-
-def _bars(view: View) -> Unit | None:
-    """Memory and energy of every precision, as far as they were measured."""
-    shown: list[tuple[str, list[Span]]] = []
-    said = []
-    for cost, what in (
-        (recommendation.WEIGHTS, "weights in memory"),
-        (recommendation.PEAK, "peak memory of the process"),
-        (recommendation.ENERGY, "energy"),
-    ):
-        values = view.measured(cost.column)
-        if len(values) < 2:
-            continue
-        factor, unit = wording.unit_for(cost.unit, max(values.values()))
-        spans = [
-            Span(
-                name, values.get(name), text=wording.number(values[name] * factor) if name in values else "\N{EM DASH}"
-            )
-            for name in view.e.precisions
-        ]
-        shown.append((f"{TITLES[what]} ({unit})", spans))
-        estimated = what == "energy" and any(row.get("energy_how") == "estimated" for row in view.e.summary)
-        item = "image" if view.words.detections else "item"
-        said.append(f"{'estimated ' * estimated}energy of one {item}" if what == "energy" else what)
-    if not shown:
-        return None
-    colours = [charts.BASELINE if name == view.e.baseline else BAR for name in view.e.precisions]
-    chart = charts.bars(view.e.precisions, colours, shown, MOST_ROWS)
-    text = wording.listed(said)
-    caption = f"{text[:1].upper()}{text[1:]}{_of(view)}; the baseline is dark."
-    return _unit(view, "memory-energy", "bars", text, caption, 5, chart=chart)
+    return _unit(view, "phases", svg, "where the time goes", caption, 3)

@@ -206,13 +206,14 @@ def _work(entry: str) -> str:
     return escaped(bibliography.in_words(entry)).replace("\\-\\-", "\N{EN DASH}")
 
 
-def write(path: Path, data: Mapping[str, Any], works: Mapping[str, str], assets: Mapping[str, Path]) -> None:
+def write(path: Path, data: Mapping[str, Any], works: Mapping[str, str], assets: Mapping[str, Path | bytes]) -> None:
     """Write paper.md and, beside it, the pictures that it quotes; those of an earlier one are removed."""
     folder = path.parent / PICTURES
     for old in folder.iterdir() if folder.is_dir() else ():
         old.unlink()
     for place, asset in pictures(data).items():
         with files.written_whole(path.parent / place) as temporary:
-            temporary.write_bytes(assets[asset].read_bytes())
+            content = assets[asset]
+            temporary.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
     with files.written_whole(path) as temporary:
         temporary.write_text(written(data, works), encoding="utf-8")

@@ -63,7 +63,7 @@ BESIDE = (
 # What may have been measured: its name and the first letters of its columns in the summary.
 MEASURED = (
     ("latency", "latency_median"),
-    ("throughput", "throughput_batch"),
+    ("throughput", ("throughput_batch", "tokens_per_s")),
     ("memory", ("peak_memory_MB", "weights_in_memory")),
     ("energy", "energy_per_item_J"),
 )
@@ -114,7 +114,20 @@ def _models(view: View) -> list[Node]:
         if not failed
         else f"The audit did not pass for {wording.listed(sorted(set(failed)))}; its results are to be read with care.",
     )
-    return [*lines, nodes.paragraph(*said, facts, audited)]
+    return [*lines, nodes.paragraph(*said, facts, nodes.text(_regime(view)), audited)]
+
+
+def _regime(view: View) -> str:
+    """That nothing is trained, and what is done to the weights instead."""
+    own = "The demo model was trained beforehand by the project's own recipe. " if view.e.demo else ""
+    if not view.others:
+        return f"{own}Nothing is trained here: the checkpoint is used as it is, for inference only."
+    calibrated = [name for name in view.formats if registry.format_of(name).calibrated]
+    look = f"; only {wording.listed(calibrated)} look{'s' * (len(calibrated) == 1)} at data, to choose how to round"
+    return (
+        f"{own}Nothing is trained here: every precision is made of the same checkpoint by post-training quantization, "
+        f"without any gradient step, and used for inference only{look if calibrated else ''}."
+    )
 
 
 def formats_table(view: View) -> Node:
@@ -210,12 +223,14 @@ def _drawn(view: View) -> str:
     chosen = view.e.chosen
     verb = "was" if chosen == 1 else "were"
     if isinstance(asked, dict):
-        return f"{view.counted(chosen)} {verb} chosen by the study's file {asked['ids']}, before any model was run"
+        return (
+            f"{view.words.counted(chosen)} {verb} chosen by the study's file {asked['ids']}, before any model was run"
+        )
     if asked == "all" or available == chosen:
-        return f"All {chosen} {view.items} of the split {'are evaluated' if chosen == view.n else 'were chosen'}"
+        return f"All {chosen} {view.words.items} of the split {'are evaluated' if chosen == view.n else 'were chosen'}"
     of = f" of {available}" if available and available > chosen else ""
     seed = view.e.subset["seed"]
-    return f"{view.counted(chosen)}{of} {verb} drawn with seed {seed}, before any model was run"
+    return f"{view.words.counted(chosen)}{of} {verb} drawn with seed {seed}, before any model was run"
 
 
 def _beside(view: View) -> str:
@@ -296,9 +311,9 @@ def _measuring(views: Sequence[View]) -> Node:
     if not what:
         return nodes.p("Neither speed nor memory nor energy could be measured.")
     common = nodes.text(
-        f"{_capital(wording.listed(what))} {'was' if len(what) == 1 else 'were'} measured apart from the quality pass, "
-        "on the same checkpoints, in a fresh process each time. Medians are reported, with 95 % intervals where there "
-        "are calls enough."
+        f"{nodes.capital(wording.listed(what))} {'was' if len(what) == 1 else 'were'} measured apart from the quality "
+        "pass, on the same checkpoints, in a fresh process each time. Medians are reported, with 95 % intervals where "
+        "there are calls enough."
     )
     pieces = [*_alike(views, lambda view: nodes.text(_calls(view))), *_alike(views, _machine)]
     return nodes.paragraph(common, *pieces)
@@ -339,11 +354,7 @@ def _calls(view: View) -> str:
         f"{nodes.count(measure['min_iterations'], 'call')} and {measure['min_seconds']:g} s were timed over "
         f"{nodes.count(measure['items'], 'item')}, at batch size{several} {sizes}{tokens}."
     )
-    return _capital(said)
-
-
-def _capital(said: str) -> str:
-    return said[:1].upper() + said[1:]
+    return nodes.capital(said)
 
 
 def _machine(view: View) -> list[Node]:

@@ -169,8 +169,12 @@ class Notes:
 
     def absent(self, reason: str | None) -> list[Node]:
         """A dash with the number of its reason: an absent value is never a 0."""
+        return [{"t": "s", "text": NOT_MEASURED}, *self.mark(reason)]
+
+    def mark(self, reason: str | None) -> list[Node]:
+        """The raised number of a note on a value."""
         number = self._numbers.setdefault(_tidy(reason), len(self._numbers) + 1)
-        return [{"t": "s", "text": NOT_MEASURED}, {"t": "sup", "text": str(number)}]
+        return [{"t": "sup", "text": str(number)}]
 
     def lines(self) -> list[str]:
         return [f"{number} {reason}" for reason, number in self._numbers.items()]
@@ -188,12 +192,6 @@ def shortened(value: str, most: int) -> str:
     return one_line if len(one_line) <= most else one_line[: most - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def within(value: str) -> str:
-    """A text as it stands within a sentence: "Median …" loses its capital, "VQA accuracy" and "CIDEr" do not."""
-    first = value.split(" ")[0]
-    return value[:1].lower() + value[1:] if first[1:] == first[1:].lower() else value
-
-
 def quoted(value: str) -> str:
     """A text in quotation marks."""
     return f"\N{LEFT DOUBLE QUOTATION MARK}{value}\N{RIGHT DOUBLE QUOTATION MARK}"
@@ -203,6 +201,11 @@ def sentence(value: str) -> str:
     """A recorded remark as a sentence: it begins with a capital and ends in a full stop."""
     shown = " ".join(value.split())
     return shown[:1].upper() + shown[1:].rstrip(".") + "." if shown else ""
+
+
+def capital(value: str) -> str:
+    """Our own sentence with a capital at its beginning."""
+    return value[:1].upper() + value[1:]
 
 
 def number_word(number: int) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bitbudget.publishing.paper import advice, losses, nodes
+from bitbudget.publishing.paper import nodes
 from bitbudget.publishing.paper.nodes import Node
-from bitbudget.publishing.paper.view import NOT_COMPARED, View, named
-from bitbudget.telling import wording
+from bitbudget.publishing.paper.view import View
+from bitbudget.telling import across, attribution, wording
 
 TASKS = {
     "captioning": "image captioning",
@@ -61,13 +61,13 @@ def abstract(views: Sequence[View]) -> Node:
 
 
 def _did(view: View) -> str:
-    models, task = wording.listed(view.e.models), TASKS[view.e.track]
+    models, task, n = wording.listed(view.e.models), TASKS[view.e.track], view.main["counted"]
     if not view.others:
-        return f"We evaluate {models} in {view.e.baseline} for {task}, on {view.counted(view.n)}."
+        return f"We evaluate {models} in {view.e.baseline} for {task}, on {n}."
     conditions = f" under {len(view.e.conditions)} conditions" if len(view.e.conditions) > 1 else ""
     return (
-        f"We compare {len(view.e.precisions)} precisions of {models} for {task}{conditions}, on the same "
-        f"{view.counted(view.n)}, after auditing what each loaded checkpoint really holds."
+        f"We compare {len(view.e.precisions)} precisions of {models} for {task}{conditions}, on the same {n}, after "
+        "auditing what each loaded checkpoint really holds."
     )
 
 
@@ -75,53 +75,31 @@ def _did_all(views: Sequence[View]) -> str:
     """The experiments of a joint report, in one sentence."""
     told = [
         f"{nodes.count(len(view.e.precisions), 'precision')} of {wording.listed(view.e.models)} for "
-        f"{TASKS[view.e.track]} ({view.counted(view.n)})"
+        f"{TASKS[view.e.track]} ({view.main['counted']})"
         for view in views
     ]
     return f"We compare {wording.listed(told)}, after auditing what each loaded checkpoint really holds."
 
 
 def _found(view: View) -> str:
-    base = view.metric(view.model, view.e.baseline, view.condition)
+    """What was found in every cell, and what is recommended."""
     said = []
-    if "value" in base and not view.e.ablation:
-        said.append(f"{view.e.baseline} reaches {view.level(base)} {view.words.label}.")
-    if view.e.ablation:
-        said.append(losses.module_groups(view))
-    elif view.others:
-        said.append(outcome(view))
-    said += advice.sentences(view, view.cells, full=not view.several) if view.others else []
-    text = _after(view.where(view.model, view.condition), " ".join(filter(None, said)))
-    return _after(f"In {view.e.name}, ", text) if view.several else text
+    if len(view.cells) == 1 or not view.others:
+        said.append(across.baselines(view.cells))
+    if view.others:
+        said += [_finding(view), across.recommended(view.cells, full=not view.several)]
+        said += ["Timings were disturbed, so no speed is claimed."] if _disturbed(view) else []
+    text = " ".join(filter(None, said))
+    return f"In {view.e.name}: {text}" if view.several else text
 
 
-def outcome(view: View) -> str:
-    """How many precisions lost, in one sentence; those without a comparison are named."""
-    kinds = view.by_kind(view.model, view.condition)
-    missing = kinds.get(NOT_COMPARED, [])
-    lost, compared = kinds.get("loss", []), [name for name in view.others if name not in missing]
-    n = len(compared)
-    if not n:
-        return "No difference could be computed."
-    rest = f"; {named(missing)} could not be compared" if missing else ""
-    which = "other" if not missing else "compared"
-    if n == 1:
-        one = "The other precision" if not missing else "The one precision that could be compared"
-        said = f"{one}, {compared[0]}, {'loses quality clearly' if lost else 'shows no clear loss'}"
-    elif not lost:
-        said = f"None of the {n} {which} precisions loses quality clearly"
-    elif len(lost) == n:
-        said = f"All {n} {which} precisions lose quality clearly"
-    else:
-        verb = "loses" if len(lost) == 1 else "lose"
-        said = f"Of the {n} {which} precisions, {len(lost)} {verb} quality clearly: {named(lost)}"
-    return f"{said}{rest}."
+def _finding(view: View) -> str:
+    blamed = [attribution.groups(view.e, cell) for cell in view.cells[:1]] if view.e.ablation else []
+    return " ".join(filter(None, blamed)) or across.outcomes(view.cells, view.words.label)
 
 
-def _after(where: str, said: str) -> str:
-    """A sentence behind the words that say of what model and condition it is; a name keeps its letters."""
-    words = ("None ", "All ", "Of ", "No ", "The ", "Under ", "For ")
-    return where + (said[:1].lower() + said[1:] if where and said.startswith(words) else said)
+def _disturbed(view: View) -> bool:
+    return any(cell["disturbed"] for cell in view.cells)
 
 
 def introduction(views: Sequence[View]) -> list[Node]:
@@ -178,25 +156,16 @@ def conclusion(views: Sequence[View]) -> list[Node]:
     """What to take, and what would be next."""
     found = []
     for view in views:
-        said = [f"For {view.e.name}: " if view.several else ""]
+        said = [f"For {view.e.name}:"] if view.several else []
         if not view.others:
-            base = view.metric(view.model, view.e.baseline, view.condition)
-            said.append(f"{view.e.baseline} reaches {view.level(base)} {view.words.label}. " if "value" in base else "")
-            said.append(
-                "With one precision there is nothing to choose between; adding others to the study would show it."
-            )
+            rest = "With one precision there is nothing to choose between; adding others to the study would show it."
+            said += [across.baselines(view.cells), rest]
         else:
-            finding = losses.module_groups(view) if view.e.ablation else outcome(view)
-            said.append(f"{_after(view.where(view.model, view.condition), finding)} ")
-            said.append(" ".join(advice.sentences(view, view.cells)))
-        found.append(nodes.p("{text}", text=" ".join("".join(said).split())))
+            said += [_finding(view), across.recommended(view.cells), across.runners_up(view.cells)]
+            said.append(across.profiles(view.cells))
+        found.append(nodes.p("{text}", text=" ".join(filter(None, said))))
     if any(view.e.demo for view in views):
-        found.append(
-            nodes.p(
-                "All of this is a demonstration: its numbers are those of a small demo model on this machine, and what "
-                "they recommend holds for nothing else."
-                if any(view.others for view in views)
-                else "All of this is a demonstration: its numbers are those of a small demo model on this machine."
-            )
-        )
+        numbers = "All of this is a demonstration: its numbers are those of a small demo model on this machine"
+        holds = ", and what they recommend holds for nothing else" if any(view.others for view in views) else ""
+        found.append(nodes.p(f"{numbers}{holds}."))
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bitbudget.judging import verdicts
 from bitbudget.publishing.paper import nodes
 from bitbudget.publishing.paper.nodes import Node, Unit
 from bitbudget.publishing.paper.view import View
@@ -76,30 +75,24 @@ def tests(views: Sequence[View]) -> Unit:
         "called a "
         "loss or a gain only where its interval excludes 0 and the corrected p is below .05. "
     )
-    if any(verdicts.floor_of(view.e.comparison, *cell) for view in compared for cell in view.cells):
+    if any(cell["repeated"] for view in compared for cell in view.cells):
         words += (
             "The comparison has a noise floor: {repeated}. What changes there is noise, and no difference that it "
             "shows as well is called a loss; another machine may change more. "
         )
     words += (
-        "Where no loss is detected we say what difference could have been seen: one of this size would have been found "
+        "Where no difference is clear, we give the smallest detectable loss: one of this size would have been found "
         "with a probability of {power} %."
     )
     shown = nodes.p(
         words,
         clusters=clusters,
         resamples=_each(compared, _resamples),
-        repeated=wording.listed(list(dict.fromkeys(view.words.repeated for view in compared))),
+        repeated=wording.listed(list(dict.fromkeys(view.e.verdicts["repeated"] for view in compared))),
         power=_each(compared, lambda view: f"{100 * view.e.comparison['power']:.0f}"),
     )
-    rule = nodes.p(
-        "A precision is accepted where the {end} end of its 95 % interval keeps at least {quality} of the baseline's "
-        "quality; of the accepted ones that are measured, the one with the least {prefer} is recommended.",
-        end=_each(compared, lambda view: "lower" if view.words.higher_is_better else "upper"),
-        quality=_each(compared, lambda view: f"{100 * view.e.study['accept']['quality']:g} %"),
-        prefer=_each(compared, lambda view: view.e.study["accept"]["prefer"]),
-    )
-    return Unit([nodes.h("Statistics"), shown, rule])
+    rules = list(dict.fromkeys(view.e.verdicts["rule"] for view in compared))
+    return Unit([nodes.h("Statistics"), shown, nodes.p("{rules}", rules=" ".join(rules))])
 
 
 def _resamples(view: View) -> str:
