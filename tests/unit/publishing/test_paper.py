@@ -15,7 +15,7 @@ import pytest
 
 import made_results
 from bitbudget.errors import UserError
-from bitbudget.publishing.paper import background, document, nodes
+from bitbudget.publishing.paper import document, nodes
 from bitbudget.publishing.typesetting import typst
 from bitbudget.telling import evidence
 
@@ -126,13 +126,6 @@ class TestContent:
         text = text_of(whole(paper_of(made(track="captioning", precisions=["float16", "int8-language"]))))
         assert "LLM.int8()" in text and "8-bit Matrix Multiplication" in text
         assert "GPTQ" not in text and "QLoRA" not in text
-
-    def test_every_registered_format_has_a_paragraph(self):
-        from bitbudget import registry
-
-        named = {name for names, _, _ in background.KINDS.values() for name in names}
-        assert named <= set(registry.FORMATS)
-        assert set(registry.FORMATS) - named == {"litert-as-is"}
 
     def test_a_study_that_is_no_demo_does_not_say_so(self, made):
         assert "demo study" not in text_of(whole(paper_of(made(track="lambada", demo=False)))).lower()

@@ -4,27 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bitbudget import contracts
 from bitbudget.publishing.paper import nodes, screens
 from bitbudget.publishing.paper.nodes import Node, Unit
 from bitbudget.publishing.paper.view import View
 from bitbudget.telling import across, attribution, breakdown, why, wording
-
-RISKS = {
-    "captioning": "A caption can name what is not in the picture [@rohrbach2018chair], fluently and without any sign "
-    "of doubt, and captions of people tend to follow stereotypes [@hendricks2018women]. Someone who relies "
-    "on the caption because they cannot see the picture cannot notice either.",
-    "vqa": "A model answers with the same confidence where it guesses. Someone who asks because they cannot see the "
-    "picture [@gurari2018vizwiz] cannot check the answer, and pictures that people take at home or of papers often "
-    "hold "
-    "personal data.",
-    "lambada": "Language models repeat what their training texts hold, stereotypes [@bender2021parrots] and personal "
-    "data [@carlini2021extracting] included, and a next-word benchmark says nothing "
-    "about it: the same score does not mean the same harm.",
-    "detection": "A missed object is silent. Where a detector guides a vehicle or watches people, an average over "
-    "categories can hide that a format loses small or rare objects, and a detector of people is also a tool of "
-    "surveillance whatever its number format.",
-}
-
 
 LATER = 4  # rank of related work where several studies share the pages
 COMPARED = 4  # precisions whose differences stand beside published ones
@@ -64,7 +48,7 @@ def _lost(view: View) -> list[Node]:
         said.append(why.boxes(view.e, view.main, largest))
     elif largest and (kinds := breakdown.of(view.e, view.main)):
         said += [f"{kinds['title']}.", "Such parts are described and not tested."]
-    punished = getattr(view.track, "PUNISHES", {}).get(view.e.primary, "")
+    punished = view.says("PUNISHES").get(view.e.primary, "")
     blocks = [nodes.paragraph(nodes.text(" ".join(filter(None, said))), nodes.inline(punished))]
     if view.e.ablation:
         told = [attribution.groups(view.e, view.main), attribution.parts(view.e, view.main)]
@@ -88,7 +72,7 @@ def _related(views: Sequence[View]) -> list[Node]:
     found = []
     for track in dict.fromkeys(view.e.track for view in views):
         view = next(view for view in views if view.e.track == track)
-        related = getattr(view.track, "RELATED", "")
+        related = view.says("RELATED")
         if related:
             found.append(nodes.paragraph(nodes.inline(related), nodes.text(_beside(view))))
     return found
@@ -158,27 +142,20 @@ def _drawn(view: View) -> bool:
 
 
 def _split(view: View) -> list[str]:
-    """What the split that was evaluated leaves open, by the kind of the data."""
-    data, split = view.e.study["dataset"], view.e.subset["split"]
-    kind = data.get("kind") or data["name"]
-    where = f"In {view.e.name}, the" if view.several else "The"
-    if kind.startswith("demo-"):
-        return ["The generated data are nobody's real task."]
-    if split == "train":
-        return [f"{where} items are of the split train, which models may have been trained on."]
-    if kind.startswith("coco2017") or data["name"].startswith("coco2017"):
-        return [
-            f"{where} {view.words.items} are of COCO's split {split}, because its test annotations are not published; "
-            "developers of the models may have tuned on it."
-        ]
-    if kind.startswith("local"):
-        return [f"{where} data are the author's own, so nobody else may be able to repeat this."]
-    tuned = f"{where} {view.words.items} are of the split {split}, which developers of the models may have tuned on."
-    return [tuned] if "val" in split else []
+    """What the split that was evaluated leaves open: what the data set says of it, or else that it is known."""
+    split = view.e.subset["split"]
+    limits = contracts.of(view.dataset, "LIMITS")
+    said = limits.get(split) or limits.get("", "")
+    if not said and split == "train":
+        said = "The {items} are of the split train, which models may have been trained on."
+    if not said and "val" in split:
+        said = f"The {{items}} are of the split {split}, which developers of the models may have tuned on."
+    said = said.replace("{items}", view.words.items)
+    return [f"In {view.e.name}, {said[:1].lower()}{said[1:]}" if said and view.several else said]
 
 
 def _ethics(views: Sequence[View]) -> list[Node]:
-    found = [nodes.p(RISKS[track]) for track in dict.fromkeys(view.e.track for view in views)]
+    found = [nodes.p(risk) for risk in dict.fromkeys(view.says("RISK") for view in views)]
     said = []
     for view in views:
         record = view.e.inspection

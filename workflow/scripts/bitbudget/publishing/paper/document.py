@@ -165,7 +165,7 @@ def _sections(views: Sequence[View], words: Words, address: str | None) -> list[
     else:
         found.append(Section("Methods", [*own("methods"), *methods.shared_units(views)]))
         for view in views:
-            task = opening.TASKS[view.e.track]
+            task = view.says("TASK")
             opened = own("results") if view.number == 1 else []
             title = f"{task[:1].upper()}{task[1:]}: {view.e.name}"
             found.append(Section(title, _shorter([*opened, *methods.units(view), *_results(view)])))

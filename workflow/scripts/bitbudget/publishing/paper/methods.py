@@ -7,7 +7,6 @@ from typing import Any
 
 from bitbudget import registry
 from bitbudget.publishing.paper import nodes
-from bitbudget.publishing.paper.background import FAMILIES
 from bitbudget.publishing.paper.nodes import Node, Unit
 from bitbudget.publishing.paper.statistics import carbon, tests
 from bitbudget.publishing.paper.view import View
@@ -15,51 +14,6 @@ from bitbudget.telling import wording
 
 HASH_SHOWN, REVISION_SHOWN = 16, 12  # hexadecimal digits
 NEW_LINE = "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"
-DATASETS = {
-    "coco2017-captions": "COCO 2017 Captions [@lin2014coco; @chen2015captions]",
-    "coco2017-detection": "COCO 2017 [@lin2014coco]",
-    "nocaps": "nocaps [@agrawal2019nocaps]",
-    "vqav2": "VQA v2 [@goyal2017vqa]",
-    "textvqa": "TextVQA [@singh2019textvqa]",
-    "vizwiz-vqa": "VizWiz-VQA [@gurari2018vizwiz]",
-    "chartqa": "ChartQA [@masry2022chartqa]",
-    "docvqa": "DocVQA [@mathew2021docvqa]",
-    "lambada-openai": "LAMBADA [@paperno2016lambada] in the version of the GPT-2 authors [@radford2019language]",
-    "lambada-standard": "LAMBADA [@paperno2016lambada]",
-    "demo-scenes": "scenes of coloured shapes with five captions each, generated in the format of COCO "
-    "[@chen2015captions]",
-    "demo-questions": "questions about generated scenes with ten answers each, in the format of VQA v2 [@goyal2017vqa]",
-    "demo-passages": "generated passages whose last word the context decides, in the format of LAMBADA "
-    "[@paperno2016lambada]",
-    "demo-boxes": "generated scenes with the box of every shape, in the format of COCO [@lin2014coco]",
-}
-SCORES = {
-    "captioning": "Captions are scored by CIDEr [@vedantam2015cider], with the document frequencies of the evaluated "
-    "references{beside}.",
-    "vqa": "Answers are normalised and scored against the answers that people gave; {label}{defined} is the primary "
-    "metric.",
-    "lambada": "Nothing is generated: the model reads the passage, and {label} asks whether the first token of the "
-    "last word is among the tokens it gives the greatest logits. Perplexity is that of the whole last word, and the "
-    "relative logit error is how far a precision's logits lie from the baseline's, as a share of their norm.",
-    "detection": "Boxes are scored by COCO's evaluation [@lin2014coco]; AP is the mean over IoU thresholds from .50 to "
-    ".95 and over the categories that the chosen images show.",
-}
-
-
-# The works that define a metric of questions.
-DEFINED = {
-    "vqa_accuracy": " [@antol2015vqa]",
-    "anls": " [@biten2019scenetext]",
-    "relaxed_accuracy": " [@masry2022chartqa]",
-}
-# Metrics of captions beside the primary one: the first letters of their names, and how they are cited.
-BESIDE = (
-    ("CIDEr", "CIDEr [@vedantam2015cider]"),
-    ("BLEU", "BLEU [@papineni2002bleu]"),
-    ("ROUGE", "ROUGE-L [@lin2004rouge]"),
-    ("METEOR", "METEOR [@denkowski2014meteor]"),
-    ("SPICE", "SPICE [@anderson2016spice]"),
-)
 # What may have been measured: its name and the first letters of its columns in the summary.
 MEASURED = (
     ("latency", "latency_median"),
@@ -81,7 +35,8 @@ def _models(view: View) -> list[Node]:
     said = []
     for name, about in view.e.study["models"].items():
         known = about | view.e.models_fetched.get(name, {})
-        family = FAMILIES.get(about.get("family", ""), "{family}")
+        named = about.get("family", "")
+        family = registry.module_of("family", named).ABOUT if named in registry.FAMILIES else "{family}"
         revision = known.get("revision")
         where = known.get("source") or about.get("hub") or about.get("local") or about.get("url") or "an unnamed source"
         said.append(
@@ -195,7 +150,7 @@ def _more_models(view: View, where: str) -> str:
 def _data(view: View) -> list[Node]:
     study, subset = view.e.study, view.e.subset
     name = study["dataset"]["name"]
-    what = DATASETS.get(name, "{name}")
+    what = view.dataset.ABOUT
     chosen = nodes.inline(
         "The data are " + what + " ({dataset}, revision {revision}, split {split}; licence {licence}). {drawn}; their "
         "indices are in subset.json, with the SHA-256 {digest}\N{HORIZONTAL ELLIPSIS}.",
@@ -207,8 +162,9 @@ def _data(view: View) -> list[Node]:
         drawn=_drawn(view),
         digest=subset["subset_hash"][:HASH_SHOWN],
     )
-    words = SCORES[view.e.track].replace("{defined}", DEFINED.get(view.e.primary, ""))
-    scored = nodes.inline(words.replace("{beside}", _beside(view)), label=view.words.label)
+    cited = view.says("METRICS")[view.e.primary].get("cited", view.words.label)
+    words = view.says("SCORED").replace("{cited}", cited).replace("{beside}", _beside(view))
+    scored = nodes.inline(words)
     return [
         nodes.h("Data, prompts and decoding"),
         nodes.paragraph(
@@ -234,10 +190,11 @@ def _drawn(view: View) -> str:
 
 
 def _beside(view: View) -> str:
-    """The metrics of captions that were computed beside the primary one."""
+    """The metrics that were computed beside the primary one, with the works that define them."""
     metrics = view.e.scores[view.model, view.e.baseline, view.condition]["metrics"]
-    there = [name for name, metric in metrics.items() if "value" in metric and name != "CIDEr"]
-    names = [cited for start, cited in BESIDE if any(name.startswith(start) for name in there)]
+    own = view.says("METRICS")[view.e.primary].get("cited")
+    there = [view.says("METRICS")[name].get("cited") for name, metric in metrics.items() if "value" in metric]
+    names = [cited for cited in dict.fromkeys(there) if cited and cited != own]
     return f", and beside it by {wording.listed(names)}" if names else ""
 
 

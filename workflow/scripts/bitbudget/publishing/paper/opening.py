@@ -9,23 +9,10 @@ from bitbudget.publishing.paper.nodes import Node
 from bitbudget.publishing.paper.view import View
 from bitbudget.telling import across, attribution, wording
 
-TASKS = {
-    "captioning": "image captioning",
-    "vqa": "visual question answering",
-    "lambada": "last-word prediction",
-    "detection": "object detection",
-}
-GOALS = {
-    "captioning": "how many bits the parts of a vision-language model need before its captions get worse",
-    "vqa": "how many bits the parts of a vision-language model need before its answers get worse",
-    "lambada": "how many bits a language model needs before it loses the thread of a passage",
-    "detection": "which integer formats a detector bears, and which of them are really faster on a processor",
-}
-
 
 def title(views: Sequence[View]) -> str:
     """The title of a paper whose study names none."""
-    tasks = wording.listed([TASKS[track] for track in dict.fromkeys(view.e.track for view in views)])
+    tasks = wording.listed(list(dict.fromkeys(view.says("TASK") for view in views)))
     models = list(dict.fromkeys(model for view in views for model in view.e.models))
     of = wording.listed(models) if len(models) < 3 else f"{len(models)} Models"
     if all(not view.others for view in views):
@@ -61,7 +48,7 @@ def abstract(views: Sequence[View]) -> Node:
 
 
 def _did(view: View) -> str:
-    models, task, n = wording.listed(view.e.models), TASKS[view.e.track], view.main["counted"]
+    models, task, n = wording.listed(view.e.models), view.says("TASK"), view.main["counted"]
     if not view.others:
         return f"We evaluate {models} in {view.e.baseline} for {task}, on {n}."
     conditions = f" under {len(view.e.conditions)} conditions" if len(view.e.conditions) > 1 else ""
@@ -75,7 +62,7 @@ def _did_all(views: Sequence[View]) -> str:
     """The experiments of a joint report, in one sentence."""
     told = [
         f"{nodes.count(len(view.e.precisions), 'precision')} of {wording.listed(view.e.models)} for "
-        f"{TASKS[view.e.track]} ({view.main['counted']})"
+        f"{view.says('TASK')} ({view.main['counted']})"
         for view in views
     ]
     return f"We compare {wording.listed(told)}, after auditing what each loaded checkpoint really holds."
@@ -142,7 +129,7 @@ def introduction(views: Sequence[View]) -> list[Node]:
 
 def _goal(view: View) -> list[Node]:
     text = (
-        GOALS[view.e.track]
+        view.says("GOAL")
         if view.others
         else f"what {wording.listed(view.e.models)} can do in {view.e.baseline}, and what it costs"
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from bitbudget import registry
+from bitbudget import contracts, registry
 from bitbudget.telling import wording
 from bitbudget.telling.evidence import Evidence
 
@@ -36,6 +36,15 @@ class View:
         """Where a figure of the study lies, beside the paper."""
         folder = "figures" if self.number == 1 else f"../{self.e.name}/figures"
         return f"{folder}/{name}.png"
+
+    def says(self, name: str) -> Any:
+        """What the study's track says of itself."""
+        return contracts.of(self.track, name)
+
+    @property
+    def dataset(self) -> Any:
+        """The module of its data set."""
+        return registry.module_of("dataset", self.e.study["dataset"]["kind"])
 
     @property
     def heading(self) -> str:
