@@ -46,6 +46,12 @@ def test_cells_that_differ_are_each_named(cells):
     assert "for model-1 under zero-shot, model-2 under zero-shot and model-2 under 4-shot" in told
 
 
+def test_no_loss_is_shown_by_none_anywhere(cells):
+    for cell in cells:
+        cell["outcome"] |= {"lost": [], "largest_text": ""}
+    assert across.outcomes(cells, "CIDEr") == "A clear loss of CIDEr is shown by none of 4 precisions anywhere."
+
+
 def test_an_accepted_clear_loss_is_told_as_such(cells):
     for cell in cells:
         name = cell["recommendation"]["precision"]

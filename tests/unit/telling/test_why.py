@@ -43,9 +43,27 @@ def test_the_largest_phase_and_what_formats_do_to_it(build):
     assert f"4.0{TIMES} under {lower}" in said[2] and low not in said[2]
 
 
+def test_what_no_format_touches_is_not_credited_to_one(build):
+    found, cell = build("lambada")
+    base, low, lower = found.precisions
+    timed(found, cell, base, preprocessing=0.6, prefill=0.1, decode=0.3)
+    timed(found, cell, low, preprocessing=1.2, prefill=0.1, decode=0.45)
+    timed(found, cell, lower, preprocessing=0.6, prefill=0.1, decode=0.45)
+    said = why.phases(found, cell)
+    assert said[0].startswith(f"Of {base}'s latency, preprocessing takes 60 %")
+    assert said[1].startswith("Of the parts that formats touch, decode is the longest: it takes 1.50")
+    assert f"2.0{TIMES} under {low}" in said[2]
+    for entry in cell["entries"][1:]:
+        entry["costs"]["size_on_disk"] |= {"better": True}
+        entry["costs"]["latency"] |= {"better": False}
+    # decode grew under both, but under one of them preprocessing did so even more
+    assert why.unpacking(found, cell).startswith(f"{lower} is smaller and slower. A likely reason")
+
+
 def test_disturbed_timings_explain_nothing(build):
     found, cell = build("lambada")
-    assert why.phases(found, cell | {"disturbed": "the timings were disturbed"}) == []
+    disturbed = cell | {"disturbed": "the timings were disturbed"}
+    assert why.phases(found, disturbed) == [] and why.unpacking(found, disturbed) == ""
 
 
 def test_bits_that_are_really_reached(build):

@@ -52,6 +52,7 @@ def outcomes(cells: Sequence[Record], label: str) -> str:
         same.setdefault(said if found["compared"] else "", []).append(cell)
     missing = same.pop("", [])
     told = [said.format(where=places(of, cells)) for said, of in same.items()]
+    told = [one.replace("precisions everywhere", "precisions anywhere") if " none " in one else one for one in told]
     parts = [f"a clear loss of {label} is shown {'; '.join(told)}"] if told else []
     parts += [f"nothing could be compared {places(missing, cells)}"] if missing else []
     return ended("; ".join(parts))

@@ -15,7 +15,6 @@ Record = Mapping[str, Any]
 
 CONTROL = "latency_preprocessing"  # reading and scaling the input is the same for every number format
 APART = 1.5  # so many times the baseline's, a part that formats do not touch is disturbed
-CLOSE = 0.05  # of a factor, from 1
 TIGHT = 1.5  # so many times the relative fall of AP50 has AP75 where boxes fit worse rather than are missed
 
 
@@ -24,8 +23,41 @@ def phases(evidence: Evidence, cell: Record) -> list[str]:
 
     Nothing where the parts were not timed or timings cannot be compared.
     """
+    times = _times(evidence, cell)
+    own = times[evidence.baseline]
+    whole = sum(own.values())
+    if cell["disturbed"] or not whole:
+        return []
+    ordered = sorted(own, key=lambda name: -own[name])
+    rest = [f"{PHASES[name]} {wording.percent(own[name] / whole)}" for name in ordered[1:]]
+    beside = f" ({', '.join(rest)})" if rest else ""
+    share = wording.percent(own[ordered[0]] / whole)
+    said = [f"Of {evidence.baseline}'s latency, {PHASES[ordered[0]]} takes {share}{beside}."]
+    touched = _touched(own)
+    if factors := _factors(times, touched, evidence.baseline):
+        told = [f"{factor:.2f}{TIMES} under {name}" for name, factor in sorted(factors.items(), key=lambda one: one[1])]
+        part = (
+            "It" if touched == ordered[0] else f"Of the parts that formats touch, {PHASES[touched]} is the longest: it"
+        )
+        said.append(f"{part} takes {wording.named(told)}.")
+    moved = {
+        name: factor
+        for name, factor in _factors(times, CONTROL, evidence.baseline).items()
+        if not 1 / APART < factor < APART
+    }
+    if moved:
+        told = wording.named([f"{factor:.1f}{TIMES} under {name}" for name, factor in moved.items()])
+        said.append(
+            f"Preprocessing, which number formats do not touch, takes {told}: so much of such differences is the "
+            "machine's."
+        )
+    return said
+
+
+def _times(evidence: Evidence, cell: Record) -> dict[str, dict[str, float]]:
+    """The parts' times of the baseline and of every precision whose latency can be held against its."""
     names = [f"latency_{name}" for name in phases_of(registry.module_of("track", evidence.track))]
-    times = {
+    return {
         entry["precision"]: {
             name: found["value"]
             for name in names
@@ -34,32 +66,11 @@ def phases(evidence: Evidence, cell: Record) -> list[str]:
         for entry in cell["entries"]
         if entry["baseline"] or "incomparable" not in entry["costs"]["latency"]
     }
-    own = times[evidence.baseline]
-    whole = sum(own.values())
-    if cell["disturbed"] or not whole:
-        return []
-    ordered = sorted(own, key=lambda name: -own[name])
-    largest = ordered[0]
-    rest = [f"{PHASES[name]} {wording.percent(own[name] / whole)}" for name in ordered[1:]]
-    beside = f" ({', '.join(rest)})" if rest else ""
-    share = wording.percent(own[largest] / whole)
-    said = [f"Of {evidence.baseline}'s latency, {PHASES[largest]} takes {share}{beside}."]
-    factors = _factors(times, largest, evidence.baseline)
-    if factors:
-        told = [f"{factor:.2f}{TIMES} under {name}" for name, factor in sorted(factors.items(), key=lambda one: one[1])]
-        said.append(f"It takes {wording.named(told)}.")
-    moved = {
-        name: factor
-        for name, factor in _factors(times, CONTROL, evidence.baseline).items()
-        if not 1 / APART < factor < APART
-    }
-    if moved and largest != CONTROL:
-        told = wording.named([f"{factor:.1f}{TIMES} under {name}" for name, factor in moved.items()])
-        said.append(
-            f"Preprocessing, which number formats do not touch, takes {told}: so much of such differences is the "
-            "machine's."
-        )
-    return said
+
+
+def _touched(own: Mapping[str, float]) -> str:
+    """The longest part that a number format can change."""
+    return max(own, key=lambda name: (name != CONTROL, own[name]))
 
 
 def _measured(evidence: Evidence, cell: Record, precision: str) -> Record:
@@ -88,19 +99,29 @@ def bits(evidence: Evidence, cell: Record) -> str:
     )
 
 
-def unpacking(cell: Record) -> str:
-    """What smaller precisions that are slower say of their kernels; empty where none is."""
+def unpacking(evidence: Evidence, cell: Record) -> str:
+    """What smaller precisions that are slower suggest of their kernels; empty where none is.
+
+    Only those count whose longest part that a format can change grew, and by more than the part that none can.
+    """
+    times = _times(evidence, cell)
+    if cell["disturbed"] or not times[evidence.baseline]:
+        return ""
+    grown = _factors(times, _touched(times[evidence.baseline]), evidence.baseline)
+    control = _factors(times, CONTROL, evidence.baseline)
     slower = [
         entry["precision"]
         for entry in cell["entries"]
-        if entry["costs"]["size_on_disk"].get("better") and entry["costs"]["latency"].get("better") is False
+        if entry["costs"]["size_on_disk"].get("better")
+        and entry["costs"]["latency"].get("better") is False
+        and grown.get(entry["precision"], 0.0) > max(1.0, control.get(entry["precision"], 1.0))
     ]
     if not slower:
         return ""
     return (
-        f"{wording.named(slower)} {'is' if len(slower) == 1 else 'are'} smaller and slower: stored weights are "
-        "unpacked, or activations rounded, at every product, and on this machine the memory traffic that is saved does "
-        "not pay for that work."
+        f"{wording.named(slower)} {'is' if len(slower) == 1 else 'are'} smaller and slower. A likely reason is that "
+        "stored weights are unpacked, or activations rounded, at every product, and that the memory traffic saved does "
+        "not pay for that work on this machine."
     )
 
 

@@ -58,13 +58,10 @@ def _lost(view: View) -> list[Node]:
 
 def _costs(view: View) -> list[Node]:
     """Which phase holds the time, what the formats do to it, and how many bits are really reached."""
-    said = [*why.phases(view.e, view.main), why.unpacking(view.main), why.bits(view.e, view.main)]
-    text = " ".join(filter(None, said))
-    return (
-        [nodes.p("{where}{text}", where=f"Of {view.main['name']}: " if view.main["name"] else "", text=text)]
-        if text
-        else []
-    )
+    said = [*why.phases(view.e, view.main), why.unpacking(view.e, view.main), why.bits(view.e, view.main)]
+    where = f"{nodes.capital(across.place(view.main))}:" if view.main["name"] else ""
+    text = " ".join(filter(None, (where, *said)))
+    return [nodes.p("{text}", text=text)] if any(said) else []
 
 
 def _related(views: Sequence[View]) -> list[Node]:
