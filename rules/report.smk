@@ -15,7 +15,7 @@ rule summarize_study:
         "../envs/report.yaml"
     params:
         code=lambda w: code_of("summarize_study", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.overview),
+        spec=spec_of("summarize_study"),
         human=human_option,
     shell:
         "python workflow/scripts/summarize_study.py --study {wildcards.study} --spec {params.spec:q}"
@@ -36,7 +36,7 @@ rule recommend_precision:
         "../envs/report.yaml"
     params:
         code=lambda w: code_of("recommend_precision", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.recommendation),
+        spec=spec_of("recommend_precision"),
     shell:
         "python workflow/scripts/recommend_precision.py --spec {params.spec:q} --comparison {input.comparison}"
         " --summary {input.summary} --out {output.record} --out-text {output.text} 2>&1 | tee {log}"
@@ -54,7 +54,7 @@ rule tabulate_carbon:
         "../envs/report.yaml"
     params:
         code=code_of("tabulate_carbon"),
-        spec=part(plan.carbon),
+        spec=spec_of("tabulate_carbon"),
     shell:
         "python workflow/scripts/tabulate_carbon.py --spec {params.spec:q} --measurements {input.measurements}"
         " --flops {input.flops} --out {output} 2>&1 | tee {log}"
@@ -72,7 +72,7 @@ rule tabulate_ablation:
         "../envs/report.yaml"
     params:
         code=lambda w: code_of("tabulate_ablation", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.ablation),
+        spec=spec_of("tabulate_ablation"),
     shell:
         "python workflow/scripts/tabulate_ablation.py --spec {params.spec:q} --comparison {input.comparison}"
         " --audits {input.audits} --out {output} 2>&1 | tee {log}"
@@ -91,7 +91,7 @@ rule plot_figures:
         "../envs/figures.yaml"
     params:
         code=lambda w: code_of("plot_figures", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.overview),
+        spec=spec_of("plot_figures"),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_figures.py --summary {input.summary} --measurements {input.measurements}"
@@ -110,7 +110,7 @@ rule plot_comparison:
         "../envs/figures.yaml"
     params:
         code=lambda w: code_of("plot_comparison", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.comparison_figure),
+        spec=spec_of("plot_comparison"),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_comparison.py --comparison {input.comparison} --verdicts {input.verdicts}"
@@ -128,7 +128,7 @@ rule plot_ablation:
         "../envs/figures.yaml"
     params:
         code=lambda w: code_of("plot_ablation", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.ablation_figure),
+        spec=spec_of("plot_ablation"),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_ablation.py --ablation {input} --spec {params.spec:q}"
@@ -149,7 +149,7 @@ rule plot_breakdown:
         "../envs/figures.yaml"
     params:
         code=lambda w: code_of("plot_breakdown", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.overview),
+        spec=spec_of("plot_breakdown"),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_breakdown.py --summary {input.summary} --scores {input.scores}"

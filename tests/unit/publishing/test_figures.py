@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import synthetic_study as synthetic
+from asked import asked
 
 from bitbudget.judging import summary
 from bitbudget.judging.pareto import pareto_front
@@ -496,23 +497,23 @@ def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path, tr
             path.write_text(json.dumps(record))
 
     def run(script, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps(spec), *arguments]
+        command = [sys.executable, SCRIPTS / f"{script}.py", "--spec", asked(script, spec), *arguments]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     table = tmp_path / "summary.csv"
     run(
-        "summarize_study.py", "--study", "synthetic", "--scores", *paths["scores"],
+        "summarize_study", "--study", "synthetic", "--scores", *paths["scores"],
         "--measurements", *paths["measurements"], "--audits", *paths["audits"], "--out", table,
     )  # fmt: skip
     for folder in ("first", "second"):
         run(
-            "plot_figures.py", "--summary", table, "--measurements", *paths["measurements"],
+            "plot_figures", "--summary", table, "--measurements", *paths["measurements"],
             "--out-dir", tmp_path / folder,
         )  # fmt: skip
         if track == "vqa":
             run(
-                "plot_breakdown.py", "--summary", table, "--measurements", *paths["measurements"],
+                "plot_breakdown", "--summary", table, "--measurements", *paths["measurements"],
                 "--scores", *paths["scores"], "--out-dir", tmp_path / folder,
             )  # fmt: skip
     expected = {"quality", "throughput", *costs.COSTS, *(f"quality_vs_{name}" for name in costs.COSTS)}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import synthetic_comparison as made
+from asked import asked
 
 from bitbudget import records
 from bitbudget.config.run import summary_lines
@@ -323,7 +324,7 @@ def written(tmp_path):
     records.write(tmp_path / "comparison.json", "comparison", identity, body)
     pandas.DataFrame(rows).to_csv(tmp_path / "summary.csv", index=False)
     command = [
-        sys.executable, SCRIPTS / "recommend_precision.py", "--spec", json.dumps(spec),
+        sys.executable, SCRIPTS / "recommend_precision.py", "--spec", asked("recommend_precision", spec),
         "--comparison", tmp_path / "comparison.json", "--summary", tmp_path / "summary.csv",
         "--out", tmp_path / "verdicts.json", "--out-text", tmp_path / "verdicts.txt",
     ]  # fmt: skip
