@@ -14,7 +14,7 @@ from snakemake.settings.types import DeploymentMethod
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from bitbudget.system import programs
-from bitbudget.config import deployment, plan, publication
+from bitbudget.config import deployment, plan, publication, spec
 from bitbudget.config.calibration import calibrated
 from bitbudget.config.dependencies import code_of, content_of
 from bitbudget.config.run import (
@@ -147,24 +147,28 @@ def cell_of(wildcards):
 
 
 def study_of(wildcards):
-    """The study of a job; asking for a model, precision or condition that it does not have gives a sentence."""
-    return in_one_sentence(plan.study_of, STUDIES, wildcards.study, **cell_of(wildcards))
+    """The study of a job, or the first with the data set or model that it is about.
+
+    Asking for a model, precision or condition that a study does not have gives a sentence.
+    """
+    cell = cell_of(wildcards)
+    if "study" in wildcards.keys():
+        return in_one_sentence(plan.study_of, STUDIES, wildcards.study, **cell)
+    if "dataset" in wildcards.keys():
+        return next(s for s in STUDIES.values() if s["dataset"]["name"] == wildcards.dataset)
+    return next(s for s in STUDIES.values() if wildcards.model in s["models"])
 
 
-def part(function):
-    """The params function of a rule: its job's part of the study (bitbudget.config.plan), as JSON."""
+def spec_of(script, **fixed):
+    """The params function of a rule: what its script is told of the study (bitbudget.config.spec), as JSON.
+
+    `fixed` is what the rule itself says, in place of the study.
+    """
 
     def as_json(wildcards):
-        return json.dumps(function(study_of(wildcards), **cell_of(wildcards)), ensure_ascii=False)
-
-    return as_json
-
-
-def part_of_repeat(function):
-    """The same of a job that is one of several alike, with its number."""
-
-    def as_json(wildcards):
-        return json.dumps({**function(study_of(wildcards), **cell_of(wildcards)), "repeat": int(wildcards.repeat)})
+        repeat = {"repeat": int(wildcards.repeat)} if "repeat" in wildcards.keys() else {}
+        told = spec.of(script, study_of(wildcards), cell_of(wildcards) | repeat | fixed)
+        return json.dumps(told, ensure_ascii=False)
 
     return as_json
 
@@ -191,6 +195,11 @@ TRANSFORMERS = any_of(name for name, s in STUDIES.items() if not plan.detects(s)
 def images(wildcards):
     """The record of a study's prepared images; nothing for one that has none."""
     return [f"results/{wildcards.study}/images.json"] if plan.has_images(study_of(wildcards)) else []
+
+
+def choosy_families(wildcards):
+    """The model families whose refusals of an image are skipped."""
+    return spec.of("resize_images", study_of(wildcards), {}).get("families", [])
 
 
 def images_option(wildcards, input):
@@ -280,7 +289,7 @@ def rerunning(wildcards, threads):
     """The command that reruns every study picked."""
     options = [f"--snakemake-options={shlex.join(deployment.options(workflow.deployment_settings))}"]
     for name, study in STUDIES.items():
-        options += ["--study", name, "--spec", json.dumps(plan.reproduction(study))]
+        options += ["--study", name, "--spec", json.dumps(spec.of("reproduce_study", study, {}))]
     return shlex.join([sys.executable, "workflow/scripts/reproduce_study.py", "--cores", str(threads), *options])
 
 

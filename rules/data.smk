@@ -3,7 +3,7 @@
 
 rule fetch_dataset:
     input:
-        local=lambda w: plan.dataset_files(STUDIES, w.dataset),
+        local=lambda w: plan.dataset_files(study_of(w)),
     output:
         folder=directory("resources/datasets/{dataset}"),
     log:
@@ -11,8 +11,8 @@ rule fetch_dataset:
     conda:
         "../envs/data.yaml"
     params:
-        code=lambda w: code_of("fetch_dataset", [DATASETS[plan.dataset(STUDIES, w.dataset)["kind"]]]),
-        spec=lambda w: json.dumps(plan.dataset(STUDIES, w.dataset)),
+        code=lambda w: code_of("fetch_dataset", [DATASETS[study_of(w)["dataset"]["kind"]]]),
+        spec=spec_of("fetch_dataset"),
         partial="resources/.partial/datasets",
     shell:
         "HF_HUB_OFFLINE=0 python workflow/scripts/fetch_dataset.py --dataset {wildcards.dataset}"
@@ -34,7 +34,7 @@ rule select_subset:
         "../envs/data.yaml"
     params:
         code=lambda w: code_of("select_subset", [DATASETS[study_of(w)["dataset"]["kind"]]]),
-        spec=part(plan.subset),
+        spec=spec_of("select_subset"),
         instances=instances_option,
     shell:
         "python workflow/scripts/select_subset.py --dataset-dir {input.dataset} --spec {params.spec:q}"
@@ -50,6 +50,6 @@ rule resolve_study:
         "../envs/data.yaml"
     params:
         code=code_of("resolve_study"),
-        spec=part(lambda study: study),
+        study=lambda w: json.dumps(study_of(w), ensure_ascii=False),
     shell:
-        "python workflow/scripts/resolve_study.py --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+        "python workflow/scripts/resolve_study.py --study {params.study:q} --out {output} 2>&1 | tee {log}"

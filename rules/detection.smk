@@ -13,8 +13,8 @@ rule export_detector:
         "../envs/inference.yaml"
     threads: ALL_CORES
     params:
-        code=lambda w: code_of("export_detector", [FAMILIES[plan.model(STUDIES, w.model)["family"]]]),
-        spec=lambda w: json.dumps(plan.detector(STUDIES, w.model)),
+        code=lambda w: code_of("export_detector", [FAMILIES[study_of(w)["models"][w.model]["family"]]]),
+        spec=spec_of("export_detector"),
     shell:
         "python workflow/scripts/export_detector.py --model-dir {input.model} --spec {params.spec:q}"
         " --out {output.folder} 2>&1 | tee {log}"
@@ -36,7 +36,7 @@ rule select_calibration_images:
         "../envs/data.yaml"
     params:
         code=lambda w: code_of("select_calibration_images", [DATASETS[study_of(w)["dataset"]["kind"]]]),
-        spec=part(plan.calibration),
+        spec=spec_of("select_calibration_images"),
     shell:
         "python workflow/scripts/select_calibration_images.py --dataset-dir {input.dataset}"
         " --items {input.study_items} --spec {params.spec:q} --out {output.images} --record {output.record}"
@@ -69,7 +69,7 @@ use rule resize_images as resize_calibration_images with:
     priority: CHECKPOINTS_FIRST
     params:
         code=code_of("resize_images"),
-        spec=part(plan.calibration_image_resizing),
+        spec=spec_of("resize_images", on_corrupt="skip"),
 
 
 rule quantize_detector:
@@ -88,7 +88,7 @@ rule quantize_detector:
     threads: ALL_CORES
     params:
         code=model_code("quantize_detector"),
-        spec=part(plan.quantization),
+        spec=spec_of("quantize_detector"),
         calibration=calibration_images_options,
     shell:
         "python workflow/scripts/quantize_detector.py --exported {input.exported} --spec {params.spec:q}"
@@ -112,7 +112,7 @@ rule audit_detector:
     threads: ALL_CORES
     params:
         code=model_code("audit_detector"),
-        spec=part(plan.quantization),
+        spec=spec_of("audit_detector"),
         calibration=calibration_images_options,
     shell:
         "python workflow/scripts/audit_detector.py --checkpoint {input.checkpoint} --exported {input.exported}"
@@ -139,7 +139,7 @@ rule detect:
     threads: ALL_CORES
     params:
         code=model_code("detect"),
-        spec=part(plan.detection),
+        spec=spec_of("detect"),
         shards="resources/.partial/predictions/{study}/{model}/{precision}/{condition}",
     shell:
         "python workflow/scripts/detect.py --checkpoint {input.checkpoint} --subset {input.subset}"
@@ -155,7 +155,7 @@ use rule detect as detect_again with:
         "logs/detect_again/{study}.{model}.{precision}.{condition}.log",
     params:
         code=model_code("detect"),
-        spec=part(plan.again(plan.detection)),
+        spec=spec_of("detect", again=True),
         shards="resources/.partial/predictions_again/{study}/{model}/{precision}/{condition}",
 
 
@@ -179,7 +179,7 @@ rule measure_detector:
     threads: ALL_CORES
     params:
         code=model_code("measure_detector"),
-        spec=part_of_repeat(plan.detector_measurement),
+        spec=spec_of("measure_detector"),
     shell:
         "python workflow/scripts/measure_detector.py --checkpoint {input.checkpoint} --audit {input.audit}"
         " --subset {input.subset} --items {input.study_items} --images {input.images} --spec {params.spec:q}"
@@ -201,7 +201,7 @@ rule count_detector_flops:
         "../envs/detection.yaml"
     params:
         code=model_code("count_detector_flops"),
-        spec=part(plan.detector_counting),
+        spec=spec_of("count_detector_flops"),
     shell:
         "python workflow/scripts/count_detector_flops.py --checkpoint {input.checkpoint} --audit {input.audit}"
         " --subset {input.subset} --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
@@ -223,7 +223,7 @@ rule plot_detections:
         "../envs/figures.yaml"
     params:
         code=lambda w: code_of("plot_detections", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.overview),
+        spec=spec_of("plot_detections"),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_detections.py --subset {input.subset} --items {input.study_items}"

@@ -15,7 +15,7 @@ rule fetch_images:
         "../envs/data.yaml"
     params:
         code=code_of("fetch_images"),
-        spec=part(plan.image_fetching),
+        spec=spec_of("fetch_images"),
         partial="resources/.partial/datasets",
     shell:
         "python workflow/scripts/fetch_images.py --study {wildcards.study} --items {input.study_items}"
@@ -37,8 +37,8 @@ rule resize_images:
         "../envs/images.yaml"
     threads: ALL_CORES
     params:
-        code=lambda w: code_of("resize_images", [FAMILIES[name] for name in plan.choosy_families(study_of(w))]),
-        spec=part(plan.image_resizing),
+        code=lambda w: code_of("resize_images", [FAMILIES[name] for name in choosy_families(w)]),
+        spec=spec_of("resize_images"),
     shell:
         "python workflow/scripts/resize_images.py --study {wildcards.study} --sources {input.sources}"
         " --spec {params.spec:q} --threads {threads} --out-dir {output.images} --out {output.record}"

@@ -24,7 +24,7 @@ rule predict:
         gpu=1,
     params:
         code=model_code("predict"),
-        spec=part(plan.prediction),
+        spec=spec_of("predict"),
         shots=shots_options,
         # Snakemake deletes the outputs of a failed job; finished shards must outlive it
         shards="resources/.partial/predictions/{study}/{model}/{precision}/{condition}",
@@ -57,7 +57,7 @@ rule predict_last_words:
         gpu=1,
     params:
         code=model_code("predict_last_words"),
-        spec=part(plan.last_words),
+        spec=spec_of("predict_last_words"),
         shards="resources/.partial/predictions/{study}/{model}/{precision}/{condition}",
     shell:
         "python workflow/scripts/predict_last_words.py --checkpoint {input.checkpoint} --subset {input.subset}"
@@ -74,7 +74,7 @@ use rule predict as predict_again with:
         "logs/predict_again/{study}.{model}.{precision}.{condition}.log",
     params:
         code=model_code("predict"),
-        spec=part(plan.again(plan.prediction)),
+        spec=spec_of("predict", again=True),
         shots=shots_options,
         shards="resources/.partial/predictions_again/{study}/{model}/{precision}/{condition}",
 
@@ -88,7 +88,7 @@ use rule predict_last_words as predict_last_words_again with:
         "logs/predict_last_words_again/{study}.{model}.{precision}.{condition}.log",
     params:
         code=model_code("predict_last_words"),
-        spec=part(plan.again(plan.last_words)),
+        spec=spec_of("predict_last_words", again=True),
         shards="resources/.partial/predictions_again/{study}/{model}/{precision}/{condition}",
 
 
@@ -115,7 +115,7 @@ rule measure_efficiency:
         gpu=1,
     params:
         code=model_code("measure_efficiency"),
-        spec=part_of_repeat(plan.measurement),
+        spec=spec_of("measure_efficiency"),
         images=images_option,
         shots=shots_options,
     shell:
@@ -135,7 +135,7 @@ rule combine_measurements:
         "../envs/report.yaml"
     params:
         code=code_of("combine_measurements"),
-        spec=part(plan.combination),
+        spec=spec_of("combine_measurements"),
     shell:
         "python workflow/scripts/combine_measurements.py --repeats {input} --spec {params.spec:q} --out {output}"
         " 2>&1 | tee {log}"
@@ -162,7 +162,7 @@ rule count_flops:
         gpu=1,
     params:
         code=model_code("count_flops"),
-        spec=part(plan.counting),
+        spec=spec_of("count_flops"),
         images=images_option,
         shots=shots_options,
     shell:

@@ -19,7 +19,7 @@ rule inspect_outputs:
     params:
         code=lambda w: inspecting_code("inspect_outputs", w),
         words=content_of("workflow/data/words"),
-        spec=part(publication.inspection),
+        spec=spec_of("inspect_outputs"),
         images=images_option,
         instances=instances_option,
     shell:
@@ -46,7 +46,7 @@ rule gather_examples:
     params:
         code=lambda w: inspecting_code("gather_examples", w),
         words=content_of("workflow/data/words"),
-        spec=part(publication.inspection),
+        spec=spec_of("gather_examples"),
         images=images_option,
     shell:
         "python workflow/scripts/gather_examples.py --spec {params.spec:q} --subset {input.subset}"

@@ -3,7 +3,7 @@
 
 rule fetch_model:
     input:
-        local=lambda w: plan.local_model(STUDIES, w.model),
+        local=lambda w: plan.local_model(study_of(w), w.model),
     output:
         folder=directory("resources/models/{model}"),
     log:
@@ -12,8 +12,8 @@ rule fetch_model:
     conda:
         "../envs/inference.yaml"
     params:
-        code=lambda w: code_of("fetch_model", [FAMILIES[plan.model(STUDIES, w.model)["family"]]]),
-        spec=lambda w: json.dumps(plan.model(STUDIES, w.model)),
+        code=lambda w: code_of("fetch_model", [FAMILIES[study_of(w)["models"][w.model]["family"]]]),
+        spec=spec_of("fetch_model"),
         partial="resources/.partial/models/{model}",
     shell:
         "HF_HUB_OFFLINE=0 python workflow/scripts/fetch_model.py --model {wildcards.model} --spec {params.spec:q}"
@@ -32,7 +32,7 @@ rule gather_models:
         "../envs/report.yaml"
     params:
         code=code_of("gather_models"),
-        spec=part(publication.models),
+        spec=spec_of("gather_models"),
     shell:
         "python workflow/scripts/gather_models.py --spec {params.spec:q} --models {input} --out {output} 2>&1 | tee {log}"
 
@@ -54,7 +54,7 @@ rule select_calibration:
         "../envs/data.yaml"
     params:
         code=lambda w: code_of("select_calibration", [DATASETS[study_of(w)["dataset"]["kind"]]]),
-        spec=part(plan.calibration),
+        spec=spec_of("select_calibration"),
     shell:
         "python workflow/scripts/select_calibration.py --dataset-dir {input.dataset} --items {input.study_items}"
         " --spec {params.spec:q} --out {output.texts} --record {output.record} 2>&1 | tee {log}"
@@ -81,7 +81,7 @@ rule quantize_model:
         gpu=1,
     params:
         code=model_code("quantize_model"),
-        spec=part(plan.quantization),
+        spec=spec_of("quantize_model"),
         calibration=calibration_option,
         images=images_option,
     shell:
@@ -108,7 +108,7 @@ rule audit_checkpoint:
         gpu=1,
     params:
         code=model_code("audit_checkpoint"),
-        spec=part(plan.quantization),
+        spec=spec_of("audit_checkpoint"),
         calibration=calibration_option,
     shell:
         "python workflow/scripts/audit_checkpoint.py --checkpoint {input.checkpoint} --model-dir {input.model}"

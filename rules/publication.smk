@@ -35,7 +35,7 @@ rule write_page:
     params:
         code=lambda w: telling_code("write_page", w),
         looks=content_of("workflow/report/page.html", "workflow/report/page", "workflow/report/vendor"),
-        spec=part(publication.page),
+        spec=spec_of("write_page"),
     shell:
         "python workflow/scripts/write_page.py --spec {params.spec:q} --results results/{wildcards.study}"
         " --rulegraph {input.rulegraph} --out {output} 2>&1 | tee {log}"
@@ -56,7 +56,7 @@ rule write_paper:
     params:
         code=lambda w: code_of("write_paper", told_modules(w), publication.speaking_modules(told(w))),
         looks=content_of("workflow/report/typst", "workflow/report/fonts", "workflow/report/references.bib"),
-        spec=part(publication.paper),
+        spec=spec_of("write_paper"),
         results=told_folders,
         words=words_option,
     shell:
@@ -76,7 +76,7 @@ rule write_appendix:
     params:
         code=lambda w: code_of("write_appendix", told_modules(w), publication.speaking_modules(told(w))),
         looks=content_of("workflow/report/typst", "workflow/report/fonts"),
-        spec=part(publication.paper),
+        spec=spec_of("write_appendix"),
         results=told_folders,
     shell:
         "python workflow/scripts/write_appendix.py --spec {params.spec:q} {params.results} --out {output} 2>&1 | tee {log}"
@@ -94,7 +94,7 @@ rule write_slides:
     params:
         code=lambda w: code_of("write_slides", told_modules(w), publication.speaking_modules(told(w))),
         looks=content_of("workflow/report/typst", "workflow/report/fonts"),
-        spec=part(publication.paper),
+        spec=spec_of("write_slides"),
         results=told_folders,
     shell:
         "python workflow/scripts/write_slides.py --spec {params.spec:q} {params.results} --out {output} 2>&1 | tee {log}"
@@ -111,7 +111,7 @@ rule bundle_study:
         "../envs/publication.yaml"
     params:
         code=lambda w: code_of("bundle_study", told_readers(w)),
-        spec=part(publication.archive),
+        spec=spec_of("bundle_study"),
     shell:
         "python workflow/scripts/bundle_study.py --spec {params.spec:q} --results results/{wildcards.study} --out {output}"
         " 2>&1 | tee {log}"

@@ -15,7 +15,7 @@ rule summarize_study:
         "../envs/report.yaml"
     params:
         code=lambda w: code_of("summarize_study", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.overview),
+        spec=spec_of("summarize_study"),
         human=human_option,
     shell:
         "python workflow/scripts/summarize_study.py --study {wildcards.study} --spec {params.spec:q}"
@@ -39,7 +39,7 @@ rule recommend_precision:
         "../envs/report.yaml"
     params:
         code=lambda w: telling_code("recommend_precision", w),
-        spec=part(plan.recommendation),
+        spec=spec_of("recommend_precision"),
     shell:
         "python workflow/scripts/recommend_precision.py --spec {params.spec:q} --comparison {input.comparison}"
         " --summary {input.summary} --measurements {input.measurements} --scores {input.scores} --blind {input.blind}"
@@ -58,7 +58,7 @@ rule tabulate_carbon:
         "../envs/report.yaml"
     params:
         code=code_of("tabulate_carbon"),
-        spec=part(plan.carbon),
+        spec=spec_of("tabulate_carbon"),
     shell:
         "python workflow/scripts/tabulate_carbon.py --spec {params.spec:q} --measurements {input.measurements}"
         " --flops {input.flops} --out {output} 2>&1 | tee {log}"
@@ -76,7 +76,7 @@ rule tabulate_ablation:
         "../envs/report.yaml"
     params:
         code=lambda w: code_of("tabulate_ablation", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.ablation),
+        spec=spec_of("tabulate_ablation"),
     shell:
         "python workflow/scripts/tabulate_ablation.py --spec {params.spec:q} --comparison {input.comparison}"
         " --audits {input.audits} --out {output} 2>&1 | tee {log}"
@@ -95,7 +95,7 @@ rule plot_figures:
         "../envs/figures.yaml"
     params:
         code=lambda w: code_of("plot_figures", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.overview),
+        spec=spec_of("plot_figures"),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_figures.py --verdicts {input.verdicts} --measurements {input.measurements}"
@@ -113,7 +113,7 @@ rule plot_comparison:
         "../envs/figures.yaml"
     params:
         code=code_of("plot_comparison"),
-        spec=part(plan.overview),
+        spec=spec_of("plot_comparison"),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_comparison.py --verdicts {input.verdicts} --spec {params.spec:q}"
@@ -131,7 +131,7 @@ rule plot_ablation:
         "../envs/figures.yaml"
     params:
         code=lambda w: code_of("plot_ablation", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.ablation_figure),
+        spec=spec_of("plot_ablation"),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_ablation.py --ablation {input} --spec {params.spec:q}"
@@ -152,7 +152,7 @@ rule plot_breakdown:
         "../envs/figures.yaml"
     params:
         code=lambda w: code_of("plot_breakdown", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.overview),
+        spec=spec_of("plot_breakdown"),
         folder="results/{study}/figures",
     shell:
         "python workflow/scripts/plot_breakdown.py --verdicts {input.verdicts} --scores {input.scores}"

@@ -33,7 +33,7 @@ rule score:
         "../envs/scoring.yaml"
     params:
         code=lambda w: code_of("score", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.scoring),
+        spec=spec_of("score"),
         images=images_option,
         logits=logits_options,
         paraphrases=paraphrases_option,
@@ -61,7 +61,7 @@ use rule score as score_again with:
         "logs/score_again/{study}.{model}.{precision}.{condition}.log",
     params:
         code=lambda w: code_of("score", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.scoring),
+        spec=spec_of("score"),
         images=images_option,
         logits=logits_options,
         paraphrases=paraphrases_option,
@@ -82,7 +82,7 @@ rule score_blind:
         "../envs/scoring.yaml"
     params:
         code=lambda w: code_of("score_blind", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.blind_scoring),
+        spec=spec_of("score_blind"),
         images=images_option,
         paraphrases=paraphrases_option,
     shell:
@@ -107,7 +107,7 @@ rule compare_precisions:
         "../envs/scoring.yaml"
     params:
         code=lambda w: code_of("compare_precisions", [TRACKS[study_of(w)["track"]]]),
-        spec=part(plan.comparison),
+        spec=spec_of("compare_precisions"),
         noise=noise_floor_options,
     shell:
         "python workflow/scripts/compare_precisions.py --spec {params.spec:q} --scores {input.scores}"

@@ -18,7 +18,7 @@ rule select_shots:
         "../envs/data.yaml"
     params:
         code=lambda w: code_of("select_shots", [DATASETS[study_of(w)["dataset"]["kind"]]]),
-        spec=part(plan.shots),
+        spec=spec_of("select_shots"),
     shell:
         "python workflow/scripts/select_shots.py --dataset-dir {input.dataset} --items {input.study_items}"
         " --spec {params.spec:q} --out {output.shots} --record {output.record} 2>&1 | tee {log}"
@@ -36,7 +36,7 @@ use rule fetch_images as fetch_shot_images with:
         condition=FEW_SHOT,
     params:
         code=code_of("fetch_images"),
-        spec=lambda w: json.dumps(plan.image_fetching(study_of(w))),
+        spec=spec_of("fetch_images"),
         partial="resources/.partial/datasets",
 
 
@@ -52,4 +52,4 @@ use rule resize_images as resize_shot_images with:
         condition=FEW_SHOT,
     params:
         code=code_of("resize_images"),
-        spec=part(plan.shot_image_resizing),
+        spec=spec_of("resize_images", on_corrupt="fail", remedy="take the examples from another `shots_split`"),

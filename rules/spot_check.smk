@@ -19,7 +19,7 @@ rule make_spot_check:
         "../envs/images.yaml"
     params:
         code=code_of("make_spot_check"),
-        spec=part(plan.spot_check),
+        spec=spec_of("make_spot_check"),
     shell:
         "python workflow/scripts/make_spot_check.py --items {input.study_items} --images {input.images}"
         " --predictions {input.predictions} --records {input.records} --template {input.template}"
@@ -43,7 +43,7 @@ rule read_ratings:
         # a file moved here from the downloads keeps its date, which may be older than what was made of the one before
         # (of the wildcards alone: Snakemake does not look for a change in params that are made from the input)
         content=lambda w: [sha256_of(Path(path)) for path in rating_files(w.study)],
-        spec=part(plan.spot_check),
+        spec=spec_of("read_ratings"),
     shell:
         # a person's file may be named with blanks
         "python workflow/scripts/read_ratings.py --key {input.key} --ratings {input.ratings:q}"

@@ -45,7 +45,7 @@ def write(folder: Path) -> Path:
     dot = folder / "rulegraph.dot"
     dot.write_text(DOT)
     script = ROOT / "workflow/scripts/write_page.py"
-    spec = json.dumps({"study": folder.name, "report": {"examples": 300}})
+    spec = json.dumps({"report": {"examples": 300}})
     options = ["--spec", spec, "--results", folder, "--rulegraph", dot, "--out", folder / "index.html"]
     done = subprocess.run([sys.executable, script, *map(str, options)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

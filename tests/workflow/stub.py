@@ -96,7 +96,7 @@ def _write(name: str, option: str, path: str, options: dict[str, str]) -> None:
         head = f"model,condition,precision,{spec['primary']},size_on_disk_MB,latency_median_s,decode_tokens_per_s\n"
         _text(path, head + "".join(f"demo-vlm,zero-shot,{precision},1,2,3,4\n" for precision in spec["precisions"]))
     elif name == "resolve_study":
-        _text(path, options["--spec"])
+        _text(path, options["--study"])
     elif name == "score_blind":
         primary = json.loads(options["--spec"])["primary"]
         _text(path, json.dumps({"metrics": {primary: {"value": 0.1}}}))

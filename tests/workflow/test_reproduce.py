@@ -22,6 +22,7 @@ LIBRARY = "workflow/scripts/bitbudget/answering.py"
 PREDICT = """
 import json, pathlib, sys, time
 from bitbudget.answering import ANSWERS
+SPEC = ("prompt",)
 given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 time.sleep(float(pathlib.Path("seconds.txt").read_text()))
 out = pathlib.Path(given["--out"])
@@ -32,6 +33,7 @@ pathlib.Path(given["--record"]).write_text(json.dumps(record))
 """
 SCORE = """
 import json, pathlib, sys
+SPEC = ("primary",)
 given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 rows = [json.loads(line) for line in pathlib.Path(given["--predictions"]).read_text().splitlines()]
 items = [{"id": row["id"], "length": len(row["text"])} for row in rows]

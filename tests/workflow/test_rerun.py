@@ -249,7 +249,7 @@ def test_after_a_killed_snakemake_the_same_command_goes_on(run: Checkout) -> Non
 def test_a_script_ends_by_itself_after_a_killed_snakemake(run: Checkout) -> None:
     """Only snakemake is killed, as the out-of-memory killer does; its job must not compute beside the next run."""
     script = run.folder / "workflow/scripts/predict.py"
-    stand_in, text = script.read_text(), "import pathlib, sys, time\n"
+    stand_in, text = script.read_text(), "import pathlib, sys, time\n\nSPEC = ()\n"
     text += "sys.path.insert(0, 'workflow/scripts')\nfrom bitbudget import cli\n\n\n"
     text += "def main():\n    pathlib.Path('predict.pid').write_text(str(__import__('os').getpid()))\n"
     script.write_text(text + "    time.sleep(600)\n\n\ncli.run(main)\n")

@@ -47,7 +47,7 @@ def archive(run: Checkout) -> Path:
         about = path.stat()
         path.write_text(json.dumps({"provenance": {"commit": None, "hardware": {"cpu": "Abacus 9", "gpus": []}}}))
         os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
-    packing = [ROOT / "workflow/scripts/bundle_study.py", "--spec", '{"study": "tiny", "with": []}']
+    packing = [ROOT / "workflow/scripts/bundle_study.py", "--spec", '{"with": []}']
     packing += ["--results", "results/tiny", "--out", "results/tiny/tiny.zip"]
     done = subprocess.run([sys.executable, *packing], cwd=run.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

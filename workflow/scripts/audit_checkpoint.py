@@ -12,13 +12,15 @@ from bitbudget.errors import UserError
 
 log = logging.getLogger("bitbudget")
 
+SPEC = ("study", "model", "precision", "family", "assignment", "dtype", "device", "simulated")
+
 
 def main() -> None:
     """Audit every layer and write the record; a checkpoint that is not what its name says fails the job."""
     parser = cli.parser(__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--model-dir", type=Path, required=True, help="snapshot of the original model")
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument(
         "--calibration", type=Path, help="calibration.jsonl: the texts on which calibrated formats were quantized"
     )

@@ -10,13 +10,15 @@ from bitbudget.system import verified
 
 log = logging.getLogger("bitbudget")
 
+SPEC = ("study", "model", "precision", "assignment", "simulated")
+
 
 def main() -> None:
     """Audit every weight and write the record; a checkpoint that is not what its name says fails the job."""
     parser = cli.parser(__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--exported", type=Path, required=True, help="folder of the exported detector")
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--items", type=Path, help="items of the images that a format calibrated on, to see them again")
     parser.add_argument("--images", type=Path, help="images.json of these images")
     parser.add_argument("--out", type=Path, required=True, help="audit.json")

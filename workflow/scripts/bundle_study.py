@@ -7,10 +7,12 @@ from pathlib import Path
 from bitbudget import cli
 from bitbudget.publishing.archive.bundle import bundle
 
+SPEC = ("with",)
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--results", type=Path, required=True, help="the study's folder, results/{study}")
     arguments.add_argument("--out", type=Path, required=True, help="{study}.zip to write")
     args = arguments.parse_args()

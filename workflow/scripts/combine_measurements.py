@@ -9,12 +9,14 @@ from bitbudget import cli, files, records
 
 log = logging.getLogger("bitbudget")
 
+SPEC = ("carbon.country", "carbon.pue", "carbon.intensity")
+
 
 def main() -> None:
     """Pool the repeats and write the record; what may have disturbed them is logged and recorded."""
     parser = cli.parser(__doc__)
     parser.add_argument("--repeats", type=Path, nargs="+", required=True, help="all repeat-{k}.json")
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--out", type=Path, required=True, help="measurements.json")
     args = parser.parse_args()
 

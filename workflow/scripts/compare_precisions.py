@@ -8,15 +8,12 @@ from pathlib import Path
 from bitbudget import cli, contracts, files, records, registry
 from bitbudget.judging import comparison
 
+SPEC = ("study", "seed", "track", "primary", "models", "precisions", "conditions", "baseline")
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument(
-        "--spec",
-        type=cli.json_argument,
-        required=True,
-        help="the study's part as JSON: study, track, primary, seed, models, precisions, conditions, baseline",
-    )
+    cli.spec(arguments, SPEC)
     three = {"scores": "scores.json", "item-scores": "item_scores.jsonl", "predictions": "predictions.jsonl"}
     for name, file in three.items():
         arguments.add_argument(

@@ -10,6 +10,8 @@ from bitbudget import cli, files, records
 
 log = logging.getLogger("bitbudget")
 
+SPEC = ("study", "model", "precision", "condition", "seed")
+
 
 def main() -> None:
     """Count what the file's main graph multiplies, and write the record with what was not counted."""
@@ -17,7 +19,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the baseline's checkpoint")
     parser.add_argument("--audit", type=Path, required=True, help="audit.json")
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--out", type=Path, required=True, help="flops.json")
     args = parser.parse_args()
 

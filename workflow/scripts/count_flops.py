@@ -10,6 +10,11 @@ from bitbudget.items import available
 
 log = logging.getLogger("bitbudget")
 
+SPEC = (
+    "study", "model", "precision", "condition", "seed", "family", "prompt", "shots", "bos", "generation.num_beams",
+    "measure.items", "measure.new_tokens", "device",
+)  # fmt: skip
+
 ITEMS = 8  # of those that are measured; answers differ by the lengths of their prompts alone
 
 
@@ -22,7 +27,7 @@ def main() -> None:
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, help="images.json, for a track with images")
     available.add_shots_arguments(parser)
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--out", type=Path, required=True, help="flops.json")
     args = parser.parse_args()
 
@@ -49,7 +54,8 @@ def main() -> None:
         shots = available.usable_shots(args.shots, args.shot_images, spec["shots"])
         dtype = getattr(torch, made["dtype"])
         processor, prepare = prompts.of_images(args.checkpoint, family, spec, shots, device, dtype)
-    how = generation.decoding(model, processor, plan["new_tokens"], plan["new_tokens"], spec["num_beams"])
+    tokens, beams = plan["new_tokens"], spec["generation"]["num_beams"]
+    how = generation.decoding(model, processor, tokens, tokens, beams)
     answers = []
     for item in tqdm(items, desc="count", unit="item"):
         given = prepare([item])

@@ -9,6 +9,8 @@ from bitbudget import cli, files, records
 
 log = logging.getLogger("bitbudget")
 
+SPEC = ("study", "model", "precision", "condition", "seed", "detection.threads", "shard_size", "again")
+
 
 def main() -> None:
     """Load the checkpoint, look at what no finished shard has yet, and write predictions and their record."""
@@ -17,7 +19,7 @@ def main() -> None:
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, required=True, help="images.json")
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards, kept there")
     parser.add_argument("--code", default="", help="digest of the code, so that shards of other code are not reused")
     parser.add_argument("--out", type=Path, required=True, help="predictions.jsonl")

@@ -10,14 +10,14 @@ from bitbudget import cli, contracts, files, records, registry
 
 log = logging.getLogger("bitbudget")
 
+SPEC = ("model", "family", "detector")
+
 
 def main() -> None:
     """Write the file and its specification first, and the record last."""
     parser = cli.parser(__doc__)
     parser.add_argument("--model-dir", type=Path, required=True, help="the fetched model")
-    parser.add_argument(
-        "--spec", type=cli.json_argument, required=True, help="its entry in config/models.yaml, as JSON"
-    )
+    cli.spec(parser, SPEC)
     parser.add_argument("--out", type=Path, required=True, help="folder of the exported detector")
     args = parser.parse_args()
 

@@ -8,13 +8,13 @@ from bitbudget import cli, files, records, registry
 from bitbudget.datasets import with_defaults
 from bitbudget.fetching import pins
 
+SPEC = ("kind", "options", "licence")
+
 
 def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--dataset", required=True, help="its name in config/datasets.yaml")
-    parser.add_argument(
-        "--spec", type=cli.json_argument, required=True, help='JSON: {"kind": …, "options": {…}, "licence": …}'
-    )
+    cli.spec(parser, SPEC)
     parser.add_argument("--out", type=Path, required=True, help="folder to fill; dataset.json is written there last")
     parser.add_argument(
         "--partial", type=Path, default=Path("resources/.partial/datasets"), help="folder of unfinished downloads"
@@ -23,7 +23,7 @@ def main() -> None:
 
     kind = args.spec["kind"]
     module = registry.module_of("dataset", kind)
-    options = with_defaults(module, kind, args.spec.get("options") or {})
+    options = with_defaults(module, kind, args.spec["options"])
     asked = dict(options)
     if options.get("revision") == "":  # left open: held to the first one fetched
         asked["revision"] = pins.locked("datasets", args.dataset).get("revision", "")

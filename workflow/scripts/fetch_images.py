@@ -11,6 +11,8 @@ from bitbudget.fetching.download import download_many
 from bitbudget.items import item as items
 from bitbudget.items.item import ImageRef
 
+SPEC = ("at_most",)
+
 
 def local_path(image: ImageRef, folder: Path) -> Path:
     """Where an image is, or will be once it is downloaded, in a data set's folder."""
@@ -24,7 +26,7 @@ def main() -> None:
     parser.add_argument("--study", required=True)
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--dataset-dir", type=Path, required=True, help="the fetched data set")
-    parser.add_argument("--spec", type=cli.json_argument, default={}, help='JSON: {"at_most": downloads at a time}')
+    cli.spec(parser, SPEC)
     parser.add_argument(
         "--partial", type=Path, default=Path("resources/.partial/datasets"), help="folder of unfinished downloads"
     )
@@ -35,7 +37,7 @@ def main() -> None:
     paths = {key: local_path(image, args.dataset_dir) for key, image in images.items()}
     download_many(
         [(image.source, paths[key]) for key, image in images.items() if image.is_remote],
-        at_most=args.spec.get("at_most", 8),
+        at_most=args.spec["at_most"],
         partial=args.partial / args.dataset_dir.name / "images",
     )
     missing = [path for path in paths.values() if not path.is_file()]

@@ -5,17 +5,20 @@ from pathlib import Path
 from bitbudget import cli, registry
 from bitbudget.models import hub, ready_models, snapshots
 
+SPEC = ("entry",)
+
 
 def main() -> None:
     """Fetch the model and write its record last."""
     parser = cli.parser(__doc__)
     parser.add_argument("--model", required=True, help="the model's name in config/models.yaml")
-    parser.add_argument("--spec", required=True, type=cli.json_argument, help="its entry there, as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--out", required=True, type=Path, help="the model's folder")
     parser.add_argument("--partial", required=True, type=Path, help="this model's own folder for unfinished downloads")
     arguments = parser.parse_args()
-    family = registry.module_of("family", arguments.spec["family"])
-    given = (arguments.model, arguments.spec, arguments.out, arguments.partial)
+    entry = arguments.spec["entry"]
+    family = registry.module_of("family", entry["family"])
+    given = (arguments.model, entry, arguments.out, arguments.partial)
     if ready_models.is_ready(family):
         record = ready_models.fetch(*given)
     else:

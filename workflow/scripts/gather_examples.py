@@ -9,16 +9,15 @@ from bitbudget.errors import UserError
 from bitbudget.items import available
 from bitbudget.telling import examples
 
+SPEC = (
+    "study", "seed", "track", "primary", "models", "precisions", "conditions", "baseline", "kind", "inspection.redact",
+    "inspection.phone_region",
+)  # fmt: skip
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument(
-        "--spec",
-        type=cli.json_argument,
-        required=True,
-        help="the study's part as JSON: study, seed, track, kind, primary, models, precisions, conditions, baseline, "
-        "inspection",
-    )
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--subset", type=Path, required=True, help="subset.json, which stands in results/{study}")
     arguments.add_argument("--items", type=Path, required=True, help="items.jsonl")
     arguments.add_argument("--images", type=Path, help="images.json, of a track with images")

@@ -6,21 +6,22 @@ from pathlib import Path
 
 from bitbudget import cli, files, records
 
+SPEC = ("study", "seed")
+
 KEPT = ("family", "model_type", "source", "revision", "licence", "restricted", "trust_remote_code", "files")
 
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument(
-        "--spec", type=cli.json_argument, required=True, help="the study's part as JSON: study, seed"
-    )
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--models", type=Path, nargs="+", required=True, help="folders of the fetched models")
     arguments.add_argument("--out", type=Path, required=True, help="models.json to write")
     args = arguments.parse_args()
 
     fetched = [files.read_json(folder / "model.json") for folder in args.models]
     models = {one["model"]: {key: one[key] for key in KEPT} for one in fetched}
-    records.write(args.out, "models", args.spec, {"models": models})
+    identity = {key: args.spec[key] for key in ("study", "seed")}
+    records.write(args.out, "models", identity, {"models": models})
     cli.log.info("%s: %s", args.out, ", ".join(models))
 
 

@@ -9,16 +9,15 @@ from bitbudget import cli, files, records, registry
 from bitbudget.inspection import findings, truth
 from bitbudget.items import available
 
+SPEC = (
+    "study", "seed", "track", "models", "precisions", "conditions", "baseline", "kind", "split", "inspection.redact",
+    "inspection.phone_region",
+)  # fmt: skip
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument(
-        "--spec",
-        type=cli.json_argument,
-        required=True,
-        help="the study's part as JSON: study, seed, track, dataset, kind, options, split, models, precisions, "
-        "conditions, baseline, inspection",
-    )
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--subset", type=Path, required=True, help="subset.json")
     arguments.add_argument("--items", type=Path, required=True, help="items.jsonl")
     arguments.add_argument("--images", type=Path, help="images.json, of a track with images")

@@ -11,6 +11,8 @@ from bitbudget.spot_check.cards import Cell, choose_items, make_cards
 from bitbudget.spot_check.page import fill, page_data
 from bitbudget.spot_check.pictures import data_uris
 
+SPEC = ("study", "seed", "prompt", "spot_check")
+
 
 def answers_of(path: Path, chosen: list[str]) -> dict[str, str]:
     """The chosen items' texts. Raises `UserError` that names file and item where one is missing."""
@@ -28,14 +30,14 @@ def main() -> None:
     parser.add_argument("--predictions", type=Path, nargs="+", required=True, help="all predictions.jsonl")
     parser.add_argument("--records", type=Path, nargs="+", required=True, help="their predictions.json, in that order")
     parser.add_argument("--template", type=Path, required=True, help="the page without its data")
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--out-page", type=Path, required=True, help="spot_check.html to write")
     parser.add_argument("--out-key", type=Path, required=True, help="spot_check.json to write: who gave which answer")
     args = parser.parse_args()
 
     spec = args.spec
     study, seed = spec["study"], spec["seed"]
-    if spec["items"] < 1:
+    if spec["spot_check"] < 1:
         raise UserError(f"study {study} has no spot check; set `spot_check: 25` in it.")
     if len(args.predictions) != len(args.records):
         raise UserError(f"{len(args.predictions)} predictions and {len(args.records)} records: give one of each.")
@@ -44,7 +46,7 @@ def main() -> None:
     if len(subsets) > 1:
         raise UserError(f"{' and '.join(map(str, subsets.values()))} are of different subsets; predict both again.")
     usable = {item["id"]: item for item in usable_items(args.items, args.images)}
-    chosen = choose_items(usable, spec["items"], seed)
+    chosen = choose_items(usable, spec["spot_check"], seed)
     answers: dict[Cell, dict[str, str]] = {
         (record["model"], record["precision"], record["condition"]): answers_of(path, chosen)
         for path, record in zip(args.predictions, made, strict=True)

@@ -10,6 +10,8 @@ from bitbudget import cli, records
 
 log = logging.getLogger("bitbudget")
 
+SPEC = ("study", "model", "precision", "condition", "seed", "repeat", "measure", "detection.threads")
+
 NO_WEIGHTS = "LiteRT does not tell how it unpacks weights; peak_memory is what the process took."
 
 
@@ -21,7 +23,7 @@ def main() -> None:
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, required=True, help="images.json")
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--out", type=Path, required=True, help="repeat-{k}.json")
     args = parser.parse_args()
 

@@ -12,6 +12,11 @@ from bitbudget.items import available
 
 log = logging.getLogger("bitbudget")
 
+SPEC = (
+    "study", "model", "precision", "condition", "seed", "repeat", "family", "simulated", "prompt", "shots", "bos",
+    "generation.num_beams", "measure", "device",
+)  # fmt: skip
+
 Spec = dict[str, Any]
 
 # What is absent for a simulated format, with unit and direction.
@@ -35,7 +40,7 @@ def main() -> None:
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, help="images.json, for a track with images")
     available.add_shots_arguments(parser)
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--out", type=Path, required=True, help="repeat-{k}.json")
     args = parser.parse_args()
 
@@ -88,9 +93,8 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
         shots = available.usable_shots(args.shots, args.shot_images, spec["shots"])
         dtype = getattr(torch, made["dtype"])
         processor, inputs_of = prompts.of_images(args.checkpoint, family, spec, shots, device, dtype)
-    whole, first = (
-        generation.decoding(model, processor, tokens, tokens, spec["num_beams"]) for tokens in (plan["new_tokens"], 1)
-    )
+    beams = spec["generation"]["num_beams"]
+    whole, first = (generation.decoding(model, processor, tokens, tokens, beams) for tokens in (plan["new_tokens"], 1))
 
     def prepare(numbers: list[int]) -> Any:
         return inputs_of([items[k] for k in numbers])

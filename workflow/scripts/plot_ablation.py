@@ -8,11 +8,13 @@ from bitbudget import cli
 from bitbudget.publishing.figures import ablated, style
 from bitbudget.telling import ablation, wording
 
+SPEC = ("track", "primary", "models", "conditions", "baseline", "ablation.format", "note")
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--ablation", type=Path, required=True, help="ablation.csv of the study")
-    arguments.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--out-dir", type=Path, required=True, help="folder for ablation.svg and .png")
     args = arguments.parse_args()
 

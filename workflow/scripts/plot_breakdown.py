@@ -7,6 +7,8 @@ from pathlib import Path
 from bitbudget import cli, files
 from bitbudget.publishing.figures import by_type, study, style
 
+SPEC = ("track", "primary", "models", "precisions", "conditions", "baseline", "note")
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
@@ -14,7 +16,7 @@ def main() -> None:
     arguments.add_argument("--scores", type=Path, nargs="+", required=True, help="all scores.json")
     arguments.add_argument("--measurements", type=Path, nargs="+", required=True, help="all measurements.json")
     arguments.add_argument("--blind", type=Path, help="blind.json: answers without looking, or reading")
-    arguments.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--out-dir", type=Path, required=True, help="folder for quality_by_type.svg and .png")
     args = arguments.parse_args()
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from bitbudget import cli, files
 from bitbudget.publishing.figures import delta, style
 
+SPEC = ("models", "precisions", "conditions", "note")
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--verdicts", type=Path, required=True, help="verdicts.json of the study")
-    arguments.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--out-dir", type=Path, required=True, help="folder for quality_delta.svg and .png")
     args = arguments.parse_args()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from bitbudget import cli
 from bitbudget.publishing.figures import detections, gallery, style
 
+SPEC = ("models", "precisions", "conditions", "baseline", "note")
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
@@ -20,7 +22,7 @@ def main() -> None:
         required=True,
         help="all predictions.jsonl, each in a folder {model}/{precision}/{condition}",
     )
-    arguments.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--out-dir", type=Path, required=True, help="folder for detections.svg and .png")
     args = arguments.parse_args()
 

@@ -7,18 +7,15 @@ from pathlib import Path
 from bitbudget import cli, files
 from bitbudget.publishing.figures import costs, quality, study, style, throughput, tradeoff
 
+SPEC = ("track", "primary", "models", "precisions", "conditions", "baseline", "note")
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--verdicts", type=Path, required=True, help="verdicts.json of the study")
     arguments.add_argument("--measurements", type=Path, nargs="+", required=True, help="all measurements.json")
     arguments.add_argument("--blind", type=Path, help="blind.json: answers without looking, or reading")
-    arguments.add_argument(
-        "--spec",
-        type=cli.json_argument,
-        required=True,
-        help="the study's part as JSON: track, models, precisions, conditions and, if any, note",
-    )
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--out-dir", type=Path, required=True, help="folder for the svg and png files")
     args = arguments.parse_args()
 

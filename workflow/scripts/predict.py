@@ -10,6 +10,11 @@ from bitbudget.items import available
 
 log = logging.getLogger("bitbudget")
 
+SPEC = (
+    "study", "model", "precision", "condition", "seed", "family", "prompt", "shots", "generation", "batch_size",
+    "shard_size", "device", "again", "other_threads",
+)  # fmt: skip
+
 
 def main() -> None:
     """Load the checkpoint, answer what no finished shard has answered yet, and write predictions and their record."""
@@ -19,7 +24,7 @@ def main() -> None:
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, required=True, help="images.json")
     available.add_shots_arguments(parser)
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--shards", type=Path, required=True, help="folder for finished shards, kept there")
     parser.add_argument("--code", default="", help="digest of the code, so that shards of other code are not reused")
     parser.add_argument("--out", type=Path, required=True, help="predictions.jsonl")

@@ -13,12 +13,14 @@ from bitbudget.system import verified
 
 log = logging.getLogger("bitbudget")
 
+SPEC = ("study", "model", "precision", "family", "assignment")
+
 
 def main() -> None:
     """Quantize the exported file; the manifest is written last."""
     parser = cli.parser(__doc__)
     parser.add_argument("--exported", type=Path, required=True, help="folder of the exported detector")
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--items", type=Path, help="items of the images that a format calibrates on")
     parser.add_argument("--images", type=Path, help="images.json of these images")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")

@@ -9,12 +9,14 @@ from bitbudget import cli, records, registry
 
 log = logging.getLogger("bitbudget")
 
+SPEC = ("study", "model", "precision", "family", "assignment", "dtype", "device")
+
 
 def main() -> None:
     """Load the snapshot, quantize it, and save weights first and the manifest last."""
     parser = cli.parser(__doc__)
     parser.add_argument("--model-dir", type=Path, required=True, help="snapshot of the original model")
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument(
         "--calibration", type=Path, help="calibration.jsonl: texts for formats that look at some before they round"
     )

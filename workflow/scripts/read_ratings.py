@@ -10,6 +10,8 @@ from bitbudget.errors import UserError
 from bitbudget.spot_check import human, ratings
 from bitbudget.spot_check.cards import Card, Cell
 
+SPEC = ("study", "primary", "primary_range")
+
 CELL = ("model", "precision", "condition")
 
 
@@ -45,12 +47,12 @@ def main() -> None:
     parser.add_argument("--ratings", type=Path, nargs="+", required=True, help="the raters' files")
     parser.add_argument("--item-scores", type=Path, nargs="+", required=True, help="all item_scores.jsonl")
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="their scores.json, in that order")
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--out", type=Path, required=True, help="human.json to write")
     args = parser.parse_args()
 
     spec = args.spec
-    study, primary, value_range = spec["study"], spec["primary"], spec.get("primary_range")
+    study, primary, value_range = spec["study"], spec["primary"], spec["primary_range"]
     key = files.read_json(args.key)
     cards = cards_of(key)
     given = ratings.read_all(args.ratings, study, {card.id: card for card in cards})

@@ -7,10 +7,15 @@ from pathlib import Path
 from bitbudget import cli, files, records
 from bitbudget.telling import record, text
 
+SPEC = (
+    "study", "seed", "track", "primary", "models", "precisions", "conditions", "baseline", "accept", "demo",
+    "noise_floor",
+)  # fmt: skip
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--comparison", type=Path, required=True, help="comparison.json of the study")
     arguments.add_argument("--summary", type=Path, required=True, help="summary.csv of the study")
     arguments.add_argument(

@@ -14,6 +14,8 @@ from bitbudget.errors import UserError
 from bitbudget.provenance import reproduction, rerun
 from bitbudget.provenance.reproduction import Cell
 
+SPEC = ("seed", "models", "precisions", "conditions", "baseline", "second_pass")
+
 
 @dataclass(frozen=True)
 class Rerun:
@@ -44,13 +46,7 @@ def main() -> None:
     arguments.add_argument(
         "--study", action="append", required=True, help="name of a study, finished in this working folder; repeatable"
     )
-    arguments.add_argument(
-        "--spec",
-        action="append",
-        type=cli.json_argument,
-        required=True,
-        help="a study's part as JSON (seed, models, precisions, conditions, baseline, noise_floor), in the same order",
-    )
+    cli.spec(arguments, SPEC, "append")
     arguments.add_argument("--cores", type=int, required=True, help="cores for the reruns")
     arguments.add_argument("--snakemake-options", default="", help="more of Snakemake's options, as one text")
     args = arguments.parse_args()

@@ -9,6 +9,8 @@ from bitbudget import cli, files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.items.images import prepare_images
 
+SPEC = ("max_side", "on_corrupt", "remedy", "families")
+
 SKIP = "set `on_corrupt: skip` under `images` in the study"
 NAMED = 5  # at most so many unreadable images are named in the error
 
@@ -26,13 +28,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--study", required=True)
     parser.add_argument("--sources", type=Path, required=True, help="the record that fetch_images wrote")
-    parser.add_argument(
-        "--spec",
-        type=cli.json_argument,
-        required=True,
-        help='JSON: {"max_side": pixels, "on_corrupt": "fail" or "skip", "remedy": what to do about a broken image, '
-        '"families": those whose refusals are skipped, too}',
-    )
+    cli.spec(parser, SPEC)
     parser.add_argument("--threads", type=int, default=None, help="processes; none: as many as OMP_NUM_THREADS says")
     parser.add_argument("--out-dir", type=Path, required=True, help="folder of the images, inside the study's folder")
     parser.add_argument("--out", type=Path, required=True, help="images.json, in the study's folder")
@@ -40,7 +36,7 @@ def main() -> None:
 
     sources = {key: Path(entry["path"]) for key, entry in files.read_json(args.sources)["images"].items()}
     done, unreadable = prepare_images(sources, args.out_dir, args.spec["max_side"], threads=args.threads)
-    if unreadable and args.spec.get("on_corrupt", "fail") == "fail":
+    if unreadable and args.spec["on_corrupt"] == "fail":
         names = ", ".join(str(sources[key]) for key in list(unreadable)[:NAMED])
         more = f" and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
         raise UserError(

@@ -10,6 +10,8 @@ from bitbudget.errors import UserError
 from bitbudget.items.available import expected_items
 from bitbudget.runtimes import shard_files
 
+SPEC = ("track", "primary", "seed", "top_k")
+
 IDENTITY = ("study", "model", "precision", "condition", "seed", "checkpoint_hash", "subset_hash")
 ANSWERS = {"text": str, "detections": list}  # what a track's answer is, by the key that it has in a row
 
@@ -52,12 +54,7 @@ def main() -> None:
     )
     arguments.add_argument("--predictions", type=Path, required=True, help="predictions.jsonl")
     arguments.add_argument("--record", type=Path, required=True, help="predictions.json, whose identity is taken over")
-    arguments.add_argument(
-        "--spec",
-        type=cli.json_argument,
-        required=True,
-        help='{"track": …, "primary": …, "seed": …} as JSON, and for last words "top_k"',
-    )
+    cli.spec(arguments, SPEC)
     arguments.add_argument(
         "--paraphrases", type=Path, help="METEOR's table as filter_paraphrases.py made it, for a track that uses it"
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 from bitbudget import cli, contracts, files, records, registry
 from bitbudget.items.available import expected_items
 
+SPEC = ("study", "seed", "track", "primary", "top_k")
+
 
 def main() -> None:
     """Choose the answers, score them, and write the record."""
@@ -18,7 +20,7 @@ def main() -> None:
     parser.add_argument("--subset", type=Path, required=True, help="subset.json")
     parser.add_argument("--items", type=Path, required=True, help="items.jsonl")
     parser.add_argument("--images", type=Path, help="images.json of a study with images, which names the skipped ones")
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument(
         "--paraphrases", type=Path, help="METEOR's table as filter_paraphrases.py made it, for a track that uses it"
     )

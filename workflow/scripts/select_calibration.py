@@ -10,6 +10,8 @@ from bitbudget.items import item as items
 from bitbudget.models.calibration import choosing
 from bitbudget.models.calibration import texts as calibration_texts
 
+SPEC = ("study", "seed", "dataset", "kind", "options", "calibration.split", "calibration.items", "calibration.file")
+
 
 def main() -> None:
     parser = cli.parser(__doc__)
@@ -17,26 +19,26 @@ def main() -> None:
     parser.add_argument(
         "--items", type=Path, required=True, help="items.jsonl: what is evaluated, and so is not calibrated on"
     )
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--out", type=Path, required=True, help="calibration.jsonl, in the form of items.jsonl")
     parser.add_argument("--record", type=Path, required=True, help="calibration.json")
     args = parser.parse_args()
 
-    spec = args.spec
+    spec, wanted = args.spec, args.spec["calibration"]
     evaluated = items.read(args.items)
-    if spec["file"] is not None:
-        file = Path(spec["file"])
-        chosen = choosing.draw_from_file(file, evaluated, spec["items"], spec["seed"])
-        source = {"file": spec["file"], "sha256": files.sha256_of(file)}
+    if wanted["file"] is not None:
+        file = Path(wanted["file"])
+        chosen = choosing.draw_from_file(file, evaluated, wanted["items"], spec["seed"])
+        source = {"file": wanted["file"], "sha256": files.sha256_of(file)}
     else:
         module = registry.module_of("dataset", spec["kind"])
         options = with_defaults(module, spec["kind"], spec["options"])
-        check_split(module, spec["kind"], spec["split"])
-        available = module.read_items(options, args.dataset_dir, spec["split"])
-        where = f"the split {spec['split']!r} of {spec['dataset']}"
-        chosen = choosing.draw(available, evaluated, spec["items"], spec["seed"], where)
+        check_split(module, spec["kind"], wanted["split"])
+        available = module.read_items(options, args.dataset_dir, wanted["split"])
+        where = f"the split {wanted['split']!r} of {spec['dataset']}"
+        chosen = choosing.draw(available, evaluated, wanted["items"], spec["seed"], where)
         revision = files.read_json(args.dataset_dir / "dataset.json")["revision"]
-        source = {"dataset": spec["dataset"], "revision": revision, "split": spec["split"]}
+        source = {"dataset": spec["dataset"], "revision": revision, "split": wanted["split"]}
     items.write(args.out, chosen)
     identity = {key: spec[key] for key in ("study", "seed")}
     body = {
@@ -45,7 +47,7 @@ def main() -> None:
         "ids": [item.id for item in chosen],
     }
     records.write(args.record, "calibration", identity, source | body)
-    cli.log.info("%d calibration texts from %s", len(chosen), spec["file"] or where)
+    cli.log.info("%d calibration texts from %s", len(chosen), wanted["file"] or where)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from bitbudget.datasets import check_split, with_defaults
 from bitbudget.items import item as items
 from bitbudget.models.calibration import images as calibration_images
 
+SPEC = ("study", "seed", "dataset", "kind", "options", "calibration.split", "calibration.items")
+
 
 def main() -> None:
     parser = cli.parser(__doc__)
@@ -16,21 +18,23 @@ def main() -> None:
     parser.add_argument(
         "--items", type=Path, required=True, help="items.jsonl: what is evaluated, and so is not calibrated on"
     )
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--out", type=Path, required=True, help="calibration/items.jsonl, in the form of items.jsonl")
     parser.add_argument("--record", type=Path, required=True, help="calibration/calibration.json")
     args = parser.parse_args()
 
-    spec = args.spec
+    spec, wanted = args.spec, args.spec["calibration"]
     module = registry.module_of("dataset", spec["kind"])
     options = with_defaults(module, spec["kind"], spec["options"])
-    check_split(module, spec["kind"], spec["split"])
-    available = module.read_items(options, args.dataset_dir, spec["split"])
-    where = f"the split {spec['split']!r} of {spec['dataset']}"
-    chosen = calibration_images.draw(available, items.read(args.items), spec["items"], spec["seed"], where)
+    check_split(module, spec["kind"], wanted["split"])
+    available = module.read_items(options, args.dataset_dir, wanted["split"])
+    where = f"the split {wanted['split']!r} of {spec['dataset']}"
+    chosen = calibration_images.draw(available, items.read(args.items), wanted["items"], spec["seed"], where)
     items.write(args.out, chosen)
     identity = {key: spec[key] for key in ("study", "seed")}
-    body = {key: spec[key] for key in ("dataset", "split")} | {
+    body = {
+        "dataset": spec["dataset"],
+        "split": wanted["split"],
         "revision": files.read_json(args.dataset_dir / "dataset.json")["revision"],
         "calibration_hash": calibration_images.hash_of(chosen),
         "n": len(chosen),

@@ -11,17 +11,13 @@ from bitbudget.inspection import truth
 from bitbudget.items import item as items
 from bitbudget.items import subset
 
+SPEC = ("seed", "dataset", "kind", "options", "split", "subset")
+
 
 def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--dataset-dir", type=Path, required=True, help="the fetched data set")
-    parser.add_argument(
-        "--spec",
-        type=cli.json_argument,
-        required=True,
-        help='JSON: {"dataset": name, "kind": …, "options": {…}, "split": …, "seed": …, '
-        '"subset": number, "all" or {"ids": path}}',
-    )
+    cli.spec(parser, SPEC)
     parser.add_argument(
         "--instances", type=Path, help="the user's own file of objects in the images, to find its faults early"
     )
@@ -32,7 +28,7 @@ def main() -> None:
 
     spec = args.spec
     module = registry.module_of("dataset", spec["kind"])
-    options = with_defaults(module, spec["kind"], spec.get("options") or {})
+    options = with_defaults(module, spec["kind"], spec["options"])
     check_split(module, spec["kind"], spec["split"])
     fetched = files.read_json(args.dataset_dir / "dataset.json")
     for name, expected in fetched["files"].items():

@@ -7,13 +7,13 @@ from pathlib import Path
 from bitbudget import cli, files
 from bitbudget.judging import summary
 
+SPEC = ("track", "primary", "models", "precisions", "conditions", "baseline", "spot_check")
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--study", required=True, help="name of the study")
-    arguments.add_argument(
-        "--spec", type=cli.json_argument, required=True, help="the study's part as JSON: track, primary, models, …"
-    )
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--scores", type=Path, nargs="+", required=True, help="all scores.json")
     arguments.add_argument("--measurements", type=Path, nargs="+", required=True, help="all measurements.json")
     arguments.add_argument("--audits", type=Path, nargs="+", required=True, help="all audit.json")

@@ -7,10 +7,12 @@ from pathlib import Path
 from bitbudget import cli, files
 from bitbudget.judging import ablation
 
+SPEC = ("study", "track", "primary", "models", "conditions", "ablation.format", "ablation.groups")
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--comparison", type=Path, required=True, help="comparison.json of the study")
     arguments.add_argument("--audits", type=Path, nargs="+", required=True, help="all audit.json")
     arguments.add_argument("--out", type=Path, required=True, help="ablation.csv to write")

@@ -8,12 +8,12 @@ from pathlib import Path
 from bitbudget import cli, files
 from bitbudget.measuring import carbon
 
+SPEC = ("study", "models", "precisions", "conditions", "carbon")
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument(
-        "--spec", type=cli.json_argument, required=True, help="the study's part as JSON: carbon, models, precisions, …"
-    )
+    cli.spec(arguments, SPEC)
     arguments.add_argument("--measurements", type=Path, nargs="+", required=True, help="all measurements.json")
     arguments.add_argument("--flops", type=Path, nargs="+", required=True, help="all flops.json, of the baseline")
     arguments.add_argument("--out", type=Path, required=True, help="carbon.csv to write")

@@ -10,14 +10,14 @@ from bitbudget.publishing.appendix import page
 from bitbudget.publishing.typesetting import typst
 from bitbudget.telling import evidence
 
+SPEC = ("report.title", "report.authors", "report.code_address")
+
 TEMPLATE = typst.TEMPLATES / "appendix.typ"
 
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument(
-        "--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON: study, report"
-    )
+    cli.spec(arguments, SPEC)
     arguments.add_argument(
         "--results",
         type=Path,

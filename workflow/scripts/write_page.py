@@ -8,12 +8,14 @@ from bitbudget import cli, files
 from bitbudget.publishing.page import data, page
 from bitbudget.telling import evidence
 
+SPEC = ("report.examples",)
+
 TEMPLATES = Path(__file__).parents[1] / "report"
 
 
 def main() -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON")
+    cli.spec(parser, SPEC)
     parser.add_argument("--results", type=Path, required=True, help="results/{study}")
     parser.add_argument("--rulegraph", type=Path, required=True, help="rulegraph.dot: what Snakemake ran, as Graphviz")
     parser.add_argument("--out", type=Path, required=True, help="index.html to write")

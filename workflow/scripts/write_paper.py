@@ -9,15 +9,12 @@ from bitbudget.publishing.paper import document, manuscript
 from bitbudget.publishing.typesetting import typst
 from bitbudget.telling import evidence
 
+SPEC = ("report.title", "report.authors", "report.template", "report.code_address")
+
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument(
-        "--spec",
-        type=cli.json_argument,
-        required=True,
-        help="the study's part as JSON: study, report (title, authors, template, code_address)",
-    )
+    cli.spec(arguments, SPEC)
     arguments.add_argument(
         "--results",
         type=Path,
@@ -32,8 +29,8 @@ def main() -> None:
     )
     args = arguments.parse_args()
 
-    report = args.spec.get("report") or {}
-    template = Path(report["template"]) if report.get("template") else typst.TEMPLATES / "paper.typ"
+    report = args.spec["report"]
+    template = Path(report["template"]) if report["template"] else typst.TEMPLATES / "paper.typ"
     studies = [evidence.load(folder) for folder in args.results]
     paper = document.assemble(report, studies, args.words)
     content, pages = document.fitted(paper, template)

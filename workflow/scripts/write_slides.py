@@ -9,14 +9,14 @@ from bitbudget.publishing.slides import deck
 from bitbudget.publishing.typesetting import typst
 from bitbudget.telling import evidence
 
+SPEC = ("report.title", "report.authors")
+
 TEMPLATE = typst.TEMPLATES / "slides.typ"
 
 
 def main() -> None:
     arguments = cli.parser(__doc__)
-    arguments.add_argument(
-        "--spec", type=cli.json_argument, required=True, help="the rule's part of the study as JSON: study, report"
-    )
+    cli.spec(arguments, SPEC)
     arguments.add_argument(
         "--results",
         type=Path,

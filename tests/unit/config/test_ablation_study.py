@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from config_folder import ConfigFolder
 
-from bitbudget.config import plan
+from bitbudget.config import plan, spec
 
 GROUPS = ["vision", "projector", "language", "language.attention", "language.mlp"]
 
@@ -68,7 +68,7 @@ def test_a_group_that_only_one_of_two_models_has_is_left_out(config: ConfigFolde
 
 def test_the_part_of_the_rules_names_the_group_of_each_precision(config: ConfigFolder) -> None:
     study = config.resolved(precisions=["bfloat16"], ablation={"format": "rtn-3", "groups": ["vision", "projector"]})
-    assert plan.ablation(study)["ablation"] == {
+    assert spec.of("tabulate_ablation", study, {})["ablation"] == {
         "format": "rtn-3",
         "groups": {
             "only-vision-rtn-3": "vision",

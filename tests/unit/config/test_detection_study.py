@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from config_folder import ConfigFolder
 
-from bitbudget.config import plan
+from bitbudget.config import plan, spec
 from bitbudget.config.calibration import calibrated
 from bitbudget.errors import UserError
 from bitbudget.items.item import ImageRef, Item
@@ -32,7 +32,8 @@ def test_a_detection_study_has_what_detectors_have_a_use_for(config: ConfigFolde
     assert not {"generation", "batch_size", "last_word"} & set(study)
     assert plan.detects(study)
     assert plan.has_images(study)
-    assert plan.detection(study, "demo-detector", "litert-int8", "zero-shot")["detection"] == {"threads": None}
+    job = {"model": "demo-detector", "precision": "litert-int8", "condition": "zero-shot"}
+    assert spec.of("detect", study, job)["detection"] == {"threads": None}
 
 
 @pytest.mark.parametrize(
@@ -91,10 +92,12 @@ def test_a_changed_file_is_noticed(config: ConfigFolder) -> None:
     Path("mine.tflite").write_bytes(b"")
     entry = {"input": {"size": [64, 64]}, "outputs": {"kind": "ssd"}, "classes": {"ids": "coco-80"}}
     config.add("models", mine={"local": "mine.tflite", "detector": entry, **READY})
-    studies = {"mine": config.resolved(**DETECTION | {"models": ["mine"]})}
-    assert plan.local_model(studies, "mine") == ["mine.tflite"]
-    assert "detector" not in plan.model(studies, "mine"), "another class map must not download the model again"
-    assert plan.detector(studies, "mine") == {"model": "mine", "family": "tflite", "detector": entry}
+    study, job = config.resolved(**DETECTION | {"models": ["mine"]}), {"model": "mine"}
+    assert plan.local_model(study, "mine") == ["mine.tflite"]
+    fetched = spec.of("fetch_model", study, job)["entry"]
+    assert fetched["local"] == "mine.tflite"
+    assert "detector" not in fetched, "another class map must not download the model again"
+    assert spec.of("export_detector", study, job) == {"model": "mine", "family": "tflite", "detector": entry}
 
 
 def items(*ids: str) -> list[Item]:

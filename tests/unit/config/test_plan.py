@@ -9,11 +9,20 @@ from typing import Any
 import pytest
 from config_folder import ConfigFolder
 
-from bitbudget.config import plan
+from bitbudget.config import plan, spec
 from bitbudget.config.study import load_studies
 from bitbudget.errors import UserError
 
 CELL = ("demo-vlm", "nf4-language", "zero-shot")
+# Every script that is told something of a study whose models write captions.
+CAPTIONING = (
+    "audit_checkpoint", "bundle_study", "combine_measurements", "compare_precisions", "count_flops", "fetch_dataset",
+    "fetch_images", "fetch_model", "gather_examples", "gather_models", "inspect_outputs", "make_spot_check",
+    "measure_efficiency", "plot_comparison", "plot_figures", "predict", "quantize_model", "read_ratings",
+    "recommend_precision", "reproduce_study", "resize_images", "score", "score_blind", "select_subset",
+    "summarize_study", "tabulate_carbon", "write_appendix", "write_page", "write_paper", "write_slides",
+)  # fmt: skip
+LANGUAGE = ("select_calibration", "quantize_model", "predict_last_words", "measure_efficiency", "score", "plot_figures")
 
 
 @pytest.fixture
@@ -22,54 +31,56 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConfigFolder:
     return ConfigFolder(tmp_path)
 
 
-def parts(study: dict[str, Any]) -> dict[str, str]:
-    """Every rule's part of the study, as it stands among the rule's parameters."""
-    model, precision, _ = CELL
-    found = {
-        "fetch_dataset": plan.dataset({study["study"]: study}, study["dataset"]["name"]),
-        "select_subset": plan.subset(study),
-        "fetch_images": plan.image_fetching(study),
-        "resize_images": plan.image_resizing(study),
-        "fetch_model": plan.model({study["study"]: study}, model),
-        "quantize_model": plan.quantization(study, model, precision),
-        "predict": plan.prediction(study, *CELL),
-        "measure_efficiency": plan.measurement(study, *CELL),
-        "combine_measurements": plan.combination(study),
-        "score": plan.scoring(study, *CELL),
-        "compare_precisions": plan.comparison(study),
-        "recommend_precision": plan.recommendation(study),
-        "plot_comparison": plan.overview(study),
-        "tabulate_carbon": plan.carbon(study),
-        "plot_figures": plan.overview(study),
-    }
-    return {rule: json.dumps(part) for rule, part in found.items()}
+def told(script: str, study: dict[str, Any], cell: tuple[str, ...] = CELL, **fixed: Any) -> dict[str, Any]:
+    """What a script is told of the study and its job."""
+    return spec.of(script, study, dict(zip(("model", "precision", "condition"), cell, strict=True)) | fixed)
+
+
+def parts(study: dict[str, Any], scripts: tuple[str, ...] = CAPTIONING, cell: tuple[str, ...] = CELL) -> dict[str, str]:
+    """What every script is told, as it stands among its rule's parameters."""
+    return {script: json.dumps(told(script, study, cell, repeat=1)) for script in scripts}
 
 
 @pytest.mark.parametrize(
     ("keys", "rules"),
     [
-        ({"prompt": "What is it?"}, {"predict", "measure_efficiency"}),
-        ({"generation": {"max_new_tokens": 8}}, {"predict", "measure_efficiency"}),
+        ({"prompt": "What is it?"}, {"predict", "measure_efficiency", "count_flops", "make_spot_check"}),
+        ({"generation": {"max_new_tokens": 8}}, {"predict", "measure_efficiency", "count_flops"}),
         ({"batch_size": 3}, {"predict"}),
         ({"shard_size": 3}, {"predict"}),
         ({"measure": {"repeats": 1}}, set()),
         ({"measure": {"rounds": 2}}, {"measure_efficiency"}),
         ({"accept": {"quality": 0.9}}, {"recommend_precision"}),
-        ({"noise_floor": False}, set()),
+        ({"noise_floor": False}, {"reproduce_study"}),
         ({"carbon": {"what_if": {"countries": ["NOR"]}}}, {"tabulate_carbon"}),
         ({"carbon": {"country": "NOR"}}, {"combine_measurements", "tabulate_carbon"}),
         ({"description": "why"}, {"plot_figures", "plot_comparison"}),
         ({"images": {"max_side": 99}}, {"resize_images"}),
         ({"images": {"downloads": 2}}, {"fetch_images"}),
-        ({"device": "cpu"}, {"quantize_model", "predict", "measure_efficiency"}),
+        ({"device": "cpu"}, {"quantize_model", "audit_checkpoint", "predict", "measure_efficiency", "count_flops"}),
         ({"dataset": {"name": "demo-scenes", "subset": 7}}, {"select_subset"}),
         ({"dataset": {"name": "demo-scenes", "options": {"images": 9}}}, {"fetch_dataset", "select_subset"}),
         (
             {"precisions": ["float16", "nf4-language"]},
-            {"plot_figures", "compare_precisions", "recommend_precision", "plot_comparison", "tabulate_carbon"},
+            {
+                "compare_precisions", "gather_examples", "inspect_outputs", "plot_comparison", "plot_figures",
+                "recommend_precision", "reproduce_study", "summarize_study", "tabulate_carbon",
+            },
         ),
+        (
+            {"seed": 54},  # another subset is no other checkpoint, and an image of both is not prepared again
+            {
+                "compare_precisions", "count_flops", "gather_examples", "gather_models", "inspect_outputs",
+                "make_spot_check", "measure_efficiency", "predict", "recommend_precision", "reproduce_study", "score",
+                "score_blind", "select_subset",
+            },
+        ),
+        ({"spot_check": 3}, {"make_spot_check", "summarize_study"}),
+        ({"inspection": {"phone_region": "AT"}}, {"inspect_outputs", "gather_examples"}),
+        ({"report": {"authors": [{"name": "Ada"}]}}, {"write_paper", "write_slides", "write_appendix"}),
+        ({"report": {"examples": 9}}, {"write_page"}),
     ],
-)
+)  # fmt: skip
 def test_a_changed_key_changes_the_rules_that_depend_on_it(keys: dict, rules: set[str], config: ConfigFolder) -> None:
     more = {"precisions": ["float16", "nf4-language", "int8-language"]}
     before, after = parts(config.resolved(**more)), parts(config.resolved(**(more | keys)))
@@ -79,25 +90,34 @@ def test_a_changed_key_changes_the_rules_that_depend_on_it(keys: dict, rules: se
 def test_examples_belong_to_the_study_and_its_few_shot_conditions_only(config: ConfigFolder) -> None:
     keys = {"track": "vqa", "dataset": {"name": "demo-questions", "subset": 8}, "conditions": ["zero-shot", "4-shot"]}
     study = config.resolved(**keys)
-    told = plan.shots(study, "4-shot")
-    assert (told["number"], told["split"], told["condition"]) == (4, "train", "4-shot")
-    cells = [plan.prediction(study, *CELL[:2], condition) for condition in ("zero-shot", "4-shot")]
+    chosen = told("select_shots", study, (*CELL[:2], "4-shot"))
+    assert (chosen["shots"], chosen["shots_split"], chosen["condition"]) == (4, "train", "4-shot")
+    cells = [told("predict", study, (*CELL[:2], condition)) for condition in ("zero-shot", "4-shot")]
     assert [cell["shots"] for cell in cells] == [0, 4]
-    assert plan.prediction(config.resolved(**keys | {"conditions": ["zero-shot"]}), *CELL) == cells[0]
+    assert told("predict", config.resolved(**keys | {"conditions": ["zero-shot"]})) == cells[0]
 
 
 def test_the_noise_floor_is_asked_in_other_batches(config: ConfigFolder) -> None:
     for size, other in ((16, 8), (3, 1), (1, 2)):
         study = config.resolved(batch_size=size)
-        first, second = plan.prediction(study, *CELL), plan.again(plan.prediction)(study, *CELL)
+        first, second = told("predict", study), told("predict", study, again=True)
         assert second == first | {"batch_size": other, "again": True}
-        threads = plan.again(plan.prediction)(config.resolved(batch_size=size, noise_floor="threads"), *CELL)
+        threads = told("predict", config.resolved(batch_size=size, noise_floor="threads"), again=True)
         assert threads == second | {"other_threads": True}
-    assert "noise_floor" not in plan.recommendation(study)  # words that do not change make nothing again
-    assert plan.recommendation(config.resolved(noise_floor="threads"))["noise_floor"] == "threads"
+    assert "noise_floor" not in told("recommend_precision", study)  # words that do not change make nothing again
+    assert told("recommend_precision", config.resolved(noise_floor="threads"))["noise_floor"] == "threads"
     detecting = {"track": "detection", "dataset": {"name": "demo-boxes", "subset": 4}, "models": ["demo-detector"]}
     cell = ("demo-detector", "litert-float32", "zero-shot")
-    assert "batch_size" not in plan.again(plan.detection)(config.resolved(**detecting), *cell)
+    first, second = (told("detect", config.resolved(**detecting), cell, **more) for more in ({}, {"again": True}))
+    assert second == first | {"again": True}
+
+
+def test_a_rule_may_say_what_the_study_would(config: ConfigFolder) -> None:
+    """An example whose image cannot be read is none, also where items like that are skipped."""
+    study = config.resolved(images={"on_corrupt": "skip"}, models=["demo-vlm", "qwen2-vl-2b"])
+    assert told("resize_images", study) == {"max_side": 1024, "on_corrupt": "skip", "families": ["qwen2-vl"]}
+    fixed = {"on_corrupt": "fail", "remedy": "take another"}
+    assert told("resize_images", study, **fixed) == {"max_side": 1024, **fixed}
 
 
 def test_a_simulated_precision_is_measured_once(config: ConfigFolder) -> None:
@@ -112,15 +132,19 @@ def test_every_part_is_json_and_names_its_job(config: ConfigFolder) -> None:
     assert [named[key] for key in ("study", "model", "precision", "condition")] == ["mine", *CELL]
 
 
-def test_the_float_format_beside_quantized_layers_is_the_baselines(config: ConfigFolder) -> None:
+def test_the_float_format_beside_quantized_layers_is_the_models_own_or_else_the_baselines(config: ConfigFolder) -> None:
     study = config.resolved(precisions=["bfloat16", "nf4-language"])
-    assert plan.quantization(study, "demo-vlm", "nf4-language")["dtype"] == "bfloat16"
+    assert told("quantize_model", study)["dtype"] == "bfloat16"
+    precisions = study["assignments"]["demo-vlm"]
+    precisions["nf4-language"] = {"language": {"format": "bnb-nf4"}}  # nothing is left in a float format
+    precisions["bfloat16"] = {"language": {"format": "float16"}}
+    assert told("quantize_model", study)["dtype"] == "float16"
 
 
 def test_simulated_formats_are_named(config: ConfigFolder) -> None:
     study = config.resolved(precisions=["bfloat16", "rtn-3-language", "nf4-language"])
-    assert plan.simulated(study, "demo-vlm", "rtn-3-language") == ["rtn-3"]
-    assert plan.simulated(study, "demo-vlm", "nf4-language") == []
+    assert told("audit_checkpoint", study, ("demo-vlm", "rtn-3-language", "zero-shot"))["simulated"] == ["rtn-3"]
+    assert told("audit_checkpoint", study)["simulated"] == []
 
 
 def test_the_modules_of_a_job_are_its_family_and_its_formats(config: ConfigFolder) -> None:
@@ -166,10 +190,10 @@ def test_an_ids_file_is_an_input(config: ConfigFolder) -> None:
 
 
 def test_the_weights_of_a_local_model_are_inputs_and_a_hub_model_has_none(config: ConfigFolder) -> None:
-    studies = {"mine": config.resolved(models=["demo-vlm", "smolvlm-256m"])}
+    study = config.resolved(models=["demo-vlm", "smolvlm-256m"])
     folder = "demo/models/demo-vlm"
-    assert {f"{folder}/config.json", f"{folder}/model.safetensors"} <= set(plan.local_model(studies, "demo-vlm"))
-    assert plan.local_model(studies, "smolvlm-256m") == []
+    assert {f"{folder}/config.json", f"{folder}/model.safetensors"} <= set(plan.local_model(study, "demo-vlm"))
+    assert plan.local_model(study, "smolvlm-256m") == []
 
 
 def test_every_resolved_study_is_plain_json(config: ConfigFolder) -> None:
@@ -177,12 +201,13 @@ def test_every_resolved_study_is_plain_json(config: ConfigFolder) -> None:
     assert json.loads(json.dumps(study)) == study
 
 
-LANGUAGE: dict[str, Any] = {
+READING: dict[str, Any] = {
     "track": "lambada",
     "dataset": {"name": "demo-passages", "subset": 40},
     "models": ["demo-lm"],
     "precisions": ["bfloat16", "gptq-4", "rtn-4"],
 }
+READ = ("demo-lm", "gptq-4", "zero-shot")
 
 
 @pytest.mark.parametrize(
@@ -196,23 +221,12 @@ LANGUAGE: dict[str, Any] = {
     ],
 )
 def test_a_changed_key_of_a_language_study(keys: dict, rules: set[str], config: ConfigFolder) -> None:
-    def told(study: dict[str, Any]) -> dict[str, Any]:
-        cell = ("demo-lm", "gptq-4", "zero-shot")
-        return {
-            "select_calibration": plan.calibration(study),
-            "quantize_model": plan.quantization(study, *cell[:2]),
-            "predict_last_words": plan.last_words(study, *cell),
-            "measure_efficiency": plan.measurement(study, *cell),
-            "score": plan.scoring(study, *cell),
-            "plot_figures": plan.overview(study),
-        }
-
-    before, after = told(config.resolved(**LANGUAGE)), told(config.resolved(**(LANGUAGE | keys)))
+    before, after = (parts(config.resolved(**READING | more), LANGUAGE, READ) for more in ({}, keys))
     assert {rule for rule in before if before[rule] != after[rule]} == rules
 
 
 def test_a_calibration_file_is_an_input(config: ConfigFolder) -> None:
     Path("mine.jsonl").write_text("{}")
-    assert plan.calibration_file(config.resolved(**LANGUAGE)) == []
-    study = config.resolved(**LANGUAGE, quantization={"calibration": {"file": "mine.jsonl"}})
+    assert plan.calibration_file(config.resolved(**READING)) == []
+    study = config.resolved(**READING, quantization={"calibration": {"file": "mine.jsonl"}})
     assert plan.calibration_file(study) == ["mine.jsonl"]

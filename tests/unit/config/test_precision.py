@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from config_folder import ConfigFolder
 
-from bitbudget.config.precision import float_format
-
 PRECISIONS = "config/precisions.yaml"
 GROUPS = ["vision", "projector", "embeddings", "language", "language.attention", "language.mlp", "head"]
 
@@ -100,13 +98,6 @@ def test_a_baseline_that_is_not_one_float_format_is_refused(baseline: str, confi
         "name float16, bfloat16 or float32 as the study's baseline."
     )
     assert config.refusal(precisions=[baseline], baseline=baseline) == wanted
-
-
-def test_the_float_format_of_a_model_is_its_own(config: ConfigFolder) -> None:
-    study = config.resolved(precisions=["bfloat16", "nf4-language"])["assignments"]["demo-vlm"]
-    assert float_format(study["nf4-language"], study["bfloat16"]) == "bfloat16"
-    quantized = {"backbone": {"format": "bnb-nf4"}}  # a model of which nothing is left in a float format
-    assert float_format(quantized, {"backbone": {"format": "float16"}}) == "float16"
 
 
 QUANTIZATION = {"group_size": 64, "symmetric": False, "damping": 0.1, "kernel": "torch-int8"}

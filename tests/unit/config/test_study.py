@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from config_folder import ROOT, ConfigFolder
 
-from bitbudget.config import plan
+from bitbudget.config import spec
 from bitbudget.config.run import refuse_no_folders, summary_lines
 from bitbudget.config.study import load_studies
 from bitbudget.config.validate import read_yaml
@@ -41,8 +41,8 @@ def test_captions_are_rated_where_a_study_names_a_number(config: ConfigFolder, n
     config.write_study("mine", **named)
     study = load_studies({"study": "mine"})["mine"]
     assert study["track"] == "captioning" and study["spot_check"] == items
-    asked = plan.spot_check(study)
-    assert asked["items"] == items and asked["prompt"] == study["prompt"] and asked["primary_range"] is None
+    made, rated = spec.of("make_spot_check", study, {}), spec.of("read_ratings", study, {})
+    assert (made["spot_check"], made["prompt"], rated["primary_range"]) == (items, study["prompt"], None)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from config_folder import ROOT, ConfigFolder, is_one_sentence
 
-from bitbudget.config.validate import check, read_yaml, schema, suggest, with_defaults
-from bitbudget.errors import UserError
+from bitbudget.config.validate import check, read_yaml, schema, with_defaults
+from bitbudget.errors import UserError, suggest
 from bitbudget.registry import DATASETS, FORMATS, format_of, module_of
 
 SCHEMAS = sorted(path.name.removesuffix(".schema.json") for path in (ROOT / "workflow/schemas").glob("*.schema.json"))
@@ -293,13 +293,14 @@ class Refuse:
         if name.split(".")[0] in heavy:
             raise ImportError(f"{name} is imported while parsing")
 sys.meta_path.insert(0, Refuse())
-from bitbudget.config import plan, run
+from bitbudget.config import plan, run, spec
 from bitbudget.config.dependencies import code_of
 from bitbudget.config.study import load_studies
 studies = load_studies({"study": ["demo-captioning"]})
 for study in studies.values():
     for model, precision, condition in plan.cells(study):
-        plan.quantization(study, model, precision), plan.prediction(study, model, precision, condition)
+        job = {"model": model, "precision": precision, "condition": condition}
+        spec.of("quantize_model", study, job), spec.of("predict", study, job)
         code_of("predict", plan.modules(study, model, precision))
 run.summary_lines(studies)
 import json

@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from asked import asked
 from PIL import Image
 
 SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
@@ -20,7 +21,7 @@ def script(name, folder, *arguments, **given):
     """Run a script in `folder`; its exit status and what it said on stderr."""
     call = [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
     for key, value in given.items():
-        call += [f"--{key.replace('_', '-')}", value if isinstance(value, str) else json.dumps(value)]
+        call += [f"--{key.replace('_', '-')}", value if isinstance(value, str) else asked(name, value)]
     done = subprocess.run(
         call, cwd=folder, capture_output=True, text=True, timeout=600, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
@@ -54,7 +55,7 @@ def resize(folder, **spec):
         folder,
         study="s",
         sources="results/s/image_sources.json",
-        spec={"max_side": 256} | spec,
+        spec={"max_side": 256, "on_corrupt": "fail"} | spec,
         out_dir="results/s/images",
         out="results/s/images.json",
     )
@@ -76,6 +77,7 @@ def workplace(tmp_path_factory):
         study="s",
         items="results/s/items.jsonl",
         dataset_dir="resources/datasets/demo",
+        spec={"at_most": 8},
         out="results/s/image_sources.json",
     )
     assert resize(folder)[0] == 0
@@ -180,6 +182,7 @@ def test_missing_image_is_named(workplace):
             study="s",
             items="results/s/items.jsonl",
             dataset_dir="resources/datasets/demo",
+            spec={"at_most": 8},
             out="results/s/other.json",
         )
     finally:

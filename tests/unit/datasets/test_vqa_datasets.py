@@ -421,7 +421,8 @@ def test_only_the_images_of_the_chosen_questions_are_fetched(web, tmp_path):
     chosen = {"dataset": "v", "split": "val", "seed": 1, "subset": 2}
     given = {"study": "s", "dataset_dir": "d", "spec": spec | chosen, "out_subset": "subset.json"}
     assert script("select_subset", tmp_path, out_items="items.jsonl", **given)[0] == 0
-    assert script("fetch_images", tmp_path, study="s", items="items.jsonl", dataset_dir="d", out="o.json")[0] == 0
+    given = {"study": "s", "items": "items.jsonl", "dataset_dir": "d", "spec": {"at_most": 2}, "out": "o.json"}
+    assert script("fetch_images", tmp_path, **given)[0] == 0
     ids = json.loads((tmp_path / "subset.json").read_text())["ids"]
     assert {p.stem for p in (tmp_path / "d" / "images").iterdir()} == set(ids) and len(ids) == 2
     assert sum(path.startswith("/img/") for path in asked) == 2

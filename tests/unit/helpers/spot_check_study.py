@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from asked import asked
 from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).parents[3]
@@ -42,7 +43,7 @@ class SpotCheckStudy:
 
     def __init__(self, folder: Path, study: str = "tiny-vqa"):
         self.folder, self.study = folder, study
-        self.spec = {"study": study, "seed": 53, "items": 25, "prompt": "Describe it."}
+        self.spec = {"study": study, "seed": 53, "spot_check": 25, "prompt": "Describe it."}
         self.spec |= {"primary": "vqa_accuracy", "primary_range": [0, 1]}
         self.answers = {
             cell: {item: given[place] for item, (_, _, given) in QUESTIONS.items()} for place, cell in enumerate(CELLS)
@@ -115,5 +116,5 @@ class SpotCheckStudy:
         return json.loads((self.folder / "human.json").read_text())
 
     def _run(self, script: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, SCRIPTS / f"{script}.py", *arguments, "--spec", json.dumps(self.spec)]
+        command = [sys.executable, SCRIPTS / f"{script}.py", *arguments, "--spec", asked(script, self.spec)]
         return subprocess.run([str(part) for part in command], cwd=self.folder, capture_output=True, text=True)

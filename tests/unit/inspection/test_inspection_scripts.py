@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from asked import asked
 from made_up_cells import scores
 
 from bitbudget import files
@@ -52,7 +53,7 @@ class Study:
         return [self.cell(precision) / name for precision in PRECISIONS]
 
     def run(self, script, *more):
-        command = [sys.executable, SCRIPTS / f"{script}.py", "--spec", json.dumps(self.spec)]
+        command = [sys.executable, SCRIPTS / f"{script}.py", "--spec", asked(script, self.spec)]
         for name in ("subset.json", "items.jsonl", "images.json"):
             command += [f"--{name.split('.')[0]}", self.folder / name]
         command += ["--predictions", *self.all("predictions.jsonl"), *more]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import synthetic_comparison as made
+from asked import asked
 
 from bitbudget.errors import UserError
 from bitbudget.judging import ablation
@@ -191,13 +192,13 @@ def test_the_scripts_write_a_table_and_a_figure(tmp_path):
         path.write_text(json.dumps(audit))
 
     def run(script, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps(spec), *arguments]
+        command = [sys.executable, SCRIPTS / f"{script}.py", "--spec", asked(script, spec), *arguments]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     run(
-        "tabulate_ablation.py", "--comparison", tmp_path / "comparison.json", "--audits", *paths,
+        "tabulate_ablation", "--comparison", tmp_path / "comparison.json", "--audits", *paths,
         "--out", tmp_path / "ablation.csv",
     )  # fmt: skip
-    run("plot_ablation.py", "--ablation", tmp_path / "ablation.csv", "--out-dir", tmp_path / "figures")
+    run("plot_ablation", "--ablation", tmp_path / "ablation.csv", "--out-dir", tmp_path / "figures")
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"ablation.svg", "ablation.png"}

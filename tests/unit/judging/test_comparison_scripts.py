@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from asked import asked
 from made_up_cells import BASELINE, answered, compare, scores, spec
 
 import plan_subset
@@ -44,7 +45,7 @@ def run(folder, *more, cells=(BASELINE, "int8"), script="compare_precisions"):
     files = {"scores": "scores.json", "item-scores": "item_scores.jsonl", "predictions": "predictions.jsonl"}
     command = [sys.executable, SCRIPTS / f"{script}.py"]
     if script == "compare_precisions":
-        command += ["--spec", json.dumps(spec("vqa", "vqa_accuracy", ["int8"]))]
+        command += ["--spec", asked("compare_precisions", spec("vqa", "vqa_accuracy", ["int8"]))]
         command += ["--out", "comparison.json", "--out-table", "comparison.csv"]
         for name, file in files.items():
             command += [f"--{name}", *(f"{one}/{file}" for one in cells)]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from asked import asked
 from config_folder import ROOT
 from pypdf import PdfReader
 
@@ -34,7 +35,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def written(folder: Path, script: str, out: Path, *more: str) -> str:
-    call = [sys.executable, SCRIPTS / f"{script}.py", "--spec", json.dumps(SPEC), "--results", folder, "--out", out]
+    call = [sys.executable, SCRIPTS / f"{script}.py", "--spec", asked(script, SPEC), "--results", folder, "--out", out]
     done = subprocess.run([str(part) for part in (*call, *more)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     text = out.read_text() if out.suffix == ".html" else "".join(p.extract_text() for p in PdfReader(out).pages)

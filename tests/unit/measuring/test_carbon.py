@@ -5,6 +5,7 @@ import json
 import sys
 
 import pytest
+from asked import asked
 
 import tabulate_carbon
 from bitbudget.errors import UserError
@@ -256,8 +257,9 @@ def test_the_file_opens_with_plain_columns_and_empty_cells(tmp_path, monkeypatch
     for name, content in (("a", measured()), ("b", measured("int8", device="cpu")), ("flops", counted())):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     own_intensity = SPEC | {"carbon": CARBON | {"intensity": 100}}  # its place stands in `what_if`, too
-    given = ["--spec", json.dumps(own_intensity), "--measurements", str(tmp_path / "a.json"), str(tmp_path / "b.json")]
-    given += ["--flops", str(tmp_path / "flops.json"), "--out", str(tmp_path / "carbon.csv")]
+    given = ["--spec", asked("tabulate_carbon", own_intensity), "--measurements"]
+    given += [str(tmp_path / "a.json"), str(tmp_path / "b.json"), "--flops", str(tmp_path / "flops.json")]
+    given += ["--out", str(tmp_path / "carbon.csv")]
     monkeypatch.setattr(sys, "argv", ["tabulate_carbon", *given])
     with caplog.at_level("INFO"):
         tabulate_carbon.main()

@@ -162,12 +162,14 @@ def study(tmp_path):
     items.write(tmp_path / "items.jsonl", read_passages(folder / "passages" / "passages.jsonl")[5:17])
     spec = {
         "study": "mine", "seed": 53, "dataset": "my-passages", "kind": "local-lambada",
-        "options": {"file": str(folder / "passages" / "passages.jsonl")}, "split": "all", "items": 9, "file": None,
+        "options": {"file": str(folder / "passages" / "passages.jsonl")}, 
+        "calibration": {"split": "all", "items": 9, "file": None},
     }  # fmt: skip
     return tmp_path, spec
 
 
-def run(folder, spec, fails=False):
+def run(folder, spec, fails=False, **calibration):
+    spec = spec | {"calibration": spec["calibration"] | calibration}
     command = [sys.executable, str(SCRIPT), "--dataset-dir", str(folder / "dataset"), "--spec", json.dumps(spec)]
     command += ["--items", str(folder / "items.jsonl"), "--out", str(folder / "calibration.jsonl")]
     command += ["--record", str(folder / "calibration.json")]
@@ -198,13 +200,13 @@ def test_the_script_writes_texts_and_record(study):
 def test_the_script_reads_a_file_of_the_users(study):
     folder, spec = study
     own = write(folder / "own.jsonl", [f"My own text number {k} ends" for k in range(12)])
-    run(folder, spec | {"file": str(own), "split": None})
+    run(folder, spec, file=str(own), split=None)
     record = record_of(folder)
     assert (record["file"], record["sha256"]) == (str(own), files.sha256_of(own))
     assert "split" not in record
     first = items.read(folder / "items.jsonl")[0]
     write(own, ["some text", text_of(first)])
-    told = run(folder, spec | {"file": str(own), "split": None, "items": 1}, fails=True)
+    told = run(folder, spec, fails=True, file=str(own), split=None, items=1)
     assert told == (
         f"error: {own}, line 2, is or holds the evaluated item {first.id!r}; "
         "remove it, because what is evaluated must not be calibrated on."
@@ -213,5 +215,5 @@ def test_the_script_reads_a_file_of_the_users(study):
 
 def test_the_script_says_where_too_few_are_left(study):
     folder, spec = study
-    told = run(folder, spec | {"items": 29}, fails=True)
+    told = run(folder, spec, fails=True, items=29)
     assert re.match(r"error: the split 'all' of my-passages has only 28 different texts that are not evaluated", told)

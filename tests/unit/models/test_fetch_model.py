@@ -458,7 +458,8 @@ def test_a_family_without_adapter_is_refused(local):
 def test_the_script_says_one_sentence(local):
     def run(spec):
         script = ROOT / "workflow/scripts/fetch_model.py"
-        arguments = f"--model tiny --spec {shlex.quote(json.dumps(spec))} --out models/tiny --partial partial/tiny"
+        given = shlex.quote(json.dumps({"entry": spec}))
+        arguments = f"--model tiny --spec {given} --out models/tiny --partial partial/tiny"
         return subprocess.run([sys.executable, script, *shlex.split(arguments)], capture_output=True, text=True)
 
     failed = run(local[1] | {"local": "nowhere"})

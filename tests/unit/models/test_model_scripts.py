@@ -1,6 +1,5 @@
 """The scripts of the model side, run as the rules run them, on tiny models: one that sees, and one that reads."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tiny_models as tiny
+from asked import asked
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -33,14 +33,14 @@ PLAN = {
     "items": 3, "warmup": 1, "min_iterations": 3, "min_seconds": 1.1, "batch_sizes": [1, 2], "new_tokens": 4,
     "rounds": 2, "busy_gpu": "refuse",
 }  # fmt: skip
-MEASURE = IDENTITY | PROMPT | {"measure": PLAN, "simulated": [], "num_beams": 1, "repeat": 1}
+MEASURE = IDENTITY | PROMPT | {"measure": PLAN, "simulated": [], "generation": {"num_beams": 1}, "repeat": 1}
 CARBON = {"carbon": {"country": "AUT", "pue": 1.2, "intensity": None}}
 
 
 def run(name, *arguments, fails=False, **paths):
     command = [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
     for key, value in paths.items():
-        command += [f"--{key.replace('_', '-')}", json.dumps(value) if isinstance(value, dict) else str(value)]
+        command += [f"--{key.replace('_', '-')}", asked(name, value) if isinstance(value, dict) else str(value)]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert (done.returncode != 0) == fails, done.stderr

@@ -13,7 +13,7 @@ from bitbudget.provenance.reproduction import Cell
 
 SPEC = {
     "seed": 53, "models": ["m"], "precisions": ["float16", "int8"], "conditions": ["zero-shot"], "baseline": "float16",
-    "noise_floor": True,
+    "second_pass": True,
 }  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def test_the_cells_of_a_study_and_its_noise_floor():
         "results/s/m/int8/zero-shot",
         "results/s/m/float16/zero-shot/noise_floor",
     ]
-    assert len(reproduction.cells(SPEC | {"noise_floor": False})) == 2
+    assert len(reproduction.cells(SPEC | {"second_pass": False})) == 2
 
 
 def test_the_last_line_says_how_much_was_compared_or_where_it_differs(tmp_path, before):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked import asked
 from jsonschema import Draft202012Validator
 from pypdf import PdfReader
 
@@ -298,7 +299,7 @@ def test_the_script_writes_one_page_with_the_models_revisions(tmp_path):
     (folder / "models.json").write_text(json.dumps(record))
     out = tmp_path / "appendix.pdf"
     command = [sys.executable, "workflow/scripts/write_appendix.py", "--results", str(folder)]
-    spec = json.dumps({"study": "made", "report": REPORT})
+    spec = asked("write_appendix", {"report": REPORT})
     root = Path(__file__).parents[3]
     environment = os.environ | {"BITBUDGET_SNAKEMAKE": "9.99.9"}  # not that of this environment
     command += ["--spec", spec, "--out", str(out)]

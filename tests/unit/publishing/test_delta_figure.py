@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import synthetic_comparison as made
+from asked import asked
 from matplotlib.text import Text
 
 from bitbudget import registry
@@ -186,7 +187,7 @@ def test_the_script_writes_the_same_bytes_twice(tmp_path):
     (tmp_path / "verdicts.json").write_text(json.dumps(told(spec, comparison)))
     for folder in ("first", "second"):
         command = [
-            sys.executable, SCRIPTS / "plot_comparison.py", "--spec", json.dumps(spec),
+            sys.executable, SCRIPTS / "plot_comparison.py", "--spec", asked("plot_comparison", spec),
             "--verdicts", tmp_path / "verdicts.json",
             "--out-dir", tmp_path / folder,
         ]  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from asked import asked
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
@@ -242,8 +243,8 @@ def test_the_script_embeds_each_picture_once_and_writes_the_same_bytes_twice(tmp
     for folder in ("first", "second"):
         command = [
             sys.executable, SCRIPT, "--subset", tmp_path / "subset.json", "--items", tmp_path / "items.jsonl",
-            "--images", tmp_path / "images.json", "--predictions", *made.predictions, "--spec", json.dumps(SPEC),
-            "--out-dir", tmp_path / folder,
+            "--images", tmp_path / "images.json", "--predictions", *made.predictions,
+            "--spec", asked("plot_detections", SPEC), "--out-dir", tmp_path / folder,
         ]  # fmt: skip
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

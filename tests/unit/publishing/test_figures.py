@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import synthetic_study as synthetic
+from asked import asked
 
 from bitbudget.judging.pareto import pareto_front
 from bitbudget.publishing.figures import by_type, costs, quality, style, throughput, tradeoff
@@ -513,7 +514,7 @@ def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path, tr
             path.write_text(json.dumps(record))
 
     def run(script, *arguments):
-        command = [sys.executable, SCRIPTS / script, "--spec", json.dumps(spec), *arguments]
+        command = [sys.executable, SCRIPTS / f"{script}.py", "--spec", asked(script, spec), *arguments]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
@@ -521,12 +522,12 @@ def test_the_script_writes_the_same_bytes_twice_and_text_stays_text(tmp_path, tr
     verdicts.write_text(json.dumps(synthetic.told(tmp_path, spec, scores, measurements, audits)))
     for folder in ("first", "second"):
         run(
-            "plot_figures.py", "--verdicts", verdicts, "--measurements", *paths["measurements"],
+            "plot_figures", "--verdicts", verdicts, "--measurements", *paths["measurements"],
             "--out-dir", tmp_path / folder,
         )  # fmt: skip
         if track == "vqa":
             run(
-                "plot_breakdown.py", "--verdicts", verdicts, "--measurements", *paths["measurements"],
+                "plot_breakdown", "--verdicts", verdicts, "--measurements", *paths["measurements"],
                 "--scores", *paths["scores"], "--out-dir", tmp_path / folder,
             )  # fmt: skip
     expected = {"quality", "throughput", *costs.COSTS, *(f"quality_vs_{name}" for name in costs.COSTS)}

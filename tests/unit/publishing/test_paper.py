@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pypdf
 import pytest
+from asked import asked
 
 import made_results
 from bitbudget.errors import UserError
@@ -210,7 +211,7 @@ class TestOwnWords:
 
 
 def run(folder, out, *more, report=None):
-    spec = json.dumps({"study": "made", "report": report or {}})
+    spec = asked("write_paper", {"report": report or {}})
     command = [
         sys.executable,
         ROOT / "workflow/scripts/write_paper.py",

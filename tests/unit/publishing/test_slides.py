@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked import asked
 from pypdf import PdfReader
 
 import made_results
@@ -329,7 +330,7 @@ def test_the_script_writes_the_slides_of_studies_told_together(tmp_path):
         sys.executable,
         "workflow/scripts/write_slides.py",
         "--spec",
-        json.dumps({"study": "one", "report": REPORT}),
+        asked("write_slides", {"report": REPORT}),
     ]
     command += [part for folder in folders for part in ("--results", str(folder))]
     root = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from bitbudget import files
-from bitbudget.config import plan
+from bitbudget.config import spec
 from bitbudget.errors import UserError
 from bitbudget.models import readers
 from bitbudget.runtimes.transformers import asked_items, generation
@@ -72,12 +72,12 @@ def test_passages_are_checked_without_images(made, name):
 def quantize(folder, made, **keys):
     """The script on a tiny Qwen2-VL, as its rule calls it."""
     formats = tiny.assignment(tiny.QWEN, "float32")
-    spec = {
+    one = {
         "study": "tiny", "model": "tiny", "precision": "float32", "family": "qwen2-vl", "dtype": "float32",
         "device": "cpu", "assignment": formats,
     }  # fmt: skip
     arguments = [
-        "--model-dir", made["qwen2-vl"], "--spec", json.dumps(spec), "--items", folder / "items.jsonl",
+        "--model-dir", made["qwen2-vl"], "--spec", json.dumps(one), "--items", folder / "items.jsonl",
         "--images", folder / "images.json", "--out", folder / "checkpoint",
     ]  # fmt: skip
     return subprocess.run(
@@ -93,9 +93,9 @@ def resize(folder, pictures, on_corrupt, families):
         Image.new("RGB", size, "red").save(folder / f"sources/{key}.png")
         sources[key] = {"path": str(folder / f"sources/{key}.png")}
     files.write_json(folder / "image_sources.json", {"images": sources})
-    spec = {"max_side": 4000, "on_corrupt": on_corrupt} | ({"families": families} if families else {})
+    one = {"max_side": 4000, "on_corrupt": on_corrupt} | ({"families": families} if families else {})
     arguments = [
-        "--study", "tiny", "--sources", folder / "image_sources.json", "--spec", json.dumps(spec), "--threads", "1",
+        "--study", "tiny", "--sources", folder / "image_sources.json", "--spec", json.dumps(one), "--threads", "1",
         "--out-dir", folder / "images", "--out", folder / "images.json",
     ]  # fmt: skip
     return subprocess.run(
@@ -141,9 +141,12 @@ def test_only_a_study_that_skips_knows_of_choosy_families():
         models = {f"m{k}": {"family": family} for k, family in enumerate(families)}
         return {"images": {"max_side": 1024, "on_corrupt": on_corrupt}, "models": models}
 
-    assert plan.image_resizing(study("fail", "llava", "qwen2-vl")) == plan.image_resizing(study("fail", "llava"))
-    assert plan.image_resizing(study("skip", "llava", "idefics3")) == {"max_side": 1024, "on_corrupt": "skip"}
-    assert plan.image_resizing(study("skip", "llava", "qwen2-vl"))["families"] == ["qwen2-vl"]
+    def told(*about):
+        return spec.of("resize_images", study(*about), {})
+
+    assert told("fail", "llava", "qwen2-vl") == told("fail", "llava")
+    assert told("skip", "llava", "idefics3") == {"max_side": 1024, "on_corrupt": "skip"}
+    assert told("skip", "llava", "qwen2-vl")["families"] == ["qwen2-vl"]
 
 
 def test_a_refusal_in_a_batch_names_its_item(made, tmp_path):

@@ -13,6 +13,7 @@ import pytest
 import tiny_detectors
 import tiny_tflite
 import torch
+from asked import asked
 
 from bitbudget import files, registry
 from bitbudget.errors import UserError
@@ -312,7 +313,7 @@ def test_what_tensorflow_cannot_convert_is_one_sentence(tmp_path, monkeypatch):
 
 def run(script, *arguments, cwd):
     """Run a script; those of envs/detection.yaml as they run there, without torch."""
-    words = [argument if isinstance(argument, str) else json.dumps(argument) for argument in arguments]
+    words = [argument if isinstance(argument, str) else asked(script, argument) for argument in arguments]
     path = (
         Path(__file__).parents[1] / "helpers" / "without_torch"
         if script in ("quantize_detector", "audit_detector")
@@ -337,7 +338,7 @@ def test_from_a_file_to_an_audited_checkpoint(tmp_path):
     }  # fmt: skip
     pictures(tmp_path)
     steps = [
-        ("fetch_model", "--model", "m", "--spec", entry, "--out", "fetched", "--partial", "partial"),
+        ("fetch_model", "--model", "m", "--spec", {"entry": entry}, "--out", "fetched", "--partial", "partial"),
         ("export_detector", "--model-dir", "fetched", "--spec", entry | {"model": "m"}, "--out", "exported"),
         ("quantize_detector", "--exported", "exported", "--spec", spec, "--items", "items.jsonl", "--images",
          "images.json", "--out", "made"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_tflite as tiny
+from asked import asked
 from PIL import Image
 
 from bitbudget import files
@@ -31,7 +32,7 @@ SIZES = [(64, 48), (48, 64), (33, 20), (64, 48), (10, 10)]
 def run(name, *arguments, fails=False, threads="1", **paths):
     command = [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
     for key, value in paths.items():
-        command += [f"--{key.replace('_', '-')}", json.dumps(value) if isinstance(value, dict) else str(value)]
+        command += [f"--{key.replace('_', '-')}", asked(name, value) if isinstance(value, dict) else str(value)]
     environment = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONPATH": WITHOUT_TORCH}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert (done.returncode != 0) == fails, done.stderr

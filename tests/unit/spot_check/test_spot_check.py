@@ -259,7 +259,7 @@ def test_a_missing_answer_names_file_and_item(study: SpotCheckStudy) -> None:
 
 
 def test_a_study_without_spot_check_says_how_to_get_one(study: SpotCheckStudy) -> None:
-    study.spec["items"] = 0
+    study.spec["spot_check"] = 0
     done = study.make()
     assert done.returncode == 1
     assert "set `spot_check: 25`" in done.stderr

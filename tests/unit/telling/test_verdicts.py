@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import synthetic_comparison as made
+from asked import asked
 
 from bitbudget import records
-from bitbudget.config import plan
+from bitbudget.config import spec as spec_module
 from bitbudget.config.run import summary_lines
 from bitbudget.errors import UserError
 from bitbudget.judging import kinds, verdicts
@@ -556,7 +557,7 @@ def write(folder, spec, comparison, rows):
             path.write_text(json.dumps(make(row)))
     (folder / "blind.json").write_text(json.dumps({"metrics": {"CIDEr": {"value": 1.25}}}))
     command = [
-        sys.executable, ROOT / "workflow/scripts/recommend_precision.py", "--spec", json.dumps(spec),
+        sys.executable, ROOT / "workflow/scripts/recommend_precision.py", "--spec", asked("recommend_precision", spec),
         "--comparison", folder / "comparison.json", "--summary", folder / "summary.csv",
         "--measurements", *paths["measurements"], "--scores", *paths["scores"], "--blind", folder / "blind.json",
         "--out", folder / "verdicts.json", "--out-text", folder / "verdicts.txt",
@@ -591,7 +592,9 @@ def test_a_study_with_a_list_of_preferences_has_a_recommendation_for_each(tmp_pa
     resolved = config.resolved(accept={"quality": 0.95, "prefer": ["size", "latency"]})
     spec, comparison, rows = study()
     rows[1] |= {"latency_median_s": 0.3, "latency_median_ci_low_s": 0.29, "latency_median_ci_high_s": 0.31}
-    folder = write(tmp_path, spec | {"accept": plan.recommendation(resolved)["accept"]}, comparison, rows)
+    folder = write(
+        tmp_path, spec | {"accept": spec_module.of("recommend_precision", resolved, {})["accept"]}, comparison, rows
+    )
     told = json.loads((folder / "verdicts.json").read_text())
     (cell,) = told["cells"]
     assert [(one["prefer"], one["cost"], one["precision"]) for one in cell["profiles"]] == [

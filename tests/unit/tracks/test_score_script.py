@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from asked import asked
 from safetensors.numpy import save_file
 
 import additions
@@ -49,7 +50,7 @@ def predictions():
 def run_blind(folder, *more):
     command = [
         sys.executable, SCRIPTS / "score_blind.py", "--subset", "subset.json", "--items", "items.jsonl",
-        "--images", "images.json", "--spec", json.dumps({"study": "s", **SPEC}), "--out", "blind.json", *more,
+        "--images", "images.json", "--spec", asked("score_blind", {"study": "s", **SPEC}), "--out", "blind.json", *more,
     ]  # fmt: skip
     return subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
 
@@ -58,9 +59,15 @@ def run(folder, *more):
     command = [
         sys.executable, SCRIPTS / "score.py", "--items", "items.jsonl", "--images", "images.json",
         "--predictions", "predictions.jsonl", "--record", "predictions.json",
-        "--spec", json.dumps(SPEC), "--out", "scores.json", "--out-items", "item_scores.jsonl", *more,
+        "--spec", asked("score", SPEC), "--out", "scores.json", "--out-items", "item_scores.jsonl", *more,
     ]  # fmt: skip
     return subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def both(folder, spec):
+    """score and score_blind, one after the other."""
+    yield run(folder, "--spec", asked("score", spec))
+    yield run_blind(folder, "--spec", asked("score_blind", spec))
 
 
 def test_scores_and_item_scores(study):
@@ -132,7 +139,7 @@ def test_a_track_that_uses_no_paraphrases_is_given_none(study, script):
         "score": ["--predictions", "predictions.jsonl", "--record", "predictions.json", "--out-items", "rows.jsonl"],
         "score_blind": ["--subset", "subset.json"],
     }[script]
-    spec = ["--spec", json.dumps({"study": "s", "track": "plain", "primary": "recall", "seed": 3})]
+    spec = ["--spec", asked(script, {"study": "s", "track": "plain", "primary": "recall", "seed": 3})]
     shared = ["--items", "items.jsonl", "--images", "images.json", "--out", "out.json"]
     done = subprocess.run(
         [sys.executable, "run.py", SCRIPTS / f"{script}.py", *command, *shared, *spec],
@@ -169,8 +176,8 @@ def test_questions_are_scored_by_the_studys_metric_with_a_breakdown_and_a_floor(
         [{"id": "q1", "text": "Two."}, {"id": "q2", "text": "4"}, {"id": "q3", "text": "No"}],
     )
     (study / "subset.json").write_text(json.dumps({"subset_hash": "c" * 64}))
-    spec = json.dumps({"study": "s", "track": "vqa", "primary": "vqa_accuracy", "seed": 3})
-    for done in (run(study, "--spec", spec), run_blind(study, "--spec", spec)):
+    spec = {"study": "s", "track": "vqa", "primary": "vqa_accuracy", "seed": 3}
+    for done in both(study, spec):
         assert done.returncode == 0, done.stderr
     record = json.loads((study / "scores.json").read_text())
     assert record["primary"] == "vqa_accuracy"
@@ -213,7 +220,7 @@ def passages(study):
 
 
 def run_last_words(folder, *more, script="score"):
-    shared = ["--items", "items.jsonl", "--spec", json.dumps({"study": "s", **LAST_WORDS})]
+    shared = ["--items", "items.jsonl", "--spec", asked(script, {"study": "s", **LAST_WORDS})]
     own = {
         "score": [
             "--predictions", "predictions.jsonl", "--record", "predictions.json", "--out", "scores.json",
@@ -293,8 +300,7 @@ def pictures(study):
 
 
 def test_boxes_are_scored_and_so_is_their_floor(pictures):
-    spec = ["--spec", json.dumps({"study": "s", **FINDING})]
-    for done in (run(pictures, *spec), run_blind(pictures, *spec)):
+    for done in both(pictures, {"study": "s", **FINDING}):
         assert done.returncode == 0, done.stderr
         assert done.stdout == ""
     metrics = json.loads((pictures / "scores.json").read_text())["metrics"]
@@ -313,7 +319,7 @@ def test_boxes_are_scored_and_so_is_their_floor(pictures):
 @pytest.mark.parametrize("row", [{"id": "img1"}, {"id": "img1", "detections": None}, {"id": "img1", "text": "a dog"}])
 def test_a_row_without_detections_is_one_sentence(pictures, row):
     lines(pictures / "predictions.jsonl", [{"id": "img0", "detections": []}, row])
-    done = run(pictures, "--spec", json.dumps(FINDING))
+    done = run(pictures, "--spec", asked("score", FINDING))
     assert done.returncode == 1
     assert "predictions.jsonl, line 2, has no \"detections\" for item 'img1'" in done.stderr
     assert "Traceback" not in done.stderr and not (pictures / "scores.json").exists()

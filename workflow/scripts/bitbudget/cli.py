@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import json
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from bitbudget.errors import UserError, lack_in_one_sentence
 from bitbudget.system import programs
@@ -22,15 +20,21 @@ log = logging.getLogger("bitbudget")
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """An argument parser whose help shows every default."""
-    return argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    return argparse.ArgumentParser(description=description, formatter_class=_Help)
 
 
-def json_argument(text: str) -> Any:
-    """An argparse type for the rule's part of the study, handed over as JSON."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as fault:
-        raise argparse.ArgumentTypeError(f"not JSON ({fault}): {text[:80]}") from fault
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the lines of an argument's help that has several."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return [short for line in text.splitlines() for short in super(_Help, self)._split_lines(line, width)]
+
+
+def spec(parser: argparse.ArgumentParser, keys: Sequence[str], action: str = "store") -> None:
+    """Add `--spec`: what the script's rule tells it of the study, as JSON with these keys; its help explains each."""
+    from bitbudget.config.spec import add_option
+
+    add_option(parser, keys, action)
 
 
 def run(main: Callable[[], None]) -> None:

@@ -1,11 +1,14 @@
-"""The one exception for everything a user can cause and mend, and the sentences for what the machine lacks."""
+"""The one exception for everything a user can cause and mend, and the sentences that go with it."""
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class UserError(Exception):
@@ -24,6 +27,15 @@ def reason(fault: BaseException) -> str:
         raise fault
     lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
     return lines[0].rstrip(".:")[:160] if lines else type(fault).__name__
+
+
+def suggest(name: Any, known: Iterable[Any]) -> str:
+    """The end of a sentence about an unknown name: the closest known one, or all of them."""
+    names = sorted(map(str, known))  # YAML reads a bare 3 as a number
+    if not names:
+        return "there is none yet: add it."
+    close = difflib.get_close_matches(str(name), names, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}."
 
 
 FULL = 2**16  # bytes: a writer that stopped for want of space leaves less free

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-from bitbudget.config.validate import suggest
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, suggest
 from bitbudget.models.groups import EVERY
 from bitbudget.registry import FORMATS, format_of
 

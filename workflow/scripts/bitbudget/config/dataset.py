@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import contracts
-from bitbudget.config.validate import check, suggest, with_defaults
-from bitbudget.errors import UserError
+from bitbudget.config.validate import check, with_defaults
+from bitbudget.errors import UserError, suggest
 from bitbudget.items import shots
 from bitbudget.registry import DATASETS, module_of
 

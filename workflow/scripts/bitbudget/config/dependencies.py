@@ -22,8 +22,9 @@ from bitbudget import contracts
 
 SCRIPTS = Path(__file__).parents[2]
 PACKAGES = ("bitbudget", "demo_recipes")
-# The registry holds names only: registering a format must not rerun the jobs that do not use it.
-NAMES_ONLY = {"bitbudget.registry", "bitbudget.contracts"}
+# Registry and contracts hold names only: registering a format must not rerun the jobs that do not use it. What a script
+# is told of a study is seen in its job's parameters.
+NO_CODE = ("bitbudget.registry.", "bitbudget.contracts.", "bitbudget.config.spec.")
 SPEAKING = ("tracks", "datasets", "models/families", "models/formats")  # folders of modules that have words
 
 
@@ -76,7 +77,7 @@ def forget() -> None:
 @cache
 def _module_files(module: str) -> tuple[Path, ...]:
     """The file of a module of the library, and the `__init__.py` of each package above it."""
-    if module.split(".")[0] not in PACKAGES or module in NAMES_ONLY:
+    if module.split(".")[0] not in PACKAGES or f"{module}.".startswith(NO_CODE):
         return ()
     path = SCRIPTS.joinpath(*module.split("."))
     own = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

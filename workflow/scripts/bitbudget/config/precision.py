@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from bitbudget.config.validate import check, suggest, with_defaults
-from bitbudget.errors import UserError
+from bitbudget.config.validate import check, with_defaults
+from bitbudget.errors import UserError, suggest
 from bitbudget.models import groups
 from bitbudget.registry import FORMATS, format_of, module_of
 
@@ -50,12 +50,6 @@ def resolve_precision(
                 "`quantization`, or another precision."
             )
     return resolved
-
-
-def float_format(assignment: dict[str, FormatSpec], baseline: dict[str, FormatSpec]) -> str:
-    """The float format that a model computes in beside its quantized layers: its own, or else the baseline's."""
-    names = (spec["format"] for spec in (*assignment.values(), *baseline.values()))
-    return next(name for name in names if format_of(name).is_float)
 
 
 def _baseline_format(study: dict[str, Any], precisions: dict[str, Any]) -> FormatSpec:

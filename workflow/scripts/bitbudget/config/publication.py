@@ -1,4 +1,4 @@
-"""What each rule that inspects or publishes needs to know; what `plan` is for all others."""
+"""What the rules that inspect and publish read: files of the user's own, and what is told of other studies."""
 
 from __future__ import annotations
 
@@ -6,25 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import registry
-from bitbudget.config import plan
 from bitbudget.config.validate import read_yaml
 from bitbudget.errors import UserError
 
 
-def inspection(study: dict[str, Any]) -> dict[str, Any]:
-    """For inspect_outputs and gather_examples."""
-    data = study["dataset"]
-    source = {"dataset": data["name"], "kind": data["kind"], "options": data["options"], "split": data["split"]}
-    return {**plan.comparison(study), **source, "inspection": study["inspection"]}
-
-
-def models(study: dict[str, Any]) -> dict[str, Any]:
-    """For gather_models."""
-    return {key: study[key] for key in ("study", "seed")}
-
-
 def instances(study: dict[str, Any]) -> list[str]:
-    """For inspect_outputs and select_subset: the user's own file of objects, where the study names one."""
+    """The user's own file of objects, where the study names one."""
     return [name for name in [study["inspection"]["instances"]] if name]
 
 
@@ -84,28 +71,12 @@ def inspected_modules(study: dict[str, Any]) -> list[str]:
     return [registry.TRACKS[study["track"]], registry.DATASETS[study["dataset"]["kind"]]]
 
 
-def paper(study: dict[str, Any]) -> dict[str, Any]:
-    """For write_paper, write_slides and write_appendix."""
-    asked = ("title", "authors", "template", "code_address")
-    return {"study": study["study"], "report": {key: study["report"][key] for key in asked}}
-
-
 def template(study: dict[str, Any]) -> list[str]:
-    """For write_paper: the user's own template, where the study names one."""
+    """The user's own template, where the study names one."""
     return [name for name in [study["report"]["template"]] if name]
 
 
-def archive(study: dict[str, Any]) -> dict[str, Any]:
-    """For bundle_study."""
-    return {"study": study["study"], "with": study["report"]["with"]}
-
-
 def words(study: dict[str, Any]) -> list[str]:
-    """For write_paper: the files of the author's own words."""
+    """The files of the author's own words."""
     folder = study["report"]["words"]
     return sorted(str(path) for path in Path(folder).iterdir() if path.is_file()) if folder else []
-
-
-def page(study: dict[str, Any]) -> dict[str, Any]:
-    """For write_page."""
-    return {"study": study["study"], "report": {"examples": study["report"]["examples"]}}

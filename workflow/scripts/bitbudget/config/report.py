@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bitbudget.config.validate import suggest
-from bitbudget.errors import UserError
+from bitbudget.errors import UserError, suggest
 from bitbudget.registry import module_of
 
 WORDS = Path("paper")  # the author's own words on a study lie in paper/{study}/

@@ -11,8 +11,8 @@ from bitbudget.config.calibration import resolve_calibration
 from bitbudget.config.dataset import refuse_two_readings, resolve_dataset
 from bitbudget.config.precision import resolve_precision
 from bitbudget.config.report import resolve_inspection, resolve_report
-from bitbudget.config.validate import check, read_yaml, schema, suggest, with_defaults
-from bitbudget.errors import UserError
+from bitbudget.config.validate import check, read_yaml, schema, with_defaults
+from bitbudget.errors import UserError, suggest
 from bitbudget.items import shots
 from bitbudget.registry import FAMILIES, TRACKS, module_of
 

@@ -189,12 +189,3 @@ def with_defaults(content: dict[str, Any], rules: dict[str, Any]) -> dict[str, A
         if isinstance(filled.get(key), dict) and "properties" in rule:
             filled[key] = with_defaults(filled[key], rule)
     return filled
-
-
-def suggest(name: Any, known: list[str]) -> str:
-    """The end of a sentence about an unknown name: the closest known one, or all of them."""
-    names = sorted(map(str, known))  # YAML reads a bare 3 as a number
-    if not names:
-        return "there is none yet: add it."
-    close = difflib.get_close_matches(str(name), names, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}."

@@ -45,12 +45,12 @@ class Cell:
 def cells(spec: Mapping[str, Any]) -> list[Cell]:
     """The cells of a study, in its order, and after them the noise floor's where it has one.
 
-    `spec` holds `models`, `precisions`, `conditions`, `baseline` and `noise_floor`.
+    `spec` holds `models`, `precisions`, `conditions`, `baseline` and `second_pass`.
     """
     models, conditions = spec["models"], spec["conditions"]
     found = [Cell(m, p, c) for m in models for p in spec["precisions"] for c in conditions]
     again = [Cell(m, spec["baseline"], c, noise_floor=True) for m in models for c in conditions]
-    return found + (again if spec["noise_floor"] else [])
+    return found + (again if spec["second_pass"] else [])
 
 
 def missing_files(folder: Path) -> list[str]:
