@@ -23,6 +23,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> evidence.Evidence:
     folder = made_results.build(tmp_path_factory.mktemp("made"), track="captioning", precisions=3)
     for path in folder.glob("*/*/*/predictions.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"n": 157}))
+    told = json.loads((folder / "verdicts.json").read_text())
+    told["cells"] = [cell | {"n": 157, "counted": "157 images"} for cell in told["cells"]]
+    (folder / "verdicts.json").write_text(json.dumps(told))
     images = {"1": {"levels": "its grey values reach 4000"}, "2": {}}
     (folder / "images.json").write_text(json.dumps({"images": images, "skipped": []}))
     return evidence.load(folder)

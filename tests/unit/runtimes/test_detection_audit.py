@@ -394,7 +394,8 @@ def test_rows_that_were_chosen_are_held_against_the_nearest():
 
 def test_two_formats_that_both_say_mine_are_an_error(monkeypatch):
     """Whichever comes first in the registry."""
-    other = type(FORMATS["litert-int8"])("mine-too", 8, "INT8", "dequantized", (), "")
+    other = copy.copy(FORMATS["litert-int8"])
+    other.name = "mine-too"
     tensor = flatbuffer.Tensor("w", "INT8", (1,), 1, np.int8([1]).view(np.uint8), np.ones(1), np.zeros(1), 0, False)
     weight = flatbuffer.Weight("CONV_2D", 0, 1, tensor, True, "FLOAT32", 0)
     assert recognise(weight) == "litert-int8"
