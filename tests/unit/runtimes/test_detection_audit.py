@@ -1,5 +1,6 @@
 """The audit of detectors' files: what is not what its name says is found and named, and what is right passes."""
 
+import copy
 import re
 import shutil
 from dataclasses import replace
