@@ -14,9 +14,6 @@ ROOMS = [
     "tracks", "inspection", "spot_check", "judging", "telling", "provenance", "publishing", "config",
 ]  # fmt: skip
 AGAINST_THE_ORDER = {
-    ("metrics.matching", "tracks.detection"),  # from which confidence on a box is shown
-    ("models.formats.gptq_quantize", "runtimes.transformers.generation"),  # the tokenizer of calibration texts
-    ("models.ready_models", "runtimes.litert.identifier"),  # is it a .tflite file at all?
     ("runtimes.litert.spec", "config.validate"),
 }
 

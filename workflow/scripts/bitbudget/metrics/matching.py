@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bitbudget.tracks.detection import CONFIDENT
-
+# From this score on, a detection counts as one in the numbers of an image: transformers' usual threshold
+# (`post_process_object_detection` of DETR, YOLOS and RT-DETR). AP has no threshold.
+CONFIDENT = 0.5
 IOU = 0.5  # from here on a box lies on an object
 
 BBox = tuple[float, float, float, float]  # x, y, w, h in pixels of the original image

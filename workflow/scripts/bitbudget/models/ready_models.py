@@ -16,7 +16,7 @@ from bitbudget import contracts, files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.fetching import download, pins
 from bitbudget.models import hub
-from bitbudget.runtimes.litert.identifier import check_identifier
+from bitbudget.models.tflite_identifier import check_identifier
 
 TFLITE, KERAS, SAVED_MODEL = "model.tflite", "model.keras", "saved_model"
 

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bitbudget.metrics.matching import CONFIDENT
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -97,9 +99,6 @@ SIZES = {
     "medium": "from 32 x 32 to 96 x 96",
     "large": "above 96 x 96",
 }  # areas in pixels, as COCO divides them
-# From this score on, a detection counts as one in the numbers of an image: transformers' usual threshold
-# (`post_process_object_detection` of DETR, YOLOS and RT-DETR). AP has no threshold.
-CONFIDENT = 0.5
 WORTH = "objects found minus wrong boxes, at a score of .5 and an IoU of .5"
 
 Item = Mapping[str, Any]

@@ -101,7 +101,7 @@ def tokens(calibration: Calibration) -> list[list[int]]:
     """The texts as token numbers, as the model's tokenizer begins a text, cut to the positions that the model has."""
     from transformers import AutoConfig
 
-    from bitbudget.runtimes.transformers.generation import load_tokenizer
+    from bitbudget.models.readers import load_tokenizer
     from bitbudget.untrusted import plain_text
 
     config = AutoConfig.from_pretrained(calibration.snapshot, local_files_only=True)

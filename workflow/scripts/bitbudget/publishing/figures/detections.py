@@ -14,10 +14,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-from bitbudget.metrics.matching import IOU, Box, Found
+from bitbudget.metrics.matching import CONFIDENT, IOU, Box, Found
 from bitbudget.publishing.figures import style
 from bitbudget.publishing.figures.gallery import Gallery, Picture
-from bitbudget.tracks.detection import CONFIDENT
 
 SIDE = 320  # the longest side at which a picture is embedded, in pixels
 # Inches: the widest and the narrowest picture, what is between pictures, and left of them; the figure's title with its

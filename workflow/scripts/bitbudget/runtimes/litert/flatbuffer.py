@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bitbudget.errors import UserError
-from bitbudget.runtimes.litert.identifier import check_identifier
+from bitbudget.models.tflite_identifier import check_identifier
 
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")  # operators that change how numbers are held, and nothing else
 # Where an operator's weights are among its inputs; a matrix product's can be on either side.
