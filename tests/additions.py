@@ -89,7 +89,9 @@ OPTIONS = {}
 REQUIRED = ()
 LOCAL_PATHS = ()
 ABOUT = "pictures of one colour"
-COLOURS = ("red", "green", "blue", "yellow", "white", "black", "purple", "orange")
+COLOURS = (
+    "red", "green", "blue", "yellow", "white", "black", "purple", "orange", "brown", "pink", "gray", "cyan",
+)  # fmt: skip
 FILE = "captions.json"
 
 
