@@ -82,7 +82,6 @@ def _example(view: View, item: Mapping[str, Any], letters: int) -> Node:
         for text, times in item["references"][:MOST_REFERENCES]
     ]
     left = len(item["references"]) - len(references)
-    read = view.e.track == "lambada"
     picture = image_of(view, item)
     return {
         "path": picture[0] if picture else None,
@@ -90,8 +89,8 @@ def _example(view: View, item: Mapping[str, Any], letters: int) -> Node:
         "why": _why(view, item, bool(picture)),
         "said": nodes.capital(told.of_item(answers, view.e.baseline, view.words.label, share=view.words.share)),
         "question": nodes.shortened(item["question"], QUESTION) if item["question"] else None,
-        "asked": "Passage" if read else "Question",
-        "expected": "Last word" if read else "References",
+        "asked": "Question" if view.says("PROMPT") else nodes.capital(view.says("ITEM")),
+        "expected": view.says("EXPECTED"),
         "references": nodes.shortened("; ".join(references), REFERENCES) + (f"; and {left} more" if left > 0 else ""),
         "answers": [{"names": ", ".join(names), "text": text, "marks": marks} for (text, marks), names in same.items()],
     }

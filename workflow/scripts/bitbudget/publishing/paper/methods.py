@@ -226,7 +226,7 @@ def _asked(view: View) -> str:
         found += f"The condition is {view.e.conditions[0]}. "
     found += _shots(view)
     generation = study.get("generation") or {}
-    if view.e.track in ("captioning", "vqa") and generation:
+    if view.says("PROMPT") and generation:
         how = (
             "sampled"
             if generation.get("do_sample")
