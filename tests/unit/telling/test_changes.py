@@ -18,6 +18,8 @@ def told(*given: str | None, share: bool = False, value: float = 0.0) -> str:
         ((), "what p0 answers"),
         (("same",), "p1 answers as p0 does"),
         (("same", "same"), "all 2 precisions answer as p0 does"),
+        (("changed",), "p1 answers otherwise than p0"),
+        (("worse",), "p1 scores lower (CIDEr) than p0"),
         (("worse", "better", "better"), "1 of 3 precisions scores lower (CIDEr) than p0, 2 higher"),
         (("worse", "worse", "changed"), "2 of 3 precisions score lower (CIDEr) than p0"),
         (("better", "same"), "1 of 2 precisions scores higher (CIDEr) than p0"),

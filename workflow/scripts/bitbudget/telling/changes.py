@@ -28,12 +28,15 @@ def of_item(answers: Mapping[str, Any], baseline: str, label: str, *, share: boo
         who = f"all {len(others)} precisions answer" if len(others) > 1 else f"{others[0]} answers"
         return f"{who} as {baseline} does{wrong}"
     of = f"of {len(others)} precisions"
+    alone = len(others) == 1  # "1 of 1 precisions" is the one
     lower, higher = changes.count("worse"), changes.count("better")
     if not lower and not higher:
-        return f"{len(changes)} {of} {_verb('answer', len(changes))} otherwise than {baseline}{wrong}"
+        who = others[0] if alone else f"{len(changes)} {of}"
+        return f"{who} {_verb('answer', len(changes))} otherwise than {baseline}{wrong}"
     count, way = (lower, "lower") if lower else (higher, "higher")
     also = f", {higher} higher" if lower and higher else ""
-    return f"{count} {of} {_verb('score', count)} {way} ({label}) than {baseline}{also}"
+    who = others[0] if alone else f"{count} {of}"
+    return f"{who} {_verb('score', count)} {way} ({label}) than {baseline}{also}"
 
 
 def _verb(verb: str, count: int) -> str:

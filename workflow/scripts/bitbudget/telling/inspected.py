@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bitbudget.judging import verdicts
 from bitbudget.telling import wording
 
 Record = Mapping[str, Any]
 
 FLAGS = {"privacy": "private strings", "profanity": "profanity", "people": "about people"}
-ALPHA = 0.05  # of Holm's p, below which a difference is called clear
 
 
 def not_there(inspection: Mapping[str, Any]) -> str | None:
@@ -149,7 +149,7 @@ def chair(inspection: Record, cell: Record) -> str:
         for name, metric in compared.items()
         if metric.get("ci")
         and not metric["ci"][0] <= 0 <= metric["ci"][1]
-        and metric.get("p_holm", metric["p_value"]) < ALPHA
+        and metric.get("p_holm", metric["p_value"]) < verdicts.ALPHA
     ]
     family = next(iter(compared.values())).get("family")
     comparisons = f"{family} comparison{'s' * (family != 1)}" if family else ""
