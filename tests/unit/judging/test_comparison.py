@@ -240,6 +240,8 @@ def test_every_metric_counts_the_items_that_are_better_or_worse_in_it():
     before = ranked([0, 2, 2, 7] * 5, [0.5, 1.0, 1.0, 2.0] * 5)
     after = ranked([2, 0, 7, 7] * 5, [1.0, 0.5, 2.0, 1.5] * 5)  # perplexity falls where the loss does
     body = compare("lambada", "top_1", before, after, resamples=50)
+    assert "less scores higher" not in body["worth"]
+    assert "less scores higher" in compare("lambada", "perplexity", before, after, resamples=50)["worth"]
     (found,) = body["comparisons"]
     counted = {name: (one.get("better"), one.get("worse")) for name, one in found["metrics"].items()}
     assert counted == {"top_1": (5, 5), "top_5": (0, 5), "loss": (10, 10), "perplexity": (10, 10)}
@@ -361,6 +363,8 @@ def test_few_images_have_no_difference():
     assert "9 images are too few to tell a difference from chance" in metric["absent"]
     assert (metric["baseline"], metric["compared"]) == (1, 0) and body["resamples"] == {}
     assert body["comparisons"][0]["answers"]["worse"] == 36
+    one = compare("vqa", "vqa_accuracy", answered([1] * 4, a_image=4), answered([0] * 4, a_image=4))["comparisons"][0]
+    assert "1 image is too few" in one["metrics"]["vqa_accuracy"]["absent"]
 
 
 def changed(made, **more):

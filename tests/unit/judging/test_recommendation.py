@@ -62,11 +62,11 @@ def test_a_trade_names_what_is_paid_and_is_silent_on_what_is_alike():
 
 
 def test_the_baseline_is_a_candidate_and_wins_where_nothing_is_less():
-    alone = "base, the baseline: no other precision is both accepted and measured"
+    alone = "base, the baseline: no other precision is both accepted and comparable"
     assert chosen([made.row("a")], [])["sentence"] == alone
     best = chosen([made.row("a", peak_memory_MB=300.0)])
     assert best["sentence"] == (
-        "base, the baseline: no accepted precision has less peak memory than its 200 MB (191 MiB) by more than 1 %; "
+        "base, the baseline: in peak memory, no accepted precision is more than 1 % below its 200 MB (191 MiB); "
         "runner-up: a (1.50x the peak memory, against base)"
     )
     assert best["short"] == "base, the baseline"
@@ -112,7 +112,7 @@ def test_a_tie_in_speed_goes_to_the_less_energy_where_it_was_metered():
 def test_a_tie_in_all_goes_to_the_baseline_and_else_to_the_least_cost():
     near = chosen([small("a", 99.5)], prefer="size")
     assert near["precision"] == "base"
-    assert near["reason"] == "no accepted precision has less size on disk than its 100 MB by more than 1 %"
+    assert near["reason"] == "in size on disk, no accepted precision is more than 1 % below its 100 MB"
     assert chosen([small("a", 99.5, latency_median_s=0.1)], prefer="size")["precision"] == "a"
     assert chosen([small("a", 50.4), small("b", 50.0)], prefer="size")["precision"] == "b"
 
@@ -122,8 +122,7 @@ def test_overlapping_intervals_of_the_preferred_cost_are_a_tie():
     best = chosen(near, prefer="latency")
     assert best["precision"] == "base"
     assert (
-        best["reason"]
-        == "no accepted precision has less latency than its 200 ms by more than 1 % and with an interval apart"
+        best["reason"] == "in latency, no accepted precision is more than 1 % below its 200 ms with an interval apart"
     )
     two = [made.row("a", latency_median_s=0.1), made.row("b", latency_median_s=0.098, energy_per_item_J=2.0),
            made.row("c", latency_median_s=0.102, energy_per_item_J=1.0)]  # fmt: skip
@@ -171,7 +170,7 @@ def test_a_place_that_is_not_known_speaks_against_nothing():
 def test_memory_is_the_weights_where_libraries_hide_the_model():
     rows = [BASE | RESIDENT, made.row("a", peak_memory_MB=250.0, weights_in_memory_MB=30.0, **RESIDENT)]
     best = recommend(rows)
-    assert best["precision"] == "a" and "the smallest weights in memory, 30.0 MB instead of 90.0 MB" in best["reason"]
+    assert best["precision"] == "a" and "the least memory for its weights, 30.0 MB instead of 90.0 MB" in best["reason"]
     assert best["cost"] == "weights_in_memory" and "peak memory" not in best["sentence"]
     assert costs.memory([BASE]) is costs.PEAK
     assert costs.memory([BASE | {"peak_memory_MB": None}]) is costs.WEIGHTS
@@ -316,7 +315,9 @@ def test_resident_sets_and_disturbed_timings_are_no_dimensions():
     rows = [BASE, made.row("a", 49.0, latency_median_s=0.01, disturbed="the machine was loaded")]
     found, said = front(rows)
     assert found.on == {"base": True, "a": False}
-    assert "without latency (its timings were disturbed: the machine was loaded)" in said
+    assert "without latency (a: its timings were disturbed: the machine was loaded)" in said
+    loaded = [BASE | {"disturbed": "the machine was loaded"}, made.row("a", 49.0)]
+    assert "without latency (base: its timings were disturbed: the machine was loaded)" in front(loaded)[1]
 
 
 def test_without_any_cost_there_is_no_front():

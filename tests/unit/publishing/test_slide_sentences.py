@@ -72,7 +72,7 @@ def test_a_recommended_baseline_is_no_question(tmp_path):
     assert made.cell("model-1", "zero-shot")["recommendation"]["precision"] == "float16"
     assert not any("What does it lose?" in line for line in framing.question([made])["lines"])
     card = verdict.slide([made])
-    assert card["costs"] == [] and card["lines"][0] == "No other precision is both accepted and measured."
+    assert card["costs"] == [] and card["lines"][0] == "No other precision is both accepted and comparable."
 
 
 def test_an_accepted_clear_loss_says_that_it_is_within_what_is_allowed(tmp_path):

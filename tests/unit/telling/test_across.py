@@ -24,7 +24,7 @@ def cells(made):
 
 def test_one_cell_is_its_own_sentence(cells):
     alone = cells[0] | {"where": "", "name": ""}
-    assert across.outcomes([alone], "CIDEr") == across.ended(alone["outcome"]["sentence"])
+    assert across.outcomes([alone], "loss of CIDEr") == across.ended(alone["outcome"]["sentence"])
     worst = next(one for one in alone["entries"] if one["precision"] == alone["recommendation"]["precision"])[
         "at_worst"
     ]
@@ -39,7 +39,7 @@ def test_what_is_the_same_everywhere_is_said_once(cells):
 def test_cells_that_differ_are_each_named(cells):
     cells[3]["outcome"] |= {"lost": [], "largest_text": ""}
     cells[1]["profiles"][0] |= {"precision": None, "reason": "no accepted precision can be compared"}
-    said = across.outcomes(cells, "CIDEr")
+    said = across.outcomes(cells, "loss of CIDEr")
     assert "by none of 4 precisions for model-2 under 4-shot" in said and "for model-1 under zero-shot" in said
     told = across.recommended(cells)
     assert "Nothing is recommended for model-1 under 4-shot: no accepted precision can be compared." in told
@@ -49,7 +49,7 @@ def test_cells_that_differ_are_each_named(cells):
 def test_no_loss_is_shown_by_none_anywhere(cells):
     for cell in cells:
         cell["outcome"] |= {"lost": [], "largest_text": ""}
-    assert across.outcomes(cells, "CIDEr") == "A clear loss of CIDEr is shown by none of 4 precisions anywhere."
+    assert across.outcomes(cells, "loss of CIDEr") == "A clear loss of CIDEr is shown by none of 4 precisions anywhere."
 
 
 def test_an_accepted_clear_loss_is_told_as_such(cells):
@@ -64,10 +64,16 @@ def test_an_accepted_clear_loss_is_told_as_such(cells):
 
 def test_a_cell_in_which_nothing_was_compared(cells):
     cells[2]["outcome"] |= {"compared": 0, "lost": []}
-    assert across.outcomes(cells, "CIDEr").endswith("nothing could be compared for model-2 under zero-shot.")
+    assert across.outcomes(cells, "loss of CIDEr").endswith("nothing could be compared for model-2 under zero-shot.")
 
 
 def test_timings_without_a_judgement_say_nothing_of_speed(cells):
     for entry in cells[0]["entries"]:
         entry["costs"]["latency"] |= {"incomparable": "disturbed"}
     assert across.size_and_speed(cells[0]) == ""
+
+
+def test_one_precision_is_no_plural(cells):
+    for cell in cells:
+        cell["outcome"] |= {"lost": [], "largest_text": "", "compared": 1}
+    assert across.outcomes(cells, "loss of CIDEr") == "A clear loss of CIDEr is shown by none of 1 precision anywhere."

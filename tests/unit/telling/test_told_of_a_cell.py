@@ -32,7 +32,7 @@ def test_the_best_in_a_cost_is_named_where_it_is_clearly_better(rows):
 
 def test_disturbed_timings_have_no_best_and_no_number(rows):
     disturbed = [{**row, "disturbed": "the machine was loaded"} for row in rows]
-    assert best(disturbed, "latency") == "no precision's latency can be compared with that of litert-float32"
+    assert best(disturbed, "latency") == "no precision's latency can be compared with litert-float32's"
     assert best(disturbed, "size_on_disk").startswith("litert-int8 has the smallest size on disk")
 
 
@@ -50,3 +50,9 @@ def test_what_the_items_would_have_shown_is_a_range_over_the_precisions(tmp_path
 def test_the_limit_is_a_difference_in_the_written_unit(tmp_path, track, limit):
     cell = evidence.load(made_results.build(tmp_path, track=track, precisions=3)).cell("model-1", "zero-shot")
     assert cell["limit"] == pytest.approx(limit, abs=0.01)
+
+
+def test_a_cost_that_the_baseline_lacks_is_said_to_be_unmeasured(rows):
+    rows[0] |= {"latency_median_s": None, "throughput_batch_1_items_per_s": None}
+    assert best(rows, "latency") == "latency: not measured for litert-float32"
+    assert best(rows, "throughput_1") == "images/s at batch size 1: not measured for litert-float32"

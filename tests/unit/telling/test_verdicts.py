@@ -402,7 +402,7 @@ def test_files_that_do_not_belong_together_are_refused():
 def test_a_study_without_another_precision_recommends_its_baseline():
     told = made.told(made.spec(["float16"]), made.record([]), [made.row("float16", baseline=True)])
     (cell,) = told["cells"]
-    reason = "no other precision is both accepted and measured"
+    reason = "the study has no other precision"
     assert [entry["precision"] for entry in cell["entries"]] == ["float16"]
     assert cell["recommendation"]["sentence"] == f"float16, the baseline: {reason}"
     assert cell["outcome"]["title"] == "float16 reaches 50.0 [48.0, 52.0] CIDEr"
@@ -435,6 +435,17 @@ def test_names_that_look_like_numbers_stay_names(tmp_path):
             "[-2.3, +1.7]",
         ),
         (
+            {"a": (-8.0, 1.0), "b": (0.1, 2.0)},
+            "1 of 2 precisions shows a clear loss of CIDEr, a: -8.0 [-9.0, -7.0]",
+            "1 of 2 precisions shows a clear loss of CIDEr: a, -8.0 [-9.0, -7.0]",
+        ),
+        (
+            {"a": (5.0, 1.0), "b": (6.0, 1.0)},
+            "No clear loss of CIDEr in any of 2 precisions; the lowest is a: +5.0 [+4.0, +6.0]",
+            "no clear loss of CIDEr in any of 2 precisions; the least favourable difference is that of a, +5.0 "
+            "[+4.0, +6.0]",
+        ),
+        (
             {"a": (-8.0, 1.0)},
             "a: clear loss: -8.0 [-9.0, -7.0] in CIDEr",
             "a: a clear loss of 8.0 CIDEr [7.0, 9.0] (p = .001 after Holm over 7 comparisons), beyond your 5 %",
@@ -447,6 +458,49 @@ def test_what_became_of_all_precisions_is_told_in_a_title_and_a_sentence(differe
     (cell,) = made.told(made.spec(["float16", *differences]), made.record([*one, made.floor("float16")]), rows)["cells"]
     assert plain(cell["outcome"]["title"]) == title
     assert plain(cell["outcome"]["sentence"]) == sentence
+
+
+def test_a_precision_that_is_not_compared_is_named_beside_the_only_one_that_is():
+    one = [made.one("a", made.metric(-8.0, 1.0)), made.one("b", {"absent": "nothing to score."})]
+    rows = [made.row("float16", baseline=True), made.row("a"), made.row("b", None)]
+    (cell,) = made.told(made.spec(["float16", "a", "b"]), made.record([*one, made.floor("float16")]), rows)["cells"]
+    assert cell["outcome"]["sentence"].startswith("a: a clear loss of 8.0 CIDEr")
+    assert cell["outcome"]["sentence"].endswith("; not compared: b")
+
+
+def of_perplexity(**differences):
+    """The only cell of a study whose primary metric is better the lower it is; the baseline's is 30."""
+    about = {"track": "lambada", "primary": "perplexity"}
+    spec = made.spec(["float16", *differences], **about)
+    metrics = {
+        name: made.metric(value, half, baseline=30.0, higher_is_better=False)
+        for name, (value, half) in differences.items()
+    }
+    comparison = [made.one(name, metric, primary="perplexity") for name, metric in metrics.items()]
+    rows = [made.row("float16", baseline=True, perplexity=30.0)]
+    rows += [made.row(name, perplexity=30.0 + value) for name, (value, _) in differences.items()]
+    (cell,) = made.told(spec, made.record(comparison, primary="perplexity"), rows)["cells"]
+    return cell
+
+
+def test_where_lower_is_better_no_sentence_takes_a_higher_value_for_a_gain():
+    lost, kept = of_perplexity(a=(5.0, 2.0), b=(0.5, 0.2)), of_perplexity(a=(0.1, 1.0), b=(-0.5, 2.0))
+    assert plain(lost["outcome"]["title"]).startswith(
+        "2 of 2 precisions show a clear loss by perplexity, the largest a: +5"
+    )
+    assert lost["detectable"].startswith("160 passages would have shown a perplexity higher by 0.29 to 2.9 with 80 %")
+    worst = "at the worst end of its 95 % interval its perplexity is higher by 7.0, 23 % of the baseline's 30.0"
+    assert lost["entries"][1]["at_worst"] == worst
+    assert plain(kept["outcome"]["title"]).endswith("any of 2 precisions; the highest is a: +0.1 [-0.9, +1.1]")
+    assert "largest difference for the worse is that of a" in kept["outcome"]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(99.94, "99.9"), (99.96, "100"), (100.0, "100"), (9.996, "10.0"), (0.0, "0"), (1e-5, "1.0e-05")],
+)
+def test_a_number_has_three_digits_and_no_point_at_its_end(value, shown):
+    assert wording.number(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -484,7 +538,7 @@ def test_disturbed_timings_are_shown_with_the_remark_and_compared_with_nothing()
     for name in ("throughput_8", "energy_per_item", "carbon_per_item"):
         assert cell["entries"][1]["costs"][name]["relation"] == "not compared"
     assert cell["entries"][2]["costs"]["latency"]["relation"] == "more"  # nf4 was measured on a quiet machine
-    assert "latency (its timings were disturbed: the machine was loaded)" in cell["pareto"]["sentence"]
+    assert "latency (int8: its timings were disturbed: the machine was loaded)" in cell["pareto"]["sentence"]
     assert cell["recommendation"]["precision"] == "float16"
     assert "not considered: int8 (its timings were disturbed" in cell["recommendation"]["sentence"]
     assert cell["remarks"] == ["int8: repeat 1: the machine was loaded (9.0 jobs on 2 cores)", "int8: They differ"]
@@ -602,7 +656,7 @@ def test_a_study_with_a_list_of_preferences_has_a_recommendation_for_each(tmp_pa
         ("latency", "latency", "float16"),
     ]
     assert cell["recommendation"] == cell["profiles"][0]
-    assert told["rule"].endswith("the one with the least of each of size and latency is recommended.")
+    assert told["rule"].endswith("the one with the least size and the one with the least latency are recommended.")
     full = (folder / "verdicts.txt").read_text()
     assert "least size: recommended: int8" in full and "least latency: recommended: float16" in full
 
@@ -686,5 +740,5 @@ def test_what_it_would_cost_to_be_wrong_is_told_at_the_worse_end():
     lower = with_ci(0.4, -1.3, 2.0, baseline=20.0, higher_is_better=False)
     assert (
         told(lower, PERPLEXITY)
-        == "at the worst end of its 95 % interval it is worse by 2.0 perplexity, 10 % of the baseline's 20.0"
+        == "at the worst end of its 95 % interval its perplexity is higher by 2.0, 10 % of the baseline's 20.0"
     )

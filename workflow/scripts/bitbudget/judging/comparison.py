@@ -24,6 +24,7 @@ Record = Mapping[str, Any]
 Row = Mapping[str, Any]
 
 OWN_VALUE = "the item's own value in the primary metric"  # what an item is worth where the track does not say
+LOWER = ", of which less scores higher"  # where lower is better
 COLUMNS = (
     "study", "model", "condition", "kind", "precision", "metric", "unit", "baseline", "compared", "difference",
     "ci_low", "ci_high", "standard_error", "test", "p_value", "p_holm", "family", "smallest_detectable", "n", "units",
@@ -82,6 +83,7 @@ def compare(
     track = registry.module_of("track", spec["track"])
     by_key, floors = _by_key(cells), _by_key(noise)
     _belong_together([*cells, *noise])
+    better = track.METRICS[spec["primary"]]["higher_is_better"]
     compared, repeated, resampled = [], [], {}
     for model in spec["models"]:
         for condition in spec["conditions"]:
@@ -116,7 +118,7 @@ def compare(
         "baseline": spec["baseline"],
         "level": paired.LEVEL,
         "power": paired.POWER,
-        "worth": contracts.of(track, "WORTH") or OWN_VALUE,
+        "worth": contracts.of(track, "WORTH") or OWN_VALUE + LOWER * (not better),
         "resamples": resampled,
         "comparisons": comparisons,
     }
@@ -258,9 +260,10 @@ class _Group:
         if name not in made_of or name not in self.sets[number].made_of:
             return f"it is not computed of resamples, so a difference could be chance; {', '.join(made_of)} are."
         if not self.enough:
+            noun = self.track.RESAMPLED
+            few = f"{self.telling} {noun} are" if self.telling != 1 else f"1 {noun.removesuffix('s')} is"
             return (
-                f"{self.telling} {self.track.RESAMPLED} are too few to tell a difference from chance; choose a subset "
-                f"of at least {bootstrap.FEWEST_UNITS}."
+                f"{few} too few to tell a difference from chance; choose a subset of at least {bootstrap.FEWEST_UNITS}."
             )
         return None
 

@@ -52,7 +52,7 @@ SIZE = Cost(
 )
 WEIGHTS = Cost(
     "weights_in_memory", "weights_in_memory_MB", "MB", "weights in memory", "less memory", "more memory",
-    "the smallest weights in memory", timed=False,
+    "the least memory for its weights", timed=False,
 )  # fmt: skip
 PEAK = Cost(
     "peak_memory",

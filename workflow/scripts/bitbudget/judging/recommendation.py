@@ -64,11 +64,14 @@ def fronts(rows: Sequence[Row], primary: str, sign: int, every: Sequence[Cost]) 
 
 
 def _not_all(cost: Cost, rows: Sequence[Row], base: Row) -> str | None:
-    """Why a cost is no dimension of these rows; None where all have one that can be compared."""
+    """Why a cost is no dimension of these rows; None where all have one that can be compared. A reason that is not that
+    of all rows names its precision."""
     missing = [row["precision"] for row in rows if row[cost.column] is None]
     if missing:
         return "not measured" if len(missing) == len(rows) else f"not measured for {', '.join(missing)}"
-    return next((reason for row in rows if (reason := costs.incomparable(cost, row, base))), None)
+    reasons = {row["precision"]: costs.incomparable(cost, row, base) for row in rows}
+    name, reason = next(((name, reason) for name, reason in reasons.items() if reason), ("", None))
+    return f"{name}: {reason}" if len(set(reasons.values())) > 1 else reason
 
 
 def baseline_of(rows: Sequence[Row]) -> Row:

@@ -79,7 +79,7 @@ def of_cell(evidence: Evidence, cell: Row) -> dict[str, Any] | None:
     worst = next((part for part in parts if part["entry"]["kind"] == kinds.LOSS), parts[0])
     return {
         "format": form,
-        "title": _title(form, worst, parts, evidence.verdicts["label"]),
+        "title": _title(form, worst, parts, wording.words_of(evidence.study)),
         "worst": worst,
         "parts": parts,
         "whole": whole if _compared(whole, about["name"]) else None,
@@ -90,9 +90,9 @@ def _compared(entry: Row | None, metric: str) -> bool:
     return entry is not None and "value" in entry["metrics"].get(metric, {}).get("difference", {})
 
 
-def _title(form: str, worst: Row, parts: Sequence[Row], label: str) -> str:
-    told = f"{worst['entry']['short'].partition(': ')[2] or worst['entry']['short']} in {label}"
+def _title(form: str, worst: Row, parts: Sequence[Row], words: Words) -> str:
+    told = f"{worst['entry']['short'].partition(': ')[2] or worst['entry']['short']} in {words.label}"
     if worst["entry"]["kind"] == kinds.LOSS:
         most = "loses most by itself" if len(parts) > 1 else "loses by itself"
         return f"In {form}, {worst['group']} {most}: {told}"
-    return f"In {form}, no part shows a clear loss by itself; the lowest is {worst['group']}: {told}"
+    return f"In {form}, no part shows a clear loss by itself; the {words.worst} is {worst['group']}: {told}"

@@ -39,21 +39,22 @@ def places(cells: Sequence[Record], among: Sequence[Record]) -> str:
     return " ".join(filter(None, (first, wording.listed([rest, *(place(one).partition(" ")[2] for one in cells[1:])]))))
 
 
-def outcomes(cells: Sequence[Record], label: str) -> str:
+def outcomes(cells: Sequence[Record], loss: str) -> str:
     """How many precisions lose clearly in each cell, and which loses most; cells of which the same is said share a
-    clause."""
+    clause. `loss` is what a loss is called: "loss of CIDEr" (`Words.loss`)."""
     if len(cells) == 1:
         return ended(cells[0]["outcome"]["sentence"])
     same: dict[str, list[Record]] = {}
     for cell in cells:
         found = cell["outcome"]
         most = f" (most by {found['largest']}, {found['largest_text']})" if found["lost"] else ""
-        said = f"by {len(found['lost']) or 'none'} of {found['compared']} precisions {{where}}{most}"
+        of = f"{found['compared']} precision{'s' * (found['compared'] != 1)}"
+        said = f"by {len(found['lost']) or 'none'} of {of} {{where}}{most}"
         same.setdefault(said if found["compared"] else "", []).append(cell)
     missing = same.pop("", [])
     told = [said.format(where=places(of, cells)) for said, of in same.items()]
-    told = [one.replace("precisions everywhere", "precisions anywhere") if " none " in one else one for one in told]
-    parts = [f"a clear loss of {label} is shown {'; '.join(told)}"] if told else []
+    told = [one.replace(" everywhere", " anywhere") if " none " in one else one for one in told]
+    parts = [f"a clear {loss} is shown {'; '.join(told)}"] if told else []
     parts += [f"nothing could be compared {places(missing, cells)}"] if missing else []
     return ended("; ".join(parts))
 
@@ -123,7 +124,7 @@ def size_and_speed(cell: Record) -> str:
     said = f"{wording.named(slower)} {_are(slower)} smaller on disk and slower"
     said += f", {wording.named(faster)} {_are(faster)} smaller and faster" if faster else ""
     unclear = found.get(None, [])
-    said += f", and the latency of {wording.named(unclear)} is not clearly another" if unclear else ""
+    said += f", and the latency of {wording.named(unclear)} is not clearly different" if unclear else ""
     return f"Smaller is not {'always ' if faster else ''}faster here: {said}."
 
 

@@ -274,15 +274,19 @@ def outcome(known: Known, entries: Sequence[Record]) -> dict[str, Any]:
         title = f"{largest['precision']}: {largest['short']}" + (
             f" in {words.label}" if largest["kind"] != kinds.IDENTICAL else ""
         )
-        return found | {"title": title, "sentence": f"{largest['precision']}: {largest['sentence']}"}
-    if lost:
-        which = f"{len(lost)} of {n} precisions {'shows' if len(lost) == 1 else 'show'} a clear loss of {words.label}"
-        title = f"{which}, the largest {largest['precision']}: {shown}"
-        sentence = f"{which}: {wording.named(_names(lost))}; the largest is that of {largest['precision']}, {shown}"
+        sentence = f"{largest['precision']}: {largest['sentence']}"
+    elif lost:
+        which = f"{len(lost)} of {n} precisions {'shows' if len(lost) == 1 else 'show'} a clear {words.loss}"
+        several = len(lost) > 1
+        title = f"{which}, {'the largest ' if several else ''}{largest['precision']}: {shown}"
+        most = f"{wording.named(_names(lost))}; the largest is that of " if several else ""
+        sentence = f"{which}: {most}{largest['precision']}, {shown}"
     else:
-        which = f"no clear loss of {words.label} in any of {n} precisions"
-        title = f"{wording.capital(which)}; the lowest is {largest['precision']}: {shown}"
-        sentence = f"{which}; the largest difference for the worse is that of {largest['precision']}, {shown}"
+        which = f"no clear {words.loss} in any of {n} precisions"
+        title = f"{wording.capital(which)}; the {words.worst} is {largest['precision']}: {shown}"
+        worse = words.sign * largest["metrics"][primary]["difference"]["value"] < 0
+        which_one = "largest difference for the worse" if worse else "least favourable difference"
+        sentence = f"{which}; the {which_one} is that of {largest['precision']}, {shown}"
     missing = [one["precision"] for one in others if one["kind"] == kinds.NOT_COMPARED]
     if missing:
         sentence += f"; not compared: {wording.named(missing)}"

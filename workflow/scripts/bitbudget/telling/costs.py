@@ -156,8 +156,8 @@ def best(column: Column, rows: Sequence[Row], base: Row) -> str:
     18 ms (0.67\N{MULTIPLICATION SIGN})"."""
     cost, own = column.cost, base.get(column.cost.column)
     if own is None:
-        return f"{column.name} of {base['precision']} was not measured"
-    of_base = f"{base['precision']} ({column.written(own)})"
+        return f"{column.name}: not measured for {base['precision']}"
+    of_base = f"{base['precision']} ({column.number(own)} {column.unit})"
     stands = {row["precision"]: costs.relation(cost, row, base) for row in rows if row is not base}
     better = [row for row in rows if row is not base and stands[row["precision"]].better(cost)]
     if better:
@@ -170,7 +170,7 @@ def best(column: Column, rows: Sequence[Row], base: Row) -> str:
     if all(one.kind == costs.INCOMPARABLE for one in stands.values()):
         if not stands:
             return f"{column.name} of {of_base}"
-        return f"no precision's {column.name} can be compared with that of {base['precision']}"
+        return f"no precision's {column.name} can be compared with {base['precision']}'s"
     said = cost.more if cost.higher_is_better else cost.less
     return f"no precision {'needs' if ' ' in said else 'is'} clearly {said} than {of_base}"
 

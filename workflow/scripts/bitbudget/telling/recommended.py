@@ -39,7 +39,7 @@ def of(
         }  # fmt: skip
     row = by_name[choice.precision]
     traded = told.trade(row, base, rows, choice.cost) if row is not base else {"won": [], "paid": [], "trade": ""}
-    reason = _reason(choice, row, base, column)
+    reason = _reason(choice, row, base, column, alone=len(rows) == 1)
     parts = [reason + for_memory, *([f"against {base['precision']}: {traded['trade']}"] if traded["trade"] else [])]
     parts += [at_worst[choice.precision]] if row is not base else []
     runner = _runner_up(choice, by_name, rows)
@@ -61,17 +61,17 @@ def of(
     )
 
 
-def _reason(choice: Choice, row: Row, base: Row, column: Column) -> str:
-    """Why this precision is taken."""
+def _reason(choice: Choice, row: Row, base: Row, column: Column, *, alone: bool) -> str:
+    """Why this precision is taken; `alone` where there is no other."""
     cost = choice.cost
     if choice.why == recommendation.ONLY:
         if row is base:
-            return "no other precision is both accepted and measured"
+            return "the study has no other precision" if alone else "no other precision is both accepted and comparable"
         return f"the only accepted precision of which {cost.name} can be compared"
     value = column.written(row[cost.column])
     if row is base:
-        apart = " and with an interval apart" if choice.by_intervals else ""
-        return f"no accepted precision has less {cost.name} than its {value} by more than {ONE_PERCENT}{apart}"
+        apart = " with an interval apart" if choice.by_intervals else ""
+        return f"in {cost.name}, no accepted precision is more than {ONE_PERCENT} below its {value}{apart}"
     among = len(choice.values) - (base["precision"] in choice.values)
     of = f"of {among} accepted {'precision' if among == 1 else 'precisions'}"
     of += " and the baseline" if base["precision"] in choice.values else ""

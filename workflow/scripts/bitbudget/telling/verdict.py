@@ -117,6 +117,8 @@ def detectable(compared: Sequence[Record], primary: str, words: Words, n: int, p
     ends = [pick(seen, key=lambda metric: metric["smallest_detectable"]) for pick in (min, max)]
     told = list(dict.fromkeys(wording.format_of(words, one).size(one["smallest_detectable"]) for one in ends))
     loss = f"a loss of {' to '.join(told)} {words.noun}"
+    if not words.higher_is_better:
+        loss = f"a {words.label} higher by {' to '.join(told)}"
     return f"{words.counted(n)} would have shown {loss} with {100 * power:g} % probability; a smaller one may go unseen"
 
 
@@ -215,6 +217,8 @@ def at_worst(one: Record, primary: str, words: Words) -> str:
     if not lost:
         return "at the worst end of its 95 % interval it loses nothing"
     share = f", {wording.percent(lost / metric['baseline'])} of the baseline's {form.level(metric['baseline'])}"
-    verb = "loses" if words.higher_is_better else "is worse by"
     more = share if metric["baseline"] > 0 else ""
-    return f"at the worst end of its 95 % interval it {verb} {form.size(lost)} {words.noun}{more}"
+    said = f"it loses {form.size(lost)} {words.noun}"
+    if not words.higher_is_better:
+        said = f"its {words.label} is higher by {form.size(lost)}"
+    return f"at the worst end of its 95 % interval {said}{more}"

@@ -50,6 +50,16 @@ class Words:
         return f"points of {self.label}" if self.share else self.label
 
     @property
+    def loss(self) -> str:
+        """A loss in this metric: "loss of CIDEr"; what is better the lower it is is not lost itself."""
+        return f"loss {'of' if self.higher_is_better else 'by'} {self.label}"
+
+    @property
+    def worst(self) -> str:
+        """How the worst of several values stands among them."""
+        return "lowest" if self.higher_is_better else "highest"
+
+    @property
     def direction(self) -> str:
         """Said beside a signed difference that would be read the wrong way round."""
         return "" if self.higher_is_better else " (lower is better)"
@@ -103,10 +113,10 @@ def rule(accept: Mapping[str, Any], words: Words) -> str:
         left = f"its {words.label} is at most the baseline's divided by {share:g}"
     asked = accept["prefer"]
     each = [asked] if isinstance(asked, str) else asked
-    preferred = f"the least {each[0]}" if len(each) == 1 else f"the least of each of {listed(each)}"
+    preferred = listed([f"the one with the least {name}" for name in each])
     return (
-        f"A precision is accepted where {left} even at the worst end of its 95 % interval. Of the accepted ones, the "
-        f"one with {preferred} is recommended."
+        f"A precision is accepted where {left} even at the worst end of its 95 % interval. Of the accepted ones, "
+        f"{preferred} {'is' if len(each) == 1 else 'are'} recommended."
     )
 
 
@@ -207,7 +217,7 @@ def number(value: float) -> str:
     """Three significant digits, without an exponent."""
     if value == 0:
         return "0"
-    if abs(value) >= 100:
+    if abs(value) >= 99.95:  # which three digits write as 100, with a point behind it
         return f"{value:.0f}"
     return f"{value:#.3g}" if abs(value) >= 1e-4 else f"{value:.1e}"
 

@@ -36,7 +36,7 @@ def _lost(view: View) -> list[Node]:
     if not view.others:
         return []
     outcome = view.main["outcome"]
-    said = [across.outcomes(view.cells, view.words.label)]
+    said = [across.outcomes(view.cells, view.words.loss)]
     if len(view.cells) == 1 and outcome["compared"] > 1 and outcome["lost"]:
         said = [f"{outcome['largest']} loses most: {outcome['largest_text']} {view.words.label}."]
     lost = any(cell["outcome"]["lost"] for cell in view.cells)

@@ -82,7 +82,7 @@ def _found(view: View) -> str:
 
 def _finding(view: View) -> str:
     blamed = [attribution.groups(view.e, cell) for cell in view.cells[:1]] if view.e.ablation else []
-    return " ".join(filter(None, blamed)) or across.outcomes(view.cells, view.words.label)
+    return " ".join(filter(None, blamed)) or across.outcomes(view.cells, view.words.loss)
 
 
 def _disturbed(view: View) -> bool:
