@@ -118,7 +118,7 @@ def test_the_run_ends_with_its_verdicts(finished):
     checkout, printed = finished
     whole_run.check(checkout / "results/reduced")
     assert "CIDEr against bfloat16, with 95 % intervals:" in printed
-    assert f"{SIMULATED}  loses " in printed
+    assert f"{SIMULATED}  clear loss: " in printed
     assert "in full: results/reduced/verdicts.txt" in printed
 
 
