@@ -239,6 +239,14 @@ def test_of_a_rate_more_is_better():
     assert told.word(rate, stands) == "faster" and rate.unit == "images/s"
 
 
+def test_rates_whose_intervals_overlap_are_not_clearly_different():
+    rate = costs.rate(TRACK, 8)
+    ends = {"throughput_batch_8_ci_low_items_per_s": 18.0, "throughput_batch_8_ci_high_items_per_s": 24.0}
+    row = made.row("a", throughput_batch_8_items_per_s=22.0, **ends)
+    assert costs.relation(rate, row, BASE | ends).kind == "unclear"
+    assert costs.relation(rate, row, BASE).without_interval
+
+
 @pytest.mark.parametrize("row", [made.row("a", disturbed="the machine was loaded"), made.row("a", **RESIDENT)])
 def test_size_is_compared_whatever_hides_time_and_memory(row):
     assert costs.incomparable(costs.SIZE, row, BASE) is None

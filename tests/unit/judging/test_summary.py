@@ -161,10 +161,10 @@ def test_rates_of_tokens_and_kernels_have_columns():
     assert row["throughput_batch_8_items_per_s"] == metrics["throughput_8"]["value"]
     names = [name for name in table.columns if "_per_s" in name and "batch" in name]
     assert "energy_prefill_J" in table and "energy_vision_prefill_J" not in table
-    assert names == [
-        "throughput_batch_1_items_per_s", "throughput_batch_8_items_per_s", "tokens_per_s_batch_1",
-        "tokens_per_s_batch_8",
-    ]  # fmt: skip
+    rates = ("throughput_batch_1{}_items_per_s", "throughput_batch_8{}_items_per_s", "tokens_per_s_batch_1{}",
+             "tokens_per_s_batch_8{}")  # fmt: skip
+    assert names == [rate.format(end) for rate in rates for end in ("", "_ci_low", "_ci_high")]
+    assert [row["tokens_per_s_batch_8_ci_low"], row["tokens_per_s_batch_8_ci_high"]] == metrics["token_rate_8"]["ci"]
     assert table["kernels"].tolist()[1:] == [
         "another.Kernel, gptqmodel.TorchLinear",
         "bitbudget.models.formats.Rounded",

@@ -32,11 +32,11 @@ class Cost:
     best: str  # "the lowest latency"
     timed: bool = True  # depends on how fast the machine ran, so a disturbed measurement says nothing of it
     higher_is_better: bool = False
+    ends: str = ""  # the columns of its 95 % interval, with {} for low and high; empty where it has none
 
     def interval(self, row: Row) -> tuple[float, float] | None:
         """The 95 % interval of its value, in its unit, where the summary has one."""
-        stem, _, unit = self.column.rpartition("_")
-        ends = [row.get(f"{stem}_ci_{end}_{unit}") for end in ("low", "high")]
+        ends = [row.get(self.ends.format(end)) for end in ("low", "high")]
         return None if None in ends else (ends[0], ends[1])
 
 
@@ -64,7 +64,10 @@ PEAK = Cost(
     "the lowest peak memory",
     timed=False,
 )
-LATENCY = Cost("latency", "latency_median_s", "s", "latency", "faster", "slower", "the lowest latency")
+LATENCY = Cost(
+    "latency", "latency_median_s", "s", "latency", "faster", "slower", "the lowest latency",
+    ends="latency_median_ci_{}_s",
+)  # fmt: skip
 ENERGY = Cost(
     "energy_per_item",
     "energy_per_item_J",
@@ -73,11 +76,14 @@ ENERGY = Cost(
     "less energy",
     "more energy",
     "the least energy per item",
+    ends="energy_per_item_ci_{}_J",
 )
 CARBON = Cost(
     "carbon_per_item", "carbon_per_1000_items_g", "g", "CO\N{SUBSCRIPT TWO}e per 1000 items", "less carbon",
     "more carbon", "the least CO\N{SUBSCRIPT TWO}e",
 )  # fmt: skip
+# Columns of what is measured at every batch size: the size, and "" or the end of an interval.
+RATES = {"throughput": "throughput_batch_{}{}_items_per_s", "token_rate": "tokens_per_s_batch_{}{}"}
 COSTS = (SIZE, WEIGHTS, PEAK, LATENCY, ENERGY, CARBON)
 PHASE_RATES = (
     Cost("prefill_rate", "prefill_tokens_per_s", "tokens/s", "prefill tokens/s", "slower", "faster",
@@ -91,10 +97,10 @@ PREFERENCES = ("memory", "size", "latency", "energy")  # what a study's `accept.
 def rate(track: ModuleType, batch_size: int) -> Cost:
     """The speed that the track is told by, at a batch size: its `RATE` is a metric's name without it, and a unit."""
     metric, unit = track.RATE
-    column = {"throughput": "throughput_batch_{}_items_per_s", "token_rate": "tokens_per_s_batch_{}"}[metric]
+    column = RATES[metric]
     return Cost(
-        f"{metric}_{batch_size}", column.format(batch_size), unit, f"{unit} at batch size {batch_size}", "slower",
-        "faster", f"the most {unit}", higher_is_better=True,
+        f"{metric}_{batch_size}", column.format(batch_size, ""), unit, f"{unit} at batch size {batch_size}", "slower",
+        "faster", f"the most {unit}", higher_is_better=True, ends=column.format(batch_size, "_ci_{}"),
     )  # fmt: skip
 
 
@@ -146,13 +152,13 @@ def memory(rows: Sequence[Row]) -> Cost:
 
 
 def preferred(prefer: str, rows: Sequence[Row]) -> Cost:
-    """The cost that a study's `accept.prefer` means: where no memory tells the precisions apart, their size stands for
-    it."""
+    """The cost that `accept.prefer` means: where no memory tells the precisions apart, their size stands for it."""
     if prefer != "memory":
         return {"size": SIZE, "latency": LATENCY, "energy": ENERGY}[prefer]
     known = memory(rows)
-    hidden = known is PEAK and any(row["peak_memory_kind"] == RESIDENT for row in rows)
-    return SIZE if hidden else known
+    peaks = [row for row in rows if row["peak_memory_MB"] is not None]
+    hidden = not peaks or any(row["peak_memory_kind"] == RESIDENT for row in peaks)
+    return SIZE if known is PEAK and hidden else known
 
 
 LESS, MORE, SAME_COST, UNCLEAR, INCOMPARABLE = "less", "more", "same", "unclear", "not compared"
@@ -184,7 +190,7 @@ def relation(cost: Cost, row: Row, baseline: Row) -> Relation:
         return Relation(INCOMPARABLE, reason=f"it was not measured for {whose}")
     factor = new / old
     ends = cost.interval(row), cost.interval(baseline)
-    without = cost == LATENCY and None in ends
+    without = bool(cost.ends) and None in ends
     if abs(factor - 1) < ALIKE:
         return Relation(SAME_COST, factor, without_interval=without)
     if overlapping(*ends):

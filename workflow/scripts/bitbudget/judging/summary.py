@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitbudget import registry
 from bitbudget.errors import UserError
+from bitbudget.judging import costs
 from bitbudget.measuring import disturbances
 from bitbudget.measuring.circumstances import circumstances, delegate, difference
 from bitbudget.measuring.phase_names import phases_of
@@ -93,7 +94,7 @@ KINDS = {
     "energy_batch_size": ("energy_per_item", "batch_size"),
 }
 # Columns of which there is one for each batch size: what the names of the metrics begin with, and the column.
-BY_BATCH = {"throughput_": "throughput_batch_{}_items_per_s", "token_rate_": "tokens_per_s_batch_{}"}
+BY_BATCH = {f"{name}_": column for name, column in costs.RATES.items()}
 # Columns of whole numbers, also where cells are empty.
 WHOLE = ("n_items", "human_n", "threads", "energy_batch_size")
 # What people who rated a sample of the answers found.
@@ -123,7 +124,7 @@ def summarize(
         "audit": _by_key("audit", audits, ("model", "precision")),
     }
     _same_subset(scores)
-    by_batch = {name: column for start in BY_BATCH for name, column in _by_batch(measurements, start)}
+    by_batch = dict(pair for start in BY_BATCH for pair in _by_batch(measurements, start))
     computed = [name for name in track.METRICS if any(name in score["metrics"] for score in scores)]
     phases = phases_of(track)
     rated = _by_key("human", human["cells"], ("model", "precision", "condition")) if human else {}
@@ -217,14 +218,14 @@ def _unrated(study: str) -> dict[str, dict[str, str]]:
     return {name: {"absent": reason} for name in HUMAN}
 
 
-def _costs(measured: Record, by_batch: Mapping[str, str]) -> dict[str, Any]:
+def _costs(measured: Record, by_batch: Mapping[tuple[str, str], str]) -> dict[str, Any]:
     metrics = measured["metrics"]
     row: dict[str, Any] = {}
     for column, (name, key, factor) in COSTS.items():
         value = _part_of(metrics.get(name, {}), key)
         row[column] = None if value is None else value * factor
-    for name, column in by_batch.items():
-        row[column] = metrics.get(name, {}).get("value")
+    for (name, key), column in by_batch.items():
+        row[column] = _part_of(metrics.get(name, {}), key)
     for column, (name, key) in KINDS.items():
         row[column] = metrics.get(name, {}).get(key)
     return row
@@ -246,9 +247,14 @@ def batch_sizes(measurements: Sequence[Record], start: str) -> list[int]:
     return sorted(int(name.removeprefix(start)) for name in names)
 
 
-def _by_batch(measurements: Sequence[Record], start: str) -> list[tuple[str, str]]:
-    """The metrics of which there is one for each batch size, and their columns."""
-    return [(f"{start}{size}", BY_BATCH[start].format(size)) for size in batch_sizes(measurements, start)]
+def _by_batch(measurements: Sequence[Record], start: str) -> list[tuple[tuple[str, str], str]]:
+    """The metrics of which there is one for each batch size, their value and interval, and the columns of these."""
+    parts = {"value": "", "ci_low": "_ci_low", "ci_high": "_ci_high"}
+    return [
+        ((f"{start}{size}", key), BY_BATCH[start].format(size, end))
+        for size in batch_sizes(measurements, start)
+        for key, end in parts.items()
+    ]
 
 
 def _audited(audit: Record) -> dict[str, Any]:
