@@ -87,3 +87,23 @@ def test_names_run_nothing_and_are_the_same_bytes():
     rows = [Span("$x^2$ <b> & 😀", 1.0, 0.5, 1.5)]
     one, other = (small.forest([Panel("", rows)], "x", **COLUMN) for _ in range(2))
     assert one == other and b"$x^2$ &lt;b&gt; &amp; " in one and b"mathtext" not in one
+
+
+class TestRoom:
+    LONG = "gptq-2-language-attention-and-mlp"
+
+    def test_a_name_is_cut_where_it_is_wider_than_its_room(self):
+        assert small.fitted("int8", 100, 7) == "int8"
+        cut = small.fitted(self.LONG, 60, 7)
+        assert cut.endswith("…") and self.LONG.startswith(cut[:-1]) and small._wide([cut], 7) <= 60
+
+    def test_titles_that_do_not_fit_are_told_apart_by_a_second_line(self):
+        panels = [Panel(f"small-language-model-135m, {name}", ROWS[:2]) for name in ("zero-shot", "4-shot", "8-shot")]
+        found = texts(small.forest(panels, "difference", **COLUMN))
+        assert {"zero-shot", "4-shot", "8-shot"} <= set(found)
+
+    def test_a_heading_of_rows_is_whole(self):
+        heading = "small-language-model-135m, zero-shot"
+        rows = [Span(heading, None), Span("int8", 2.0, text="2")]
+        found = texts(small.bars([heading, "int8"], [Panel("size (MB)", rows)] * 5, **COLUMN))
+        assert heading in found

@@ -26,7 +26,8 @@ from bitbudget.publishing import axis_cut
 from bitbudget.publishing.figures import labels, style
 from bitbudget.publishing.typesetting import glyphs, texts
 
-NAME = 26  # letters of a name beside a row
+NAME = 26  # letters of a name beside a point
+LINE = 1.25  # from one line of a title to the next, in letters
 ROW = 1.5  # of a row's height, in letters
 BAR = style.PALETTE[0]
 LINES = {"solid": "-", "dashed": (0, (4, 3))}
@@ -120,8 +121,41 @@ def _wide(names: Sequence[str], letter: float, **how: object) -> float:
 
 
 def shown(name: str) -> str:
-    """A name as there is room for it beside a row."""
+    """A name as there is room for it beside a point."""
     return glyphs.shown(texts.shortened(name, NAME))
+
+
+def fitted(name: str, width: float, letter: float, **how: object) -> str:
+    """A name in one line, cut where it is wider than `width` points."""
+    most = texts.width(name)
+    said = glyphs.shown(texts.shortened(name, most))
+    while most > 2 and (wide := _wide([said], letter, **how)) > width:
+        most = max(2, min(most - 1, int(most * width / wide) + 1))
+        said = glyphs.shown(texts.shortened(name, most))
+    return said
+
+
+def _titled(titles: Sequence[str], width: float, letter: float) -> list[str]:
+    """Titles of columns of this width; what is wider is broken before its unit, its condition or its last words."""
+    made = []
+    for title in titles:
+        parts = [title]
+        if _wide([title], letter, fontweight="bold") > width:
+            before, mark, after = title.partition(", ")
+            if not mark:
+                before, mark, after = title.rpartition(" (")
+                after = f"({after}"
+            if not mark:
+                before, mark, after = title.rpartition(" at ")
+                after = f"at {after}"
+            parts = [before, after] if mark else [title]
+        made.append("\n".join(fitted(part, width, letter, fontweight="bold") for part in parts))
+    return made
+
+
+def _head(titles: Sequence[str], letter: float) -> float:
+    """How high titles are, with what is below them."""
+    return (1.7 + LINE * max(title.count("\n") for title in titles)) * letter
 
 
 def forest(
@@ -146,15 +180,16 @@ def forest(
     spans = [span.ends for panel in panels for span in panel.spans if span.value is not None]
     cut = axis_cut.ends(spans, centre, holds=holds, near=near)
     with _style(letter):
-        names = [shown(span.name) for span in panels[0].spans]
-        left = min(_wide(names, letter), 0.42 * width) + 0.8 * letter
+        names = [fitted(span.name, 0.42 * width, letter) for span in panels[0].spans]
+        left = _wide(names, letter) + 0.8 * letter
         right = _wide([span.text for span in panels[0].spans], letter) + 0.8 * letter if beside else 0.3 * letter
-        head = 1.7 * letter if any(panel.title for panel in panels) else 0.3 * letter
+        gap = 1.2 * letter
+        each = (width - left - right - gap * (len(panels) - 1)) / len(panels)
+        titles = _titled([panel.title for panel in panels], each, letter)
+        head = _head(titles, letter) if any(titles) else 0.3 * letter
         foot = 3.0 * letter if axis else 1.5 * letter
         height = height or len(names) * ROW * letter + head + foot
         sheet, rows = _Sheet(width, height, letter), height - head - foot
-        gap = 1.2 * letter
-        each = (width - left - right - gap * (len(panels) - 1)) / len(panels)
         low, high = cut or _scale([*(end for one in spans for end in one), *holds])
         for i, panel in enumerate(panels):
             start = left + i * (each + gap)
@@ -164,7 +199,7 @@ def forest(
             axes.grid(axis="x", color=style.GUIDE, linewidth=0.6)
             _ticks(axes, "x", max(2, min(5, int(each / (4.5 * letter)))))
             if panel.title:
-                sheet.text(start, 0.7 * letter, shown(panel.title), fontweight="bold")
+                sheet.text(start, (head - 0.3 * letter) / 2, titles[i], fontweight="bold")
             for value, kind in lines[i] if lines else ():
                 if low <= value <= high:
                     axes.axvline(
@@ -227,15 +262,17 @@ def scatter(panels: Sequence[Panel], x_axis: str, y_axis: str, *, width: float, 
     The axis of values is cut about the baseline's; of all panels it has its own ends.
     """
     with _style(letter):
-        head, foot = (3.2 if any(panel.title for panel in panels) else 1.7) * letter, 3.2 * letter
-        left, gap = 3.6 * letter, 4.2 * letter
+        foot, left, gap = 3.2 * letter, 3.6 * letter, 4.2 * letter
         sheet = _Sheet(width, height, letter)
         each = (width - left - 0.6 * letter - gap * (len(panels) - 1)) / len(panels)
+        titles = _titled([panel.title for panel in panels], each + 0.6 * gap, letter)
+        above = 1.5 * letter
+        head = above + _head(titles, letter) if any(titles) else 1.7 * letter
         sheet.text(0, 0.7 * letter, y_axis, color=style.MUTED)
         for i, panel in enumerate(panels):
             start = left + i * (each + gap)
             if panel.title:
-                sheet.text(start, 2.3 * letter, shown(panel.title), fontweight="bold")
+                sheet.text(start, above + (head - above) / 2, titles[i], fontweight="bold")
             _scatter(sheet.axes(start, head, each, height - head - foot), panel.spans, letter)
             sheet.text(start + each / 2, height - 0.65 * letter, x_axis, ha="center", color=style.MUTED)
         return sheet.svg()
@@ -274,25 +311,29 @@ def bars(
 ) -> bytes:
     """Columns of one quantity each, in rows of one precision each: bars from 0, or marks where there are intervals.
 
-    A row whose name is in no column's spans (every column's span has no value and no text) is a heading.
+    A row without a value or a text in any column is a heading.
     """
     with _style(letter):
-        rows = [shown(name) for name in names]
-        left = min(_wide(rows, letter), 0.36 * width) + 0.8 * letter
-        head, gap = 1.7 * letter, 1.4 * letter
+        headings = {y for y in range(len(names)) if all(one.spans[y].value is None and not one.spans[y].text
+                                                        for one in columns)}  # fmt: skip
+        rows = ["" if y in headings else fitted(name, 0.36 * width, letter) for y, name in enumerate(names)]
+        left, gap = _wide(rows, letter) + 0.8 * letter, 1.4 * letter
+        each = (width - left - gap * (len(columns) - 1)) / len(columns)
+        titles = _titled([column.title for column in columns], each, letter)
+        head = _head(titles, letter)
         height = height or len(rows) * ROW * letter + head + 0.3 * letter
         sheet = _Sheet(width, height, letter)
-        each = (width - left - gap * (len(columns) - 1)) / len(columns)
+        for y in headings:
+            top = head + (y + 0.5) * (height - head - 0.3 * letter) / len(rows)
+            sheet.text(0, top, fitted(names[y], width, letter, fontweight="bold"), fontweight="bold", color=style.INK)
         for i, column in enumerate(columns):
             start = left + i * (each + gap)
-            sheet.text(start, 0.7 * letter, column.title, fontweight="bold", color=style.INK)
+            bottom = head - 0.5 * letter
+            sheet.text(start, bottom, titles[i], fontweight="bold", color=style.INK, va="bottom")
             axes = sheet.axes(start, head, each, height - head - 0.3 * letter)
             axes.set(ylim=(len(rows) - 0.5, -0.5), xticks=[])
             axes.set_yticks(range(len(rows)), rows if i == 0 else [""] * len(rows))
             _column(axes, column.spans, each, letter)
-            for label, span in zip(axes.get_yticklabels(), column.spans, strict=True):
-                if span.value is None and not span.text:
-                    label.set(fontweight="bold")
         return sheet.svg()
 
 
@@ -336,8 +377,8 @@ def stacks(
     """Bars of parts one after the other: of each row its name, the parts' sizes and a text; of each part its name and
     colour."""
     with _style(letter):
-        names = [shown(name) for name, _, _ in rows]
-        left = min(_wide(names, letter), 0.36 * width) + 0.8 * letter
+        names = [fitted(name, 0.36 * width, letter) for name, _, _ in rows]
+        left = _wide(names, letter) + 0.8 * letter
         texts_wide = _wide([text for _, _, text in rows], letter) + 0.9 * letter
         head = 1.9 * letter
         height = height or len(rows) * ROW * letter + head + 0.3 * letter
