@@ -134,7 +134,7 @@ class TestAdvice:
 
         view = retold(made(track="captioning", precisions=2), change)
         assert "only simulated" in words_in(costs.paragraph(view)["c"])
-        assert "Recommended is the baseline" in text_of(opening.conclusion([view]))
+        assert "The baseline, float16, is recommended" in text_of(opening.conclusion([view]))
 
     def test_profiles_and_the_runner_up_are_told(self, made):
         folder = made(track="captioning", precisions=4)
@@ -143,7 +143,7 @@ class TestAdvice:
         other = cell["profiles"][0] | {"prefer": "latency", "precision": found.baseline, "reason": "it is the fastest"}
         cell["profiles"].append(other)
         text = text_of(opening.conclusion([View(found)]))
-        assert f"For the least latency: recommended is the baseline, {found.baseline}: it is the fastest." in text
+        assert f"For the least latency, the baseline, {found.baseline}, is recommended: it is the fastest." in text
         assert "Runner-up: " in text
 
 

@@ -45,4 +45,4 @@ def test_every_document_says_it(found: evidence.Evidence) -> None:
     for told in (paper, appendix, page):
         assert LEFT_OUT in told and SCALED in told
     assert "3 of 160 items are left out" in slides and "scaled as images.json says" in slides
-    assert "on the same 157 images" in paper and "answers the same 157 items" in slides
+    assert "on the same 157 images" in paper and "answers the same 157 images" in slides

@@ -14,7 +14,7 @@ import yaml
 
 import made_results
 from bitbudget import files
-from bitbudget.publishing.slides import cells, costs, deck, framing, outputs, quality, texts, verdict
+from bitbudget.publishing.slides import cells, costs, deck, framing, outputs, parts, quality, texts, verdict
 from bitbudget.publishing.typesetting import texts as short
 from bitbudget.telling import breakdown, evidence, record
 
@@ -158,19 +158,21 @@ def test_all_models_and_conditions_are_told(tmp_path):
     slides = deck.data(REPORT, [made])[0]["slides"]
     names = [f"model-{i}, {condition}" for i in (1, 2) for condition in ("zero-shot", "4-shot")]
     overview = next(slide for slide in slides if slide.get("about") == "overview")
-    assert [row[0] for row in overview["rows"]] == names and overview["columns"][1:] == made.precisions[1:]
+    assert [row[0] for row in overview["rows"]] == names and [
+        one.replace("\n", "") for one in overview["columns"][1:]
+    ] == made.precisions[1:]
     assert overview["rows"][0][4] == {"text": "\N{BLACK DOWN-POINTING TRIANGLE} \N{MINUS SIGN}2.2", "strong": True}
     assert [row[0] for row in slides[1]["rows"]] == names  # the question
     last = next(slide for slide in slides if slide["title"].startswith("Recommended"))
     assert [row[0] for row in last["rows"]] == names and {row[1] for row in last["rows"]} == {"nf4-language"}
-    assert last["columns"][0] == "model and condition" and overview["title"].startswith("4 models and conditions: ")
+    assert last["columns"][0] == "model and condition" and overview["title"].startswith("2 models under 2 conditions: ")
 
 
 def test_a_second_condition_alone_is_called_one_and_has_its_runner_up(tmp_path):
     made = loaded(tmp_path, conditions=("zero-shot", "4-shot"), precisions=5)
     last = verdict.slide([made])
     assert last["columns"][0] == "condition" and [row[0] for row in last["rows"]] == ["zero-shot", "4-shot"]
-    assert sum(": runner-up: int8-language-vision (" in note for note in last["notes"]) == 2
+    assert sum(note.startswith("Runner-up: int8-language-vision (") for note in last["notes"]) == 1
     assert framing.question([made])["title"] == "How few bits are enough? 2 conditions"
 
 
@@ -221,3 +223,17 @@ def test_a_study_of_simulated_formats_ends_with_what_its_groups_lose(tmp_path):
     assert slide["big"] == "int8-language-vision"
     assert "Only simulated formats were compared" in slide["notes"][0]
     assert costs.slides(cells.cells([made])[0]) == []
+
+
+def test_names_break_where_they_have_a_hyphen():
+    assert texts.broken("int8-language-attention-and-mlp", 14) == "int8-language-\nattention-and-\nmlp"
+    assert texts.broken("float16", 3) == "float16"
+    assert texts.stacked("small-language-model-135m, zero-shot", 30) == "small-language-model-135m,\nzero-shot"
+    assert texts.stacked("m, zero-shot", 30) == "m, zero-shot"
+
+
+def test_a_drop_of_too_few_items_for_an_interval_is_not_the_title(tmp_path):
+    """Of 4 questions that cannot be answered nearly none is right any more, which no title should rest on."""
+    names = ["float16", "gptq-2-language-attention-and-mlp"]
+    title = parts.by_type(cells.cells([loaded(tmp_path, precisions=names)])[0])["title"]
+    assert "gptq-2-language-attention-and-mlp" in title and "unanswerable" not in title

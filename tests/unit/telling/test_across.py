@@ -40,16 +40,35 @@ def test_cells_that_differ_are_each_named(cells):
     cells[3]["outcome"] |= {"lost": [], "largest_text": ""}
     cells[1]["profiles"][0] |= {"precision": None, "reason": "no accepted precision can be compared"}
     said = across.outcomes(cells, "loss of CIDEr")
-    assert "by none of 4 precisions for model-2 under 4-shot" in said and "for model-1 under zero-shot" in said
+    assert "for model-2 under 4-shot, none of 4 precisions shows a clear loss of CIDEr" in said and "zero-shot" in said
     told = across.recommended(cells)
     assert "Nothing is recommended for model-1 under 4-shot: no accepted precision can be compared." in told
     assert "for model-1 under zero-shot, model-2 under zero-shot and model-2 under 4-shot" in told
 
 
-def test_no_loss_is_shown_by_none_anywhere(cells):
+def test_a_loss_that_none_shows(cells):
     for cell in cells:
         cell["outcome"] |= {"lost": [], "largest_text": ""}
-    assert across.outcomes(cells, "loss of CIDEr") == "A clear loss of CIDEr is shown by none of 4 precisions anywhere."
+    assert across.outcomes(cells, "loss of CIDEr") == "Everywhere, none of 4 precisions shows a clear loss of CIDEr."
+
+
+def test_runners_up_that_are_the_same_are_told_once(cells):
+    for cell, said in zip(cells, ("a", "b", "a", "b"), strict=True):
+        cell["recommendation"] |= {"runner_up_sentence": f"runner-up: {said} (faster)"}
+    assert across.runners_up(cells) == (
+        "Runner-up: for model-1 under zero-shot and model-2 under zero-shot, a (faster); for model-1 under 4-shot and "
+        "model-2 under 4-shot, b (faster)."
+    )
+
+
+def test_all_cells_have_a_cost_in_the_same_unit(cells):
+    """Of each model and condition alone, one latency would be in ms and another in s."""
+    for metric in cells[0]["main_costs"]:
+        assert len({one["unit"] for cell in cells for one in cell["costs"] if one["metric"] == metric}) == 1
+    values = [entry["costs"]["latency"]["value"] for cell in cells for entry in cell["entries"]]
+    assert min(values) < 1 < max(values) and all(
+        "ms" not in entry["costs"]["latency"]["with_unit"] for entry in cells[0]["entries"]
+    )
 
 
 def test_an_accepted_clear_loss_is_told_as_such(cells):
@@ -64,7 +83,7 @@ def test_an_accepted_clear_loss_is_told_as_such(cells):
 
 def test_a_cell_in_which_nothing_was_compared(cells):
     cells[2]["outcome"] |= {"compared": 0, "lost": []}
-    assert across.outcomes(cells, "loss of CIDEr").endswith("nothing could be compared for model-2 under zero-shot.")
+    assert across.outcomes(cells, "loss of CIDEr").endswith("for model-2 under zero-shot, nothing could be compared.")
 
 
 def test_timings_without_a_judgement_say_nothing_of_speed(cells):
@@ -76,4 +95,4 @@ def test_timings_without_a_judgement_say_nothing_of_speed(cells):
 def test_one_precision_is_no_plural(cells):
     for cell in cells:
         cell["outcome"] |= {"lost": [], "largest_text": "", "compared": 1}
-    assert across.outcomes(cells, "loss of CIDEr") == "A clear loss of CIDEr is shown by none of 1 precision anywhere."
+    assert across.outcomes(cells, "loss of CIDEr") == "Everywhere, none of 1 precision shows a clear loss of CIDEr."

@@ -425,24 +425,24 @@ def test_names_that_look_like_numbers_stay_names(tmp_path):
     [
         (
             {"a": (-8.0, 1.0), "b": (-6.0, 1.0), "c": (0.1, 2.0)},
-            "2 of 3 precisions show a clear loss of CIDEr, the largest a: -8.0 [-9.0, -7.0]",
+            "2 of 3 precisions show a clear loss of CIDEr, most of all a, -8.0 [-9.0, -7.0]",
             "2 of 3 precisions show a clear loss of CIDEr: a and b; the largest is that of a, -8.0 [-9.0, -7.0]",
         ),
         (
             {"a": (-0.3, 2.0), "b": (0.1, 2.0)},
-            "No clear loss of CIDEr in any of 2 precisions; the lowest is a: -0.3 [-2.3, +1.7]",
-            "no clear loss of CIDEr in any of 2 precisions; the largest difference for the worse is that of a, -0.3 "
+            "None of 2 precisions shows a clear loss of CIDEr; lowest: a, -0.3 [-2.3, +1.7]",
+            "none of 2 precisions shows a clear loss of CIDEr; the largest difference for the worse is that of a, -0.3 "
             "[-2.3, +1.7]",
         ),
         (
             {"a": (-8.0, 1.0), "b": (0.1, 2.0)},
-            "1 of 2 precisions shows a clear loss of CIDEr, a: -8.0 [-9.0, -7.0]",
+            "1 of 2 precisions shows a clear loss of CIDEr: a, -8.0 [-9.0, -7.0]",
             "1 of 2 precisions shows a clear loss of CIDEr: a, -8.0 [-9.0, -7.0]",
         ),
         (
             {"a": (5.0, 1.0), "b": (6.0, 1.0)},
-            "No clear loss of CIDEr in any of 2 precisions; the lowest is a: +5.0 [+4.0, +6.0]",
-            "no clear loss of CIDEr in any of 2 precisions; the least favourable difference is that of a, +5.0 "
+            "None of 2 precisions shows a clear loss of CIDEr; lowest: a, +5.0 [+4.0, +6.0]",
+            "none of 2 precisions shows a clear loss of CIDEr; the least favourable difference is that of a, +5.0 "
             "[+4.0, +6.0]",
         ),
         (
@@ -486,12 +486,12 @@ def of_perplexity(**differences):
 def test_where_lower_is_better_no_sentence_takes_a_higher_value_for_a_gain():
     lost, kept = of_perplexity(a=(5.0, 2.0), b=(0.5, 0.2)), of_perplexity(a=(0.1, 1.0), b=(-0.5, 2.0))
     assert plain(lost["outcome"]["title"]).startswith(
-        "2 of 2 precisions show a clear loss by perplexity, the largest a: +5"
+        "2 of 2 precisions show a clear loss by perplexity, most of all a, +5"
     )
     assert lost["detectable"].startswith("160 passages would have shown a perplexity higher by 0.29 to 2.9 with 80 %")
     worst = "at the worst end of its 95 % interval its perplexity is higher by 7.0, 23 % of the baseline's 30.0"
     assert lost["entries"][1]["at_worst"] == worst
-    assert plain(kept["outcome"]["title"]).endswith("any of 2 precisions; the highest is a: +0.1 [-0.9, +1.1]")
+    assert plain(kept["outcome"]["title"]).endswith("perplexity; highest: a, +0.1 [-0.9, +1.1]")
     assert "largest difference for the worse is that of a" in kept["outcome"]["sentence"]
 
 

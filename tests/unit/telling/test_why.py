@@ -38,8 +38,8 @@ def test_the_largest_phase_and_what_formats_do_to_it(build):
     timed(found, cell, low, preprocessing=0.1, prefill=0.3, decode=1.2)
     timed(found, cell, lower, preprocessing=0.4, prefill=0.3, decode=0.3)
     said = why.phases(found, cell)
-    assert said[0] == f"Of {base}'s latency, decode takes 60 % (prefill 30 %, preprocessing 10 %)."
-    assert said[1] == f"It takes 0.50{TIMES} under {lower} and 2.00{TIMES} under {low}."
+    assert said[0] == f"Decode takes 60 % of {base}'s latency (prefill 30 %, preprocessing 10 %)."
+    assert said[1] == f"Against {base}'s, its time is 0.50{TIMES} under {lower} and 2.00{TIMES} under {low}."
     assert f"4.0{TIMES} under {lower}" in said[2] and low not in said[2]
 
 
@@ -50,8 +50,10 @@ def test_what_no_format_touches_is_not_credited_to_one(build):
     timed(found, cell, low, preprocessing=1.2, prefill=0.1, decode=0.45)
     timed(found, cell, lower, preprocessing=0.6, prefill=0.1, decode=0.45)
     said = why.phases(found, cell)
-    assert said[0].startswith(f"Of {base}'s latency, preprocessing takes 60 %")
-    assert said[1].startswith("Of the parts that formats touch, decode is the longest: it takes 1.50")
+    assert said[0].startswith(f"Preprocessing takes 60 % of {base}'s latency")
+    assert said[1].startswith(
+        f"Of the parts that formats touch, decode is the longest. Against {base}'s, its time is 1.50"
+    )
     assert f"2.0{TIMES} under {low}" in said[2]
     for entry in cell["entries"][1:]:
         entry["costs"]["size_on_disk"] |= {"better": True}

@@ -47,15 +47,14 @@ def outcomes(cells: Sequence[Record], loss: str) -> str:
     same: dict[str, list[Record]] = {}
     for cell in cells:
         found = cell["outcome"]
-        most = f" (most by {found['largest']}, {found['largest_text']})" if found["lost"] else ""
-        of = f"{found['compared']} precision{'s' * (found['compared'] != 1)}"
-        said = f"by {len(found['lost']) or 'none'} of {of} {{where}}{most}"
-        same.setdefault(said if found["compared"] else "", []).append(cell)
+        n, lost = found["compared"], len(found["lost"])
+        most = f" ({'most of all ' * (lost > 1)}{found['largest']}, {found['largest_text']})" if lost else ""
+        of = f"{lost or 'none'} of {n} precision{'s' * (n != 1)}"
+        said = f"{of} show{'s' * (lost < 2)} a clear {loss}{most}"
+        same.setdefault(said if n else "", []).append(cell)
     missing = same.pop("", [])
-    told = [said.format(where=places(of, cells)) for said, of in same.items()]
-    told = [one.replace(" everywhere", " anywhere") if " none " in one else one for one in told]
-    parts = [f"a clear {loss} is shown {'; '.join(told)}"] if told else []
-    parts += [f"nothing could be compared {places(missing, cells)}"] if missing else []
+    parts = [f"{places(of, cells)}, {said}" for said, of in same.items()]
+    parts += [f"{places(missing, cells)}, nothing could be compared"] if missing else []
     return ended("; ".join(parts))
 
 
@@ -76,9 +75,9 @@ def recommended(cells: Sequence[Record], profile: int = 0, *, full: bool = True)
         if precision is None:
             said.append(f"nothing is recommended{of}: {what}")
         elif _entry(where[0], precision)["baseline"]:
-            said.append(f"recommended{of} is the baseline, {precision}: {what}")
+            said.append(f"the baseline, {precision}, is recommended{of}: {what}")
         else:
-            said.append(f"recommended{of} is {precision}{f': {what}' if what else ''}")
+            said.append(f"{precision} is recommended{of}{f': {what}' if what else ''}")
     return " ".join(map(ended, said))
 
 
@@ -87,7 +86,8 @@ def profiles(cells: Sequence[Record]) -> str:
     said = []
     for i, choice in enumerate(cells[0]["profiles"][1:], start=1):
         found = recommended(cells, i)
-        said.append(f"For the least {choice['prefer']}: {found[:1].lower()}{found[1:]}")
+        start = found[:1].lower() if found.startswith(("The ", "Nothing ")) else found[:1]
+        said.append(f"For the least {choice['prefer']}, {start}{found[1:]}")
     return " ".join(said)
 
 
@@ -149,9 +149,10 @@ def _traded(cell: Record, choice: Record, full: bool, alone: bool) -> str:
 
 def _each(cells: Sequence[Record], said: Sequence[str]) -> str:
     """What is said of each cell, once where all say the same."""
-    if len(set(said)) <= 1:
-        return said[0]
-    return "; ".join(f"{place(cell)}, {one}" for cell, one in zip(cells, said, strict=True))
+    same: dict[str, list[Record]] = {}
+    for cell, one in zip(cells, said, strict=True):
+        same.setdefault(one, []).append(cell)
+    return said[0] if len(same) == 1 else "; ".join(f"{places(of, cells)}, {one}" for one, of in same.items())
 
 
 def _entry(cell: Record, precision: str) -> Record:

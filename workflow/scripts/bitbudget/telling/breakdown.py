@@ -42,7 +42,8 @@ def of(evidence: Evidence, cell: Record) -> dict[str, Any] | None:
         })  # fmt: skip
         drops.append((words.sign * (own - values[worst]), name, worst, form.level(values[worst]), form.level(own)))
     said = kind.replace("_", " ")
-    drop, name, worst, value, kept = max(drops)
+    # of too few items for an interval a drop says little
+    drop, name, worst, value, kept = max([one for one in drops if types[one[1]].get("ci")] or drops)
     title = f"In no kind of {said} does a precision fall behind {evidence.baseline}"
     if drop > 0:
         track = registry.module_of("track", evidence.track)

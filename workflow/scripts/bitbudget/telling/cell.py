@@ -38,6 +38,7 @@ class Known:
     scores: Mapping[str, Record]  # metrics of scores.json, by precision
     blind: Record  # metrics of blind.json
     power: float  # with which a smallest detectable loss would have been found
+    study: Sequence[Row] = ()  # all rows of summary.csv, whose costs have the same units
 
     @property
     def base(self) -> Row:
@@ -52,7 +53,8 @@ class Known:
 
 def of(known: Known) -> dict[str, Any]:
     """The cell of one model and condition, for verdicts.json."""
-    columns, further = told_costs.columns(known.track, known.rows), told_costs.further(known.rows)
+    columns = told_costs.columns(known.track, known.rows, known.study)
+    further = told_costs.further(known.rows, known.study)
     front = recommendation.front(known.rows, known.spec["primary"], known.words.sign, known.words.label)
     entries = [_entry(known, row, [*columns, *further], front) for row in known.rows]
     accepted = [one["precision"] for one in entries if one.get("accepted")]
@@ -277,13 +279,14 @@ def outcome(known: Known, entries: Sequence[Record]) -> dict[str, Any]:
         sentence = f"{largest['precision']}: {largest['sentence']}"
     elif lost:
         which = f"{len(lost)} of {n} precisions {'shows' if len(lost) == 1 else 'show'} a clear {words.loss}"
-        several = len(lost) > 1
-        title = f"{which}, {'the largest ' if several else ''}{largest['precision']}: {shown}"
-        most = f"{wording.named(_names(lost))}; the largest is that of " if several else ""
-        sentence = f"{which}: {most}{largest['precision']}, {shown}"
+        most = f"{largest['precision']}, {shown}"
+        title = sentence = f"{which}: {most}"
+        if len(lost) > 1:
+            title = f"{which}, most of all {most}"
+            sentence = f"{which}: {wording.named(_names(lost))}; the largest is that of {most}"
     else:
-        which = f"no clear {words.loss} in any of {n} precisions"
-        title = f"{wording.capital(which)}; the {words.worst} is {largest['precision']}: {shown}"
+        which = f"none of {n} precisions shows a clear {words.loss}"
+        title = f"{wording.capital(which)}; {words.worst}: {largest['precision']}, {shown}"
         worse = words.sign * largest["metrics"][primary]["difference"]["value"] < 0
         which_one = "largest difference for the worse" if worse else "least favourable difference"
         sentence = f"{which}; the {which_one} is that of {largest['precision']}, {shown}"

@@ -46,16 +46,19 @@ class Column:
         return f"{shown} ({wording.number(value / MIB)} MiB)" if in_mib else shown
 
 
-def columns(track: ModuleType, rows: Sequence[Row]) -> list[Column]:
-    """The costs of one model and condition, in the order in which tables have them."""
+def columns(track: ModuleType, rows: Sequence[Row], study: Sequence[Row] = ()) -> list[Column]:
+    """The costs of one model and condition, in the order in which tables have them.
+
+    `study` holds the rows of all of the study's, which have the same units.
+    """
     rates = [costs.rate(track, size) for size in _batch_sizes(track, rows[0] if rows else {})]
     every = [*costs.COSTS[:4], *rates, *costs.COSTS[4:]]
-    return [_column(cost, rows) for cost in every]
+    return [_column(cost, rows, study) for cost in every]
 
 
-def further(rows: Sequence[Row]) -> list[Column]:
+def further(rows: Sequence[Row], study: Sequence[Row] = ()) -> list[Column]:
     """The rates of the phases of a generated text, for which tables have no room; none of what has no such phases."""
-    return [_column(cost, rows) for cost in costs.PHASE_RATES if rows and cost.column in rows[0]]
+    return [_column(cost, rows, study) for cost in costs.PHASE_RATES if rows and cost.column in rows[0]]
 
 
 def speed(track: ModuleType, names: Iterable[str]) -> tuple[str, str]:
@@ -76,8 +79,8 @@ def _batch_sizes(track: ModuleType, names: Iterable[str]) -> list[int]:
     return sorted(int(found[1]) for name in names if (found := re.fullmatch(pattern, name)))
 
 
-def _column(cost: Cost, rows: Sequence[Row]) -> Column:
-    values = [row[cost.column] for row in rows if row.get(cost.column) is not None]
+def _column(cost: Cost, rows: Sequence[Row], study: Sequence[Row]) -> Column:
+    values = [row[cost.column] for row in (*rows, *study) if row.get(cost.column) is not None]
     factor, unit = wording.unit_for(cost.unit, max(values, default=0.0))
     notes = {_note(cost, row) for row in rows if row.get(cost.column) is not None}
     return Column(cost, factor, unit, notes.pop() if len(notes) == 1 else "")

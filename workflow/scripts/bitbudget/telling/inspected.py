@@ -66,7 +66,7 @@ def _objects(known: Mapping[str, float], baseline: str) -> str:
     if own == known[worst]:
         return f"{_percent(own)} {said.format(baseline)}; no precision names more"
     told = f"{_percent(known[worst])} {said.format(worst)}"
-    return told if own is None else f"{told}; of {baseline}'s {_percent(own)}"
+    return told if own is None else f"{told}; under {baseline} it is {_percent(own)}"
 
 
 def points(metric: Record) -> str:

@@ -63,6 +63,7 @@ def body(
                 },
                 blind=blind["metrics"],
                 power=comparison["power"],
+                study=rows,
             )  # fmt: skip
             found.append(cell.of(known))
     return {

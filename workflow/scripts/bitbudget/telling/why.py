@@ -32,14 +32,13 @@ def phases(evidence: Evidence, cell: Record) -> list[str]:
     rest = [f"{PHASES[name]} {wording.percent(own[name] / whole)}" for name in ordered[1:]]
     beside = f" ({', '.join(rest)})" if rest else ""
     share = wording.percent(own[ordered[0]] / whole)
-    said = [f"Of {evidence.baseline}'s latency, {PHASES[ordered[0]]} takes {share}{beside}."]
+    said = [f"{wording.capital(PHASES[ordered[0]])} takes {share} of {evidence.baseline}'s latency{beside}."]
     touched = _touched(own)
     if factors := _factors(times, touched, evidence.baseline):
         told = [f"{factor:.2f}{TIMES} under {name}" for name, factor in sorted(factors.items(), key=lambda one: one[1])]
-        part = (
-            "It" if touched == ordered[0] else f"Of the parts that formats touch, {PHASES[touched]} is the longest: it"
-        )
-        said.append(f"{part} takes {wording.named(told)}.")
+        longest = f"Of the parts that formats touch, {PHASES[touched]} is the longest. "
+        start = "" if touched == ordered[0] else longest
+        said.append(f"{start}Against {evidence.baseline}'s, its time is {wording.named(told)}.")
     moved = {
         name: factor
         for name, factor in _factors(times, CONTROL, evidence.baseline).items()
@@ -48,8 +47,8 @@ def phases(evidence: Evidence, cell: Record) -> list[str]:
     if moved:
         told = wording.named([f"{factor:.1f}{TIMES} under {name}" for name, factor in moved.items()])
         said.append(
-            f"Preprocessing, which number formats do not touch, takes {told}: so much of such differences is the "
-            "machine's."
+            f"The time of preprocessing, which number formats do not touch, is {told}: so much of such differences is "
+            "due to the machine."
         )
     return said
 

@@ -247,5 +247,5 @@ def named(names: Sequence[str], most: int = 6) -> str:
 
 def capital(text: str) -> str:
     """The text with a capital at its beginning, where it begins with a word and not with a name with digits."""
-    first = text.split(" ", 1)[0]
+    first = text.split(" ", 1)[0].rstrip(",;:")
     return text[:1].upper() + text[1:] if first.isalpha() else text

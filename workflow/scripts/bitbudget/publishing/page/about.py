@@ -16,7 +16,7 @@ FILES = {
     "paper.pdf": "the paper",
     "slides.pdf": "slides of ten minutes",
     "appendix.pdf": "hardware, versions, seeds, revisions on one page",
-    "summary.csv": "everything that was measured, one row a model, precision and condition",
+    "summary.csv": "everything that was measured, one row per model, precision and condition",
     "comparison.csv": "every difference from the baseline, with interval and test",
     "carbon.csv": "energy and carbon, also for other countries",
     "verdicts.txt": "the verdicts in full",

@@ -60,8 +60,6 @@ def table(view: View) -> Node:
     notes, rows = Notes(), []
     about = columns_of(view.cells)
     few = len(view.cells) > 1 and len(view.cells) * len(view.e.precisions) > MOST_ROWS
-    units = {one["metric"]: {each["unit"] for cell in view.cells for each in cell["costs"]
-                             if each["metric"] == one["metric"]} for one in about}  # fmt: skip
     why: dict[str, dict[str, None]] = {}
     for cell in view.cells:
         rows += [nodes.group(cell["name"])] if len(view.cells) > 1 else []
@@ -71,12 +69,13 @@ def table(view: View) -> Node:
             shown = []
             for one in about:
                 found = entry["costs"][one["metric"]]
-                shown.append(_cost(found, one["unit"] if len(units[one["metric"]]) == 1 else "", notes))
-                if "incomparable" in found and not entry["incomparable"]:
+                shown.append(_cost(found, one["unit"], notes))
+                # that its timings were disturbed is said beside the number
+                if "incomparable" in found and not entry["incomparable"] and "remark" not in found:
                     why.setdefault(one["heading"], {})[found["incomparable"]] = None
             rows.append(nodes.row(entry["precision"], *shown))
     columns = [nodes.column("Precision")]
-    columns += [nodes.column(_title(one, units[one["metric"]]), "right") for one in about]
+    columns += [nodes.column(_title(one), "right") for one in about]
     kinds = [f"{one['heading']}: {one['note']}." for one in about if one["note"]]
     lines = [*notes.lines(), *kinds, *(f"{name} not compared: {'; '.join(of)}." for name, of in why.items())]
     lines += [across.ended(said) for cell in view.cells for said in cell["remarks"]]
@@ -94,18 +93,17 @@ def _told(cell: Record) -> list[str | None]:
     return [base, cell["recommendation"]["precision"], cell["recommendation"].get("runner_up")]
 
 
-def _title(cost: Record, units: set[str]) -> str:
+def _title(cost: Record) -> str:
     if cost["higher_is_better"]:
         return cost["heading"].replace(" at batch size ", "\n(batch ") + ")"
-    unit = f" ({cost['unit']})" if len(units) == 1 else ""
-    return TITLES.get(cost["metric"], cost["heading"]) + unit
+    return f"{TITLES.get(cost['metric'], cost['heading'])} ({cost['unit']})"
 
 
 def _cost(found: Record, unit: str, notes: Notes) -> list[Node]:
     """A cost's value with its interval, or a mark with the reason why it has none."""
     if "value" not in found:
         return notes.absent(found["absent"])
-    said = found["with_unit"].replace(f" {unit}", "", 1) if unit else found["with_unit"]
+    said = found["with_unit"].replace(f" {unit}", "", 1)
     shown = nodes.text(" ".join(filter(None, (said, found["interval"]))))
     for name in ("no_interval", "remark"):
         shown += notes.mark(found[name]) if name in found else []

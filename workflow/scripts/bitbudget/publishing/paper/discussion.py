@@ -41,13 +41,13 @@ def _lost(view: View) -> list[Node]:
         said = [f"{outcome['largest']} loses most: {outcome['largest_text']} {view.words.label}."]
     lost = any(cell["outcome"]["lost"] for cell in view.cells)
     if not lost and any(cell["outcome"]["compared"] for cell in view.cells):
-        proof = "That is a statement about what these items can show and no proof that nothing is lost:"
-        said += [proof, across.ended(view.main["detectable"])]
+        said.append("That is a statement about what these items can show and no proof that nothing is lost.")
+        said.append(across.ended(f"{view.main['where']}{view.main['detectable']}"))
     largest = outcome["largest"]
     if largest and view.words.detections:
         said.append(why.boxes(view.e, view.main, largest))
     elif largest and (kinds := breakdown.of(view.e, view.main)):
-        said += [f"{kinds['title']}.", "Such parts are described and not tested."]
+        said += [f"{kinds['title']}.", "Differences between kinds of items are described, not tested."]
     punished = view.says("PUNISHES").get(view.e.primary, "")
     blocks = [nodes.paragraph(nodes.text(" ".join(filter(None, said))), nodes.inline(punished))]
     if view.e.ablation:
@@ -59,7 +59,7 @@ def _lost(view: View) -> list[Node]:
 def _costs(view: View) -> list[Node]:
     """Which phase holds the time, what the formats do to it, and how many bits are really reached."""
     said = [*why.phases(view.e, view.main), why.unpacking(view.e, view.main), why.bits(view.e, view.main)]
-    where = f"{nodes.capital(across.place(view.main))}:" if view.main["name"] else ""
+    where = f"What follows is {across.place(view.main)}." if view.main["name"] else ""
     text = " ".join(filter(None, (where, *said)))
     return [nodes.p("{text}", text=text)] if any(said) else []
 
@@ -76,14 +76,15 @@ def _related(views: Sequence[View]) -> list[Node]:
 
 
 def _beside(view: View) -> str:
-    told = [f"{entry['precision']} {entry['short']}" for entry in view.main["entries"]
+    told = [f"{entry['precision']}, {entry['short']}" for entry in view.main["entries"]
             if entry.get("kind", "not-compared") != "not-compared" and not entry["simulated"]]  # fmt: skip
     if not told:
         return ""
-    model = "demo model" if view.e.demo else "model"
+    left = len(told) - COMPARED
+    shown = "; ".join([*told[:COMPARED], *([f"and {left} more"] if left > 0 else [])])
     return (
-        f"Ours{view.of_main}, against {view.e.baseline}: {wording.named(told, COMPARED)}. Another {model} and other "
-        "items stand behind each number, so directions compare and sizes do not."
+        f"Ours{view.of_main}, against {view.e.baseline}: {shown}. Each of these numbers comes from another model and "
+        "other items, so their directions can be compared, but not their sizes."
     )
 
 
@@ -95,7 +96,7 @@ def _limitations(views: Sequence[View]) -> Node:
         names = wording.listed([view.e.name for view in demos])
         name = "This is a demo study" if len(views) == 1 else f"{names} {verb} demo material"
         said.append(
-            f"{name}: a very small model and generated data show that the method works. The numbers say nothing about "
+            f"{name}: very small models and generated data show that the method works. The numbers say nothing about "
             "models of a useful size."
         )
     for view in views:
@@ -115,7 +116,7 @@ def _limitations(views: Sequence[View]) -> Node:
         small = [one for one in view.e.measurements.values() if any("value" in m for m in one["metrics"].values())]
         if small and all(len(one.get("repeats", [])) <= 1 for one in small):
             said.append(
-                "Speed was measured in one process a precision, so its intervals miss what varies between processes."
+                "Speed was measured in one process per precision, so its intervals miss what varies between processes."
             )
     return nodes.p("{text}", text=" ".join(dict.fromkeys(filter(None, said))))
 

@@ -109,7 +109,7 @@ def _carbon(view: View) -> list[Node]:
         f"usage effectiveness of {pue:g}"
         + (f": the study's own ({own[0]}), and the cleanest and the dirtiest of those compared" if own else "")
         + (f". {nodes.count(left, 'more grid')} in carbon.csv" if left else "")
-        + "."
+        + (". Timings were disturbed and are not to be compared." if view.main["disturbed"] else ".")
     )
     columns = [nodes.column("Grid", wide=True), nodes.column("g/kWh", "right")]
     columns += [nodes.column(name, "right") for name in names]

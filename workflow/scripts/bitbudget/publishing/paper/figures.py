@@ -75,9 +75,9 @@ def _key(view: View, cells: Sequence[Record]) -> str:
     """What filled marks mean, as far as there are any."""
     there = {entry.get("kind") for cell in cells for entry in cell["entries"]} & set(FILLED)
     names = {"#D55E00": "orange", "#009E73": "green"}
-    told = [f"{names.get(one['colour'], one['colour'])} {one['word']}" for one in view.e.verdicts["kinds"]
+    told = [f"{names.get(one['colour'], one['colour'])}: {one['word']}" for one in view.e.verdicts["kinds"]
             if one["kind"] in there]  # fmt: skip
-    return f" Filled: {' or '.join(told)}." if told else ""
+    return f" Filled {', '.join(told)}." if told else ""
 
 
 def _differences(view: View) -> Unit | None:
@@ -160,10 +160,10 @@ def _by_type(view: View) -> Unit | None:
         f"{view.heading} by {told['kind']}{view.of_main}: of the baseline"
         + (f", and the lowest of all {len(view.e.precisions)} precisions." if view.others else ".")
     )
-    columns = [nodes.column(wording.capital(told["kind"]), wide=True), nodes.column("n", "right")]
-    columns += [nodes.column(view.e.baseline, "right"), *([nodes.column("Lowest", "right")] if view.others else [])]
+    columns = [nodes.column(wording.capital(told["kind"])), nodes.column("n", "right")]
+    columns += [nodes.column(view.e.baseline, "right"), *([nodes.column("Lowest", wide=True)] if view.others else [])]
     label = view.label("types")
-    said = nodes.brief(f"[#{label}] tells kinds of items apart.")
+    said = nodes.brief(f"[#{label}] breaks it down by {told['kind']}.")
     return Unit([said, nodes.table(label, caption, columns, rows, wide=False)], 4)
 
 
@@ -239,13 +239,14 @@ def _trade_off(view: View) -> Unit | None:
         return None
     unit = view.e.verdicts["metrics"][0]["unit"]
     y_axis = f"{view.words.label}{f' ({unit})' if unit else ''}, {view.better}"
-    wide = len(panels) > 1
+    wide, left = len(panels) > 1, len(view.cells) > MOST_SCATTERS
     svg = small.scatter(panels, f"{about['name']} ({about['unit']}), less is better", y_axis, width=_width(wide),
                         height=HEIGHT, letter=LETTER)  # fmt: skip
     caption = (
         f"{view.heading} against {about['name']}{'' if wide else view.of_main}, with 95 % intervals. "
         "Filled: no other precision is as good in both and better in one. Diamond: the baseline."
         + "".join(dict.fromkeys(_quality_cut(panel.spans) for panel in panels))
+        + (f" Of {len(view.cells)} models and conditions {MOST_SCATTERS} are shown; see summary.csv." if left else "")
     )
     return _unit(view, "trade-off", svg, f"{view.words.label} against {about['name']}", caption, 3, wide)
 

@@ -74,7 +74,8 @@ def _models(view: View) -> list[Node]:
 
 def _regime(view: View) -> str:
     """That nothing is trained, and what is done to the weights instead."""
-    own = "The demo model was trained beforehand by the project's own recipe. " if view.e.demo else ""
+    demo = "The demo models were" if len(view.e.models) > 1 else "The demo model was"
+    own = f"{demo} trained beforehand by the project's own recipe. " if view.e.demo else ""
     if not view.others:
         return f"{own}Nothing is trained here: the checkpoint is used as it is, for inference only."
     calibrated = [name for name in view.formats if registry.format_of(name).calibrated]

@@ -31,7 +31,8 @@ def demo(views: Sequence[View]) -> str | None:
     if not names:
         return None
     which = "This is a demo study" if len(names) == len(views) == 1 else f"Demo material: {wording.listed(names)}"
-    return f"{which}. A very small model on generated data shows the method; the numbers say nothing about real models."
+    small = f"{which}. Very small models and generated data show the method"
+    return f"{small}; the numbers say nothing about models of a useful size."
 
 
 def abstract(views: Sequence[View]) -> Node:
@@ -92,7 +93,7 @@ def _disturbed(view: View) -> bool:
 def introduction(views: Sequence[View]) -> list[Node]:
     """The problem, why efficiency matters, and what each experiment is for."""
     problem = nodes.p(
-        "Networks that see and read are trained in 16 or 32 bits a number and are then asked to run on machines with "
+        "Networks that see and read are trained in 16 or 32 bits per number and are then asked to run on machines with "
         "less "
         "memory, less time and less electricity than those that trained them. Post-training quantization is the first "
         "remedy: it stores the weights, and sometimes the activations, in fewer bits, without any new training "
@@ -152,7 +153,7 @@ def conclusion(views: Sequence[View]) -> list[Node]:
             said.append(across.profiles(view.cells))
         found.append(nodes.p("{text}", text=" ".join(filter(None, said))))
     if any(view.e.demo for view in views):
-        numbers = "All of this is a demonstration: its numbers are those of a small demo model on this machine"
+        numbers = "All of this is a demonstration: its numbers are those of small demo models on this machine"
         holds = ", and what they recommend holds for nothing else" if any(view.others for view in views) else ""
         found.append(nodes.p(f"{numbers}{holds}."))
     return found

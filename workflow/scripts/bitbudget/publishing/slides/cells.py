@@ -88,10 +88,16 @@ def cells(studies: Sequence[Evidence]) -> list[Cell]:
     ]
 
 
-def apart_by(every: Sequence[Cell], plural: bool = False) -> str:
+def apart_by(every: Sequence[Cell]) -> str:
     """What tells the cells of a study apart: "model and condition"."""
     differ = [key for key in ("model", "condition") if len({cell.told[key] for cell in every}) > 1]
-    return " and ".join(f"{key}s" if plural else key for key in differ)
+    return " and ".join(differ)
+
+
+def counted(every: Sequence[Cell]) -> str:
+    """How many models and conditions there are: "2 models under 2 conditions", "3 models"."""
+    numbers = {key: len({cell.told[key] for cell in every}) for key in ("model", "condition")}
+    return " under ".join(f"{number} {key}s" for key, number in numbers.items() if number > 1)
 
 
 def written(entry: Record, metric: str) -> str:
@@ -103,11 +109,11 @@ def written(entry: Record, metric: str) -> str:
 
 
 def times(entry: Record, metric: str) -> str:
-    """A cost in the baseline's, with its meaning: "0.52x smaller"; else why there is none."""
+    """A cost in the baseline's, with its meaning: "0.52x: smaller"; else why there is none."""
     cost = entry["costs"][metric]
     if not cost.get("times"):
         return ABSENT if "absent" in cost else DISTURBED if "remark" in cost else "not compared"
-    return f"{cost['times']} {cost['word']}"
+    return f"{cost['times']}: {cost['word']}"
 
 
 def marked(entry: Record, metric: str) -> dict[str, str]:

@@ -108,18 +108,19 @@ def trade_off(cell: Cell) -> Slide | None:
     label, unit = cell.primary["label"], f" ({cell.primary['unit']})" if cell.primary["unit"] else ""
     notes = ["Filled: no other is better in both. Diamond: the baseline. Bars: 95 % intervals."]
     return charts.scatter(
-        f"{_front(front, len(shown))}: no other is better in both {cell.evidence.verdicts['label']} and {cost['name']}",
+        _front(front, len(shown), cell.evidence.verdicts["label"], cost["name"]),
         cell.heading,
         [*notes, *reasons(left, "Not shown: "), *told_of(cell, [metric])],
         points, f"{cost['name']} ({cost['unit']}), less is better", f"{label}{unit}",
     ) | {"about": "trade-off"}  # fmt: skip
 
 
-def _front(names: Sequence[str], of: int) -> str:
-    """The precisions on a front, or how many they are."""
-    if len(names) == of:
-        return f"All {of} precisions"
-    return wording.listed(names) if len(names) <= 3 else f"{len(names)} of {of} precisions"
+def _front(names: Sequence[str], of: int, quality: str, cost: str) -> str:
+    """Which precisions are on a front, or how many."""
+    if len(names) == of > 1:
+        return f"Each of the {of} precisions trades {quality} for {cost}: none is better in both"
+    told = wording.listed(names) if len(names) <= 3 else f"{len(names)} of {of} precisions"
+    return f"{told}: no other is better in both {quality} and {cost}"
 
 
 def _left_out(cell: Cell, entry: Record, metric: str) -> str | None:

@@ -9,11 +9,11 @@ from bitbudget import registry
 from bitbudget.measuring.circumstances import place
 from bitbudget.publishing.appendix import facts, provenance
 from bitbudget.publishing.slides import inspected, verdict
-from bitbudget.publishing.slides.cells import ABSENT, Cell, apart_by, cells, written
-from bitbudget.publishing.slides.texts import table
+from bitbudget.publishing.slides.cells import ABSENT, Cell, apart_by, cells, counted, written
+from bitbudget.publishing.slides.texts import stacked, table
 from bitbudget.publishing.typesetting import texts
 from bitbudget.publishing.typesetting.texts import sentences, shortened, some
-from bitbudget.telling import wording
+from bitbudget.telling import across, wording
 from bitbudget.telling.evidence import Evidence
 
 Slide = dict[str, Any]
@@ -53,11 +53,11 @@ def question(studies: Sequence[Evidence]) -> Slide:
     lines = ["Fewer bits can save memory, time and energy, and can change answers."]
     if len(every) > 1:
         many = len(studies) > 1
-        what = "studies, each with its baseline" if many else apart_by(every, plural=True)
+        what = f"{len(studies)} studies, each with its baseline" if many else counted(every)
         rows = [_taken(cell) for cell in every]
         return table(
-            f"How few bits are enough? {len(studies) if many else len(every)} {what}",
-            "" if many else f"as they are: {first.evidence.baseline}",
+            f"How few bits are enough? {what}",
+            "" if many else f"what they take in {first.evidence.baseline}",
             ["study" if many else apart_by(every), "baseline", "quality", "on disk", "latency"], "llrrr",
             rows, "verdicts.txt", lines if many else [*lines, verdict.rule(studies)],
         )  # fmt: skip
@@ -67,7 +67,7 @@ def question(studies: Sequence[Evidence]) -> Slide:
     return {
         "kind": "numbers",
         "title": f"How few bits are enough for {first.told['model']}?",
-        "heading": f"{first.told['model']} as it is: {first.evidence.baseline}",
+        "heading": f"what it takes in {first.evidence.baseline}",
         "numbers": [_number(first, metric) for metric in first.told["main_costs"]],
         "lines": [*lines, verdict.rule(studies)],
     }
@@ -77,7 +77,7 @@ def _taken(cell: Cell) -> list[str]:
     level = cell.level(cell.base)
     told = f"{level['text']} {cell.evidence.verdicts['label']}" if "text" in level else ABSENT
     costs = [written(cell.base, metric) for metric in ("size_on_disk", "latency")]
-    return [shortened(cell.heading, 34), shortened(cell.evidence.baseline, 22), told, *costs]
+    return [stacked(cell.heading, 30), shortened(cell.evidence.baseline, 22), told, *costs]
 
 
 def _number(cell: Cell, metric: str) -> dict[str, str]:
@@ -102,7 +102,7 @@ def compared(evidence: Evidence) -> Slide:
         simulated = "simulated: " if audit.get("simulated") else ""
         rows.append(
             [
-                shortened(precision, 24) + base,
+                shortened(precision, 36) + base,
                 shortened(simulated + facts.formats_in_short(audit, untold), 80),
                 "\N{EN DASH}" if simulated else "unknown" if bits is None else f"{bits:.1f}",
                 "\N{EN DASH}" if simulated else written(entry, "size_on_disk"),
@@ -125,16 +125,15 @@ def compared(evidence: Evidence) -> Slide:
 def measured(studies: Sequence[Evidence]) -> Slide:
     """How quality and costs were measured."""
     first, places = studies[0], _places(studies)
-    lines = [_data(one) for one in studies[:3]]
+    lines = [_data(one, len(studies) == 1) for one in studies[:3]]
     left = len(studies) - 3
     lines += [f"And {left} more {'study' if left == 1 else 'studies'}: see appendix.pdf."] * (left > 0)
     lines += first.prepared
-    lines += [_quality_measured(one) for one in studies[:1]]
+    lines += [_quality_measured(studies)]
     how = f"one item at a time, apart from quality, on {some(places, 2, '; on ')}" if places else ABSENT
     lines += [f"Speed: {how}", _energy_measured(studies)]
     lines.append("Audit: formats and weights of every loaded checkpoint, layer by layer")
-    count = first.n
-    one = f"Every precision answers the same {count} items"
+    one = f"Every precision answers the same {first.n} {first.verdicts['item']}s"
     return {
         "kind": "points",
         "title": one if len(studies) == 1 else "Every precision of a study answers the same items",
@@ -153,10 +152,10 @@ def _split(line: str) -> tuple[str, str]:
     return (f"{head}:", text) if mark and len(head) <= 30 else ("", line)
 
 
-def _data(evidence: Evidence) -> str:
+def _data(evidence: Evidence, alone: bool) -> str:
     subset = evidence.subset
     verdicts = evidence.verdicts
-    who = f"Data of {evidence.name}" if len(evidence.name) <= 20 else evidence.name
+    who = "Data" if alone else f"Data of {evidence.name}" if len(evidence.name) <= 20 else evidence.name
     shots = f", {' and '.join(evidence.conditions)}" if len(evidence.conditions) > 1 else ""
     return (
         f"{who}: {len(subset['ids'])} of {subset['n_available']} {verdicts['item']}s of {subset['dataset']} "
@@ -164,15 +163,15 @@ def _data(evidence: Evidence) -> str:
     )
 
 
-def _quality_measured(evidence: Evidence) -> str:
-    resamples = evidence.comparison.get("resamples", {}).get(evidence.primary)
-    drawn = (
-        f"{resamples:,} bootstrap resamples over {evidence.verdicts['clusters']}".replace(",", NBSP)
-        if resamples
-        else "bootstrap"
+def _quality_measured(studies: Sequence[Evidence]) -> str:
+    resamples = [one.comparison.get("resamples", {}).get(one.primary) for one in studies]
+    clusters, labels = (
+        wording.listed(list(dict.fromkeys(one.verdicts[name] for one in studies))) for name in ("clusters", "label")
     )
-    label = evidence.verdicts["label"]
-    return f"Quality: {label}, paired with the baseline's; 95 % intervals from {drawn}, Holm's correction"
+    drawn = "bootstrap"
+    if all(resamples):
+        drawn = f"{max(resamples):,} bootstrap resamples over {clusters}".replace(",", NBSP)
+    return f"Quality: {labels}, paired with the baseline's; 95 % intervals from {drawn}, Holm's correction"
 
 
 def _places(studies: Sequence[Evidence]) -> list[str]:
@@ -204,7 +203,7 @@ def limits(studies: Sequence[Evidence]) -> Slide:
     lines = [
         f"Demo: {note}" if note else "",
         *(f"Timings: {said}" for said in disturbed[:1]),
-        f"Small differences: {first.told['where']}{first.told['detectable']}",
+        f"Small differences: {_where(first)}{first.told['detectable']}",
         f"Costs: {_machine(studies)}",
         *(f"Measured: {remark}" for remark in remarks[:1]),
         *inspected.lines([next(cell for cell in every if cell.evidence is study) for study in studies]),
@@ -219,6 +218,12 @@ def limits(studies: Sequence[Evidence]) -> Slide:
         "heading": "",
         "lines": _pointed([line for line in lines if line][:POINTS]),
     }
+
+
+def _where(cell: Cell) -> str:
+    """Of which study, model and condition something is said, where there are several: "in coco, for m, "."""
+    study = f"in {cell.evidence.name}" if cell.among else ""
+    return "".join(f"{part}, " for part in (study, across.place(cell.told)) if part)
 
 
 def _machine(studies: Sequence[Evidence]) -> str:

@@ -44,7 +44,7 @@ def slide(cell: Cell) -> Slide | None:
     others = [row for row in found["rows"] if row not in needed]
     rows = []
     for one in sorted([*needed, *others][:TABLE], key=found["rows"].index):
-        row = [shortened(one["precision"], 24) + " (baseline)" * (one["precision"] == cell.evidence.baseline)]
+        row = [shortened(one["precision"], 36) + " (baseline)" * (one["precision"] == cell.evidence.baseline)]
         row += [one["not_there"] or ABSENT, one["difference"]] if known else []
         rows.append(row + ([str(one["flagged"].get(kind, "not done")) for kind in FLAGS] if flagged else []))
     columns = ["precision", *(["objects not there", "against baseline"] if known else [])]

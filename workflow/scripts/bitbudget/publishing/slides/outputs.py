@@ -49,7 +49,7 @@ def _said(cell: Cell, item: Record, answers: Record) -> Slide:
     rows = []
     for text, names in groups.items():
         found = {answers[name]["change"] for name in names} - {None, "same"}
-        shown = [shortened(name, 24) + " (baseline)" * (name == cell.evidence.baseline) for name in names]
+        shown = [shortened(name, 36) + " (baseline)" * (name == cell.evidence.baseline) for name in names]
         rows.append(
             {
                 "names": some(shown, 3),

@@ -10,15 +10,16 @@ from typing import Any
 
 from bitbudget.publishing.figures.small import Span
 from bitbudget.publishing.slides import charts
-from bitbudget.publishing.slides.cells import ABSENT, Cell, apart_by
-from bitbudget.publishing.slides.texts import reasons, table
-from bitbudget.publishing.typesetting.texts import capital, shortened
+from bitbudget.publishing.slides.cells import ABSENT, Cell, counted
+from bitbudget.publishing.slides.texts import broken, reasons, stacked, table
+from bitbudget.publishing.typesetting.texts import capital
 
 Slide = dict[str, Any]
 Record = Mapping[str, Any]
 
 REFUSED = "Not accepted: "
 COLUMNS, ROWS = 6, 10  # of the table of all models and conditions
+LETTERS = 56  # of the headings of its columns together
 
 
 def levels(cell: Cell) -> Slide:
@@ -66,18 +67,18 @@ def difference(cell: Cell) -> Slide | None:
     unit = f" ({cell.primary['difference_unit']})" if cell.primary["difference_unit"] else ""
     unknown = {entry["precision"]: entry["sentence"] for entry in cell.others if "absent" in cell.difference(entry)}
     dashed = "" if limit is None else "dashed: limit of acceptance; "
-    key = [f"{cell.told['counted']}, 95 % intervals; {dashed}{_key(cell.others)}."]
-    key = key if len(unknown) < len(cell.others) else []
+    marks = [f"{cell.told['counted']}, 95 % intervals; {dashed}{key(cell.others)}."]
+    marks = marks if len(unknown) < len(cell.others) else []
     return charts.forest(
         cell.told["outcome"]["title"], cell.heading,
         # the more important first: where many rows stand above, the last give way
-        [*key, *refused(cell), *_accepted(cell), *reasons(unknown)],
+        [*marks, *refused(cell), *_accepted(cell), *reasons(unknown)],
         rows, f"difference in {cell.evidence.verdicts['label']}{unit}, {_better(cell)} is better",
         lines=[lines], holds=holds,
     ) | {"about": "differences"}  # fmt: skip
 
 
-def _key(entries: Sequence[Record]) -> str:
+def key(entries: Sequence[Record]) -> str:
     """What the marks mean."""
     return ", ".join(f"{mark} {word}" for mark, word in {one["mark"]: one["word"] for one in entries}.items())
 
@@ -105,14 +106,14 @@ def overview(every: Sequence[Cell]) -> Slide | None:
     cut = len(columns) > COLUMNS
     columns = columns[:COLUMNS]
     cells_of = [
-        [shortened(row, 30), *(said[(column, row) if turned else (row, column)] for column in columns)] for row in rows
+        [stacked(row, 30), *(said[(column, row) if turned else (row, column)] for column in columns)] for row in rows
     ]
     unit = f" ({first.primary['difference_unit']})" if first.primary["difference_unit"] else ""
-    title = f"{len(every)} {apart_by(every, plural=True)}: difference in {first.evidence.verdicts['label']}{unit}"
+    title = f"{counted(every)}: difference in {first.evidence.verdicts['label']}{unit}"
     heading = ", ".join([first.evidence.name] * first.among + [f"against {first.evidence.baseline}"])
-    notes = [f"{_key([entry for cell in every for entry in cell.others])}. Bold: accepted."]
+    notes = [f"{key([entry for cell in every for entry in cell.others])}. Bold: accepted."]
     notes += ["Not all are shown: see verdicts.txt."] * cut
-    names = ["", *(name.replace(", ", ",\n") for name in columns)]
+    names = ["", *(broken(name, max(12, LETTERS // len(columns))) for name in columns)]
     align = "l" + "r" * len(columns)
     return table(title, heading, names, align, cells_of, "verdicts.txt", notes, ROWS, about="overview")
 

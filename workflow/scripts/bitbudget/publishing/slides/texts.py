@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bitbudget.publishing.typesetting.texts import sentences, some
+from bitbudget.publishing.typesetting.texts import sentences, shortened, some, width
 
 REASON = 110  # letters of a reason
 
@@ -18,6 +19,22 @@ def reasons(why: Mapping[str, str], start: str = "") -> list[str]:
         short = sentences(reason.removeprefix(f"{name} is "), REASON)
         found.setdefault(short.rstrip("."), []).append(name)
     return [f"{start}{some(names, 3)}: {reason}." for reason, names in found.items()]
+
+
+def stacked(name: str, most: int) -> str:
+    """A name of a model and a condition: in two lines where it is wider than `most` letters."""
+    parts = [name] if width(name) <= most else name.split(", ")
+    return ",\n".join(shortened(part, most) for part in parts)
+
+
+def broken(name: str, most: int) -> str:
+    """A name in lines of at most `most` letters where its blanks and hyphens allow."""
+    lines = [""]
+    for part in re.findall(r"[^\s-]*[\s-]+|[^\s-]+", name):
+        if lines[-1] and width(lines[-1] + part.rstrip()) > most:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def table(

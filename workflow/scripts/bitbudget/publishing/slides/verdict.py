@@ -7,8 +7,9 @@ from typing import Any
 
 from bitbudget.publishing.slides import parts, quality
 from bitbudget.publishing.slides.cells import Cell, apart_by, cells, marked, times
-from bitbudget.publishing.slides.texts import table
+from bitbudget.publishing.slides.texts import broken, stacked, table
 from bitbudget.publishing.typesetting.texts import capital, shortened
+from bitbudget.telling import across, wording
 from bitbudget.telling.evidence import Evidence
 
 Slide = dict[str, Any]
@@ -41,22 +42,33 @@ def slide(studies: Sequence[Evidence]) -> Slide:
     elif len(names) == 1:
         title = f"Recommended: {said[0] if len(said) == 1 else names.pop()}"
     chosen = {cell.heading: cell.told["recommendation"].get("runner_up_sentence") for cell in every}
-    notes = ["Against the baseline: difference in quality; size on disk and latency in the baseline's."]
-    if len(every) <= RUNNERS_UP:
+    notes = [f"{_quality(every)}; size on disk and latency as multiples of the baseline's."]
+    if joint and len(every) <= RUNNERS_UP:
         notes += [f"{capital(name)}: {said}." for name, said in chosen.items() if said]
+    elif len(every) <= RUNNERS_UP and (told := across.runners_up([cell.told for cell in every])):
+        notes.append(told)
     columns = [what, "recommended", "difference", "on disk", "latency"]
     rows = [_line(cell) for cell in every]
     return table(title, "", columns, "llrrr", rows, "verdicts.txt", [*notes, rule(studies)])
 
 
+def _quality(every: Sequence[Cell]) -> str:
+    """What the differences are of, and what their marks mean."""
+    metrics = dict.fromkeys(cell.evidence.verdicts["label"] for cell in every)
+    entries = [cell.recommended for cell in every if cell.recommended]
+    key = f" ({quality.key(entries)})" if entries else ""
+    return f"Difference from the baseline in {wording.listed(list(metrics))}{key}"
+
+
 def _line(cell: Cell) -> list[str]:
     """A recommendation in a row of a table."""
     name, entry = cell.told["recommendation"]["precision"], cell.recommended
-    start = [shortened(cell.heading, 34), shortened(name or NOTHING, 30)]
+    start = [stacked(cell.heading, 30), broken(shortened(name or NOTHING, 40), 24)]
     if entry is None:
         return [*start, "" if name is None else "is the baseline", "", ""]
     found = cell.difference(entry)
-    told = f"{entry['mark']} {found['text']}" if "value" in found else "not compared"
+    unit = cell.primary["difference_unit"]
+    told = f"{entry['mark']} {found['text']} {unit}".rstrip() if "value" in found else "not compared"
     return [*start, told, times(entry, "size_on_disk"), times(entry, "latency")]
 
 
@@ -78,7 +90,7 @@ def _card(cell: Cell) -> Slide:
         "kind": "verdict",
         "title": title,
         "heading": cell.heading,
-        "big": shortened(big or NOTHING, 30),
+        "big": shortened(big or NOTHING, 44),
         "costs": costs,
         "lines": lines,
         # the rule stands beside the question, and who is accepted beside the differences

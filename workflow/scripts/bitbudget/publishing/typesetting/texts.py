@@ -69,10 +69,7 @@ def some(texts: Sequence[str], most: int | None, joint: str = ", ", where: str =
     return f"{joint.join(shown)} and {left} more{place}" if shown else f"{left}{place}"
 
 
-def capital(text: str) -> str:
-    """The text with a capital at its beginning, where it begins with a small letter and is no name with digits."""
-    first = text.split(" ", 1)[0]
-    return text[:1].upper() + text[1:] if first.isalpha() else text
+capital = wording.capital
 
 
 def demo_note(names: Sequence[str], count: int) -> str:
