@@ -95,7 +95,7 @@ def test_boxes_that_fit_worse_or_are_missed(build, after, said):
 def test_an_ablation_tells_shares_and_what_is_not_clear(build):
     found, cell = build("captioning", ablation=True)
     text = attribution.groups(found, cell)
-    assert text.startswith("Of the module groups, each alone in rtn-3: none shows a clear loss (")
+    assert text.startswith("Of the module groups, each alone in rtn-3, none shows a clear loss (")
     rows = [row for row in found.ablation if row["row"] == "group"]
     entry = next(one for one in cell["entries"] if one["precision"] == rows[0]["precision"])
     entry |= {"kind": "loss", "short": "clear loss: -0.2 [-0.3, -0.1]"}

@@ -21,14 +21,16 @@ def groups(evidence: Evidence, cell: Record) -> str:
     rest = [row for row in single if row not in lost]
     form = evidence.study["ablation"]["format"]
     form = form if isinstance(form, str) else form["format"]
-    said = [f"{_told(cell, row)}{_shares(row, first=i == 0)}" for i, row in enumerate(lost)]
+    shares = [_shares(row, first=i == 0) for i, row in enumerate(lost)]
+    said = [f"{_told(cell, row)}{share and f' ({share})'}" for row, share in zip(lost, shares, strict=True)]
     if rest:
-        told = wording.listed([f"{row['group']} {_difference(evidence, cell, row)}{_shares(row)}" for row in rest])
+        told = [f"{row['group']} {_difference(evidence, cell, row)}" for row in rest]
+        told = "; ".join(", ".join(filter(None, (one, _shares(row)))) for one, row in zip(told, rest, strict=True))
         said.append(f"{'no other group' if lost else 'none'} shows a clear loss ({told})")
     whole = next((row for row in rows if row["row"] == "every-group"), None)
     if whole:
         said.append(f"all groups together: {_entry(cell, whole)['short']}")
-    return f"Of the module groups, each alone in {form}: {'; '.join(said)}."
+    return f"Of the module groups, each alone in {form}{':' if lost else ','} {'; '.join(said)}."
 
 
 def parts(evidence: Evidence, cell: Record) -> str:
@@ -71,10 +73,10 @@ def _told(cell: Record, row: Record) -> str:
 
 
 def _shares(row: Record, *, first: bool = False) -> str:
-    """A group's share of the whole loss and of the weights, in brackets."""
+    """A group's share of the whole loss and of the weights; empty where neither is known."""
     told = []
     if row.get("share_of_loss") is not None:
         told.append(f"{wording.percent(row['share_of_loss'])} of {'what all groups together lose' if first else 'it'}")
     if row.get("share_of_parameters") is not None:
         told.append(f"{wording.percent(row['share_of_parameters'])} of the weights")
-    return f" ({', '.join(told)})" if told else ""
+    return ", ".join(told)
