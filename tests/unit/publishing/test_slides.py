@@ -99,12 +99,13 @@ def test_several_studies_share_title_and_conclusion(tmp_path):
 
 
 def test_no_name_is_broken_within_a_word(tmp_path):
-    names = ["float16", "gptq-2-language-attention-and-mlp", "nf4-language-embeddings-projector", "nf4-language"]
+    names = ["float16", "int8-language-attention-and-mlp", "nf4-language-embeddings-projector"]
+    names += ["gptq-2-language-attention-and-mlp", "nf4-language"]
     reader = pdf_of([loaded(tmp_path, track="captioning", precisions=names)], tmp_path / "slides.pdf")
     lines = [line.strip() for page in reader.pages for line in page.extract_text().splitlines()]
     words = {part for name in names for part in name.split("-")}
     # where a line ends within a name, a whole word of it ends there
-    ends = [line.split()[-1].split("-")[-1] for line in lines if re.search(r"(gptq|nf4)-[^\s…]*$", line)]
+    ends = [line.split()[-1].split("-")[-1] for line in lines if re.search(r"(gptq|int8|nf4)-[^\s…]*$", line)]
     assert ends and {re.sub(r"\W", "", one) for one in ends} <= words | {""}
 
 
