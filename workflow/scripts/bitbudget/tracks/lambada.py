@@ -38,7 +38,7 @@ BACKGROUND = (
     "their weights lie in the linear layers of attention and of the feed-forward blocks; these are what is quantized, "
     "while norms, and often embeddings and the output layer, stay in 16 bits. The prompt is read in one pass that is "
     "bound by arithmetic (prefill). Then each new token needs a pass of its own, which multiplies all weights with "
-    "one vector and is bound by reading them (decode). Fewer bits a weight can speed up decode where the kernel "
+    "one vector and is bound by reading them (decode). Fewer bits per weight can speed up decode where the kernel "
     "unpacks them on the fly, and little else.",
     "They are used as assistants, for completing code and text, for translation and for search, and more and more on "
     "the user's own machine: there nobody else reads what is typed, but memory is small and shared, so 16-bit weights "

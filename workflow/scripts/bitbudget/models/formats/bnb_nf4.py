@@ -28,12 +28,12 @@ class BnbNf4(Format):
     title = "NF4"
     about = (
         "(here bnb-nf4) stores blocks of 64 weights as 4-bit indices into 16 levels placed at the quantiles of a "
-        "normal distribution, which weights roughly follow, with one scale a block [@dettmers2023qlora]. Weights are "
+        "normal distribution, which weights roughly follow, with one scale per block [@dettmers2023qlora]. Weights are "
         "brought back to the float format before every product, so it saves memory and not arithmetic."
     )
     options: ClassVar[dict[str, Any]] = {
         "double_quant": {
-            "description": "Quantize the blocks' scales to 8 bits too (saves 0.37 bits a weight).",
+            "description": "Quantize the blocks' scales to 8 bits too (saves 0.37 bits per weight).",
             "type": "boolean",
             "default": False,
         }
@@ -42,7 +42,7 @@ class BnbNf4(Format):
     def about_options(self, options: dict[str, Any]) -> str:
         if not options["double_quant"]:
             return ""
-        return "The scales are quantized to 8 bits as well, which saves another 0.37 bits a weight."
+        return "The scales are quantized to 8 bits as well, which saves another 0.37 bits per weight."
 
     def quantize(self, layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
         import bitsandbytes as bnb

@@ -25,7 +25,7 @@ PLAIN, AS_IS = "litert-float32", "litert-as-is"
 
 _INTEGERS = (
     "LiteRT's weight-only formats",
-    "store weights in 8 or 4 bits with one scale a channel and dequantize them to float32 before they are multiplied "
+    "store weights in 8 or 4 bits with one scale per channel and dequantize them to float32 before they are multiplied "
     "[@litert]: the file shrinks, the arithmetic stays.",
 )
 _DYNAMIC = (
@@ -114,12 +114,12 @@ FORMATS: dict[str, LiteRT] = {
         Float(AS_IS, 32, "", "", (), "a ready .tflite file, byte for byte as it is"),
         LiteRT(
             "litert-int8", 8, "INT8", "dequantized", OPERATORS,
-            "weights in 8-bit integers, one scale a channel, made float32 again where they are used",
+            "weights in 8-bit integers, one scale per channel, made float32 again where they are used",
         ),
         LiteRT(
             # Without MATMUL, whose products came out of XNNPACK as NaN for DETR (ai-edge-litert 2.3.0).
             "litert-int8-dynamic", 8, "INT8", "dynamic", (*PRODUCTS, EMBEDDING),
-            "weights in 8-bit integers, one scale a channel; what they are multiplied with is rounded as it comes",
+            "weights in 8-bit integers, one scale per channel; what they are multiplied with is rounded as it comes",
         ),
         FullInteger(
             # Without constants of MATMUL, of which LiteRT 2.3.0 makes zeros where each channel has a scale.
@@ -129,14 +129,14 @@ FORMATS: dict[str, LiteRT] = {
         LiteRT(
             "litert-int4", 4, "INT4", "dequantized",
             [name for name in OPERATORS if name not in EIGHT_BITS_AT_LEAST],
-            "weights in 4-bit integers, one scale a channel, made float32 again where they are used; depthwise and "
+            "weights in 4-bit integers, one scale per channel, made float32 again where they are used; depthwise and "
             "transposed convolutions in 8 bits",
             otherwise=dict.fromkeys(EIGHT_BITS_AT_LEAST, "litert-int8"),
         ),
         LiteRT(
             "litert-int4-dynamic", 4, "INT4", "dynamic", ("FULLY_CONNECTED", "CONV_2D", EMBEDDING),
-            "weights in 4-bit integers, one scale a channel; what they are multiplied with is rounded to 8 bits as it "
-            "comes; depthwise and transposed convolutions in 8 bits",
+            "weights in 4-bit integers, one scale per channel; what they are multiplied with is rounded to 8 bits as "
+            "it comes; depthwise and transposed convolutions in 8 bits",
             otherwise=dict.fromkeys(EIGHT_BITS_AT_LEAST, "litert-int8-dynamic"),
         ),
     )

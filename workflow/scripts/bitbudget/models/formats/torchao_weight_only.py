@@ -23,7 +23,7 @@ class TorchaoWeightOnly(Format):
 
     title = "torchao's weight-only formats"
     about = (
-        "keep weights as 8- or 4-bit integers with one scale a channel or a group, while activations stay in the float "
+        "keep weights as 8- or 4-bit integers with one scale per channel or group, while activations stay in the float "
         "format [@torchao]."
     )
 
