@@ -1,11 +1,11 @@
 """The operations of an answer, held against numbers worked out by hand."""
 
-import json
 import sys
 
 import pytest
 import tiny_models as tiny
 import torch
+from asked import asked
 from PIL import Image
 from torch import nn
 
@@ -122,7 +122,15 @@ def test_metrics_are_means_with_their_raw_numbers():
 
 
 IDENTITY = {"study": "s", "model": "tiny", "precision": "float32", "condition": "zero-shot", "seed": 53}
-SPEC = IDENTITY | {"measure": {"items": 3, "new_tokens": 4, "batch_sizes": [8]}, "device": "cpu", "num_beams": 1}
+SPEC = (
+    IDENTITY
+    | {"measure": {"items": 3, "new_tokens": 4, "batch_sizes": [8]}, "device": "cpu"}
+    | {
+        "generation": {"num_beams": 1},
+        "prompt": None,
+        "shots": 0,
+    }
+)
 
 
 def script(monkeypatch, folder, family, make, items, spec, **more):
@@ -131,7 +139,7 @@ def script(monkeypatch, folder, family, make, items, spec, **more):
     files.write_json(folder / "audit.json", {"checkpoint_hash": "c" * 64})
     files.write_json(folder / "subset.json", {"subset_hash": "5" * 64})
     made = tiny.make_checkpoint(make(folder / "model"), folder / "checkpoint", family)
-    given = {"checkpoint": made, "out": folder / "flops.json", "spec": json.dumps(SPEC | spec), **more}
+    given = {"checkpoint": made, "out": folder / "flops.json", "spec": asked("count_flops", SPEC | spec), **more}
     given |= {name: folder / f"{name}.json" for name in ("audit", "subset")} | {"items": folder / "items.jsonl"}
     arguments = [text for name, value in given.items() for text in (f"--{name}", str(value))]
     monkeypatch.setattr(sys, "argv", ["count_flops", *arguments])

@@ -4,7 +4,6 @@ is quantized."""
 import functools
 import importlib
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ import packed_layers
 import pytest
 import tiny_models as tiny
 import torch
+from asked import asked
 from packed_layers import kernel_of, options_of, state_of
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -609,7 +609,7 @@ def test_untouched_checkpoints_of_odd_weights_pass(kind, bits, chosen, snapshots
 def run(name, fails=False, env=None, **paths):
     command = [sys.executable, str(SCRIPTS / f"{name}.py")]
     for key, value in paths.items():
-        command += [f"--{key.replace('_', '-')}", json.dumps(value) if isinstance(value, dict) else str(value)]
+        command += [f"--{key.replace('_', '-')}", asked(name, value) if isinstance(value, dict) else str(value)]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | (env or {})
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert (done.returncode != 0) == fails, done.stderr
