@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-import made_results
 from bitbudget.config import plan
 from bitbudget.publishing.paper import document, manuscript
 from bitbudget.publishing.typesetting import bibliography
@@ -18,20 +16,6 @@ from bitbudget.telling import evidence
 
 LINK = re.compile(r"!\[[^\n]*?\]\(([^)\n]+)\)")
 HOSTILE = ("<script>alert(1)</script>", '#panic("x")', "$x$", "*a*", "_b_", "@fig")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Build studies once each, by their arguments."""
-    folder, known = tmp_path_factory.mktemp("studies"), {}
-
-    def build(**about):
-        key = json.dumps(about, sort_keys=True)
-        if key not in known:
-            known[key] = made_results.build(folder / str(len(known)), **about)
-        return known[key]
-
-    return build
 
 
 def paper_of(*folders, report=None, words=None):

@@ -24,20 +24,6 @@ ROOT = Path(__file__).parents[3]
 TEMPLATE = typst.TEMPLATES / "paper.typ"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Build studies once each, by their arguments."""
-    folder, known = tmp_path_factory.mktemp("studies"), {}
-
-    def build(**about):
-        key = json.dumps(about, sort_keys=True)
-        if key not in known:
-            known[key] = made_results.build(folder / str(len(known)), **about)
-        return known[key]
-
-    return build
-
-
 def paper_of(*folders, report=None, words=None):
     return document.assemble(report or {}, [evidence.load(folder) for folder in folders], words)
 

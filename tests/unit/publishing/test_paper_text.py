@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 
 import pytest
 
-import made_results
 from bitbudget.publishing.paper import background, costs, discussion, figures, methods, opening, screens
 from bitbudget.publishing.paper.view import View
 from bitbudget.telling import evidence, record
 
 TIMES = ("latency_median_s", "latency_median_ci_low_s", "latency_median_ci_high_s")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Build studies once each, by their arguments."""
-    folder, known = tmp_path_factory.mktemp("studies"), {}
-
-    def build(**about):
-        key = json.dumps(about, sort_keys=True)
-        if key not in known:
-            known[key] = made_results.build(folder / str(len(known)), **about)
-        return known[key]
-
-    return build
 
 
 def view_of(folder, **changed):

@@ -91,7 +91,6 @@ PHASE_RATES = (
     Cost("decode_rate", "decode_tokens_per_s", "tokens/s", "decode tokens/s", "slower", "faster",
          "the most decode tokens/s", higher_is_better=True),
 )  # fmt: skip
-PREFERENCES = ("memory", "size", "latency", "energy")  # what a study's `accept.prefer` may name
 
 
 def rate(track: ModuleType, batch_size: int) -> Cost:

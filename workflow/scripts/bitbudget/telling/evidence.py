@@ -108,11 +108,6 @@ class Evidence:
             raise UserError(f"{path} has no line of {model} / {precision} / {condition}; delete it and run again.")
         return found
 
-    def comparison_of(self, model: str, precision: str, condition: str) -> Record | None:
-        """The cell against the baseline; None for the baseline itself."""
-        cell = {"model": model, "precision": precision, "condition": condition, "kind": "precision"}
-        return _first(self.comparison["comparisons"], cell)
-
     def cell(self, model: str, condition: str) -> Record:
         """What is said of a model under a condition. Raises `UserError` where verdicts.json lacks it."""
         found = _first(self.verdicts["cells"], {"model": model, "condition": condition})

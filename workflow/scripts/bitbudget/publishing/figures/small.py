@@ -30,7 +30,6 @@ NAME = 26  # letters of a name beside a point
 LINE = 1.25  # from one line of a title to the next, in letters
 ROW = 1.5  # of a row's height, in letters
 BAR = style.PALETTE[0]
-LINES = {"solid": "-", "dashed": (0, (4, 3))}
 ABSENT = "\N{EM DASH}"
 
 
