@@ -267,6 +267,20 @@ def test_a_latency_without_an_interval_says_so():
     assert plain(said["sentence"]) == "latency 0.50x: faster (without an interval)"
 
 
+def test_times_of_a_disturbed_candidate_break_no_tie_and_are_not_called_alike():
+    disturbed = {"disturbed": "the machine was loaded"}
+    rows = [
+        made.row("a", size_on_disk_MB=50.0, latency_median_s=0.4, **disturbed),
+        made.row("b", size_on_disk_MB=50.2, latency_median_s=0.1),
+    ]
+    best = chosen(rows, prefer="size")
+    assert best["precision"] == "a" and "faster" not in best["sentence"]
+    assert best["runner_up_sentence"] == (
+        "runner-up: b (with no clear difference in any cost that can be compared, against a)"
+    )
+    assert chosen(rows, prefer="latency")["precision"] == "b"
+
+
 # ---- the front
 
 

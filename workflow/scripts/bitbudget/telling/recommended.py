@@ -94,7 +94,7 @@ def _runner_up(choice: Choice, by_name: Mapping[str, Row], rows: Sequence[Row]) 
     if choice.runner_up is None:
         return ""
     traded = told.trade(by_name[choice.runner_up], by_name[choice.precision], rows, choice.cost)
-    trade = traded["trade"] or "with no clear difference in any cost"
+    trade = traded["trade"] or "with no clear difference in any cost that can be compared"
     return f"runner-up: {choice.runner_up} ({trade}, against {choice.precision})"
 
 
