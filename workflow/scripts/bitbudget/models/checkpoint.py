@@ -23,6 +23,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from bitbudget import files, records
 from bitbudget.errors import UserError, reason
+from bitbudget.models import readers
 from bitbudget.models.formats.base import Calibration, FormatSpec, Layer, State
 from bitbudget.models.groups import group_of
 from bitbudget.registry import format_of
@@ -274,7 +275,7 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
     Raises `UserError` where its files are missing, cut off or changed, or do not hold exactly what the model needs.
     """
     from accelerate import init_empty_weights
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
     from transformers.initialization import no_init_weights
 
     made = manifest(folder)
@@ -285,7 +286,7 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
                 f"{folder} holds {name} as it was packed for {made['device']}, which {device} cannot read: "
                 "delete it and make it again here."
             )
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = readers.load_configuration(folder)
     dtype = getattr(torch, made["dtype"])
     _refuse_unusable(made["layers"].values(), device, dtype)
     # Parameters have shapes only, buffers are real: what is not in the checkpoint (rotary frequencies) is made here.

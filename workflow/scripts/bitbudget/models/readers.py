@@ -1,4 +1,4 @@
-"""Loading what reads for a model: its processor, or its tokenizer alone. No code of the model's repository is run."""
+"""Reading a model's configuration, its processor, or its tokenizer alone. No code of the model's repository is run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget.errors import UserError
+from bitbudget.models import native
+
+
+def load_configuration(folder: Path) -> Any:
+    """The configuration in a snapshot or a checkpoint, of a model of transformers or of `bitbudget.models.native`."""
+    from transformers import AutoConfig
+
+    native.register()
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_processor(folder: Path) -> Any:
@@ -59,13 +68,11 @@ def _processor_class(folder: Path) -> Any:
     transformers has image processors for PIL and for torchvision, those of videos for torchvision only, and its
     processors insist on every part that `get_attributes` names.
     """
-    from transformers import AutoConfig, AutoProcessor
+    from transformers import AutoProcessor
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
     from transformers.utils import is_torchvision_available
 
-    kind = PROCESSOR_MAPPING.get(
-        type(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)), None
-    )
+    kind = PROCESSOR_MAPPING.get(type(load_configuration(folder)), None)
     videos = kind and inspect.signature(kind.__init__).parameters.get("video_processor")
     if is_torchvision_available() or videos is None or videos.default is not None:
         return AutoProcessor

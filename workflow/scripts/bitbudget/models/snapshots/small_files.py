@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from bitbudget.errors import UserError, reason
+from bitbudget.models import readers
 
 OBJECTS = (
     "config.json",
@@ -56,7 +57,7 @@ def check_configuration(folder: Path) -> Any:
     Raises `UserError` where it cannot, where the model is quantized already, and where generation_config.json names
     tokens that the model does not have.
     """
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
     path = folder / "config.json"
     said = read_object(path)
@@ -68,7 +69,7 @@ def check_configuration(folder: Path) -> Any:
             )
     _check_layers(path, said)
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = readers.load_configuration(folder)
         rows = int(getattr(config.get_text_config(), "vocab_size", 0))
     except Exception as fault:  # whatever the class of some model type raises for a value of some type
         raise UserError(f"transformers cannot read {path} ({reason(fault)}): {AGAIN}.") from None
