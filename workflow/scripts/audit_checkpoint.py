@@ -69,7 +69,7 @@ def main() -> None:
         args.checkpoint, args.model_dir, spec["dtype"], spec["assignment"], layers
     )
     checkpoint_audit.refuse_faults(spec["precision"], layers, others + changed)
-    groups = checkpoint_audit.by_group(layers, others)
+    groups = checkpoint_audit.by_group(layers, others, {k: v["format"] for k, v in spec["assignment"].items()})
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {
         "checkpoint_hash": manifest["checkpoint_hash"],

@@ -266,6 +266,19 @@ def test_groups_sum_up_their_layers(int8, original):
     assert found["head"]["relative_error"] is None
 
 
+def test_coverage_is_the_share_of_a_groups_weights_that_the_format_reaches(int8, original):
+    layers, others = audited(int8, original, language="bnb-int8")
+    asked = {"language.mlp": "bnb-int8", "vision": "bfloat16", "embeddings": "bnb-int8"}
+    found = checkpoint_audit.by_group(layers, others, asked)
+    assert found["language.mlp"]["coverage"] == found["vision"]["coverage"] == 1
+    assert found["embeddings"]["coverage"] == 0
+    assert found["language"]["coverage"] is None, "it has norms of its own, and no weights"
+    experts = {"path": "x", "group": "language.mlp", "storage": "bfloat16", "kernel": "Experts", "dimensions": 3}
+    experts |= {"parameters": 3 * found["language.mlp"]["parameters"], "bytes": 0, "fault": None}
+    found = checkpoint_audit.by_group(layers, [*others, experts], asked)
+    assert found["language.mlp"]["coverage"] == 0.25
+
+
 def test_an_audit_leaves_the_layers_as_they_were(int8, original):
     before = tiny_logits(int8)
     audited(int8, original, language="bnb-int8")

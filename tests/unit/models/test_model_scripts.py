@@ -105,6 +105,7 @@ def test_the_audit_has_its_record_and_says_what_it_found(quantized, audited):
     assert record["checkpoint_hash"] == checkpoint.manifest(quantized)["checkpoint_hash"]
     assert record["groups"]["language.mlp"]["format"] == "bnb-int8"
     assert 0 < record["groups"]["language.mlp"]["relative_error"] < 0.011
+    assert record["groups"]["language.mlp"]["coverage"] == 1
     assert (
         record["weights_bytes_in_memory"]
         < record_of(quantized / checkpoint.MANIFEST, "checkpoint")["size_on_disk_bytes"]

@@ -308,6 +308,7 @@ def other_parameters(
                 "group": group_of(name, family.GROUPS),
                 "storage": _dtype_name(value),
                 "kernel": type(model.get_submodule(name.rpartition(".")[0])).__name__,
+                "dimensions": value.dim(),
                 "parameters": value.numel(),
                 "bytes": value.nbytes,
                 "fault": fault,
