@@ -405,10 +405,6 @@ def test_a_language_study_has_no_images_and_a_picture_study_no_last_words(config
             "gptq-4: gptq-4 cannot work: the kernel marlin takes symmetric grids only",
         ),
         (
-            {"precisions": ["float32", "gptq-4"]},
-            "gptq-4: gptq-4 cannot work: the kernel torch runs in 16 bits only, not beside float32",
-        ),
-        (
             {"quantization": {"calibration": {"split": "train"}}},
             "data set 'demo-passages' has no split 'train' to take calibration texts from; "
             "choose one of test, calibration.",

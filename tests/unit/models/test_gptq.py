@@ -41,7 +41,7 @@ BITS = [8, 4, 3, 2]
 # What runs on a CPU: kernel, bits, symmetric, dtypes.
 HALF, ALL = [torch.bfloat16, torch.float16], [torch.bfloat16, torch.float16, torch.float32]
 RUNS = [
-    *[("torch", bits, symmetric, HALF) for bits in BITS for symmetric in (True, False)],
+    *[("torch", bits, symmetric, ALL) for bits in BITS for symmetric in (True, False)],
     *[("torch-int8", bits, symmetric, ALL) for bits in (8, 4, 2) for symmetric in (True, False)],
     *[("torch-aten", 4, symmetric, HALF) for symmetric in (True, False)],
     ("torch-fused", 4, True, ALL),
@@ -283,14 +283,9 @@ def test_coarser_integers_than_asked_for_are_no_fault_of_the_kernel_but_one_of_t
             "or leave the format out",
         ),
         (
-            4, {}, torch.float32,
-            "its kernel torch computes in float16 and bfloat16 only, and this model in float32; set `kernel` to "
-            "torch-int8 or torch-fused, or leave the format out",
-        ),
-        (
-            3, {}, torch.float32,
-            "no kernel runs 3 bits with these options in float32 on this machine (torch computes in float16 and "
-            "bfloat16 only, and this model in float32); choose another format, or another float format as the baseline",
+            4, {"kernel": "torch-aten"}, torch.float32,
+            "its kernel torch-aten computes in float16 and bfloat16 only, and this model in float32; set `kernel` to "
+            "torch, torch-int8 or torch-fused, or leave the format out",
         ),
         (
             4, {"kernel": "torch-fused", "symmetric": False}, torch.bfloat16,
@@ -476,10 +471,10 @@ def test_what_no_kernel_runs_is_refused_before_any_work(snapshots, tmp_path):
 
 
 def test_a_checkpoint_is_refused_where_its_kernel_does_not_run(snapshots, tmp_path):
-    made(snapshots["llama"], tiny.LLAMA, tmp_path, language=gptq(4))
+    made(snapshots["llama"], tiny.LLAMA, tmp_path, language=gptq(4, kernel="torch-aten"))
     record = files.read_json(tmp_path / checkpoint.MANIFEST)
     files.write_json(tmp_path / checkpoint.MANIFEST, record | {"dtype": "float32"})
-    with pytest.raises(UserError, match=r"^gptq-4 cannot be used on this machine's cpu: its kernel torch computes"):
+    with pytest.raises(UserError, match=r"^gptq-4 cannot be used on this machine's cpu: its kernel torch-aten comp"):
         checkpoint.load(tmp_path, tiny.LLAMA, "cpu")
 
 

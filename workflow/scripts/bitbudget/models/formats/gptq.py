@@ -82,8 +82,6 @@ class Gptq(Format):
             return f"the kernel {kernel} runs {', '.join(map(str, WIDTHS[kernel]))} bits only"
         if kernel == "marlin" and not options["symmetric"]:
             return "the kernel marlin takes symmetric grids only"
-        if kernel == "torch" and float_format == "float32":
-            return "the kernel torch runs in 16 bits only, not beside float32"
         return None
 
     def unusable(self, options: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:

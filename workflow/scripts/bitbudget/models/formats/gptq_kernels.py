@@ -133,7 +133,7 @@ def build(shell: nn.Linear, state: State, bits: int, options: dict[str, Any], de
     layer = _class(kernel)(
         bits=bits, group_size=options["group_size"], desc_act=False, sym=options["symmetric"],
         in_features=shell.in_features, out_features=shell.out_features, bias=bias is not None,
-        pack_dtype=torch.int32, dtype=dtype, register_buffers=True,
+        pack_dtype=torch.int32, dtype=_declared(kernel, device, dtype), register_buffers=True,
     )  # fmt: skip
     # The int8 kernel works out its own scales from these; the others multiply in the model's dtype.
     scales = state["scales"].to(torch.float32 if kernel == "torch-int8" else dtype)
@@ -148,6 +148,15 @@ def build(shell: nn.Linear, state: State, bits: int, options: dict[str, Any], de
     else:
         layer.post_init()
     return layer.requires_grad_(False)
+
+
+def _declared(kernel: str, device: str, dtype: torch.dtype) -> torch.dtype:
+    """The dtype that a kernel's class is asked for.
+
+    The torch kernel multiplies in the dtype of its input, with weights unpacked by its scales; GPTQModel 7.6.0 lists 16
+    bits only, although on a CPU it is exact in float32 (tests hold it to the packed integers), and fastest there.
+    """
+    return torch.float16 if (kernel, device, dtype) == ("torch", "cpu", torch.float32) else dtype
 
 
 def _put(layer: nn.Module, name: str, value: torch.Tensor) -> None:
@@ -179,7 +188,7 @@ def _objection(kernel: str, bits: int, options: dict[str, Any], device: str, dty
         return f"runs {_listed(kind.SUPPORTS_BITS)} bits only"
     if not devices & {device, "all"}:
         return f"runs on {_listed(sorted(devices))} only"
-    if dtype not in kind.SUPPORTS_DTYPES:
+    if _declared(kernel, device, dtype) not in kind.SUPPORTS_DTYPES:
         return f"computes in {_listed(map(_name, kind.SUPPORTS_DTYPES))} only, and this model in {_name(dtype)}"
     if options["group_size"] not in kind.SUPPORTS_GROUP_SIZE:
         return f"takes a group size of {_listed(kind.SUPPORTS_GROUP_SIZE)} only"
@@ -199,7 +208,7 @@ def _failure(kernel: str, bits: int, options: dict[str, Any], device: str, dtype
         if ok:
             ok, fault = kind.validate(
                 bits=bits, group_size=options["group_size"], desc_act=False, sym=options["symmetric"],
-                pack_dtype=torch.int32, dtype=dtype, device=where,
+                pack_dtype=torch.int32, dtype=_declared(kernel, device, dtype), device=where,
             )  # fmt: skip
     except ImportError as missing:
         ok, fault = False, missing
