@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bitbudget.models.audit.checkpoint_audit import audit_layer, bytes_of, recognise
-from bitbudget.models.formats import grid
+from bitbudget.models.formats import grid, int4_packed
 from bitbudget.models.formats.base import Layer
 from bitbudget.models.formats.padded import PaddedLinear
 from bitbudget.registry import FORMATS, format_of
@@ -421,3 +421,13 @@ def test_blueprints_of_torchao_are_made_once_a_shape(monkeypatch):
     monkeypatch.setattr(type(found), "quantize", lambda *_: pytest.fail("quantized again"))
     again = restored("torchao-int8", layer, state)
     assert recognise(again) == "torchao-int8"
+
+
+@pytest.mark.parametrize("run", [64, 24])
+@pytest.mark.parametrize("rows", [16, 64, 208])
+def test_packed_integers_come_back_in_order_whatever_the_packer_takes_together(monkeypatch, rows, run):
+    """24 rows are packed across: this is noticed, and the packer asked for the whole matrix."""
+    monkeypatch.setattr(int4_packed, "RUN", run)
+    wanted = torch.randint(0, 16, (rows, 96), generator=torch.Generator().manual_seed(rows), dtype=torch.int32)
+    packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(wanted, 1)
+    assert torch.equal(int4_packed.unpack(packed, (rows, 96)).int(), wanted)

@@ -1,7 +1,7 @@
 """Does a layer's kernel multiply with the weights that its tensors stand for?
 
 It is given rows of random signs. Signs are exact in every dtype, also where a kernel rounds its inputs to int8, and
-each column has a part in every sum, so 64 of them see what as many unit vectors as the layer has columns would.
+each column has a part in every sum, so 32 of them see what as many unit vectors as the layer has columns would.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import math
 import torch
 from torch import nn
 
-from bitbudget.models.formats.base import Format, FormatSpec, Held
+from bitbudget.models.formats.base import Format, FormatSpec, Held, parts
 
-PROBES = 64
-ROWS = 4096  # output features compared at a time, so that no large matrix is unpacked whole
+PROBES = 32
 
 
 def kernel_error(
@@ -37,14 +36,13 @@ def kernel_error(
     bias, layer.bias = layer.bias, None
     try:
         with torch.no_grad():
-            sums = layer(inputs.to(device)).double().cpu()
+            sums = layer(inputs.to(device)).double().to(held.codes.device)
     finally:
         layer.bias = bias
-    inputs, worst = inputs.double(), 0.0
+    inputs, worst = inputs.double().to(held.codes.device), 0.0
     smallest, flushed = (torch.finfo(kind).smallest_normal * columns**0.5 for kind in (dtype, torch.float32))
     size = inputs.square().mean().sqrt()
-    for first in range(0, len(held.codes), ROWS):
-        part = slice(first, first + ROWS)
+    for part in parts(held.codes):
         weights = held.weights(part).double()
         gaps = (sums[:, part] - inputs @ weights.T).square().mean(0).sqrt()
         errors = (gaps - flushed).clamp(min=0) / (weights.norm(dim=1) * size + smallest)
@@ -54,7 +52,6 @@ def kernel_error(
 
 def _size(held: Held, dtype: torch.dtype) -> float:
     """How large the signs may be: 1, or the power of two at which no sum comes near the largest number of `dtype`."""
-    rows = range(0, len(held.codes), ROWS)
-    largest = max(held.weights(slice(r, r + ROWS)).double().abs().sum(1).max().item() for r in rows)
+    largest = max(held.weights(part).abs().sum(1, dtype=torch.float64).max().item() for part in parts(held.codes))
     room = torch.finfo(dtype).max / 64
     return 2.0 ** math.floor(math.log2(room / largest)) if room < largest < math.inf else 1.0

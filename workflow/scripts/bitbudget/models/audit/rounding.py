@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import torch
 
-from bitbudget.models.formats.base import Format, FormatSpec, Freedom, Held
+from bitbudget.models.formats.base import Format, FormatSpec, Freedom, Held, parts
 from bitbudget.models.formats.grid import Grid, spread
 
-ROWS = 4096  # output features compared at a time
 SMALLEST = torch.finfo(torch.float32).smallest_normal
 
 
@@ -45,9 +44,8 @@ class Comparison:
 def compare(held: Held, original: torch.Tensor, fmt: Format, spec: FormatSpec, freedom: Freedom) -> Comparison:
     """Hold what a layer's tensors stand for against what its format makes of the original weights (out, in)."""
     found = Comparison()
-    for first in range(0, len(original), ROWS):
-        part = slice(first, first + ROWS)
-        exact = original[part].detach().cpu()
+    for part in parts(held.codes):
+        exact = original[part].detach().to(held.codes.device)
         grid = fmt.grid(exact, spec)
         nearest, weights = grid.nearest(exact), held.weights(part)
         found.size += exact.float().norm().item() ** 2
@@ -74,7 +72,7 @@ def compare(held: Held, original: torch.Tensor, fmt: Format, spec: FormatSpec, f
         if found.first is None and bad.any():
             row, column = bad.nonzero()[0].tolist()
             found.first = (
-                f"row {first + row}, column {column}: {weights[row, column]:.6g}, where the original is "
+                f"row {part.start + row}, column {column}: {weights[row, column]:.6g}, where the original is "
                 f"{exact[row, column].item():.6g} and {fmt.name} makes {nearest[row, column]:.6g} of it"
             )
     return found

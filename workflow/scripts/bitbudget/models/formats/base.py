@@ -6,7 +6,7 @@ its kernels only inside the methods.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -61,6 +61,12 @@ class Held:
     def weights(self, part: slice = slice(None)) -> torch.Tensor:
         """The weights of these rows, (rows, in), in float32."""
         return self.codes[part].float() if self.grid is None else self.grid.rows(part).values(self.codes[part])
+
+
+def parts(matrix: torch.Tensor) -> Iterator[slice]:
+    """Runs of rows of a matrix (out, in), so small that what is worked out of one stays in a processor's cache."""
+    rows = max(1, (2**19 if matrix.device.type == "cpu" else 2**25) // matrix.shape[1])
+    return (slice(first, first + rows) for first in range(0, len(matrix), rows))
 
 
 @dataclass(frozen=True)

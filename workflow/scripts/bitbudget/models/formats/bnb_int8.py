@@ -82,8 +82,8 @@ class BnbInt8(Format):
 
         from bitbudget.models.formats.grid import Uniform
 
-        scale = state["SCB"].cpu().float().reshape(shape[0], 1, 1) / 127
-        return Held(state["weight"].cpu(), Uniform(scale, torch.zeros_like(scale), -127, 127, 0))
+        scale = state["SCB"].float().reshape(shape[0], 1, 1) / 127
+        return Held(state["weight"], Uniform(scale, torch.zeros_like(scale), -127, 127, 0))
 
     def freedom(self, dtype: torch.dtype, device: str) -> Freedom:
         import torch

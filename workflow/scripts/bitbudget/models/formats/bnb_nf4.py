@@ -99,7 +99,7 @@ class BnbNf4(Format):
 
         rows, columns = shape
         blocks = -(-columns // BLOCK)
-        own = {key.removeprefix("weight."): value.cpu() for key, value in state.items()}
+        own = {key.removeprefix("weight."): value for key, value in state.items()}
         padded = (rows + -rows % ROWS) * blocks
         if (own["absmax"].numel(), 2 * own["weight"].numel()) != (padded, padded * BLOCK):
             raise ValueError(f"{own['absmax'].numel()} blocks of {BLOCK} instead of {padded}")
@@ -109,7 +109,7 @@ class BnbNf4(Format):
             shared = own["nested_absmax"].repeat_interleave(256)[: own["absmax"].numel()]
             mean = json.loads(bytes(facts.tolist()))["nested_offset"]
             table, codes = own["nested_quant_map"], own["absmax"].long()
-            if not torch.equal(table, create_dynamic_map()):
+            if not torch.equal(table.cpu(), create_dynamic_map()):
                 raise ValueError("a table of nested scales that is not bitsandbytes' own")
             scale = table[codes] * shared + mean
             steps = table.diff()
@@ -118,7 +118,7 @@ class BnbNf4(Format):
         else:
             scale = own["absmax"].float()
         codes = torch.stack((own["weight"] >> 4, own["weight"] & 15), -1).reshape(-1, blocks * BLOCK)
-        book = own["quant_map"] if "quant_map" in own else torch.tensor(NF4)
+        book = own["quant_map"] if "quant_map" in own else torch.tensor(NF4, device=codes.device)
         if book.shape != (len(NF4),):
             raise ValueError(f"a table of {tuple(book.shape)} values instead of {len(NF4)}")
         grid = Codebook(scale.reshape(-1, blocks, 1)[:rows], book, BLOCK)

@@ -133,13 +133,20 @@ class Codebook:
     def nearest(self, blocks: torch.Tensor) -> torch.Tensor:
         """The values nearest to a matrix (out, in)."""
         middles = (self.book[1:] + self.book[:-1]) / 2
-        scale = torch.where(self.scale == 0, torch.ones_like(self.scale), self.scale)
-        return self.book[torch.bucketize((blocks.float() / scale).contiguous(), middles)] * self.scale
+        shares = blocks.float() / torch.where(self.scale == 0, torch.ones_like(self.scale), self.scale)
+        codes = torch.zeros_like(shares, dtype=torch.int32)
+        for middle in middles:  # several times as fast as torch.bucketize
+            codes += shares > middle
+        return self._looked_up(codes)
 
     @_whole_rows
     def values(self, blocks: torch.Tensor) -> torch.Tensor:
         """What stored integers (out, in) stand for."""
-        return self.book[blocks.long()] * self.scale
+        return self._looked_up(blocks.int())
+
+    def _looked_up(self, codes: torch.Tensor) -> torch.Tensor:
+        """As `book[codes] * scale`, and several times as fast."""
+        return self.book.index_select(0, codes.reshape(-1)).reshape(codes.shape) * self.scale
 
     def rows(self, part: slice | torch.Tensor) -> Codebook:
         """The grid of these rows alone."""

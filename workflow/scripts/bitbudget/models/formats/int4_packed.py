@@ -2,7 +2,8 @@
 
 torch packs for tinygemm in an order that depends on the device and, on a CPU, on its instructions. So the packer itself
 is asked: it is given the number of each place, four bits at a time, and where these bits come out says where a place's
-value lies.
+value lies. It is asked for a run of rows, because it packs one run after the other; that this is so is seen by packing
+what was found once more, which must give the same bits. Where it does not, the packer is asked for the whole matrix.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 import torch
 
 COLUMNS, ROWS = 1024, 8  # what a GPU's packed matrices are padded to
+RUN = 64  # rows that are packed together
 
 
 def unpack(packed: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -25,20 +27,37 @@ def unpack(packed: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     values = _nibbles(packed)
     if len(values) != padded[0] * padded[1]:
         raise ValueError(f"{len(values)} packed integers where {padded[0]} x {padded[1]} were expected")
+    found = _in_order(values, padded, RUN)
+    if not torch.equal(_nibbles(_pack(found.int())), values):
+        found = _in_order(values, padded, padded[0])
+    return found[:rows, :columns]
+
+
+def _in_order(values: torch.Tensor, shape: tuple[int, int], run: int) -> torch.Tensor:
+    """Packed integers as a matrix of this shape, if so many rows are packed together."""
+    rows, columns = shape
+    whole = rows - rows % run
+    device = values.device.type
     found = torch.empty_like(values)
-    found[_places(padded, packed.device.type)] = values
-    return found.reshape(padded)[:rows, :columns].cpu()
+    if whole:
+        runs, order = values[: whole * columns].reshape(-1, run * columns), _order((run, columns), device)
+        torch.index_select(runs, 1, order, out=found[: whole * columns].reshape(runs.shape))
+    if whole < rows:
+        found[whole * columns :] = values[whole * columns :][_order((rows - whole, columns), device)]
+    return found.reshape(shape)
 
 
-@functools.lru_cache(maxsize=2)
-def _places(shape: tuple[int, int], device: str) -> torch.Tensor:
-    """For each packed integer, in the order of its bits, the number of the place (row by row) that it belongs to."""
-    numbers = torch.arange(shape[0] * shape[1], device=device).reshape(shape)
-    places = torch.zeros(numbers.numel(), dtype=torch.int64, device=device)
+@functools.lru_cache(maxsize=16)
+def _order(shape: tuple[int, int], device: str) -> torch.Tensor:
+    """For each place of a matrix of this shape, row by row, the number of the packed integer that belongs to it."""
+    numbers = torch.arange(shape[0] * shape[1], device=device)
+    places = torch.zeros_like(numbers)
     for shift in range(0, max(1, numbers.numel() - 1).bit_length(), 4):
         digits = (numbers >> shift) & 15
-        places |= _nibbles(_pack(digits.int())).long() << shift
-    return places
+        places |= _nibbles(_pack(digits.reshape(shape).int())).long() << shift
+    order = torch.empty_like(numbers, dtype=torch.int32)
+    order[places] = numbers.int()
+    return order
 
 
 def _pack(values: torch.Tensor) -> torch.Tensor:

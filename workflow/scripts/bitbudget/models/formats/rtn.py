@@ -96,7 +96,7 @@ class RoundToNearest(Format):
         return (symmetric if options["symmetric"] else asymmetric)(weight, self.bits, options["group_size"])
 
     def held(self, state: dict[str, torch.Tensor], shape: tuple[int, int], options: dict[str, Any]) -> Held:
-        return Held(state["weight"].cpu(), None)
+        return Held(state["weight"], None)
 
     def _layer(self, shape: nn.Linear, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
         from bitbudget.models.formats.simulated import SimulatedLinear

@@ -133,9 +133,9 @@ class TorchaoInt8(TorchaoWeightOnly):
 
         if state["weight.qdata"].dtype != torch.int8:
             raise ValueError(f"its integers are {state['weight.qdata'].dtype}")
-        scale = state["weight.scale"].cpu().float().reshape(shape[0], 1, 1)
-        zero = state["weight.zero_point"].cpu().short().reshape(shape[0], 1, 1) if "weight.zero_point" in state else 0
-        return Held(state["weight.qdata"].cpu(), Uniform(scale, torch.zeros_like(scale), -128, 127, 0, zero))
+        scale = state["weight.scale"].float().reshape(shape[0], 1, 1)
+        zero = state["weight.zero_point"].short().reshape(shape[0], 1, 1) if "weight.zero_point" in state else 0
+        return Held(state["weight.qdata"], Uniform(scale, torch.zeros_like(scale), -128, 127, 0, zero))
 
     def _config(self, options: dict[str, Any], device: str) -> Any:
         from torchao.quantization import Int8WeightOnlyConfig
@@ -190,7 +190,7 @@ class TorchaoInt4(TorchaoWeightOnly):
         rows, columns = shape
         pairs = state["weight.scale_and_zero"]
         scale, middle = (
-            part.T[:rows, : columns // options["group_size"], None].float().cpu() for part in pairs.unbind(-1)
+            part.T[:rows, : columns // options["group_size"], None].float() for part in pairs.unbind(-1)
         )
         offset = middle - scale * MIDDLE
         grid = Uniform(scale, offset, 0, 15, options["group_size"], computed_in=pairs.dtype)
