@@ -32,8 +32,8 @@ TEMPLATE = (
     "{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 PICTURES = {
-    "image_processor_type": "Idefics3ImageProcessor", "processor_class": "Idefics3Processor", "do_image_splitting": True,
-    "size": {"longest_edge": 2048}, "max_image_size": {"longest_edge": 512},
+    "image_processor_type": "Idefics3ImageProcessor", "processor_class": "Idefics3Processor",
+    "do_image_splitting": True, "size": {"longest_edge": 2048}, "max_image_size": {"longest_edge": 512},
 }  # fmt: skip
 
 

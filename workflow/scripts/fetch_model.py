@@ -1,9 +1,11 @@
-"""Fetch one model into a folder: a Hub snapshot of one commit, a detector's ready file, or links to local files."""
+"""Fetch one model into a folder: a Hub snapshot of one commit, a converted GGUF file, a detector's ready file, or links
+to local files.
+"""
 
 from pathlib import Path
 
 from bitbudget import cli, registry
-from bitbudget.models import hub, ready_models, snapshots
+from bitbudget.models import gguf_file, gguf_models, hub, ready_models, snapshots
 
 SPEC = ("entry",)
 
@@ -22,7 +24,8 @@ def main() -> None:
     if ready_models.is_ready(family):
         record = ready_models.fetch(*given)
     else:
-        record = hub.fetch(*given, check=lambda folder: snapshots.check(folder, family))
+        source = gguf_models if gguf_file.is_gguf(entry) else hub
+        record = source.fetch(*given, check=lambda folder: snapshots.check(folder, family))
     total = sum(f["bytes"] for f in record["files"].values())
     cli.log.info(
         "%s: %d files, %.1f MB, at revision %s", arguments.model, len(record["files"]), total / 1e6, record["revision"]

@@ -8,7 +8,9 @@ from bitbudget import cli, files, records
 
 SPEC = ("study", "seed")
 
-KEPT = ("family", "model_type", "source", "revision", "licence", "restricted", "trust_remote_code", "files")
+KEPT = (
+    "family", "model_type", "source", "revision", "licence", "restricted", "trust_remote_code", "made_from", "files",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -19,7 +21,7 @@ def main() -> None:
     args = arguments.parse_args()
 
     fetched = [files.read_json(folder / "model.json") for folder in args.models]
-    models = {one["model"]: {key: one[key] for key in KEPT} for one in fetched}
+    models = {one["model"]: {key: one[key] for key in KEPT if key in one} for one in fetched}
     identity = {key: args.spec[key] for key in ("study", "seed")}
     records.write(args.out, "models", identity, {"models": models})
     cli.log.info("%s: %s", args.out, ", ".join(models))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from config_folder import ROOT, ConfigFolder
 
-from bitbudget.config import spec
+from bitbudget.config import plan, spec
 from bitbudget.config.run import refuse_no_folders, summary_lines
 from bitbudget.config.study import load_studies
 from bitbudget.config.validate import read_yaml
@@ -464,3 +464,35 @@ def test_a_run_needs_its_folders_to_be_some(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("")
     with pytest.raises(UserError, match=r"logs is a file, where a run keeps a folder: .* remove it"):
         refuse_no_folders(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "wanted"),
+    [
+        (
+            {"local": "no/x.gguf"},
+            "model 'x' is to come from no/x.gguf, which does not exist; correct its `local` path.",
+        ),
+        (
+            {"package": "some-model==1.0"},
+            "model 'x' names a `package`, and no `file` in it; add the name of its GGUF file.",
+        ),
+        (
+            {"local": "demo", "file": "x.gguf"},
+            "model 'x' has a `file`, which stands beside `package` or `hub`; remove it.",
+        ),
+    ],
+)
+def test_a_gguf_file_that_is_not_named_rightly_is_refused(config: ConfigFolder, entry: dict, wanted: str) -> None:
+    config.add("models", x=entry | {"family": "llama", "licence": "MIT"})
+    lambada = {"track": "lambada", "dataset": {"name": "demo-passages"}, "models": ["x"]}
+    assert config.refusal(**lambada) == f"config/models.yaml: {wanted}"
+
+
+@pytest.mark.parametrize("source", ["package", "hub", "local"])
+def test_a_gguf_file_is_a_source(config: ConfigFolder, source: str) -> None:
+    Path("x.gguf").write_bytes(b"GGUF")
+    entry = {"package": {"package": "some-model==1.0", "file": "x.gguf"}, "hub": {"hub": "a/b", "file": "x.gguf"}}
+    config.add("models", x=entry.get(source, {"local": "x.gguf"}) | {"family": "llama", "licence": "MIT"})
+    study = config.resolved(track="lambada", dataset={"name": "demo-passages"}, models=["x"])
+    assert plan.local_model(study, "x") == (["x.gguf"] if source == "local" else [])

@@ -487,11 +487,12 @@ def test_the_script_says_one_sentence(local):
 
 def test_the_presets_are_complete():
     presets = yaml.safe_load((ROOT / "config/models.yaml").read_text())
-    sources = {"hub", "local", "url"}
+    sources = {"hub", "local", "url", "package"}
     known = sources | {
         "branch",
         "revision",
         "sha256",
+        "file",
         "family",
         "licence",
         "trust_remote_code",

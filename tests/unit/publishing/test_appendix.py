@@ -196,6 +196,10 @@ def test_a_models_revision_is_never_blank():
     hub = {"hub": "org/m", "revision": "", "licence": "MIT", "family": "llama"}
     assert "Hugging Face Hub org/m; its revision is not recorded" in facts.model("m", hub, None, 64)
     assert "Hugging Face Hub org/m; revision 12ab" in facts.model("m", hub, {"revision": "12ab"}, 64)
+    made_from = {"file": "m.Q4_1.gguf", "types": {"Q4_1": 210, "F32": 61}, "bits": 5.737}
+    package = {"package": "m==1.0", "file": "m.Q4_1.gguf", "licence": "MIT"}
+    said = facts.model("m", package, {"revision": "abcdef", "made_from": made_from}, 4)
+    assert said.startswith("m: Python package m==1.0, GGUF file m.Q4_1.gguf (Q4_1, F32; 5.74 bits per weight); SHA-256")
 
 
 def test_formats_are_those_of_the_audit(tmp_path):

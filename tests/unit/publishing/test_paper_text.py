@@ -105,6 +105,18 @@ class TestCosts:
             if "phases" in block.get("path", "")
         )
 
+    def test_weights_that_were_quantized_before_are_a_limitation(self, made):
+        folder = made(track="captioning")
+        found = evidence.load(folder)
+        name = found.models[0]
+        made_from = {"types": {"Q4_1": 3, "F32": 2, "Q8_0": 1}, "bits": 5.737}
+        fetched = {name: found.models_fetched[name] | {"made_from": made_from}}
+        limits = words_in(discussion._limitations([view_of(folder, models_fetched=fetched)])["c"])
+        assert f"{name} comes from a file of weights in Q4_1 and Q8_0, 5.74 bits per weight" in limits
+        floats = {name: fetched[name] | {"made_from": made_from | {"types": {"F16": 3, "F32": 2}}}}
+        limits = words_in(discussion._limitations([view_of(folder, models_fetched=floats)])["c"])
+        assert "comes from a file" not in limits
+
     def test_remarks_stand_with_the_table_and_the_limitations(self, made):
         view = retold(made(track="captioning"), lambda row: row.update(remarks="swap was in use"))
         assert any("swap was in use" in note[0]["text"] for note in costs.table(view)["notes"])

@@ -14,6 +14,7 @@ from bitbudget.config.report import resolve_inspection, resolve_report
 from bitbudget.config.validate import check, read_yaml, schema, with_defaults
 from bitbudget.errors import UserError, suggest
 from bitbudget.items import shots
+from bitbudget.models.gguf_file import is_gguf
 from bitbudget.registry import FAMILIES, TRACKS, module_of
 
 # Names that would collide with the study's own files (DESIGN, path grammar).
@@ -202,8 +203,17 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
             f"{where}: models of family {entry['family']} serve the tracks {', '.join(family.TRACKS)}, "
             f"not {study['track']}; choose another model."
         )
+    if "package" in entry and "file" not in entry:
+        raise UserError(
+            f"config/models.yaml: model {name!r} names a `package`, and no `file` in it; add the name of its GGUF file."
+        )
+    if "file" in entry and not {"package", "hub"} & set(entry):
+        raise UserError(
+            f"config/models.yaml: model {name!r} has a `file`, which stands beside `package` or `hub`; remove it."
+        )
     if "local" in entry:
-        _local_model(name, Path(entry["local"]), contracts.of(family, "LOCAL"))
+        names = ("",) if is_gguf(entry) else contracts.of(family, "LOCAL")
+        _local_model(name, Path(entry["local"]), names)
     if contracts.of(family, "NEEDS_DETECTOR"):
         missing = [key for key in ("input", "outputs", "classes") if key not in entry.get("detector", {})]
         if missing:

@@ -67,25 +67,28 @@ def fetch(
         source, revision, found = _from_hub(name, spec, out, partial, check)
     else:
         source, revision, found = _from_directory(name, spec, out, check)
-    files.flush_all(out)
-    record = records.write(
-        out / RECORD,
-        "model",
-        {"model": name},
-        {
-            "family": spec["family"],
-            "model_type": files.read_json(out / "config.json")["model_type"],
-            "source": source,
-            "revision": revision,
-            "licence": spec["licence"],
-            "restricted": bool(spec.get("restricted")),
-            "trust_remote_code": bool(spec.get("trust_remote_code")),
-            "files": found,
-        },
-    )
+    made = record(out, name, spec, source, revision, found)
     if spec.get("hub"):
         shutil.rmtree(partial)
-    return record
+    return made
+
+
+def record(
+    out: Path, name: str, spec: dict[str, Any], source: str, revision: str, found: dict[str, Any], **more: Any
+) -> dict[str, Any]:
+    """Write the record of a snapshot that is whole in `out`, and return it."""
+    files.flush_all(out)
+    body = {
+        "family": spec["family"],
+        "model_type": files.read_json(out / "config.json")["model_type"],
+        "source": source,
+        "revision": revision,
+        "licence": spec["licence"],
+        "restricted": bool(spec.get("restricted")),
+        "trust_remote_code": bool(spec.get("trust_remote_code")),
+        "files": found,
+    }
+    return records.write(out / RECORD, "model", {"model": name}, body | more)
 
 
 def wanted(names: Iterable[str], *, code: bool) -> list[str]:
@@ -120,7 +123,7 @@ def _from_directory(
     names = wanted((p.name for p in folder.iterdir() if p.is_file()), code=bool(spec.get("trust_remote_code")))
     _check_names(names, str(folder))
     check_family(folder / "config.json", spec["family"])
-    found = _inspect(folder, names)
+    found = described(folder, names)
     clear(out)
     for n in names:
         (out / n).unlink(missing_ok=True)
@@ -153,7 +156,7 @@ def _from_hub(
     _check_names(names, repository)
 
     partial.mkdir(parents=True, exist_ok=True)
-    _check_space(name, {n: remote.sizes[n] for n in names}, partial)
+    check_space(name, {n: remote.sizes[n] for n in names}, partial)
     download(repository, remote.commit, ["config.json"], partial)
     _discard_damaged(remote, ["config.json"], repository, partial)
     check_family(partial / "config.json", spec["family"])
@@ -161,7 +164,7 @@ def _from_hub(
     download(repository, remote.commit, names, partial)
     _discard_damaged(remote, names, repository, partial)
 
-    found = _inspect(partial, names, discard=True)
+    found = described(partial, names, discard=True)
     for n, sha256 in remote.sha256.items():
         if n in found and found[n]["sha256"] != sha256:
             (partial / n).unlink()
@@ -268,7 +271,7 @@ def _check_names(names: list[str], source: str) -> None:
         )
 
 
-def _check_space(name: str, sizes: dict[str, int], partial: Path) -> None:
+def check_space(name: str, sizes: dict[str, int], partial: Path) -> None:
     """Refuse a download that the disk cannot hold; what is there already counts, finished or not."""
     here = sum(p.stat().st_size for p in partial.rglob("*") if p.is_file())
     needed, free = sum(sizes.values()) - here, shutil.disk_usage(partial).free
@@ -337,7 +340,7 @@ def _check_shards(folder: Path, names: list[str]) -> None:
         raise UserError(f"{folder} lacks {', '.join(missing)}, which its {index.name} names: complete the model.")
 
 
-def _inspect(folder: Path, names: list[str], *, discard: bool = False) -> dict[str, dict[str, Any]]:
+def described(folder: Path, names: list[str], *, discard: bool = False) -> dict[str, dict[str, Any]]:
     """Size in bytes and SHA-256 of each file, after checking the weights; `discard` removes a damaged file."""
     _check_shards(folder, names)
     found = {}

@@ -16,6 +16,7 @@ from bitbudget.errors import UserError
 Record = dict[str, Any]
 Row = dict[str, Any]
 Cell = tuple[str, str, str]  # model, precision, condition
+FLOATS = ("F32", "F16", "BF16", "F64")  # types of a GGUF file that are not quantized
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,19 @@ class Evidence:
         if scaled:
             images = "image" if scaled == 1 else "images"
             said.append(f"{scaled} {images} of more than 8 bits per channel: scaled as images.json says of each.")
+        return said
+
+    @property
+    def quantized_before(self) -> list[str]:
+        """Which models came from files of quantized weights, so that their baseline is no full-precision model."""
+        said = []
+        for model, fetched in self.models_fetched.items():
+            made_from = fetched.get("made_from", {"types": {}})
+            if types := [name for name in made_from["types"] if name not in FLOATS]:
+                said.append(
+                    f"{model} comes from a file of weights in {' and '.join(types)}, {made_from['bits']:.3g} bits per "
+                    "weight: its baseline holds just these weights in floats, and what was lost before is not seen."
+                )
         return said
 
     @property

@@ -13,6 +13,7 @@ Record = Mapping[str, Any]
 Pair = tuple[str, str]
 
 SIMULATED = "-"  # in place of a size: what is only rounded has none of its own
+SOURCES = {"hub": "Hugging Face Hub ", "local": "local folder ", "url": "", "package": "Python package "}
 # Kernels of layers that keep a float format: they say nothing of how a precision is computed.
 _PLAIN = ("torch.nn.functional.linear",)
 
@@ -39,10 +40,8 @@ def data(evidence: Evidence, most: int | None, digits: int) -> list[Pair]:
 
 def model(name: str, entry: Record, fetched: Record | None, digits: int) -> str:
     """Where a model comes from, with its revision; `fetched` says how it was fetched, where that is known."""
-    source = next((f"{key} {entry[key]}" for key in ("hub", "local", "url") if entry.get(key)), "source not recorded")
-    told = {"hub": "Hugging Face Hub ", "local": "local folder ", "url": ""}
-    for key, words in told.items():
-        source = source.replace(f"{key} ", words, 1) if source.startswith(f"{key} ") else source
+    said = (words + entry[key] for key, words in SOURCES.items() if entry.get(key))
+    source = next(said, "source not recorded")
     revision = (fetched or {}).get("revision") or entry.get("revision") or entry.get("sha256")
     if entry.get("local"):
         known = f", SHA-256 of its files {revision[:digits]}" if revision else ""
@@ -50,6 +49,10 @@ def model(name: str, entry: Record, fetched: Record | None, digits: int) -> str:
     else:
         revised = f"revision {revision}" if revision else "its revision is not recorded (config/locks.json has it)"
     licence = entry.get("licence") or "not recorded"
+    if made_from := (fetched or {}).get("made_from"):
+        types = ", ".join(made_from["types"])
+        source += f", GGUF file {made_from['file']} ({types}; {made_from['bits']:.3g} bits per weight)"
+        revised = f"SHA-256 of the file {revision[:digits]}"
     return f"{name}: {source}; {revised}; licence {licence}; family {entry.get('family', 'not recorded')}"
 
 

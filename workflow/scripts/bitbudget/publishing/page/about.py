@@ -50,7 +50,10 @@ def of(evidence: Evidence) -> dict[str, Any]:
             f"{len(subset['ids'])} of {subset['n_available']}, subset hash {subset['subset_hash']}",
             *evidence.prepared,
         ],
-        "Models": [_model(name, about) for name, about in evidence.models_fetched.items()],
+        "Models": [
+            *(_model(name, about) for name, about in evidence.models_fetched.items()),
+            *evidence.quantized_before,
+        ],
         "Checkpoints": _distinct(
             f"{model} / {precision}: {audit['checkpoint_hash']}"
             for (model, precision), audit in evidence.audits.items()
