@@ -69,9 +69,9 @@ FORMATS["toy-5"].name = "toy-5"
 
 FAMILY = '''"""A family with the modules of the demo's captioner."""
 
-from bitbudget.models.families.llava import GROUPS, VISION_MODULES, conversation, model_class
+from bitbudget.models.families.llava import GROUPS, conversation, model_class
 
-__all__ = ["GROUPS", "VISION_MODULES", "conversation", "model_class"]
+__all__ = ["GROUPS", "conversation", "model_class"]
 
 ABOUT = "a toy built like others"
 MODEL_TYPES = ("llava",)

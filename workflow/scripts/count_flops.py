@@ -36,6 +36,7 @@ def main() -> None:
 
     from bitbudget.measuring import flops
     from bitbudget.models import checkpoint
+    from bitbudget.models.families import parts
     from bitbudget.runtimes.transformers import generation, prompts
     from bitbudget.system.devices import choose_device
     from bitbudget.system.quiet import quiet_libraries
@@ -56,15 +57,11 @@ def main() -> None:
         processor, prepare = prompts.of_images(args.checkpoint, family, spec, shots, device, dtype)
     tokens, beams = plan["new_tokens"], spec["generation"]["num_beams"]
     how = generation.decoding(model, processor, tokens, tokens, beams)
-    answers = []
+    answers, seeing = [], parts.vision_modules(family, model)
     for item in tqdm(items, desc="count", unit="item"):
         given = prepare([item])
         generation.check_length(model, given, how)
-        answers.append(
-            flops.count(
-                model, family.VISION_MODULES, lambda given=given: model.generate(**given, generation_config=how)
-            )
-        )
+        answers.append(flops.count(model, seeing, lambda given=given: model.generate(**given, generation_config=how)))
 
     identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
     body = {
@@ -74,7 +71,7 @@ def main() -> None:
         "convention": flops.CONVENTION,
         "operators": flops.by_operator(answers),
         "not_counted": {},
-        "metrics": flops.metrics(answers, sees=bool(family.VISION_MODULES)),
+        "metrics": flops.metrics(answers, sees=bool(seeing)),
     }
     records.write(args.out, "flops", identity, body)
     found = {name: metric["value"] for name, metric in body["metrics"].items()}

@@ -73,6 +73,7 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     from bitbudget.measuring import efficiency, machine
     from bitbudget.measuring.phases import PhaseTimer
     from bitbudget.models import checkpoint
+    from bitbudget.models.families import parts
     from bitbudget.runtimes.transformers import generation, prompts
     from bitbudget.system.devices import choose_device
     from bitbudget.system.quiet import quiet_libraries
@@ -104,7 +105,7 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
         generation.check_length(model, given, how)
         model.generate(**given, generation_config=how)
 
-    timer = PhaseTimer(model, family.VISION_MODULES, device)
+    timer = PhaseTimer(model, parts.vision_modules(family, model), device)
     subject = efficiency.Efficiency(
         timer, prepare, generate, lambda given: generate(given, first), len(items), plan, device, spec["repeat"]
     )

@@ -11,6 +11,7 @@ from config_folder import ConfigFolder
 from bitbudget.config import plan, spec
 
 GROUPS = ["vision", "projector", "language", "language.attention", "language.mlp"]
+LANGUAGE = {"language", "language.attention", "language.mlp", "language.mlp.experts"}
 
 
 @pytest.fixture
@@ -33,10 +34,10 @@ def test_each_group_is_quantized_alone_and_then_all_of_them(config: ConfigFolder
     assert quantized(study, "only-vision-rtn-3") == {"vision"}
     assert quantized(study, "only-projector-rtn-3") == {"projector"}
     # a group takes those that are nested in it along
-    assert quantized(study, "only-language-rtn-3") == {"language", "language.attention", "language.mlp"}
+    assert quantized(study, "only-language-rtn-3") == LANGUAGE
     assert quantized(study, "only-language-attention-rtn-3") == {"language.attention"}
-    assert quantized(study, "only-language-mlp-rtn-3") == {"language.mlp"}
-    assert quantized(study, "every-group-rtn-3") == set(GROUPS)
+    assert quantized(study, "only-language-mlp-rtn-3") == {"language.mlp", "language.mlp.experts"}
+    assert quantized(study, "every-group-rtn-3") == {*GROUPS, *LANGUAGE}
 
 
 @pytest.mark.parametrize("name", ["bnb-int8", "bnb-nf4", "torchao-int8", "torchao-int4", "rtn-2"])
@@ -47,7 +48,7 @@ def test_every_format_of_a_group_can_be_ablated(name: str, config: ConfigFolder)
         f"only-language-mlp-{name}",
         f"every-group-{name}",
     ]
-    assert quantized(study, f"every-group-{name}") == {"vision", "language.mlp"}
+    assert quantized(study, f"every-group-{name}") == {"vision", "language.mlp", "language.mlp.experts"}
 
 
 def test_a_language_model_is_ablated_by_gptq_with_the_studys_options(config: ConfigFolder) -> None:

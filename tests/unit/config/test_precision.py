@@ -9,7 +9,10 @@ import pytest
 from config_folder import ConfigFolder
 
 PRECISIONS = "config/precisions.yaml"
-GROUPS = ["vision", "projector", "embeddings", "language", "language.attention", "language.mlp", "head"]
+GROUPS = [
+    "vision", "audio", "projector", "embeddings", "language", "language.attention", "language.mlp",
+    "language.mlp.experts", "head",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def refusal(config: ConfigFolder, **groups: Any) -> str:
 def test_a_group_that_is_not_named_keeps_the_baselines_format(config: ConfigFolder) -> None:
     found = assigned(config, language="bnb-nf4")
     nf4 = {"format": "bnb-nf4", "double_quant": False}
-    quantized = {"language", "language.attention", "language.mlp"}
+    quantized = {"language", "language.attention", "language.mlp", "language.mlp.experts"}
     assert found == {group: nf4 if group in quantized else {"format": "float16"} for group in GROUPS}
 
 

@@ -13,6 +13,7 @@ import count_flops
 from bitbudget import files
 from bitbudget.measuring import flops
 from bitbudget.models import checkpoint
+from bitbudget.models.families import parts
 from bitbudget.runtimes.transformers import generation
 
 
@@ -93,7 +94,7 @@ def test_every_attention_kernel_gives_the_same_count_and_vision_is_apart(tmp_pat
     for kernel in ("sdpa", "eager"):
         model.set_attn_implementation(kernel)
         found[kernel] = flops.count(
-            model, module.VISION_MODULES, lambda: model.generate(**inputs, generation_config=how)
+            model, parts.vision_modules(module, model), lambda: model.generate(**inputs, generation_config=how)
         )
     assert found["sdpa"].total == found["eager"].total
     assert min(found["sdpa"].vision, found["sdpa"].prefill, found["sdpa"].decode) > 0
@@ -173,6 +174,6 @@ def test_the_script_counts_what_a_model_sees_apart(tmp_path, monkeypatch):
     spec = {"family": "llava", "prompt": "What?", "shots": 0}
     record = script(monkeypatch, tmp_path, tiny.LLAVA, tiny.llava, items, spec, images=tmp_path / "images.json")
     found = {name: metric["value"] for name, metric in record["metrics"].items()}
-    parts = ("flops_vision", "flops_prefill", "flops_decode")
-    assert found["flops_per_item"] == sum(found[name] for name in parts) == sum(record["operators"].values())
+    phases = ("flops_vision", "flops_prefill", "flops_decode")
+    assert found["flops_per_item"] == sum(found[name] for name in phases) == sum(record["operators"].values())
     assert min(found.values()) > 0

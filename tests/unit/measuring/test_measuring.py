@@ -11,6 +11,7 @@ from torch import nn
 
 from bitbudget.measuring import memory, spread
 from bitbudget.measuring.phases import PhaseTimer
+from bitbudget.models.families import parts
 
 # --- phases, on a clock of the test's own ---
 
@@ -146,7 +147,7 @@ def test_a_real_model_is_timed_in_its_phases(tmp_path):
     model = checkpoint.load_original(tiny.llava(tmp_path), tiny.LLAVA, "float32")
     processor = generation.load_processor(tmp_path)
     how = generation.decoding(model, processor, 7, 7)
-    timer = PhaseTimer(model, tiny.LLAVA.VISION_MODULES, "cpu")
+    timer = PhaseTimer(model, parts.vision_modules(tiny.LLAVA, model), "cpu")
     with torch.inference_mode():
         found = timer.time(
             lambda: tiny.inputs_of(tmp_path, tiny.LLAVA), lambda inputs: model.generate(**inputs, generation_config=how)

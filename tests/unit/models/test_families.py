@@ -9,7 +9,7 @@ import pytest
 from bitbudget import registry
 from bitbudget.errors import UserError
 from bitbudget.models import groups
-from bitbudget.models.families import chat
+from bitbudget.models.families import chat, parts
 
 SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
 MODEL_TYPES = ["llava", "qwen2_vl", "qwen2_5_vl", "idefics3", "smolvlm"]
@@ -95,8 +95,9 @@ def test_the_class_takes_the_model_types(tiny):
 
 def test_every_parameter_has_one_group_and_every_group_a_parameter(tiny):
     family, model = tiny
-    found = {groups.group_of(name, family.GROUPS) for name, _ in model.named_parameters()}
-    assert found == set(family.GROUPS)
+    divided = parts.groups(family, model)
+    found = {groups.group_of(name, divided) for name, _ in model.named_parameters()}
+    assert found == set(divided) == set(family.GROUPS) - set(groups.RARE)
 
 
 def test_linear_layers_are_where_they_belong(tiny):
@@ -104,13 +105,13 @@ def test_linear_layers_are_where_they_belong(tiny):
     import torch
 
     family, model = tiny
-    decoder = family.GROUPS["language"][0]
-    tower, projector = family.GROUPS["vision"][0], family.GROUPS["projector"][0]
+    divided = parts.groups(family, model)
+    decoder, tower, projector = (divided[name][0] for name in ("language", "vision", "projector"))
     seen = set()
     for path, module in model.named_modules():
         if not isinstance(module, torch.nn.Linear):
             continue
-        group = groups.group_of(path, family.GROUPS)
+        group = groups.group_of(path, divided)
         seen.add(group)
         if path.startswith(f"{decoder}.layers."):
             assert group in ("language.attention", "language.mlp"), path
@@ -124,9 +125,10 @@ def test_linear_layers_are_where_they_belong(tiny):
 
 
 def test_groups_reach_what_the_model_itself_calls_its_parts(tiny):
-    family, model = tiny
-    assert groups.group_of(path_of(model, model.get_output_embeddings()), family.GROUPS) == "head"
-    assert groups.group_of(path_of(model, model.get_input_embeddings()), family.GROUPS) == "embeddings"
+    divided = parts.groups(*tiny)
+    model = tiny[1]
+    assert groups.group_of(path_of(model, model.get_output_embeddings()), divided) == "head"
+    assert groups.group_of(path_of(model, model.get_input_embeddings()), divided) == "embeddings"
 
 
 @pytest.fixture(scope="module", params=READERS)
@@ -141,20 +143,21 @@ def test_text_models_are_divided_into_groups_without_vision(reader):
     family, model = reader
     assert model.config.model_type in family.MODEL_TYPES
     assert type(model).__name__.endswith("ForCausalLM")
-    assert {groups.group_of(name, family.GROUPS) for name, _ in model.named_parameters()} == set(family.GROUPS)
-    assert family.GROUPS.keys() == {"embeddings", "language", "language.attention", "language.mlp", "head"}
-    assert (family.VISION_MODULES, family.TRACKS) == ((), ("lambada",))
+    divided = parts.groups(family, model)
+    assert {groups.group_of(name, divided) for name, _ in model.named_parameters()} == set(divided)
+    assert divided.keys() == {"embeddings", "language", "language.attention", "language.mlp", "head"}
+    assert (parts.vision_modules(family, model), family.TRACKS) == ((), ("lambada",))
     for path, module in model.named_modules():
         if isinstance(module, torch.nn.Linear):
             layer = ".layers." in path
             wanted = {"language.attention", "language.mlp"} if layer else {"head", "language"}
-            assert groups.group_of(path, family.GROUPS) in wanted, path
+            assert groups.group_of(path, divided) in wanted, path
             assert layer or path == "lm_head" or path.startswith("model.decoder.project_"), path
             if layer:
                 mlp = ".mlp." in path or path.endswith((".fc1", ".fc2"))
-                assert (groups.group_of(path, family.GROUPS) == "language.mlp") == mlp, path
-    assert groups.group_of(path_of(model, model.get_output_embeddings()), family.GROUPS) == "head"
-    assert groups.group_of(path_of(model, model.get_input_embeddings()), family.GROUPS) == "embeddings"
+                assert (groups.group_of(path, divided) == "language.mlp") == mlp, path
+    assert groups.group_of(path_of(model, model.get_output_embeddings()), divided) == "head"
+    assert groups.group_of(path_of(model, model.get_input_embeddings()), divided) == "embeddings"
 
 
 def test_every_model_type_is_held_against_a_model():
@@ -281,8 +284,9 @@ def test_vision_modules_are_the_vision_encoding(model_type):
             model.get_image_features(torch.rand(1, 3, 32, 32))
         else:
             model.get_image_features(torch.rand(1, 1, 3, 32, 32))
-    assert [calls.count(path) for path in family.VISION_MODULES] == [1] * len(family.VISION_MODULES)
-    assert all(any(c == m or c.startswith(f"{m}.") for m in family.VISION_MODULES) for c in calls)
+    seeing = parts.vision_modules(family, model)
+    assert [calls.count(path) for path in seeing] == [1] * len(seeing)
+    assert all(any(c == m or c.startswith(f"{m}.") for m in seeing) for c in calls)
 
 
 def test_conversation():
@@ -320,7 +324,7 @@ def test_metadata_needs_no_heavy_library():
         "from bitbudget.models import groups\n"
         "for name in registry.FAMILIES:\n"
         "    family = registry.module_of('family', name)\n"
-        "    assert family.MODEL_TYPES and family.TRACKS\n"
+        "    assert family.TRACKS\n"
         "    if not family.UNAVAILABLE:\n"
         "        group = 'detector' if 'detection' in family.TRACKS else 'language'\n"
         "        assert groups.resolve({group: 'a format'}, family.GROUPS, 'float16')\n"

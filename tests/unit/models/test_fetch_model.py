@@ -417,7 +417,7 @@ def test_a_directory_cannot_be_its_own_source(local):
             r"mine holds neither \*\.safetensors nor a pytorch_model\.bin",
         ),
         (lambda f: (f / "config.json").write_text("{"), r"mine/config\.json is not valid JSON"),
-        (lambda f: (f / "config.json").write_text("{}"), "says model_type None, but the family llava takes llava"),
+        (lambda f: (f / "config.json").write_text("{}"), "has no model_type, so nothing says what model it is"),
         (lambda f: (f / "model.safetensors").write_bytes(safetensors()[:-1]), r"safetensors is cut off: it has"),
         (lambda f: (f / "model.safetensors").write_bytes(b"\x01"), "is cut off: it has 1 bytes, too few"),
         (lambda f: (f / "model.safetensors").write_bytes(safetensors() + b"."), "is too long: it has"),

@@ -4,9 +4,16 @@ import pytest
 
 from bitbudget.errors import UserError
 from bitbudget.models import groups
-from bitbudget.models.families import llava
 
-GROUPS = llava.GROUPS
+GROUPS = {  # of a LLaVA
+    "vision": ("model.vision_tower",),
+    "projector": ("model.multi_modal_projector",),
+    "embeddings": ("model.language_model.embed_tokens",),
+    "language": ("model.language_model",),
+    "language.attention": ("model.language_model.layers.*.self_attn",),
+    "language.mlp": ("model.language_model.layers.*.mlp",),
+    "head": ("lm_head",),
+}
 LAYER = "model.language_model.layers.11"
 
 

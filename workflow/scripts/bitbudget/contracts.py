@@ -157,11 +157,15 @@ DATASET = {
 }
 
 FAMILY = {
-    "MODEL_TYPES": Attribute(NAMES, "the values of model_type in config.json that it takes"),
+    "MODEL_TYPES": Attribute(
+        NAMES, "the values of model_type in config.json that it takes; empty: all of `model_class`"
+    ),
+    "KIND": Attribute(TEXT, "what `model_class` builds, where it takes every type", ""),
     "TRACKS": Attribute(NAMES, "the tracks that it can run"),
-    "GROUPS": Attribute(MAPPING, "the module groups, as paths in the model that transformers builds"),
-    "VISION_MODULES": Attribute(
-        NAMES, "the topmost modules whose forward pass is the vision encoding; empty where nothing is seen"
+    "GROUPS": Attribute(
+        (tuple, dict),
+        "the names of the module groups, whose paths `families.parts` reads from a model; or a mapping to their paths, "
+        "for what it cannot read",
     ),
     "UNAVAILABLE": Attribute(
         (str, NONE), "the sentence that says why it cannot be run and what can be used instead", None

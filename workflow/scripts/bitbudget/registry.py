@@ -44,6 +44,8 @@ DATASETS = {
 }
 
 FAMILIES = {
+    "auto-vision": "bitbudget.models.families.auto_vision",
+    "auto-text": "bitbudget.models.families.auto_text",
     "llava": "bitbudget.models.families.llava",
     "qwen2-vl": "bitbudget.models.families.qwen2_vl",
     "idefics3": "bitbudget.models.families.idefics3",

@@ -7,11 +7,12 @@ from types import ModuleType
 from typing import Any
 
 from bitbudget.errors import UserError, suggest
-from bitbudget.models.groups import EVERY
+from bitbudget.models import groups
 from bitbudget.registry import FORMATS, format_of
 
-# Looked up or shared with what is looked up; no usual recipe quantizes them. A study can name `head` itself.
-LEFT_OUT = ("embeddings", "head")
+# Looked up or shared with what is looked up, which no usual recipe quantizes, or not in most models. A study can name
+# them itself.
+LEFT_OUT = (groups.EMBEDDINGS, groups.HEAD, *groups.RARE)
 
 
 def expand(study: dict[str, Any], families: Iterable[ModuleType], where: str) -> dict[str, dict[str, Any]]:
@@ -36,22 +37,24 @@ def expand(study: dict[str, Any], families: Iterable[ModuleType], where: str) ->
             f"{where}: `ablation` quantizes one module group at a time, and these models have "
             f"{'only ' + known[0] if known else 'none in common'}; remove it."
         )
-    groups = ablation.setdefault("groups", [group for group in known if group not in LEFT_OUT])
-    unknown = next((group for group in groups if group not in known), None)
+    chosen = ablation.setdefault("groups", [group for group in known if group not in LEFT_OUT])
+    unknown = next((group for group in chosen if group not in known), None)
     if unknown is not None:
         raise UserError(f"{where}: `ablation.groups`: there is no module group {unknown!r}; {suggest(unknown, known)}")
-    if len(groups) < 2:
+    if len(chosen) < 2:
         raise UserError(
-            f"{where}: `ablation.groups` names only {groups[0]}, which is then every group as well; name at least two."
+            f"{where}: `ablation.groups` names only {chosen[0]}, which is then every group as well; name at least two."
         )
-    added = {f"only-{group.replace('.', '-')}-{name}": group for group in groups} | {f"{EVERY}-{name}": EVERY}
+    added = {f"only-{group.replace('.', '-')}-{name}": group for group in chosen} | {
+        f"{groups.EVERY}-{name}": groups.EVERY
+    }
     ablation["precisions"] = added
     return {
-        precision: dict.fromkeys(groups if group == EVERY else [group], ablation["format"])
+        precision: dict.fromkeys(chosen if group == groups.EVERY else [group], ablation["format"])
         for precision, group in added.items()
     }
 
 
-def _shared(families: list[dict[str, Any]]) -> list[str]:
+def _shared(families: list[Iterable[str]]) -> list[str]:
     """The groups that every family has."""
-    return [group for group in families[0] if all(group in groups for groups in families)]
+    return [group for group in families[0] if all(group in names for names in families)]

@@ -189,7 +189,7 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
         raise UserError(f"{where}: there is no model {name!r} in config/models.yaml; {suggest(name, list(models))}")
     if name in RESERVED:
         raise UserError(f"config/models.yaml: {name!r} is a reserved name; choose another.")
-    entry = models[name]
+    entry = models[name] | {"family": _family(name, models[name], study)}
     if entry["family"] not in FAMILIES:
         raise UserError(
             f"config/models.yaml: model {name!r} is of family {entry['family']!r}, which does not exist; "
@@ -237,6 +237,22 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
             f"read it, and add `accept_licences: [{name}]` to the study if you accept its terms."
         )
     return entry
+
+
+def _family(name: str, entry: dict[str, Any], study: Resolved) -> str:
+    """The family of a model: its own, or where it is `auto` the one that reads the parts of such models."""
+    track = module_of("track", study["track"])
+    if entry["family"] != "auto":
+        return entry["family"]
+    if track.RUNTIME == "transformers":
+        return "auto-vision" if track.IMAGES else "auto-text"
+    if str(entry.get("url", entry.get("local"))).endswith(".tflite"):
+        return "tflite"
+    known = [name for name in FAMILIES if study["track"] in module_of("family", name).TRACKS]
+    raise UserError(
+        f"config/models.yaml: model {name!r} names no `family`, which one for track {study['track']} must; add one of "
+        f"{', '.join(known)}."
+    )
 
 
 def _local_model(name: str, path: Path, names: tuple[str, ...]) -> None:

@@ -24,6 +24,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from bitbudget import files, records
 from bitbudget.errors import UserError, reason
 from bitbudget.models import readers
+from bitbudget.models.families import parts
 from bitbudget.models.formats.base import Calibration, FormatSpec, Layer, State
 from bitbudget.models.groups import group_of
 from bitbudget.registry import format_of
@@ -70,9 +71,10 @@ def linear_layers(model: nn.Module, family: ModuleType, assignment: dict[str, Fo
     Those whose owner reads their matrix instead of calling them (`nn.MultiheadAttention`'s) cannot be replaced; they
     stay among the other parameters.
     """
+    groups = parts.groups(family, model)
     for path, module in model.named_modules():
         if isinstance(module, nn.Linear) and not isinstance(module, NonDynamicallyQuantizableLinear):
-            group = group_of(path, family.GROUPS)
+            group = group_of(path, groups)
             yield Layer(path, module, group, assignment[group])
 
 

@@ -1,12 +1,14 @@
 """Module groups: the parts of a model that get one number format each.
 
-A family declares `GROUPS`: the name of each group and the module paths that it takes. A component of such a path may
-be `*`, which stands for exactly one component (a layer's number); a path takes everything below it. A module belongs
-to the most specific path that fits: the one with the most components, then the one with the fewest `*`. So
-`embeddings` may lie inside the decoder that `language` takes as a whole, and it is still a group of its own.
+The names of the groups are known while a study is read. The module paths that each takes are read from the model
+(`bitbudget.models.families.parts`). A component of such a path may be `*`, which stands for exactly one component (a
+layer's number); a path takes everything below it. A module belongs to the most specific path that fits: the one with
+the most components, then the one with the fewest `*`. So `embeddings` may lie inside the decoder that `language` takes
+as a whole, and it is still a group of its own.
 
 A dot in a group's name nests it: `language.attention` is a part of `language`, and a precision that names `language`
-means its parts too. What is left in `language` itself (the norms) is that group's own.
+means its parts too. What is left in `language` itself (the norms) is that group's own. A model need not have every
+group: few have experts or hear.
 """
 
 from __future__ import annotations
@@ -15,6 +17,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bitbudget.errors import UserError
+
+VISION, AUDIO, PROJECTOR = "vision", "audio", "projector"
+EMBEDDINGS, DECODER, HEAD = "embeddings", "language", "head"
+# Of models that read, and of those that see as well.
+READING = (EMBEDDINGS, DECODER, "language.attention", "language.mlp", "language.mlp.experts", HEAD)
+SEEING = (VISION, AUDIO, PROJECTOR, *READING)
+RARE = (AUDIO, "language.mlp.experts")  # that most models lack
 
 ALL = "all"  # in a precision: every group of the model
 EVERY = "every-group"  # in an ablation: all of the groups that it quantizes one at a time

@@ -23,6 +23,7 @@ from typing import Any
 from bitbudget import contracts, files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.fetching import pins
+from bitbudget.models.families import loading
 from bitbudget.models.snapshots import small_files
 
 log = logging.getLogger(__name__)
@@ -297,11 +298,23 @@ def _discard_damaged(remote: Remote, names: Iterable[str], repository: str, fold
 def check_family(config: Path, family: str) -> None:
     """Check that the family takes the `model_type` of this config.json. Raises `UserError`."""
     model_type = small_files.read_object(config).get("model_type")
-    takes = registry.module_of("family", family).MODEL_TYPES
-    if model_type not in takes:
+    if not isinstance(model_type, str):
+        raise UserError(f"{config} has no model_type, so nothing says what model it is: {small_files.AGAIN}.")
+    module = registry.module_of("family", family)
+    takes = module.MODEL_TYPES
+    if takes and model_type not in takes:
+        own = [name for name in registry.FAMILIES if model_type in registry.module_of("family", name).MODEL_TYPES]
+        remedy = f"set `family: {own[0]}`" if own else "leave `family` out"
         raise UserError(
-            f"{config} says model_type {model_type!r}, but the family {family} takes {' or '.join(takes)}: "
-            "correct `family` in config/models.yaml."
+            f"{config} says model_type {model_type!r}, but the family {family} takes {' or '.join(takes)}: {remedy} "
+            "for this model in config/models.yaml."
+        )
+    if not takes and not loading.takes(module, model_type):
+        import transformers
+
+        raise UserError(
+            f"{config} says model_type {model_type!r}, of which transformers {transformers.__version__} has no "
+            f"{module.KIND}: choose another model."
         )
 
 

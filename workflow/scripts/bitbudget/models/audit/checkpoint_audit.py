@@ -30,6 +30,7 @@ from bitbudget.models.audit import calibrated, kernel_probe
 from bitbudget.models.audit import rounding as rounding_audit
 from bitbudget.models.audit.audited import LayerAudit, by_group, faults_in_one_sentence, finite, refuse_faults
 from bitbudget.models.checkpoint import linear_layers
+from bitbudget.models.families import parts
 from bitbudget.models.formats.base import Format, FormatSpec, Held, Layer, State
 from bitbudget.models.groups import group_of
 from bitbudget.registry import FORMATS, format_of
@@ -293,7 +294,7 @@ def other_parameters(
     `original` is in the float format that was asked for. Group, storage type, bytes, and the fault or None.
     """
     rows, paths = [], [layer.path for layer in layers]
-    wanted = dict(_others(original, paths))
+    wanted, groups = dict(_others(original, paths)), parts.groups(family, original)
     for name, value in _others(model, paths):
         exact, fault = wanted.get(name), None
         if exact is None:
@@ -305,7 +306,7 @@ def other_parameters(
         rows.append(
             {
                 "path": name,
-                "group": group_of(name, family.GROUPS),
+                "group": group_of(name, groups),
                 "storage": _dtype_name(value),
                 "kernel": type(model.get_submodule(name.rpartition(".")[0])).__name__,
                 "dimensions": value.dim(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 from bitbudget.models import native
@@ -20,3 +21,10 @@ def text_model_class() -> Any:
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM
+
+
+def takes(family: ModuleType, model_type: str) -> bool:
+    """Whether the family's class builds models of this `model_type` in config.json."""
+    from transformers import CONFIG_MAPPING
+
+    return model_type in CONFIG_MAPPING and CONFIG_MAPPING[model_type] in family.model_class()._model_mapping

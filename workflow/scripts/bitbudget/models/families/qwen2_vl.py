@@ -6,26 +6,14 @@ is a group here has the same path, so one family takes both.
 
 from bitbudget.models.families.chat import conversation
 from bitbudget.models.families.loading import model_class
+from bitbudget.models.groups import SEEING as GROUPS
 
-__all__ = ["conversation", "image_refusal", "model_class"]
+__all__ = ["GROUPS", "conversation", "image_refusal", "model_class"]
 
 ABOUT = "Qwen2-VL [@wang2024qwen2vl]"
 MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl")
 TRACKS = ("captioning", "vqa")
 UNAVAILABLE = None
-
-# Qwen2-VL-2B ties its head to its embeddings: the shared matrix then counts as `embeddings`.
-GROUPS = {
-    "vision": ("model.visual",),
-    "projector": ("model.visual.merger",),
-    "embeddings": ("model.language_model.embed_tokens",),
-    "language": ("model.language_model",),
-    "language.attention": ("model.language_model.layers.*.self_attn",),
-    "language.mlp": ("model.language_model.layers.*.mlp",),
-    "head": ("lm_head",),
-}
-# The tower's forward pass ends with its merger, which is therefore not named beside it.
-VISION_MODULES = ("model.visual",)
 
 
 def image_refusal(width: int, height: int) -> str | None:

@@ -13,7 +13,6 @@ __all__ = ["GROUPS", "model_class"]
 ABOUT = "RT-DETR [@zhao2024rtdetr]"
 MODEL_TYPES = ("rt_detr",)
 TRACKS = ("detection",)
-VISION_MODULES: tuple[str, ...] = ()
 UNAVAILABLE = None
 
 SOURCE = "transformers"

@@ -7,7 +7,6 @@ __all__ = ["GROUPS"]
 ABOUT = "that of its SavedModel or .keras file"
 MODEL_TYPES = ("saved-model",)
 TRACKS = ("detection",)
-VISION_MODULES: tuple[str, ...] = ()
 UNAVAILABLE = None
 
 SOURCE = "saved-model"

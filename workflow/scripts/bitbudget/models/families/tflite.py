@@ -7,7 +7,6 @@ __all__ = ["GROUPS"]
 ABOUT = "that of its .tflite file"
 MODEL_TYPES = ("tflite",)
 TRACKS = ("detection",)
-VISION_MODULES: tuple[str, ...] = ()
 UNAVAILABLE = None
 
 SOURCE = "tflite"

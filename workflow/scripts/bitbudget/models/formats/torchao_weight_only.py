@@ -189,9 +189,7 @@ class TorchaoInt4(TorchaoWeightOnly):
 
         rows, columns = shape
         pairs = state["weight.scale_and_zero"]
-        scale, middle = (
-            part.T[:rows, : columns // options["group_size"], None].float() for part in pairs.unbind(-1)
-        )
+        scale, middle = (part.T[:rows, : columns // options["group_size"], None].float() for part in pairs.unbind(-1))
         offset = middle - scale * MIDDLE
         grid = Uniform(scale, offset, 0, 15, options["group_size"], computed_in=pairs.dtype)
         return Held(int4_packed.unpack(state["weight.qdata"], shape), grid)

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from bitbudget.errors import UserError, reason
+from bitbudget.models.families import parts
 from bitbudget.models.snapshots.small_files import AGAIN
 
 
@@ -53,7 +54,7 @@ def _blank(family: ModuleType, config: Any) -> Any:
 
     with no_init_weights(), init_empty_weights(include_buffers=False):
         model = family.model_class().from_config(config, dtype=torch.float32)
-    for path in family.VISION_MODULES:
+    for path in parts.vision_modules(family, model):
         for module in model.get_submodule(path).modules():
             for name, value in module._parameters.items():
                 if value is not None:

@@ -43,6 +43,7 @@ def _models(view: View) -> list[Node]:
             nodes.inline(
                 "The architecture of {name} is " + family + " (from {where}{at}; licence {licence}).",
                 name=name,
+                model_type=known.get("model_type") or "class",
                 family=about.get("family") or "the one that its file names",
                 where=where,
                 at=f", revision {revision[:REVISION_SHOWN]}" if revision else "",
