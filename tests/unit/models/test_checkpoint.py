@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import tiny_models as tiny
@@ -459,5 +460,6 @@ def test_layers_whose_matrix_is_read_by_their_owner_are_left_alone():
     model.model = nn.Module()
     model.model.vision_tower = nn.MultiheadAttention(64, 2)
     model.lm_head = nn.Linear(64, 8)
-    found = checkpoint.linear_layers(model, tiny.LLAVA, tiny.assignment(tiny.LLAVA, "float32"))
+    family = SimpleNamespace(GROUPS={"vision": ("model.vision_tower",), "head": ("lm_head",)})
+    found = checkpoint.linear_layers(model, family, tiny.assignment(tiny.LLAVA, "float32"))
     assert [layer.path for layer in found] == ["lm_head"]
