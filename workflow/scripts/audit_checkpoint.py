@@ -30,6 +30,7 @@ def main() -> None:
     from bitbudget.items import item as items
     from bitbudget.models import checkpoint
     from bitbudget.models.audit import checkpoint_audit
+    from bitbudget.models.audit.audited import coverage
     from bitbudget.models.calibration import texts as calibration_texts
     from bitbudget.models.calibration.inputs import inputs_of
     from bitbudget.models.formats.base import Calibration
@@ -69,7 +70,9 @@ def main() -> None:
         args.checkpoint, args.model_dir, spec["dtype"], spec["assignment"], layers
     )
     checkpoint_audit.refuse_faults(spec["precision"], layers, others + changed)
-    groups = checkpoint_audit.by_group(layers, others, {k: v["format"] for k, v in spec["assignment"].items()})
+    wanted = {group: chosen["format"] for group, chosen in spec["assignment"].items()}
+    quantized = [group for group, name in wanted.items() if not registry.format_of(name).is_float]
+    groups = checkpoint_audit.by_group(layers, others, wanted)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {
         "checkpoint_hash": manifest["checkpoint_hash"],
@@ -77,6 +80,7 @@ def main() -> None:
         "simulated": spec["simulated"],
         "device": device,
         "weights_bytes_in_memory": sum(g["bytes"] for g in groups.values()),
+        "coverage": coverage(layers, others, wanted, quantized),
         "groups": groups,
         "layers": [asdict(layer) for layer in layers],
         "other_parameters": others,

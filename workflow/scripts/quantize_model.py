@@ -9,7 +9,7 @@ from bitbudget import cli, records, registry
 
 log = logging.getLogger("bitbudget")
 
-SPEC = ("study", "model", "precision", "family", "assignment", "dtype", "device")
+SPEC = ("study", "model", "precision", "family", "assignment", "dtype", "device", "least_coverage")
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     from bitbudget import files
     from bitbudget.items import available
     from bitbudget.items import item as items
-    from bitbudget.models import checkpoint
+    from bitbudget.models import checkpoint, coverage
     from bitbudget.models.calibration import texts as calibration_texts
     from bitbudget.models.formats.base import Calibration
     from bitbudget.runtimes.transformers import asked_items
@@ -45,6 +45,7 @@ def main() -> None:
         asked = available.expected_items(args.items, args.images)
         asked_items.check(args.model_dir, family, asked, files.read_json(args.images) if args.images else None)
     model = checkpoint.load_original(args.model_dir, family, spec["dtype"])
+    coverage.refuse_little(spec["precision"], model, family, spec["assignment"], spec["least_coverage"])
     chosen = items.read(args.calibration) if args.calibration else []
     looked_at = Calibration(args.model_dir, [calibration_texts.text_of(item) for item in chosen]) if chosen else None
     layers, tensors = checkpoint.quantize(model, family, spec["assignment"], device, looked_at)

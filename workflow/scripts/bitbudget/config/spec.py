@@ -136,6 +136,9 @@ KEYS = {
     "family": Key("adapter that knows the model's parts", "models.{model}.family"),
     "detector": Key("what a detector's file takes in and gives out", "models.{model}.detector", optional=True),
     "assignment": Key("format of every module group, with its options", "assignments.{model}.{precision}"),
+    "least_coverage": Key(
+        "least share of the weights that a precision names which its formats must reach", "quantization.least_coverage"
+    ),
     "dtype": Key("float format that the model computes in beside quantized layers", _dtype),
     "simulated": Key("those of its formats that are simulated, and not to be measured", simulated),
     # how it is asked, run and measured

@@ -97,6 +97,8 @@ KINDS = {
 BY_BATCH = {f"{name}_": column for name, column in costs.RATES.items()}
 # Columns of whole numbers, also where cells are empty.
 WHOLE = ("n_items", "human_n", "threads", "energy_batch_size")
+# Below this share of what a precision names, readers are told: convolutions and pooling heads of towers are less.
+NEARLY_ALL = 0.9
 # What people who rated a sample of the answers found.
 HUMAN = ("human_accuracy", "human_agreement")
 
@@ -149,6 +151,7 @@ def summarize(
                 row |= _audited(audit)
                 row |= {name: score[name] for name in ("checkpoint_hash", "subset_hash", "seed")}
                 row |= disturbances.columns(measured)
+                row["remarks"] = " | ".join(filter(None, (row["remarks"], _uncovered(audit)))) or None
                 reasons = (notes(score["metrics"] | opinion | measured["metrics"]), difference(measured, base))
                 row["notes"] = " | ".join(reason for reason in reasons if reason)
                 rows.append(row)
@@ -273,7 +276,16 @@ def _audited(audit: Record) -> dict[str, Any]:
         "kernels": ", ".join(kernels) or None,
         "simulated": ", ".join(audit["simulated"]) or None,
         "audit_passed": audit["passed"],
+        "coverage": audit.get("coverage"),
     }
+
+
+def _uncovered(audit: Record) -> str | None:
+    """What to know where a precision's formats do not reach all that it names."""
+    share = audit.get("coverage")
+    if share is None or share > NEARLY_ALL:
+        return None
+    return f"only {share:.0%} of the weights that it names are quantized, because no format reaches the others"
 
 
 def notes(metrics: Mapping[str, Mapping[str, Any]]) -> str:

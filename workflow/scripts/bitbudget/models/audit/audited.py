@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -41,29 +41,39 @@ def finite(value: float | None) -> float | None:
 def by_group(
     layers: list[LayerAudit], others: list[dict[str, Any]], asked: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, dict[str, Any]]:
-    """For each module group: format, parameters, bytes in memory, and the root mean square of its layers' errors.
-
-    `coverage` is the share of its weights that are held in the format that was `asked` of the group. Weights are the
-    matrices of linear layers and every other parameter of two or more dimensions (convolutions, embeddings, fused
-    experts), which no format but a float one reaches.
-    """
+    """For each module group: format, parameters, bytes in memory, coverage, and root mean square of its layers' errors."""
     groups: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys([layer.group for layer in layers] + [other["group"] for other in others]):
         mine = [layer for layer in layers if layer.group == name]
         rest = [other for other in others if other["group"] == name]
         errors = [layer.relative_error for layer in mine if layer.relative_error is not None]
-        # A matrix that stands in another group too, as a tied head's, counts there.
-        weights = [(la.parameters, la.found == la.asked) for la in mine]
-        weights += [(o["parameters"], o["storage"] == asked.get(name)) for o in rest if o.get("dimensions", 0) > 1]
-        total = sum(count for count, _ in weights)
         groups[name] = {
             "format": ", ".join(dict.fromkeys([la.found for la in mine] or [o["storage"] for o in rest])),
             "parameters": sum(la.parameters for la in mine) + sum(o["parameters"] for o in rest),
             "bytes": sum(la.bytes for la in mine) + sum(o["bytes"] for o in rest),
-            "coverage": sum(count for count, held in weights if held) / total if total else None,
+            "coverage": coverage(mine, rest, asked, (name,)),
             "relative_error": math.sqrt(sum(e * e for e in errors) / len(errors)) if errors else None,
         }
     return groups
+
+
+def coverage(
+    layers: Iterable[LayerAudit], others: Iterable[dict[str, Any]], asked: Mapping[str, str], groups: Collection[str]
+) -> float | None:
+    """The share of these groups' weights that is held in the format that was `asked` of them; None without weights.
+
+    Weights are the matrices of linear layers and every other parameter of two or more dimensions (convolutions,
+    embeddings, fused experts), which no format but a float one reaches. A matrix that stands in another group too, as a
+    tied head's, counts there.
+    """
+    weights = [(la.parameters, la.found == la.asked) for la in layers if la.group in groups]
+    weights += [
+        (o["parameters"], o["storage"] == asked.get(o["group"]))
+        for o in others
+        if o["group"] in groups and o.get("dimensions", 0) > 1
+    ]
+    total = sum(count for count, _ in weights)
+    return sum(count for count, held in weights if held) / total if total else None
 
 
 def faults_in_one_sentence(precision: str, layers: list[LayerAudit], others: Sequence[dict[str, Any]] = ()) -> str:

@@ -1,0 +1,58 @@
+"""How much of what a precision names its formats reach: the matrices of linear layers, and no fused experts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from bitbudget.errors import UserError
+from bitbudget.models.checkpoint import linear_layers
+from bitbudget.models.families import parts
+from bitbudget.models.formats.base import FormatSpec
+from bitbudget.models.groups import group_of
+from bitbudget.registry import format_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def refuse_little(
+    precision: str, model: nn.Module, family: ModuleType, assignment: dict[str, FormatSpec], least: float
+) -> None:
+    """Raise `UserError` where a precision would quantize less than the share `least` of the weights that it names.
+
+    `model` is the original, or its skeleton on the meta device. Weights are parameters of two or more dimensions in
+    the groups whose format is not a float format.
+    """
+    groups = parts.groups(family, model)
+    named = {group for group, spec in assignment.items() if not format_of(spec["format"]).is_float}
+    if not named:
+        return
+    reached = {layer.module.weight for layer in linear_layers(model, family, assignment)}
+    held, total, largest = Counter(), Counter(), ("", 0)
+    for path, value in model.named_parameters():
+        group = group_of(path, groups)
+        if value.dim() < 2 or group not in named:
+            continue
+        total[group] += value.numel()
+        if value in reached:
+            held[group] += value.numel()
+        elif value.numel() > largest[1]:
+            largest = path, value.numel()
+    if not total:
+        raise UserError(
+            f"precision {precision} names {_named(named)}, where the model has no weights: leave it out of the study."
+        )
+    share = held.total() / total.total()
+    if share < least:
+        raise UserError(
+            f"precision {precision} would quantize {share:.0%} of the weights that it names, because no format reaches "
+            f"such as {largest[0]}: leave it out, or set `quantization.least_coverage` in the study to {share:.2f} or "
+            "less, if that is what you want to know."
+        )
+
+
+def _named(groups: set[str]) -> str:
+    """The outermost of these groups."""
+    return " and ".join(sorted(name for name in groups if name.rpartition(".")[0] not in groups))
