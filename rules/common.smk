@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from bitbudget.system import programs
 from bitbudget.config import deployment, plan, publication, spec
-from bitbudget.config.calibration import calibrated
 from bitbudget.config.dependencies import code_of, content_of
 from bitbudget.config.run import (
     Lock,
@@ -208,27 +207,19 @@ def images_option(wildcards, input):
 
 
 def calibration(wildcards):
-    """The texts that a quantization method looks at, for a precision that has such a format."""
-    wanted = calibrated(study_of(wildcards), wildcards.model, wildcards.precision)
-    return [f"results/{wildcards.study}/calibration.jsonl"] if wanted else []
-
-
-def calibration_option(wildcards, input):
-    """The same as a script's option."""
-    return f"--calibration {input.calibration}" if input.calibration else ""
-
-
-def calibration_images(wildcards):
-    """The images that a quantization method looks at, for a precision that has such a format."""
-    if not calibrated(study_of(wildcards), wildcards.model, wildcards.precision):
+    """What a quantization method looks at, for a precision that has such a format: texts, or items and their images."""
+    study, folder = study_of(wildcards), f"results/{wildcards.study}"
+    if not spec.calibrated(study, wildcards.model, wildcards.precision):
         return []
-    folder = f"results/{wildcards.study}/calibration"
-    return [f"{folder}/items.jsonl", f"{folder}/images.json"]
+    if not plan.has_images(study):
+        return [f"{folder}/calibration.jsonl"]
+    return [f"{folder}/calibration/items.jsonl", f"{folder}/calibration/images.json"]
 
 
-def calibration_images_options(wildcards, input):
+def calibration_options(wildcards, input):
     """The same as a script's options."""
-    return "--items {} --images {}".format(*input.calibration) if input.calibration else ""
+    given = zip(("--calibration", "--calibration-images"), input.calibration)
+    return " ".join(f"{option} {path}" for option, path in given)
 
 
 def logits_again(wildcards):

@@ -20,62 +20,10 @@ rule export_detector:
         " --out {output.folder} 2>&1 | tee {log}"
 
 
-rule select_calibration_images:
-    input:
-        dataset=lambda w: f"resources/datasets/{study_of(w)['dataset']['name']}",
-        study_items="results/{study}/items.jsonl",
-    output:
-        images="results/{study}/calibration/items.jsonl",
-        record="results/{study}/calibration/calibration.json",
-    log:
-        "logs/select_calibration_images/{study}.log",
-    wildcard_constraints:
-        study=DETECTION,
-    priority: CHECKPOINTS_FIRST
-    conda:
-        "../envs/data.yaml"
-    params:
-        code=lambda w: code_of("select_calibration_images", [DATASETS[study_of(w)["dataset"]["kind"]]]),
-        spec=spec_of("select_calibration_images"),
-    shell:
-        "python workflow/scripts/select_calibration_images.py --dataset-dir {input.dataset}"
-        " --items {input.study_items} --spec {params.spec:q} --out {output.images} --record {output.record}"
-        " 2>&1 | tee {log}"
-
-
-use rule fetch_images as fetch_calibration_images with:
-    input:
-        study_items=rules.select_calibration_images.output.images,
-        dataset=lambda w: f"resources/datasets/{study_of(w)['dataset']['name']}",
-    output:
-        "results/{study}/calibration/image_sources.json",
-    log:
-        "logs/fetch_calibration_images/{study}.log",
-    wildcard_constraints:
-        study=DETECTION,
-    priority: CHECKPOINTS_FIRST
-
-
-use rule resize_images as resize_calibration_images with:
-    input:
-        sources=rules.fetch_calibration_images.output,
-    output:
-        images=directory("results/{study}/calibration/images"),
-        record="results/{study}/calibration/images.json",
-    log:
-        "logs/resize_calibration_images/{study}.log",
-    wildcard_constraints:
-        study=DETECTION,
-    priority: CHECKPOINTS_FIRST
-    params:
-        code=code_of("resize_images"),
-        spec=spec_of("resize_images", on_corrupt="skip"),
-
-
 rule quantize_detector:
     input:
         exported=rules.export_detector.output.folder,
-        calibration=calibration_images,
+        calibration=calibration,
     output:
         checkpoint=directory("results/{study}/{model}/{precision}/checkpoint"),
     log:
@@ -89,7 +37,7 @@ rule quantize_detector:
     params:
         code=model_code("quantize_detector"),
         spec=spec_of("quantize_detector"),
-        calibration=calibration_images_options,
+        calibration=calibration_options,
     shell:
         "python workflow/scripts/quantize_detector.py --exported {input.exported} --spec {params.spec:q}"
         " {params.calibration} --out {output.checkpoint} 2>&1 | tee {log}"
@@ -99,7 +47,7 @@ rule audit_detector:
     input:
         exported=rules.export_detector.output.folder,
         checkpoint=rules.quantize_detector.output.checkpoint,
-        calibration=calibration_images,
+        calibration=calibration,
     output:
         "results/{study}/{model}/{precision}/audit.json",
     log:
@@ -113,7 +61,7 @@ rule audit_detector:
     params:
         code=model_code("audit_detector"),
         spec=spec_of("audit_detector"),
-        calibration=calibration_images_options,
+        calibration=calibration_options,
     shell:
         "python workflow/scripts/audit_detector.py --checkpoint {input.checkpoint} --exported {input.exported}"
         " --spec {params.spec:q} {params.calibration} --out {output} 2>&1 | tee {log}"

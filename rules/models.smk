@@ -37,29 +37,6 @@ rule gather_models:
         "python workflow/scripts/gather_models.py --spec {params.spec:q} --models {input} --out {output} 2>&1 | tee {log}"
 
 
-rule select_calibration:
-    input:
-        dataset=lambda w: f"resources/datasets/{study_of(w)['dataset']['name']}",
-        study_items="results/{study}/items.jsonl",
-        file=lambda w: plan.calibration_file(study_of(w)),
-    output:
-        texts="results/{study}/calibration.jsonl",
-        record="results/{study}/calibration.json",
-    log:
-        "logs/select_calibration/{study}.log",
-    wildcard_constraints:
-        study=TEXT_ONLY,
-    priority: CHECKPOINTS_FIRST
-    conda:
-        "../envs/data.yaml"
-    params:
-        code=lambda w: code_of("select_calibration", [DATASETS[study_of(w)["dataset"]["kind"]]]),
-        spec=spec_of("select_calibration"),
-    shell:
-        "python workflow/scripts/select_calibration.py --dataset-dir {input.dataset} --items {input.study_items}"
-        " --spec {params.spec:q} --out {output.texts} --record {output.record} 2>&1 | tee {log}"
-
-
 rule quantize_model:
     input:
         model="resources/models/{model}",
@@ -82,7 +59,7 @@ rule quantize_model:
     params:
         code=model_code("quantize_model"),
         spec=spec_of("quantize_model"),
-        calibration=calibration_option,
+        calibration=calibration_options,
         images=images_option,
     shell:
         "python workflow/scripts/quantize_model.py --model-dir {input.model} --spec {params.spec:q}"
@@ -109,7 +86,7 @@ rule audit_checkpoint:
     params:
         code=model_code("audit_checkpoint"),
         spec=spec_of("audit_checkpoint"),
-        calibration=calibration_option,
+        calibration=calibration_options,
     shell:
         "python workflow/scripts/audit_checkpoint.py --checkpoint {input.checkpoint} --model-dir {input.model}"
         " --spec {params.spec:q} {params.calibration} --out {output} 2>&1 | tee {log}"

@@ -12,7 +12,7 @@ from bitbudget.errors import UserError
 
 log = logging.getLogger("bitbudget")
 
-SPEC = ("study", "model", "precision", "family", "assignment", "dtype", "device", "simulated")
+SPEC = ("study", "model", "precision", "family", "assignment", "dtype", "device", "simulated", "calibration.prompt")
 
 
 def main() -> None:
@@ -22,19 +22,17 @@ def main() -> None:
     parser.add_argument("--model-dir", type=Path, required=True, help="snapshot of the original model")
     cli.spec(parser, SPEC)
     parser.add_argument(
-        "--calibration", type=Path, help="calibration.jsonl: the texts on which calibrated formats were quantized"
+        "--calibration", type=Path, help="the items (texts, or images) on which calibrated formats were quantized"
     )
+    parser.add_argument("--calibration-images", type=Path, help="images.json of these, for a track with images")
     parser.add_argument("--out", type=Path, required=True, help="audit.json")
     args = parser.parse_args()
 
-    from bitbudget.items import item as items
     from bitbudget.models import checkpoint
     from bitbudget.models.audit import checkpoint_audit
     from bitbudget.models.audit.audited import coverage
-    from bitbudget.models.calibration import texts as calibration_texts
     from bitbudget.models.calibration.inputs import inputs_of
-    from bitbudget.models.formats.base import Calibration
-    from bitbudget.models.formats.gptq_quantize import tokens
+    from bitbudget.runtimes.transformers import calibration as calibration_inputs
     from bitbudget.system.devices import choose_device
     from bitbudget.system.quiet import quiet_libraries
 
@@ -56,12 +54,12 @@ def main() -> None:
             )
     if decided and not args.calibration:
         raise UserError(
-            f"{args.checkpoint} holds formats that are calibrated: name the texts, as for quantize_model.py, with "
-            "--calibration."
+            f"{args.checkpoint} holds formats that are calibrated: name the items, as for quantize_model.py, "
+            "with --calibration."
         )
     if decided:
-        texts = [calibration_texts.text_of(item) for item in items.read(args.calibration)]
-        read = tokens(Calibration(args.model_dir, texts))
+        prompt = spec.get("calibration", {}).get("prompt")
+        read, _ = calibration_inputs.read(args.model_dir, family, args.calibration, args.calibration_images, prompt)
         inputs = functools.partial(inputs_of, model, list(decided), read, device)
     layers = checkpoint_audit.audit_layers(model, original, family, spec["assignment"], device, states, decided, inputs)
     others = checkpoint_audit.other_parameters(model, original, family, layers)

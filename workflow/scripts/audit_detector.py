@@ -19,8 +19,10 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--exported", type=Path, required=True, help="folder of the exported detector")
     cli.spec(parser, SPEC)
-    parser.add_argument("--items", type=Path, help="items of the images that a format calibrated on, to see them again")
-    parser.add_argument("--images", type=Path, help="images.json of these images")
+    parser.add_argument(
+        "--calibration", type=Path, help="items of the images that a format calibrated on, to see them again"
+    )
+    parser.add_argument("--calibration-images", type=Path, help="images.json of these images")
     parser.add_argument("--out", type=Path, required=True, help="audit.json")
     args = parser.parse_args()
 
@@ -33,9 +35,12 @@ def main() -> None:
     made = manifest(args.checkpoint)
     verified.hold_folder(args.exported, EXPORT)
     ranges = None
-    if args.items:
+    if args.calibration:
         detector = Detector(args.exported, threads=1)
-        inputs = (detector.prepare(one.path)[0] for one in answers.pictures(args.items, args.images).values())
+        inputs = (
+            detector.prepare(one.path)[0]
+            for one in answers.pictures(args.calibration, args.calibration_images).values()
+        )
         ranges = activations.seen(args.exported / MODEL, inputs, threads_for(None))
     found = audit(args.exported, args.checkpoint, spec["precision"], asked, ranges)
     identity = {key: spec[key] for key in ("study", "model", "precision")}

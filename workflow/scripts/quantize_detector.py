@@ -21,8 +21,8 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--exported", type=Path, required=True, help="folder of the exported detector")
     cli.spec(parser, SPEC)
-    parser.add_argument("--items", type=Path, help="items of the images that a format calibrates on")
-    parser.add_argument("--images", type=Path, help="images.json of these images")
+    parser.add_argument("--calibration", type=Path, help="items of the images that a format calibrates on")
+    parser.add_argument("--calibration-images", type=Path, help="images.json of these images")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     args = parser.parse_args()
 
@@ -33,8 +33,8 @@ def main() -> None:
     (asked,) = spec["assignment"].values()
     verified.hold_folder(args.exported, EXPORT)
     pictures, inputs = {}, None
-    if args.items:
-        pictures = answers.pictures(args.items, args.images)
+    if args.calibration:
+        pictures = answers.pictures(args.calibration, args.calibration_images)
         detector = Detector(args.exported, threads=1)
         inputs = (detector.prepare(picture.path)[0] for picture in pictures.values())
     (args.out / MANIFEST).unlink(missing_ok=True)
@@ -56,14 +56,14 @@ def main() -> None:
         "layers": {},
         "checkpoint_hash": files.hash_of({"files": weights, "detector": specification}),
     }
-    if args.items:
-        chosen = item.read(args.items)
+    if args.calibration:
+        chosen = item.read(args.calibration)
         hashed = calibration_images.hash_of(chosen)
         body["calibration"] = {"calibration_hash": hashed, "n": len(chosen), "images": len(pictures)}
         body["calibration"]["ranges"] = {name: list(ends) for name, ends in ranges.items()}
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     records.write(args.out / MANIFEST, "checkpoint", identity, body)
-    seen = f", calibrated on {len(pictures)} images" if args.items else ""
+    seen = f", calibrated on {len(pictures)} images" if args.calibration else ""
     log.info("%s of %s: %.2f MB on disk%s", spec["precision"], spec["model"], len(content) / 1e6, seen)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from bitbudget import cli, records, registry
 
 log = logging.getLogger("bitbudget")
 
-SPEC = ("study", "model", "precision", "family", "assignment", "dtype", "device", "least_coverage")
+SPEC = (
+    "study", "model", "precision", "family", "assignment", "dtype", "device", "least_coverage", "calibration.prompt",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -18,8 +21,9 @@ def main() -> None:
     parser.add_argument("--model-dir", type=Path, required=True, help="snapshot of the original model")
     cli.spec(parser, SPEC)
     parser.add_argument(
-        "--calibration", type=Path, help="calibration.jsonl: texts for formats that look at some before they round"
+        "--calibration", type=Path, help="items (texts, or images) for formats that look at some before they round"
     )
+    parser.add_argument("--calibration-images", type=Path, help="images.json of these, for a track with images")
     parser.add_argument(
         "--items", type=Path, help="items.jsonl: what the model will be asked, so that it is known to fit"
     )
@@ -29,11 +33,10 @@ def main() -> None:
 
     from bitbudget import files
     from bitbudget.items import available
-    from bitbudget.items import item as items
     from bitbudget.models import checkpoint, coverage
-    from bitbudget.models.calibration import texts as calibration_texts
     from bitbudget.models.formats.base import Calibration
     from bitbudget.runtimes.transformers import asked_items
+    from bitbudget.runtimes.transformers import calibration as calibration_inputs
     from bitbudget.system.devices import choose_device
     from bitbudget.system.quiet import quiet_libraries
 
@@ -46,17 +49,20 @@ def main() -> None:
         asked_items.check(args.model_dir, family, asked, files.read_json(args.images) if args.images else None)
     model = checkpoint.load_original(args.model_dir, family, spec["dtype"])
     coverage.refuse_little(spec["precision"], model, family, spec["assignment"], spec["least_coverage"])
-    chosen = items.read(args.calibration) if args.calibration else []
-    looked_at = Calibration(args.model_dir, [calibration_texts.text_of(item) for item in chosen]) if chosen else None
+    looked_at, told = None, {}
+    if args.calibration:
+        prompt = spec.get("calibration", {}).get("prompt")
+        inputs, told = calibration_inputs.read(
+            args.model_dir, family, args.calibration, args.calibration_images, prompt
+        )
+        load = functools.partial(checkpoint.load_original, args.model_dir, family, spec["dtype"])
+        looked_at = Calibration(load, inputs)
     layers, tensors = checkpoint.quantize(model, family, spec["assignment"], device, looked_at)
     made = checkpoint.save(args.out, args.model_dir, model.config, tensors, layers)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {key: spec[key] for key in ("family", "dtype", "assignment")} | {"device": device} | made
     if looked_at is not None and looked_at.report:
-        body["calibration"] = {
-            "calibration_hash": calibration_texts.hash_of(chosen),
-            "n": len(chosen),
-        } | looked_at.report
+        body["calibration"] = told | looked_at.report
     records.write(args.out / checkpoint.MANIFEST, "checkpoint", identity, body)
     log.info(
         "%s of %s: %d layers quantized, %.2f MB on disk",

@@ -32,6 +32,7 @@ from bitbudget.models.formats.gptq import WIDTHS
 from bitbudget.models.formats.gptq_library import gptqmodel_library, silent_gptqmodel
 from bitbudget.records import _validator
 from bitbudget.registry import format_of
+from bitbudget.runtimes.transformers import calibration as calibration_inputs
 
 if importlib.util.find_spec("gptqmodel") is None:
     pytest.skip("GPTQModel is not installed, whose installation needs a C compiler", allow_module_level=True)
@@ -342,15 +343,20 @@ def gptq(bits, **chosen):
     return {"format": f"gptq-{bits}", "group_size": 32} | chosen
 
 
+def calibration_of(snapshot, family, dtype, texts=TEXTS):
+    load = functools.partial(checkpoint.load_original, snapshot, family, dtype)
+    return Calibration(load, calibration_inputs.of_texts(snapshot, texts))
+
+
 def made(snapshot, family, folder, texts=TEXTS, dtype="bfloat16", plant=None, **asked):
     """A checkpoint, and what quantizing it told of itself."""
     model = checkpoint.load_original(snapshot, family, dtype)
-    calibration = Calibration(snapshot, texts)
+    calibration = calibration_of(snapshot, family, dtype, texts)
     layers, tensors = checkpoint.quantize(model, family, tiny.assignment(family, dtype, **asked), "cpu", calibration)
     if plant:
         plant(tensors)
     manifest = checkpoint.save(folder, snapshot, model.config, tensors, layers)
-    looked_at = {"calibration_hash": files.hash_of(texts), "n": len(texts)} | calibration.report
+    looked_at = {"calibration_hash": files.hash_of(texts), "n": len(texts), "texts": len(texts)} | calibration.report
     known = {"dtype": dtype, "device": "cpu", "calibration": looked_at}
     files.write_json(folder / checkpoint.MANIFEST, known | manifest)
     return calibration.report
@@ -361,7 +367,7 @@ def audit_of(snapshot, family, folder, dtype="bfloat16", trust=True, **asked):
     model, original = checkpoint.load(folder, family, "cpu"), checkpoint.load_original(snapshot, family, dtype)
     states = functools.partial(checkpoint.stored_state, folder)
     decided = {path: facts["decided"] for path, facts in checkpoint.manifest(folder)["calibration"]["layers"].items()}
-    texts = gptq_quantize.tokens(Calibration(snapshot, TEXTS))
+    texts = calibration_inputs.of_texts(snapshot, TEXTS)
     inputs = functools.partial(inputs_of, model, list(decided), texts, "cpu")
     assigned = tiny.assignment(family, dtype, **asked)
     layers = checkpoint_audit.audit_layers(
@@ -385,7 +391,7 @@ def test_exactly_the_layers_that_were_asked_for_are_quantized(name, asked, snaps
     quantized = [layer for layer in layers if layer.asked.startswith("gptq")]
     assert {layer.path for layer in quantized} == set(report["layers"])
     assert quantized and all(layer.found == layer.asked for layer in layers)
-    assert report["texts"] == len(TEXTS)
+    assert report["tokens"] == sum(row["input_ids"].numel() for row in calibration_inputs.of_texts(snapshot, TEXTS))
     assert all(facts["loss"] > 0 and facts["damping"] == 0.05 for facts in report["layers"].values())
 
 
@@ -420,8 +426,8 @@ def test_gptq_changes_a_layers_outputs_less_than_rounding_on_the_same_grid(snaps
     inputs = []
     path = "model.layers.0.self_attn.q_proj"
     original.get_submodule(path).register_forward_hook(lambda _, given, __: inputs.append(given[0][0]))
-    for tokens in gptq_quantize.tokens(Calibration(snapshot, TEXTS)):
-        original(torch.tensor([tokens]))
+    for text in calibration_inputs.of_texts(snapshot, TEXTS):
+        original(**text)
     exact = original.get_submodule(path).weight
     found = packed.dequantize(checkpoint.stored_state(tmp_path, path), 3)
     nearest = grid.gptq(exact, 3, 32, False).nearest(exact)
@@ -444,22 +450,25 @@ def test_weights_of_dead_neurons_are_lost_and_told_of(bits, tmp_path, caplog):
     found = packed.dequantize(checkpoint.stored_state(tmp_path / "checkpoint", path), bits)
     assert (found == 0).all(0).nonzero().flatten().tolist() == [5, 77]
     assert report["layers"][path]["unused_inputs"] == 2
-    assert "2 input features were zero in all texts" in caplog.text
+    assert "2 input features were zero in all items" in caplog.text
     layers, others = audit_of(tmp_path / "dead", tiny.OPT, tmp_path / "checkpoint", **asked)
     assert checkpoint_audit.faults_in_one_sentence("x", layers, others) == ""
     assert next(layer for layer in layers if layer.path == path).relative_error > 0.1
 
 
 @pytest.mark.parametrize("name", tiny.TEXT_MAKERS)
-def test_a_layer_that_gptqmodel_does_not_take_is_named(name, snapshots, tmp_path):
-    with pytest.raises(UserError, match=r"^GPTQModel does not quantize lm_head in a model of this kind; give the"):
-        made(snapshots[name], tiny.TEXT_MAKERS[name][1], tmp_path, language=gptq(4), head=gptq(4))
+def test_a_head_can_be_quantized_though_gptqmodel_knows_no_such_model(name, snapshots, tmp_path):
+    family, asked = tiny.TEXT_MAKERS[name][1], {"language_mlp": gptq(8), "head": gptq(4)}
+    made(snapshots[name], family, tmp_path, **asked)
+    layers, others = audit_of(snapshots[name], family, tmp_path, **asked)
+    assert checkpoint_audit.faults_in_one_sentence("x", layers, others) == ""
+    assert [layer.path for layer in layers if layer.found == "gptq-4"] == [layers[-1].path]
 
 
 def test_a_calibrated_format_without_texts_is_refused(snapshots):
     model = checkpoint.load_original(snapshots["llama"], tiny.LLAMA, "bfloat16")
     wanted = tiny.assignment(tiny.LLAMA, "bfloat16", language=gptq(4))
-    with pytest.raises(UserError, match=r"^gptq-4 needs texts to calibrate on: name them with --calibration"):
+    with pytest.raises(UserError, match=r"^gptq-4 needs items to calibrate on: name them with --calibration"):
         checkpoint.quantize(model, tiny.LLAMA, wanted, "cpu")
 
 
@@ -478,45 +487,39 @@ def test_a_checkpoint_is_refused_where_its_kernel_does_not_run(snapshots, tmp_pa
         checkpoint.load(tmp_path, tiny.LLAMA, "cpu")
 
 
-def test_texts_are_cut_to_the_models_positions_and_short_ones_left_out(snapshots, tmp_path):
+def test_texts_are_cut_to_the_models_positions(snapshots, tmp_path):
     texts = ["a b", *TEXTS[:3], " ".join(TEXTS * 3)]
     report = made(snapshots["llama"], tiny.LLAMA, tmp_path, texts=texts, language_mlp=gptq(8))
-    assert report["texts"] == 4
-    lengths = [len(tokens) for tokens in gptq_quantize.tokens(Calibration(snapshots["llama"], texts))]
+    lengths = [row["input_ids"].numel() for row in calibration_inputs.of_texts(snapshots["llama"], texts)]
     assert max(lengths) == 256
     assert report["tokens"] == sum(lengths)
-    with pytest.raises(UserError, match=r"^none of the 2 calibration texts has 11 tokens"):
-        made(snapshots["llama"], tiny.LLAMA, tmp_path, texts=["a b", "c d"], language_mlp=gptq(8))
 
 
 def test_a_text_of_another_length_beside_it_does_not_change_what_a_text_does(snapshots, tmp_path, monkeypatch):
-    """GPTQModel 7.6.0 lets padded positions into the Hessians of OPT's MLP, so nothing may be padded."""
+    """The inputs of OPT's MLP have no batch dimension, so nothing may be padded."""
     seen = []
     gptqmodel_library()
     from gptqmodel.quantization.gptq import GPTQ
 
     monkeypatch.setattr(GPTQ, "add_batch", functools.partialmethod(_told, GPTQ.add_batch, seen))
     report = made(snapshots["opt"], tiny.OPT, tmp_path, texts=TEXTS[:9] + TEXTS[-9:], language_mlp=gptq(8))
-    assert len({count for _, count in seen}) > 1
-    totals = {name: sum(count for of, count in seen if of == name) for name, _ in seen}
-    assert set(totals.values()) == {2 * report["tokens"]}, "both blocks have an fc1 and an fc2"
+    assert len(set(seen)) > 1
+    assert sum(seen) == 4 * report["tokens"], "both blocks have an fc1 and an fc2"
 
 
 def _told(self, add_batch, seen, inputs, *rest, **more):
-    seen.append((self.name, inputs.numel() // inputs.shape[-1]))
+    seen.append(inputs.numel() // inputs.shape[-1])
     return add_batch(self, inputs, *rest, **more)
 
 
-def test_layers_that_could_not_be_solved_are_named(snapshots, tmp_path):
-    layer = Layer("model.layers.0.mlp.up_proj", linear(), "language.mlp", gptq(4, damping=0.05))
-    states = {layer.path: state_of(layer.module, 4)}
-    row = {"layer": 0, "module": "mlp.up_proj", "damp": "0.05000", "loss": "999999999"}
-    with pytest.raises(UserError, match=r"^GPTQ could not be solved for model\.layers\.0\.mlp\.up_proj: give more"):
-        gptq_quantize._reports([row], {layer.path: layer}, states)
-    with pytest.raises(UserError, match="could not be solved"):
-        gptq_quantize._reports([row | {"loss": "nan"}], {layer.path: layer}, states)
-    raised = gptq_quantize._reports([row | {"loss": "0.5", "damp": "0.15"}], {layer.path: layer}, states)
-    assert raised == {layer.path: {"loss": 0.5, "damping": 0.15, "unused_inputs": 0}}
+def test_layers_that_could_not_be_solved_are_named(caplog):
+    layers = {"the.up_proj": Layer("the.up_proj", linear(), "language.mlp", gptq(4, damping=0.05))}
+    facts = {"loss": 0.5, "damping": 0.05, "unused_inputs": 0}
+    for loss in (float(gptq_quantize.UNSOLVED), float("nan")):
+        with pytest.raises(UserError, match=r"^GPTQ could not be solved for the\.up_proj: give more calibration items"):
+            gptq_quantize._tell({"the.up_proj": facts | {"loss": loss}}, layers)
+    gptq_quantize._tell({"the.up_proj": facts | {"damping": 0.15}}, layers)
+    assert "damping was raised for 1 layers (the.up_proj, ...)" in caplog.text
 
 
 def test_integers_that_were_changed_on_disk_are_found_by_the_audit(snapshots, tmp_path):
@@ -637,8 +640,7 @@ def test_the_scripts_need_no_compiler_and_keep_the_log_clean(snapshots, tmp_path
     record = files.read_json(tmp_path / "checkpoint" / checkpoint.MANIFEST)
     _validator("checkpoint").validate(record)
     told = [line for line in done.stderr.splitlines() if line and "torchao" not in line]
-    assert told[0] == f"gptq: 14 layers, on {len(TEXTS)} texts ({record['calibration']['tokens']} tokens)"
-    assert all(re.match(r"gptq: +\d+%.* [012]/2 \[", line) for line in told[1:-1])
+    assert all(re.match(r"gptq: +\d+%.* \d+/14 \[", line) for line in told[:-1])
     assert told[-2].startswith("gptq: 100%")
     assert told[-1].startswith("gptq-4 of tiny: 14 layers quantized")
     assert record["calibration"]["n"] == record["calibration"]["texts"] == len(TEXTS)
@@ -646,7 +648,7 @@ def test_the_scripts_need_no_compiler_and_keep_the_log_clean(snapshots, tmp_path
         run, "audit_checkpoint", env=env, checkpoint=tmp_path / "checkpoint", model_dir=snapshots["llama"], spec=spec,
         out=tmp_path / "audit.json",
     )  # fmt: skip
-    assert "holds formats that are calibrated: name the texts" in audit_it(fails=True).stderr
+    assert "holds formats that are calibrated: name the items" in audit_it(fails=True).stderr
     done = audit_it(calibration=tmp_path / "calibration.jsonl")
     assert done.stdout == ""
     layers = files.read_json(tmp_path / "audit.json")["layers"]
@@ -657,7 +659,7 @@ def test_the_scripts_need_no_compiler_and_keep_the_log_clean(snapshots, tmp_path
     done = audit_it(fails=True, calibration=tmp_path / "calibration.jsonl")
     assert f"does not say what gptq-4 decided on for {path}: delete it" in done.stderr
     without = run("quantize_model", fails=True, model_dir=snapshots["llama"], spec=spec, out=tmp_path / "none")
-    assert without.stderr.strip().splitlines()[-1].startswith("error: gptq-4 needs texts to calibrate on")
+    assert without.stderr.strip().splitlines()[-1].startswith("error: gptq-4 needs items to calibrate on")
 
 
 def test_importing_the_library_says_nothing_and_leaves_the_process_as_it_was():

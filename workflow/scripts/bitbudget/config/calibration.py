@@ -6,19 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import contracts
+from bitbudget.config.spec import calibrated
 from bitbudget.errors import UserError
-from bitbudget.registry import format_of, module_of
+from bitbudget.registry import module_of
 
 Resolved = dict[str, Any]
 
 
-def calibrated(study: Resolved, model: str, precision: str) -> bool:
-    """Whether a format of this precision needs something to calibrate on."""
-    return any(format_of(spec["format"]).calibrated for spec in study["assignments"][model][precision].values())
-
-
 def resolve_calibration(study: Resolved, where: str) -> None:
-    """Fill in the split that the calibration items of a resolved study come from: texts, or a detector's images.
+    """Fill in the split that the calibration items of a resolved study come from: texts, or items with images.
 
     Raises `UserError` that begins with `where`, the study's file, where there could be no item that is not evaluated,
     or the named file or split does not exist. A study without a calibrated format is left as it is.
@@ -27,18 +23,12 @@ def resolve_calibration(study: Resolved, where: str) -> None:
         return
     wanted, data = study["quantization"]["calibration"], study["dataset"]
     reader = module_of("dataset", data["kind"])
-    track = module_of("track", study["track"])
-    detects = track.RUNTIME == "litert"
-    what = "images" if detects else "texts"
-    if detects and wanted["file"] is not None:
+    images = module_of("track", study["track"]).IMAGES
+    what = "images" if images else "texts"
+    if images and wanted["file"] is not None:
         raise UserError(
             f"{where}: `quantization.calibration.file` is a file of texts, and the track {study['track']} calibrates "
             "on images of its data set; remove it."
-        )
-    if track.IMAGES and not detects:
-        raise UserError(
-            f"{where}: formats that need calibration texts (gptq-*) are for language models, and the track "
-            f"{study['track']} shows images; choose other precisions."
         )
     if wanted["file"] is not None:
         if wanted["split"] is not None:
@@ -55,7 +45,7 @@ def resolve_calibration(study: Resolved, where: str) -> None:
     if split == data["split"] and data["subset"] == "all":
         raise UserError(
             f"{where}: the study evaluates all of the split {split!r}, which its calibration {what} are to come from "
-            f"as well; set `subset` to a number, or name {'another `split`' if detects else 'a `file`'} in "
+            f"as well; set `subset` to a number, or name {'another `split`' if images else 'a `file`'} in "
             "`quantization.calibration`."
         )
     wanted["split"] = split

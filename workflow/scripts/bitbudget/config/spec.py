@@ -45,6 +45,13 @@ def simulated(study: Study, job: Job) -> list[str]:
     return [name for name in formats if registry.format_of(name).simulated]
 
 
+def calibrated(study: Study, model: str, precision: str) -> bool:
+    """Whether a format of this precision needs something to calibrate on."""
+    return any(
+        registry.format_of(spec["format"]).calibrated for spec in study["assignments"][model][precision].values()
+    )
+
+
 def _dtype(study: Study, job: Job) -> str:
     precisions = study["assignments"][job["model"]]
     names = [spec["format"] for name in (job["precision"], study["baseline"]) for spec in precisions[name].values()]
@@ -57,6 +64,12 @@ def _choosy(study: Study, job: Job) -> list[str] | None:
     return [
         name for name in families if skips and contracts.of(registry.module_of("family", name), "image_refusal")
     ] or None
+
+
+def _calibration_prompt(study: Study, job: Job) -> str | None:
+    """Another prompt quantizes again what was calibrated with it, and nothing else."""
+    wanted = registry.module_of("track", study["track"]).IMAGES and calibrated(study, job["model"], job["precision"])
+    return study["prompt"] if wanted else None
 
 
 def _batch_size(study: Study, job: Job) -> int:
@@ -128,6 +141,11 @@ KEYS = {
     "calibration.split": Key("split that calibration takes from", "quantization.calibration.split"),
     "calibration.items": Key("number of texts or images to calibrate on", "quantization.calibration.items"),
     "calibration.file": Key("the user's own file of texts, or null", "quantization.calibration.file"),
+    "calibration.prompt": Key(
+        "what the model is asked beside each calibration image; only for a precision that calibrates",
+        _calibration_prompt,
+        optional=True,
+    ),
     # the model and how it is held
     "entry": Key(
         "the model in config/models.yaml, without `detector`: family, licence, hub, local or url, revision …",

@@ -95,7 +95,7 @@ def quantize(
 
     Returns the specification of every quantized layer by its path, and all tensors of the checkpoint by name.
     Raises `UserError` that names the layers a format cannot take, before any work is done, and where a format needs
-    texts to calibrate on and there are none.
+    items to calibrate on and there are none.
     """
     chosen = [la for la in linear_layers(model, family, assignment) if not format_of(la.spec["format"]).is_float]
     _refuse_impossible(chosen, device, model.dtype)
@@ -128,7 +128,7 @@ def _calibrated(
     for mine in kinds.values():
         name = mine[0].spec["format"]
         if calibration is None:
-            raise UserError(f"{name} needs texts to calibrate on: name them with --calibration.")
+            raise UserError(f"{name} needs items to calibrate on: name them with --calibration.")
         found |= format_of(name).quantize_model(mine, calibration, dtype, device)
     return found
 

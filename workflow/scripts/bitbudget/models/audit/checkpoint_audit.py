@@ -277,7 +277,7 @@ def audit_layers(
     seen = inputs()
     for number, layer in enumerate(layers):
         fmt = format_of(layer.spec["format"])
-        if fmt.calibrated:
+        if fmt.calibrated and layer.path in seen:
             exact = layer.module.weight
             held = fmt.held(states(layer.path), tuple(exact.shape), layer.spec)
             if fault := calibrated.output_fault_of(held, exact, seen[layer.path]):

@@ -1,4 +1,4 @@
-"""The images that full-integer detectors are calibrated on: none that is evaluated, the same for every precision."""
+"""The items with images that methods look at: none that is evaluated, the same for every precision of a study."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def draw(available: Sequence[Item], evaluated: Sequence[Item], number: int, seed
 
 
 def hash_of(items: Sequence[Item]) -> str:
-    """Hash of the images' ids and sources in their order, the `calibration_hash` of records."""
-    return files.hash_of([[image.id, image.source] for item in items for image in item.images])
+    """Hash of images, questions and references in their order, the `calibration_hash` of records."""
+    return files.hash_of([{**item.to_dict(), "extra": {}} for item in items])

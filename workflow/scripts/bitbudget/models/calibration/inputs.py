@@ -1,36 +1,50 @@
-"""What reaches the layers of a loaded model when it reads calibration texts."""
+"""What reaches the layers of a loaded model when it reads calibration items."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
 
-MOST = 512  # positions; of one text each is much like its neighbours, so several texts are read
+from bitbudget.models.calibration.walk import moved
+
+MOST = 512  # positions; of one item each is much like its neighbours, so several items are read
+TEXTS, PICTURES = 16, 4  # so many items have a part in it: a picture makes many positions, and takes its time
+READING = {"input_ids", "attention_mask"}
 
 
 def inputs_of(
-    model: nn.Module, paths: Sequence[str], texts: Sequence[list[int]], device: str
+    model: nn.Module, paths: Sequence[str], inputs: Iterable[Mapping[str, torch.Tensor]], device: str
 ) -> dict[str, torch.Tensor]:
     """The inputs (positions, in) of the layers at these paths, on the CPU in the model's dtype; at most `MOST` of each.
 
-    `texts` are token numbers. The first `MOST` / 16 positions of each are read, so that 16 texts have a part in it.
+    `inputs` are the model's keyword arguments for each calibration item. Of a text the first positions are read, of an
+    item with pictures all, of which some are kept that lie evenly apart. A layer that none reaches is left out.
     """
     found: dict[str, list[torch.Tensor]] = {path: [] for path in paths}
+    each = 0
 
     def keep(path: str):
-        return lambda _, given: found[path].append(given[0].reshape(-1, given[0].shape[-1]).cpu())
+        def hook(_, given: tuple[torch.Tensor, ...]) -> None:
+            rows = given[0].reshape(-1, given[0].shape[-1])
+            some = torch.linspace(0, len(rows) - 1, min(each, len(rows))).long()
+            found[path].append(rows[some.to(rows.device)].cpu())
+
+        return hook
 
     hooks = [model.get_submodule(path).register_forward_pre_hook(keep(path)) for path in paths]
-    each, left = MOST // 16, MOST
+    left = MOST
     try:
         with torch.inference_mode():
-            for text in texts:
+            for given in inputs:
                 if left <= 0:
                     break
-                model(input_ids=torch.tensor([text[:each]], device=device))
-                left -= len(text[:each])
+                texts = set(given) <= READING
+                each = MOST // (TEXTS if texts else PICTURES)
+                read = {name: value[:, :each] for name, value in given.items()} if texts else given
+                model(**moved(read, device, model.dtype))
+                left -= min(each, given["input_ids"].shape[1])
     finally:
         for hook in hooks:
             hook.remove()

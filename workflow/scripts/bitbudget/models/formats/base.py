@@ -6,9 +6,8 @@ its kernels only inside the methods.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -35,14 +34,15 @@ class Layer:
 
 @dataclass
 class Calibration:
-    """What calibrated formats look at: the original model's snapshot, and texts that are not evaluated.
+    """What calibrated formats look at: the original model, and what reaches it with items that are not evaluated.
 
-    `report` is empty, until quantizing fills in what it tells of itself: texts and tokens used, and for each layer what
-    its method reports.
+    `model` loads a copy of the original that may be used up, in the dtype of its baseline. `inputs` are the model's
+    keyword arguments for each item by itself. `report` is empty, until quantizing fills in what it tells of itself: the
+    tokens of all items, and for each layer what its method reports.
     """
 
-    snapshot: Path
-    texts: Sequence[str]
+    model: Callable[[], nn.Module]
+    inputs: Iterable[Mapping[str, torch.Tensor]]
     report: dict[str, Any] = field(default_factory=dict)
 
 
@@ -89,7 +89,7 @@ class Format:
     `bits` are those of one stored weight without its scales. `is_float` formats hold every parameter of a group;
     the others hold its linear layers' matrices, and what else the group has stays in the float format beside them.
     `simulated` formats compute with the rounded values but store and multiply them as floats: they show what rounding
-    does to quality, and nothing about size, memory, speed or energy. `calibrated` formats look at what texts make of a
+    does to quality, and nothing about size, memory, speed or energy. `calibrated` formats look at what items make of a
     model before they round it: they have `quantize_model` in place of `quantize`, and are held to what they optimise
     (`bitbudget.models.audit.calibrated`).
     """

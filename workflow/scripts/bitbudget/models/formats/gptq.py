@@ -1,7 +1,8 @@
-"""GPTQ at 8, 4, 3 and 2 bits, by GPTQModel: rounding whose errors make up for one another on calibration texts.
+"""GPTQ at 8, 4, 3 and 2 bits, by GPTQModel: rounding whose errors make up for one another on calibration items.
 
 Frantar et al. 2023 (arXiv 2210.17323): the columns of a matrix are rounded one after the other, and what rounding one
-does to the layer's output is made good by the columns still to come, as far as the inputs that the texts give allow it.
+does to the layer's output is made good by the columns still to come, as far as the inputs that texts, or images with
+prompts and answers, give allow it.
 The grid is that of `grid.gptq`, laid where the weights are by then. GPTQModel 7.6.0 takes the columns of a group in the
 order of the size of their inputs. A checkpoint holds the packed integers as GPTQModel packs them (`formats.packed`),
 whichever kernel is to run them: kernels are an option, and differ in speed and in what they hold in memory.
@@ -41,7 +42,7 @@ class Gptq(Format):
     title = "GPTQ"
     about = (
         "rounds the weights of a layer one column after the other and lets those that are not yet rounded make up for "
-        "the error, guided by second-order information from calibration texts [@frantar2023gptq]. It minimises the "
+        "the error, guided by second-order information from calibration inputs [@frantar2023gptq]. It minimises the "
         "error of a layer's output and not that of its weights, whose error may be larger than that of plain rounding."
     )
     options: ClassVar[dict[str, Any]] = {
@@ -71,7 +72,7 @@ class Gptq(Format):
 
     def __init__(self, bits: int):
         self.name, self.bits = f"gptq-{bits}", bits
-        self.description = f"GPTQ (GPTQModel): {bits}-bit integers, rounded with calibration texts"
+        self.description = f"GPTQ (GPTQModel): {bits}-bit integers, rounded with calibration items"
 
     def complete(self, options: dict[str, Any], quantization: dict[str, Any]) -> dict[str, Any]:
         return {key: quantization[key] for key in self.options if key in quantization} | options

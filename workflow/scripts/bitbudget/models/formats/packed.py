@@ -33,6 +33,29 @@ def unpack(words: torch.Tensor, bits: int) -> torch.Tensor:
     return values.reshape(-1, columns)
 
 
+def pack(values: torch.Tensor, bits: int) -> torch.Tensor:
+    """The inverse of `unpack`: (n, columns) of integers to (n * bits / 32, columns) int32; n is a multiple of 32."""
+    runs = values.to(torch.int64).reshape(-1, WORD, values.shape[1])
+    words = torch.zeros(len(runs), bits, values.shape[1], dtype=torch.int64, device=values.device)
+    for number in range(WORD):
+        word, place = divmod(number * bits, WORD)
+        words[:, word] |= (runs[:, number] << place) & (2**WORD - 1)
+        if place + bits > WORD:
+            words[:, word + 1] |= runs[:, number] >> (WORD - place)
+    return words.reshape(-1, values.shape[1]).to(torch.int32)
+
+
+def state(codes: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor, bits: int) -> dict[str, torch.Tensor]:
+    """What a checkpoint stores of integers (out, in), scales and zero points (out, groups); `held` reads it."""
+    columns, groups = codes.shape[1], scales.shape[1]
+    return {
+        "qweight": pack(codes.T, bits),
+        "qzeros": pack(zeros, bits).T.contiguous(),
+        "scales": scales.T.contiguous().half(),
+        "g_idx": torch.arange(columns, dtype=torch.int32) // (columns // groups),
+    }
+
+
 def held(state: dict[str, torch.Tensor], bits: int, shape: tuple[int, int]) -> Held:
     """What `qweight`, `qzeros`, `scales` and `g_idx` of a checkpoint stand for, for a matrix of this shape (out, in).
 

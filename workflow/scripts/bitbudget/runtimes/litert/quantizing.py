@@ -42,7 +42,9 @@ def quantize(
     if fmt.name == PLAIN:
         return content
     if fmt.calibrated and images is None:
-        raise UserError(f"{fmt.name} needs images to calibrate on: name them with --items and --images.")
+        raise UserError(
+            f"{fmt.name} needs images to calibrate on: name them with --calibration and --calibration-images."
+        )
     with silenced():
         from ai_edge_quantizer.quantizer import Quantizer
 

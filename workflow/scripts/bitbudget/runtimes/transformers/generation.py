@@ -59,10 +59,12 @@ def prepare(
     dtype: torch.dtype,
     examples: Sequence[Example] = (),
     names: Sequence[str] = (),
+    answers: Sequence[str] = (),
 ) -> Any:
     """Model inputs of one batch: for each item its images and what is asked, through the chat template, left-padded.
 
-    The same worked examples stand before each item. Text stays text, whatever control tokens it spells; `names` are
+    The same worked examples stand before each item, and where there are `answers`, each stands where the model would
+    write it. Text stays text, whatever control tokens it spells; `names` are
     what errors call the items. Float inputs (pixels) come in the model's dtype, the others as they are.
     """
     guard = plain_text.of(processor)
@@ -82,6 +84,11 @@ def prepare(
             f"the model's chat template cannot write a question after {len(shots)} examples ({reason(fault)}): ask for "
             "fewer shots, or for none."
         ) from None
+    if answers:
+        prompts = [
+            f"{prompt}{'' if prompt[-1:].isspace() else ' '}{guard.mark(answer, f'the answer to {name}')}"
+            for prompt, answer, name in zip(prompts, answers, names, strict=True)
+        ]
     before = [example.image for example in examples]
     start = processor.tokenizer.bos_token
     with guard.reading(*prompts):

@@ -1,0 +1,220 @@
+"""GPTQ of vision-language models: calibrated on images with prompts and answers, in every kind of model."""
+
+import functools
+import importlib.util
+
+import pytest
+import tiny_models as tiny
+import torch
+from PIL import Image
+from torch import nn
+
+from bitbudget import files
+from bitbudget.models import checkpoint
+from bitbudget.models.audit import checkpoint_audit
+from bitbudget.models.calibration.inputs import inputs_of
+from bitbudget.models.calibration.walk import walk
+from bitbudget.models.formats import packed
+from bitbudget.models.formats.base import Calibration
+from bitbudget.models.formats.grid import gptq
+from bitbudget.runtimes.transformers import calibration as calibration_inputs
+from bitbudget.runtimes.transformers import generation
+
+PROMPT = "Describe the image in one sentence."
+ANSWERS = ["a red dog", "two small boats on a lake", "nothing </s> but sky"]
+needs_gptqmodel = pytest.mark.skipif(
+    importlib.util.find_spec("gptqmodel") is None, reason="GPTQModel is not installed, which needs a C compiler"
+)
+
+
+@pytest.fixture(scope="module")
+def snapshots(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("snapshots")
+    return {name: maker(folder / name) for name, (maker, _) in tiny.MAKERS.items()}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Six calibration items of three sizes, as `available.usable_items` gives them; two have a question."""
+    folder, rows = tmp_path_factory.mktemp("pictures"), []
+    for number in range(6):
+        path = folder / f"{number}.png"
+        noise = torch.randint(
+            0, 256, (*tiny.SIZES[number % 3][::-1], 3), generator=torch.Generator().manual_seed(number)
+        )
+        Image.fromarray(noise.to(torch.uint8).numpy()).save(path)
+        references = [ANSWERS[number % 3]]
+        rows.append({"id": str(number), "images": [str(path)], "question": None, "references": references, "extra": {}})
+    return rows
+
+
+def given(snapshot, family, pictures):
+    return calibration_inputs.OfImages(snapshot, family, pictures, PROMPT)
+
+
+# --- what a model is given ---
+
+
+@pytest.mark.parametrize("name", tiny.MAKERS)
+def test_the_answer_stands_where_the_model_would_write_it(name, snapshots, pictures):
+    family, processor = tiny.MAKERS[name][1], generation.load_processor(snapshots[name])
+    for item, inputs in zip(pictures, given(snapshots[name], family, pictures), strict=True):
+        asked = generation.prepare_items(processor, family, [item], PROMPT, "cpu", torch.float32)
+        length = asked["input_ids"].shape[1]
+        assert torch.equal(inputs["input_ids"][:, :length], asked["input_ids"])
+        assert torch.equal(inputs["pixel_values"], asked["pixel_values"])
+        written = processor.tokenizer.decode(inputs["input_ids"][0, length:])
+        assert written.strip() == item["references"][0]
+        assert processor.tokenizer.eos_token_id not in inputs["input_ids"][0, length:], "an answer is text"
+
+
+# --- going through a model ---
+
+
+@pytest.mark.parametrize("name", tiny.MAKERS)
+def test_each_layer_is_seen_once_with_what_a_plain_pass_gives_it(name, snapshots, pictures):
+    family = tiny.MAKERS[name][1]
+    model = checkpoint.load_original(snapshots[name], family, "float32")
+    layers = {path: module for path, module in model.named_modules() if isinstance(module, nn.Linear)}
+    layers = {path: layers[path] for path in layers if family_group(family, path) in ("vision", *LANGUAGE)}
+    inputs = list(given(snapshots[name], family, pictures))
+    plain: dict[str, list[torch.Tensor]] = {path: [] for path in layers}
+    hooks = [
+        module.register_forward_pre_hook(lambda _, got, path=path: plain[path].append(got[0]))
+        for path, module in layers.items()
+    ]
+    for one in inputs:
+        model(**one)
+    for hook in hooks:
+        hook.remove()
+    seen = dict(walk(model, layers, inputs, "cpu"))
+    assert set(seen) == {path for path in plain if plain[path]}
+    for path, tensors in seen.items():
+        assert len(tensors) == len(inputs)
+        assert all(torch.equal(*pair) for pair in zip(tensors, plain[path], strict=True)), path
+    assert not any(module._forward_pre_hooks for module in layers.values())
+
+
+LANGUAGE = ("language", "language.attention", "language.mlp")
+
+
+def family_group(family, path):
+    from bitbudget.models.groups import group_of
+
+    return group_of(path, family.GROUPS)
+
+
+def test_what_is_done_to_a_layer_counts_for_the_layers_after_it(snapshots, pictures):
+    model = checkpoint.load_original(snapshots["llava"], tiny.LLAVA, "float32")
+    paths = [f"model.language_model.layers.{number}.self_attn.v_proj" for number in (0, 1)]
+    layers = {path: model.get_submodule(path) for path in paths}
+    inputs, found = list(given(snapshots["llava"], tiny.LLAVA, pictures)), []
+    for path, tensors in walk(model, layers, inputs, "cpu"):
+        found.append(tensors)
+        layers[path].weight.data.zero_()
+    alone = []
+    layers[paths[1]].register_forward_pre_hook(lambda _, got: alone.append(got[0]))
+    for one in inputs:
+        model(**one)
+    assert all(torch.equal(*pair) for pair in zip(found[1], alone, strict=True))
+
+
+class Experts(nn.Module):
+    """Each item goes to one of two experts, and some through the last layer twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.experts = nn.ModuleList(nn.Linear(4, 4, bias=False) for _ in range(3))
+        self.last, self.dtype = nn.Linear(4, 4, bias=False), torch.float32
+        self.config = type("Config", (), {"get_text_config": lambda self: self})()
+
+    def forward(self, x, expert):
+        x = self.last(self.experts[int(expert)](x))
+        return self.last(x) if expert else x
+
+
+def test_layers_that_a_part_of_the_items_reach_see_that_part():
+    model = Experts().requires_grad_(False)
+    inputs = [{"x": torch.full((1, 4), float(k)), "expert": torch.tensor(k % 2)} for k in range(5)]
+    layers = {path: module for path, module in model.named_modules() if isinstance(module, nn.Linear)}
+    seen = {
+        path: sorted(tensor[0, 0].item() for tensor in tensors) for path, tensors in walk(model, layers, inputs, "cpu")
+    }
+    assert seen["experts.0"] == [0, 2, 4]
+    assert seen["experts.1"] == [1, 3]
+    assert len(seen["last"]) == 5
+    assert "experts.2" not in seen
+
+
+# --- from quantizing to the answers ---
+
+
+def spec(bits, **chosen):
+    return {"format": f"gptq-{bits}", "group_size": 32, "symmetric": False} | chosen
+
+
+def made(snapshot, family, folder, pictures, dtype="bfloat16", **asked):
+    load = functools.partial(checkpoint.load_original, snapshot, family, dtype)
+    calibration = Calibration(load, given(snapshot, family, pictures))
+    assignment = tiny.assignment(family, dtype, **asked)
+    model = load()
+    layers, tensors = checkpoint.quantize(model, family, assignment, "cpu", calibration)
+    manifest = checkpoint.save(folder, snapshot, model.config, tensors, layers)
+    told = {"calibration_hash": files.hash_of("x"), "n": len(pictures), "images": len(pictures)} | calibration.report
+    files.write_json(folder / checkpoint.MANIFEST, {"dtype": dtype, "device": "cpu", "calibration": told, **manifest})
+    return told
+
+
+def audited(snapshot, family, folder, pictures, dtype="bfloat16", **asked):
+    model, original = checkpoint.load(folder, family, "cpu"), checkpoint.load_original(snapshot, family, dtype)
+    told = checkpoint.manifest(folder)["calibration"]["layers"]
+    decided = {path: facts["decided"] for path, facts in told.items()}
+    inputs = functools.partial(inputs_of, model, list(decided), given(snapshot, family, pictures), "cpu")
+    states = functools.partial(checkpoint.stored_state, folder)
+    assigned = tiny.assignment(family, dtype, **asked)
+    layers = checkpoint_audit.audit_layers(model, original, family, assigned, "cpu", states, decided, inputs)
+    return layers, checkpoint_audit.other_parameters(model, original, family, layers)
+
+
+ASKED = {
+    "4": {"language": spec(4)},
+    "2-vision": {"language_mlp": spec(2), "vision": spec(3)},
+}
+
+
+@needs_gptqmodel
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("name", tiny.MAKERS)
+def test_a_decoder_is_quantized_audited_and_answers(name, asked, snapshots, pictures, tmp_path):
+    family, snapshot, asked = tiny.MAKERS[name][1], snapshots[name], ASKED[asked]
+    told = made(snapshot, family, tmp_path, pictures, **asked)
+    layers, others = audited(snapshot, family, tmp_path, pictures, **asked)
+    assert checkpoint_audit.faults_in_one_sentence("x", layers, others) == ""
+    quantized = {layer.path for layer in layers if layer.asked.startswith("gptq")}
+    assert quantized == set(told["layers"])
+    assert {layer.path for layer in layers if layer.found.startswith("gptq")} == quantized
+    model, processor = checkpoint.load(tmp_path, family, "cpu"), generation.load_processor(tmp_path)
+    prompts = generation.prepare_items(processor, family, pictures[:3], PROMPT, "cpu", torch.bfloat16)
+    how = generation.decoding(model, processor, 3, 3)
+    assert [answer.new_tokens for answer in generation.answer(model, processor, prompts, how)] == [3, 3, 3]
+
+
+@needs_gptqmodel
+@pytest.mark.parametrize("name", tiny.MAKERS)
+def test_the_error_of_outputs_is_less_than_with_rounding_on_the_same_grid(name, snapshots, pictures, tmp_path):
+    """On the inputs of the first layers, which no other layer has changed."""
+    family, snapshot = tiny.MAKERS[name][1], snapshots[name]
+    made(snapshot, family, tmp_path, pictures, language=spec(3))
+    original = checkpoint.load_original(snapshot, family, "float32")
+    path = next(
+        p
+        for p, _ in original.named_modules()
+        if p.endswith("language_model.layers.0.self_attn.q_proj") or p.endswith("text_model.layers.0.self_attn.q_proj")
+    )
+    ((_, seen),) = walk(original, {path: original.get_submodule(path)}, given(snapshot, family, pictures), "cpu")
+    x = torch.cat([tensor.reshape(-1, tensor.shape[-1]) for tensor in seen])
+    exact = original.get_submodule(path).weight
+    found = packed.dequantize(checkpoint.stored_state(tmp_path, path), 3)
+    nearest = gptq(exact, 3, 32, False).nearest(exact)
+    solved, rounded = ((x @ (weight - exact).T).norm() for weight in (found, nearest))
+    assert solved < 0.85 * rounded
