@@ -8,7 +8,6 @@ import pytest
 from config_folder import ConfigFolder
 
 from bitbudget.config import plan, spec
-from bitbudget.config.calibration import calibrated
 from bitbudget.errors import UserError
 from bitbudget.items.item import ImageRef, Item
 from bitbudget.models.calibration import images as calibration_images
@@ -77,7 +76,7 @@ def test_other_tracks_have_no_detection_and_no_litert(config: ConfigFolder) -> N
 
 def test_only_full_integer_precisions_calibrate(config: ConfigFolder) -> None:
     study = config.resolved(**DETECTION | {"precisions": [*FULL, "litert-int8"]})
-    wanted = {p: calibrated(study, "demo-detector", p) for p in study["precisions"]}
+    wanted = {p: spec.calibrated(study, "demo-detector", p) for p in study["precisions"]}
     assert wanted == {"litert-float32": False, "litert-int8-full": True, "litert-int8": False}
 
 

@@ -424,9 +424,34 @@ def test_what_a_language_study_cannot_have(keys: dict, sentence: str, config: Co
     assert sentence in config.refusal(**(LANGUAGE | keys))
 
 
-def test_last_words_are_not_for_pictures_and_neither_is_calibration(config: ConfigFolder) -> None:
+def test_last_words_are_not_for_pictures_and_neither_is_a_file_of_texts(config: ConfigFolder) -> None:
     assert "`last_word` has no place in the track captioning" in config.refusal(last_word={"bos": "never"})
-    assert "(gptq-*) are for language models" in config.refusal(precisions=["float16", "gptq-4"])
+    texts = {"calibration": {"file": "texts.jsonl"}}
+    said = config.refusal(precisions=["float16", "gptq-4"], quantization=texts)
+    assert "`quantization.calibration.file` is a file of texts, and the track captioning calibrates on images" in said
+
+
+@pytest.mark.parametrize(
+    ("track", "data", "split"),
+    [("captioning", {"name": "demo-scenes"}, "val"), ("vqa", {"name": "demo-questions"}, "val")],
+)
+def test_models_that_see_are_calibrated_on_images_that_are_not_evaluated(
+    track: str, data: dict, split: str, config: ConfigFolder
+) -> None:
+    keys = {"track": track, "models": ["demo-vlm"], "precisions": ["bfloat16", "gptq-4"], "baseline": "bfloat16"}
+    study = config.resolved(**keys, dataset=data | {"subset": 10})
+    assert study["quantization"]["calibration"]["split"] == split
+    for script in ("quantize_model", "audit_checkpoint"):
+        told = [spec.of(script, study, {"model": "demo-vlm", "precision": name}) for name in study["precisions"]]
+        assert [one.get("calibration") for one in told] == [None, {"prompt": study["prompt"]}]
+
+
+def test_where_all_of_a_split_is_evaluated_calibration_goes_where_examples_come_from(config: ConfigFolder) -> None:
+    keys = {"models": ["demo-vlm"], "precisions": ["bfloat16", "gptq-4"], "baseline": "bfloat16"}
+    study = config.resolved(track="vqa", dataset={"name": "demo-questions"}, **keys)
+    assert study["quantization"]["calibration"]["split"] == "train"
+    said = config.refusal(dataset={"name": "demo-scenes"}, **keys)
+    assert "the study evaluates all of the split 'val', which its calibration images are to come from as well" in said
 
 
 def test_calibration_texts_come_from_where_nothing_is_evaluated(config: ConfigFolder) -> None:

@@ -20,6 +20,7 @@ from bitbudget.models.audit import checkpoint_audit
 from bitbudget.models.calibration.inputs import inputs_of
 from bitbudget.models.formats.base import Calibration, Layer
 from bitbudget.registry import FORMATS, format_of
+from bitbudget.runtimes.transformers import calibration as calibration_inputs
 
 COLUMNS, ROWS = 256, 64
 
@@ -263,18 +264,16 @@ def calibrated(tmp_path_factory):
     @functools.cache
     def of(name, symmetric):
         spec = {"format": name} | options_of(name, group_size=32, symmetric=symmetric)
-        calibration = Calibration(source, TEXTS)
-        model = checkpoint.load_original(source, tiny.LLAMA, "bfloat16")
+        load = functools.partial(checkpoint.load_original, source, tiny.LLAMA, "bfloat16")
+        calibration = Calibration(load, calibration_inputs.of_texts(source, TEXTS))
+        model = load()
         original = copy.deepcopy(model.get_submodule(GPTQ_PATH))
         assignment = tiny.assignment(tiny.LLAMA, "bfloat16", language=spec)
         _, tensors = checkpoint.quantize(model, tiny.LLAMA, assignment, "cpu", calibration)
         prefix = f"{GPTQ_PATH}."
         state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        from bitbudget.models.formats.gptq_quantize import tokens
-
         # Here the original's inputs do: what the quantized model makes of them is in test_gptq.
-        whole = checkpoint.load_original(source, tiny.LLAMA, "bfloat16")
-        seen = inputs_of(whole, [GPTQ_PATH], tokens(calibration), "cpu")[GPTQ_PATH]
+        seen = inputs_of(load(), [GPTQ_PATH], calibration.inputs, "cpu")[GPTQ_PATH]
         return spec, original, state, seen, calibration.report["layers"][GPTQ_PATH]["decided"]
 
     return of

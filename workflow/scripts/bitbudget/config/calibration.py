@@ -36,7 +36,10 @@ def resolve_calibration(study: Resolved, where: str) -> None:
         if not Path(wanted["file"]).is_file():
             raise UserError(f"{where}: the calibration file {wanted['file']} does not exist; correct the path.")
         return
-    split = wanted["split"] or contracts.of(reader, "CALIBRATION_SPLIT") or data["split"]
+    split = wanted["split"] or contracts.of(reader, "CALIBRATION_SPLIT")
+    if not split and data["subset"] == "all":
+        split = contracts.of(reader, "SHOTS_SPLIT")
+    split = split or data["split"]
     if reader.SPLITS and split not in reader.SPLITS:
         raise UserError(
             f"{where}: data set {data['name']!r} has no split {split!r} to take calibration {what} from; "
