@@ -2,10 +2,15 @@
 
 import functools
 import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import tiny_models as tiny
 import torch
+from asked import asked
 from PIL import Image
 from torch import nn
 
@@ -17,9 +22,11 @@ from bitbudget.models.calibration.walk import walk
 from bitbudget.models.formats import packed
 from bitbudget.models.formats.base import Calibration
 from bitbudget.models.formats.grid import gptq
+from bitbudget.records import _validator
 from bitbudget.runtimes.transformers import calibration as calibration_inputs
 from bitbudget.runtimes.transformers import generation
 
+SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
 PROMPT = "Describe the image in one sentence."
 ANSWERS = ["a red dog", "two small boats on a lake", "nothing </s> but sky"]
 needs_gptqmodel = pytest.mark.skipif(
@@ -75,8 +82,8 @@ def test_the_answer_stands_where_the_model_would_write_it(name, snapshots, pictu
 def test_each_layer_is_seen_once_with_what_a_plain_pass_gives_it(name, snapshots, pictures):
     family = tiny.MAKERS[name][1]
     model = checkpoint.load_original(snapshots[name], family, "float32")
-    layers = {path: module for path, module in model.named_modules() if isinstance(module, nn.Linear)}
-    layers = {path: layers[path] for path in layers if family_group(family, path) in ("vision", *LANGUAGE)}
+    all_layers = checkpoint.linear_layers(model, family, tiny.assignment(family, "float32"))
+    layers = {layer.path: layer.module for layer in all_layers if layer.group.startswith(("vision", "language"))}
     inputs = list(given(snapshots[name], family, pictures))
     plain: dict[str, list[torch.Tensor]] = {path: [] for path in layers}
     hooks = [
@@ -93,15 +100,6 @@ def test_each_layer_is_seen_once_with_what_a_plain_pass_gives_it(name, snapshots
         assert len(tensors) == len(inputs)
         assert all(torch.equal(*pair) for pair in zip(tensors, plain[path], strict=True)), path
     assert not any(module._forward_pre_hooks for module in layers.values())
-
-
-LANGUAGE = ("language", "language.attention", "language.mlp")
-
-
-def family_group(family, path):
-    from bitbudget.models.groups import group_of
-
-    return group_of(path, family.GROUPS)
 
 
 def test_what_is_done_to_a_layer_counts_for_the_layers_after_it(snapshots, pictures):
@@ -149,7 +147,7 @@ def test_layers_that_a_part_of_the_items_reach_see_that_part():
 # --- from quantizing to the answers ---
 
 
-def spec(bits, **chosen):
+def gptq_spec(bits, **chosen):
     return {"format": f"gptq-{bits}", "group_size": 32, "symmetric": False} | chosen
 
 
@@ -177,8 +175,8 @@ def audited(snapshot, family, folder, pictures, dtype="bfloat16", **asked):
 
 
 ASKED = {
-    "4": {"language": spec(4)},
-    "2-vision": {"language_mlp": spec(2), "vision": spec(3)},
+    "4": {"language": gptq_spec(4)},
+    "2-vision": {"language_mlp": gptq_spec(2), "vision": gptq_spec(3)},
 }
 
 
@@ -204,13 +202,10 @@ def test_a_decoder_is_quantized_audited_and_answers(name, asked, snapshots, pict
 def test_the_error_of_outputs_is_less_than_with_rounding_on_the_same_grid(name, snapshots, pictures, tmp_path):
     """On the inputs of the first layers, which no other layer has changed."""
     family, snapshot = tiny.MAKERS[name][1], snapshots[name]
-    made(snapshot, family, tmp_path, pictures, language=spec(3))
+    made(snapshot, family, tmp_path, pictures, language=gptq_spec(3))
     original = checkpoint.load_original(snapshot, family, "float32")
-    path = next(
-        p
-        for p, _ in original.named_modules()
-        if p.endswith("language_model.layers.0.self_attn.q_proj") or p.endswith("text_model.layers.0.self_attn.q_proj")
-    )
+    names = [name for name, _ in original.named_modules()]
+    path = next(name for name in names if name.endswith("layers.0.self_attn.q_proj") and "vision" not in name)
     ((_, seen),) = walk(original, {path: original.get_submodule(path)}, given(snapshot, family, pictures), "cpu")
     x = torch.cat([tensor.reshape(-1, tensor.shape[-1]) for tensor in seen])
     exact = original.get_submodule(path).weight
@@ -218,3 +213,41 @@ def test_the_error_of_outputs_is_less_than_with_rounding_on_the_same_grid(name, 
     nearest = gptq(exact, 3, 32, False).nearest(exact)
     solved, rounded = ((x @ (weight - exact).T).norm() for weight in (found, nearest))
     assert solved < 0.85 * rounded
+
+
+# --- as the rules run it ---
+
+
+def run(name, fails=False, **paths):
+    command = [sys.executable, str(SCRIPTS / f"{name}.py")]
+    for key, value in paths.items():
+        command += [f"--{key.replace('_', '-')}", asked(name, value) if isinstance(value, dict) else str(value)]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+    assert (done.returncode != 0) == fails, done.stderr
+    return done.stderr
+
+
+@needs_gptqmodel
+def test_the_scripts_quantize_and_audit_on_the_studys_images_and_prompt(snapshots, pictures, tmp_path):
+    snapshot = snapshots["idefics3"]
+    prepared = {row["id"]: {"file": row["images"][0], "size": list(tiny.SIZES[0])} for row in pictures[:5]}
+    files.write_json(tmp_path / "images.json", {"images": prepared, "skipped": [{"id": "5"}]})
+    rows = [row | {"images": [{"id": row["id"], "source": "x"}]} for row in pictures]
+    files.write_jsonl(tmp_path / "items.jsonl", rows)
+    spec = {
+        "study": "test", "model": "tiny", "precision": "gptq-2", "family": "idefics3", "dtype": "bfloat16",
+        "device": "cpu", "simulated": [], "calibration": {"prompt": PROMPT},
+        "assignment": tiny.assignment(tiny.IDEFICS, "bfloat16", language=gptq_spec(2)),
+    }  # fmt: skip
+    seen = {"calibration": tmp_path / "items.jsonl", "calibration_images": tmp_path / "images.json"}
+    run("quantize_model", model_dir=snapshot, spec=spec, out=tmp_path / "made", **seen)
+    record = files.read_json(tmp_path / "made" / checkpoint.MANIFEST)
+    _validator("checkpoint").validate(record)
+    assert {key: record["calibration"][key] for key in ("n", "images")} == {"n": 6, "images": 5}
+    inputs = given(snapshot, tiny.IDEFICS, pictures[:5])
+    assert record["calibration"]["tokens"] == sum(one["input_ids"].numel() for one in inputs)
+    audit = {"checkpoint": tmp_path / "made", "model_dir": snapshot, "out": tmp_path / "audit.json"}
+    run("audit_checkpoint", spec=spec, **audit, **seen)
+    layers = files.read_json(tmp_path / "audit.json")["layers"]
+    assert {layer["found"] for layer in layers if layer["group"].startswith("language.")} == {"gptq-2"}

@@ -337,13 +337,13 @@ def test_from_a_file_to_an_audited_checkpoint(tmp_path):
         "assignment": {"detector": {"format": "litert-int8-full", "operators": "weights"}}, "dtype": "litert-float32",
     }  # fmt: skip
     pictures(tmp_path)
+    shown = ("--calibration", "items.jsonl", "--calibration-images", "images.json")
     steps = [
         ("fetch_model", "--model", "m", "--spec", {"entry": entry}, "--out", "fetched", "--partial", "partial"),
         ("export_detector", "--model-dir", "fetched", "--spec", entry | {"model": "m"}, "--out", "exported"),
-        ("quantize_detector", "--exported", "exported", "--spec", spec, "--calibration", "items.jsonl", "--calibration-images",
-         "images.json", "--out", "made"),
-        ("audit_detector", "--checkpoint", "made", "--exported", "exported", "--spec", spec, "--calibration", "items.jsonl",
-         "--calibration-images", "images.json", "--out", "seen_again.json"),
+        ("quantize_detector", "--exported", "exported", "--spec", spec, *shown, "--out", "made"),
+        ("audit_detector", "--checkpoint", "made", "--exported", "exported", "--spec", spec, *shown,
+         "--out", "seen_again.json"),
         ("audit_detector", "--checkpoint", "made", "--exported", "exported", "--spec", spec, "--out", "audit.json"),
     ]  # fmt: skip
     for step in steps:
