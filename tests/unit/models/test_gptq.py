@@ -623,7 +623,8 @@ def test_the_scripts_need_no_compiler_and_keep_the_log_clean(snapshots, tmp_path
     files.write_jsonl(tmp_path / "calibration.jsonl", rows)
     spec = {
         "study": "test", "model": "tiny", "precision": "gptq-4", "family": "llama", "dtype": "bfloat16",
-        "device": "cpu", "simulated": [], "assignment": tiny.assignment(tiny.LLAMA, "bfloat16", language=gptq(4)),
+        "device": "cpu", "simulated": [], "least_coverage": 0.5,
+        "assignment": tiny.assignment(tiny.LLAMA, "bfloat16", language=gptq(4)),
     }  # fmt: skip
     (tmp_path / "bin").mkdir()
     cache = tmp_path / "extensions"

@@ -237,7 +237,7 @@ def test_the_scripts_quantize_and_audit_on_the_studys_images_and_prompt(snapshot
     files.write_jsonl(tmp_path / "items.jsonl", rows)
     spec = {
         "study": "test", "model": "tiny", "precision": "gptq-2", "family": "idefics3", "dtype": "bfloat16",
-        "device": "cpu", "simulated": [], "calibration": {"prompt": PROMPT},
+        "device": "cpu", "simulated": [], "least_coverage": 0.5, "calibration": {"prompt": PROMPT},
         "assignment": tiny.assignment(tiny.IDEFICS, "bfloat16", language=gptq_spec(2)),
     }  # fmt: skip
     seen = {"calibration": tmp_path / "items.jsonl", "calibration_images": tmp_path / "images.json"}
