@@ -24,6 +24,7 @@ IDENTITY = {"study": "test", "model": "tiny", "precision": "int8-language", "see
 PROMPT = {"condition": "zero-shot", "prompt": "Describe the image.", "shots": 0, "device": "cpu"}
 QUANTIZE = IDENTITY | {
     "assignment": tiny.assignment(tiny.LLAVA, "bfloat16", language="bnb-int8"),
+    "least_coverage": 0.5,
     "dtype": "bfloat16",
     "device": "cpu",
     "simulated": [],

@@ -41,7 +41,7 @@ def finite(value: float | None) -> float | None:
 def by_group(
     layers: list[LayerAudit], others: list[dict[str, Any]], asked: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, dict[str, Any]]:
-    """For each module group: format, parameters, bytes in memory, coverage, and root mean square of its layers' errors."""
+    """For each module group: format, parameters, bytes in memory, coverage and the errors of its layers (RMS)."""
     groups: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys([layer.group for layer in layers] + [other["group"] for other in others]):
         mine = [layer for layer in layers if layer.group == name]
