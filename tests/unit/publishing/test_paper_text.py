@@ -164,7 +164,12 @@ class TestWords:
         found = evidence.load(made(track="lambada", precisions=["bfloat16", "gptq-4"]))
         found.study["quantization"]["calibration"] |= {"items": 96, "split": "calibration"}
         text = text_of_blocks(methods.units(View(found)))
-        assert "gptq-4 was calibrated on 96 texts of the split calibration, none of which is evaluated" in text
+        assert "gptq-4 was calibrated on 96 texts of the split calibration, none of which is evaluated." in text
+        found = evidence.load(made(track="captioning", precisions=["bfloat16", "gptq-4"]))
+        found.study["quantization"]["calibration"] |= {"items": 64, "split": "val"}
+        text = text_of_blocks(methods.units(View(found)))
+        said = "gptq-4 was calibrated on 64 images of the split val, none of which is evaluated, with the prompt and a"
+        assert f"{said} reference answer beside each." in text
 
     def test_metrics_that_were_not_computed_are_not_described(self, made):
         folder = made(track="captioning")

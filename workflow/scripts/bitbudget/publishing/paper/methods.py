@@ -206,12 +206,13 @@ def _calibrated(view: View) -> str:
     if not formats:
         return ""
     wanted = view.e.study["quantization"]["calibration"]
-    what = "image" if view.words.detections else "text"
+    what = "image" if view.says("IMAGES") else "text"
+    asked = ", with the prompt and a reference answer beside each" if what == "image" and view.says("PROMPT") else ""
     split = wanted.get("split") or view.e.study["dataset"]["split"]
     of = f"of the file {wanted['file']}" if wanted.get("file") else f"of the split {split}"
     apart = "" if wanted.get("file") else ", none of which is evaluated"
     was = "was" if len(formats) == 1 else "were"
-    return f"{wording.listed(formats)} {was} calibrated on {nodes.count(wanted['items'], what)} {of}{apart}."
+    return f"{wording.listed(formats)} {was} calibrated on {nodes.count(wanted['items'], what)} {of}{apart}{asked}."
 
 
 def _asked(view: View) -> str:
