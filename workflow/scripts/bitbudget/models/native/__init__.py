@@ -12,7 +12,9 @@ def register() -> None:
     """Make transformers' Auto classes know these models; whatever loads a model calls this first."""
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
-    packages = ()
+    from bitbudget.models.native import bunny
+
+    packages = (bunny,)
     for configuration, model, processor in (part for package in packages for part in package.parts()):
         AutoConfig.register(configuration.model_type, configuration)
         AutoModelForImageTextToText.register(configuration, model)
