@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import tiny_models
+import tiny_tokenizers
 import torch
 from safetensors.torch import save_file
 
-from bitbudget import registry
 from bitbudget.models import readers
 
-FAMILY = registry.module_of("family", "bunny")
+FAMILY = tiny_models.BUNNY
 TOWER = {
     "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28,
     "patch_size": 14, "vision_use_head": False,
 }  # fmt: skip
+BEGINS = ("bunny-llama", "bunny-phi3", "bunny-minicpm")  # kinds whose tokenizers put a token before every text
 SPECIALS = ["<s>", "</s>", "<|endoftext|>", "<|end_of_text|>", "<|begin_of_text|>"]
 
 # What config.json says of each kind's language model, by the names of its first code.
@@ -62,22 +63,30 @@ def published(name: str) -> str:
     return name
 
 
-def bunny(folder: Path, model_type: str = "bunny-phi", seed: int = 0, **settings: Any) -> Path:
-    """A Bunny of 0.2 million parameters with 4 image tokens, in the files of a published one."""
+def bunny(folder: Path, model_type: str = "bunny-phi", seed: int = 0, sharpness: float = 3, **settings: Any) -> Path:
+    """A Bunny of 0.2 million parameters with 4 image tokens, in the files of a published one.
+
+    `sharpness` multiplies queries and keys: attention that chooses, or the preamble would drown picture and question.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config_of(model_type, **settings), indent=2))
     generation = {"_from_model_config": True, "bos_token_id": 2, "eos_token_id": 2, "pad_token_id": 2}
     (folder / "generation_config.json").write_text(json.dumps(generation))
     (folder / "its_code.py").write_text("raise SystemExit('code of the repository was run')\n")
-    tokenizer = tiny_models.tokenizer_of(SPECIALS, eos_token="<|endoftext|>", bos_token="<s>")
+    begins = {"bos_token": "<s>"} if model_type in BEGINS else {}
+    tokenizer = tiny_models.tokenizer_of(SPECIALS, eos_token="<|endoftext|>", **begins)
+    if begins:
+        tiny_tokenizers.begin_with(tokenizer.backend_tokenizer, "<s>")
     # what language models bring along, and Bunny was not trained with
     tokenizer.chat_template = "{% for message in messages %}[INST]{{ message['content'] }}{% endfor %}"
     tokenizer.save_pretrained(folder)
     model = tiny_models.build(FAMILY, readers.load_configuration(folder), seed).float()
     generator = torch.Generator().manual_seed(seed + 1)
-    for parameter in model.parameters():
+    for name, parameter in model.named_parameters():
         if parameter.dim() == 1:  # norms and biases that do something
             parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
+        elif name.endswith(("q_proj.weight", "k_proj.weight", "qkv_proj.weight")):
+            parameter.data *= sharpness
     tensors = {published(name): value.contiguous() for name, value in model.state_dict().items()}
     if model.config.tie_word_embeddings:
         del tensors["lm_head.weight"]

@@ -30,6 +30,7 @@ from demo_recipes.vlm import CHAT_TEMPLATE
 LLAVA = registry.module_of("family", "llava")
 QWEN = registry.module_of("family", "qwen2-vl")
 IDEFICS = registry.module_of("family", "idefics3")
+BUNNY = registry.module_of("family", "bunny")
 LLAMA = registry.module_of("family", "llama")
 NEOX = registry.module_of("family", "gpt-neox")
 OPT = registry.module_of("family", "opt")
@@ -168,6 +169,13 @@ def idefics3(folder: Path, tied: bool = False) -> Path:
     return folder
 
 
+def bunny(folder: Path, tied: bool = False) -> Path:
+    """A Bunny with Phi, and the files of a published one (see `tiny_bunny`)."""
+    import tiny_bunny
+
+    return tiny_bunny.bunny(folder, tie_word_embeddings=tied)
+
+
 def llama(folder: Path, tied: bool = False, seed: int = 0, **settings: Any) -> Path:
     """A Llama with grouped queries, and a tokenizer that begins every text with `<s>` and has no padding."""
     tokenizer = generation.load_tokenizer(tiny_tokenizers.llama2(folder))
@@ -208,7 +216,12 @@ def _whole_blocks(tokens: int) -> int:
 
 
 TEXT_MAKERS = {"llama": (llama, LLAMA), "gpt-neox": (gpt_neox, NEOX), "opt": (opt, OPT)}
-MAKERS = {"llava": (llava, LLAVA), "qwen2-vl": (qwen2_vl, QWEN), "idefics3": (idefics3, IDEFICS)}
+MAKERS = {
+    "llava": (llava, LLAVA),
+    "qwen2-vl": (qwen2_vl, QWEN),
+    "idefics3": (idefics3, IDEFICS),
+    "bunny": (bunny, BUNNY),
+}
 SIZES = [(40, 30), (100, 200), (33, 64)]
 
 

@@ -10,9 +10,10 @@ import tiny_bunny
 import tiny_models as tiny
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from bitbudget.models import checkpoint, readers
+from bitbudget.errors import UserError
+from bitbudget.models import checkpoint, readers, snapshots
 from bitbudget.runtimes.transformers import generation
 
 FAMILY = tiny_bunny.FAMILY
@@ -61,7 +62,7 @@ VARIANTS = [*((kind, {}) for kind in tiny_bunny.LANGUAGES), ("bunny-llama", S2)]
 @pytest.mark.parametrize(("kind", "settings"), VARIANTS, ids=lambda one: one if isinstance(one, str) else str(len(one)))
 def test_every_layer_is_as_the_descriptions_say(tmp_path, kind, settings):
     config = tiny_bunny.config_of(kind, **settings)
-    model = loaded(tiny_bunny.bunny(tmp_path, kind, **settings))
+    model = loaded(tiny_bunny.bunny(tmp_path, kind, sharpness=1, **settings))  # rounding is not multiplied
     pixels = noise(84 if settings else 28)
     ids = [17, 40, 8, -200, 99, 5, 60, 61]
     wanted, seen, read = plain.logits(load_file(tmp_path / "model.safetensors"), config, ids, pixels)
@@ -70,7 +71,7 @@ def test_every_layer_is_as_the_descriptions_say(tmp_path, kind, settings):
     found = {layer: [] for layer in [*tower, *decoder]}  # of a picture in pieces, a layer's output for each of them
     for layer in found:
         layer.register_forward_hook(lambda layer, _, out: found[layer].extend(out))
-    given = torch.tensor([ids[:3] + [-200] * 4 + ids[4:]])
+    given = torch.tensor([ids[:3] + [model.config.image_token_id] * 4 + ids[4:]])
     with torch.inference_mode():
         logits = model(input_ids=given, pixel_values=pixels[None]).logits[0]
     close = {"rtol": 1e-4, "atol": 1e-4}
@@ -114,3 +115,119 @@ def _size(shard, weights):
         offset += shard[name]
     text = json.dumps(header, separators=(",", ":"))
     return 8 + -(-len(text) // 8) * 8 + offset
+
+
+# --- what goes in
+
+
+def test_pictures_are_made_square_with_grey_and_scaled_as_siglip_scales(tmp_path):
+    """Grey of int(255 x 0.5), bicubic, and values from -1 to 1."""
+    processor = generation.load_processor(tiny_bunny.bunny(tmp_path))
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8))
+    square = np.full((50, 50, 3), 127, dtype=np.uint8)
+    square[10:40] = np.asarray(picture)
+    wanted = np.asarray(Image.fromarray(square).resize((28, 28), Image.Resampling.BICUBIC)) / 127.5 - 1
+    given = processor(images=[[picture]], text=["<image>"])["pixel_values"]
+    assert given.shape == (1, 3, 28, 28)
+    np.testing.assert_allclose(given[0].permute(1, 2, 0).numpy(), wanted, atol=1e-5)
+
+
+def test_pictures_are_stretched_where_config_json_does_not_ask_for_padding(tmp_path):
+    processor = generation.load_processor(tiny_bunny.bunny(tmp_path, image_aspect_ratio=None))
+    picture = Image.linear_gradient("L").resize((50, 30)).convert("RGB")
+    wanted = np.asarray(picture.resize((28, 28), Image.Resampling.BICUBIC)) / 127.5 - 1
+    given = processor(images=[[picture]], text=["<image>"])["pixel_values"]
+    np.testing.assert_allclose(given[0].permute(1, 2, 0).numpy(), wanted, atol=1e-5)
+
+
+def test_pictures_of_version_1_1_have_the_largest_scale_and_no_more_tokens(tmp_path):
+    processor = generation.load_processor(tiny_bunny.bunny(tmp_path, "bunny-llama", **S2))
+    given = processor(images=[[Image.new("RGB", (50, 30))]], text=["<image>"])
+    assert given["pixel_values"].shape == (1, 3, 84, 84)
+    assert given["input_ids"].shape == (1, 1 + 4)
+
+
+@pytest.mark.parametrize(("kind", "end"), [("bunny-phi", "<|endoftext|>"), ("bunny-llama", "<|end_of_text|>")])
+def test_a_prompt_is_what_bunny_was_trained_with(tmp_path, kind, end):
+    """Not what the language model's own template writes, which lies beside its tokenizer."""
+    processor = generation.load_processor(tiny_bunny.bunny(tmp_path, kind))
+    assert processor.tokenizer.chat_template
+    asked = FAMILY.conversation(1, "What is it?", [("How many?", "two")])
+    assert processor.apply_chat_template(asked, add_generation_prompt=True) == (
+        f"{PREAMBLE}USER: <image>\nHow many? ASSISTANT: two{end}USER: <image>\nWhat is it? ASSISTANT:"
+    )
+
+
+@pytest.mark.parametrize("kind", ["bunny-phi", "bunny-llama"])
+def test_tokens_are_those_of_the_stretches_between_pictures(tmp_path, kind):
+    """Each stretch is split by itself; what begins a text (Llama 3 and Phi-3) stands before the first alone."""
+    processor = generation.load_processor(tiny_bunny.bunny(tmp_path, kind))
+    tokenizer = processor.tokenizer
+    picture = Image.new("RGB", (30, 30))
+    inputs = generation.prepare(processor, FAMILY, [[picture]], ["What?"], "cpu", torch.float32)
+    chunks = [tokenizer(text).input_ids for text in f"{PREAMBLE}USER: <image>\nWhat? ASSISTANT:".split("<image>")]
+    begun = kind in tiny_bunny.BEGINS
+    image = [processor.image_token_id] * 4
+    assert inputs["input_ids"].tolist() == [chunks[0] + image + chunks[1][begun:]]
+    assert (chunks[1][0] == tokenizer.bos_token_id) == begun
+
+
+def test_a_question_that_spells_an_image_or_an_end_is_text(tmp_path):
+    processor = generation.load_processor(tiny_bunny.bunny(tmp_path))
+    text = "Is <image> or <|endoftext|> in it?"
+    inputs = generation.prepare(processor, FAMILY, [[Image.new("RGB", (30, 30))]], [text], "cpu", torch.float32)
+    ids = inputs["input_ids"][0].tolist()
+    assert (ids.count(processor.image_token_id), ids.count(processor.tokenizer.eos_token_id)) == (4, 0)
+    assert text in processor.tokenizer.decode([one for one in ids if one != processor.image_token_id])
+
+
+def test_a_prompt_and_pictures_that_do_not_fit_are_refused(tmp_path):
+    processor = generation.load_processor(tiny_bunny.bunny(tmp_path))
+    with pytest.raises(ValueError, match="a prompt has 2 times <image> for 1 pictures"):
+        processor(images=[[Image.new("RGB", (30, 30))]], text=["<image><image>"])
+    model = loaded(tmp_path)
+    with pytest.raises(ValueError, match="there are 2 image tokens and 4 features of pictures"):
+        model(input_ids=torch.full((1, 2), processor.image_token_id), pixel_values=noise(28)[None])
+
+
+# --- what is read
+
+
+def test_the_whole_tower_is_read_up_to_the_layer_that_is_used(tmp_path):
+    """A checkpoint that was trained with its tower holds the last layer and the pooling head as well."""
+    tiny_bunny.bunny(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    layer = f"{plain.TOWER}encoder.layers.1."
+    surplus = {name.replace("layers.1.", "layers.2."): one.clone() for name, one in tensors.items() if layer in name}
+    surplus[f"{plain.TOWER}head.probe"] = torch.zeros(1, 1, 48)
+    save_file(tensors | surplus, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    snapshots.check(tmp_path, FAMILY)
+    assert len(loaded(tmp_path).model.vision_tower.encoder.layers) == 2
+
+
+def test_a_tower_that_is_not_built_here_is_one_sentence(tmp_path):
+    config = tiny_bunny.config_of("bunny-phi", mm_vision_tower="EVA02_CLIP_L_336_psz14_s6B", vision_config=None)
+    tiny_bunny.bunny(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"cannot be built: config\.json names the vision tower 'EVA02.*choose a Bunny with SigLIP\.$"):
+        snapshots.check(tmp_path, FAMILY)
+
+
+def test_a_projector_that_is_not_built_here_is_one_sentence(tmp_path):
+    tiny_bunny.bunny(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(tiny_bunny.config_of("bunny-phi", mm_projector_type="ldp")))
+    with pytest.raises(UserError, match=r"names the projector 'ldp'.*: choose another model\.$"):
+        snapshots.check(tmp_path, FAMILY)
+
+
+@pytest.mark.parametrize("kind", tiny_bunny.LANGUAGES)
+def test_a_snapshot_is_whole_and_a_checkpoint_of_it_answers_alike(tmp_path, kind):
+    """Also those languages that no other test of the suite runs; the code in the repository is neither needed nor run."""
+    source = tiny_bunny.bunny(tmp_path / "source", kind)
+    snapshots.check(source, FAMILY)
+    folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", FAMILY)
+    inputs = tiny.inputs_of(folder, FAMILY)
+    with torch.inference_mode():
+        first, second = (one(**inputs).logits for one in (loaded(source), checkpoint.load(folder, FAMILY, "cpu")))
+    assert torch.equal(first, second)
+    assert not list(folder.glob("*.py"))

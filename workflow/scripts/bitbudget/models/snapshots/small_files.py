@@ -71,6 +71,8 @@ def check_configuration(folder: Path) -> Any:
     try:
         config = readers.load_configuration(folder)
         rows = int(getattr(config.get_text_config(), "vocab_size", 0))
+    except UserError as refusal:  # of a model of `bitbudget.models.native`
+        raise UserError(f"the model in {folder} cannot be built: {refusal}") from None
     except Exception as fault:  # whatever the class of some model type raises for a value of some type
         raise UserError(f"transformers cannot read {path} ({reason(fault)}): {AGAIN}.") from None
     path = folder / "generation_config.json"

@@ -50,7 +50,7 @@ class BunnyConfig(PreTrainedConfig):
     vision_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
     tie_word_embeddings: bool | None = None
-    image_token_id: int = -200  # no token of the vocabulary
+    image_token_id: int | None = None  # the first number beyond the vocabulary, where the published code has -200
     image_aspect_ratio: str | None = None
     mm_vision_tower: str = "google/siglip-so400m-patch14-384"
     mm_hidden_size: int = 1152
@@ -65,6 +65,8 @@ class BunnyConfig(PreTrainedConfig):
         if self.vision_config is None:
             self.vision_config = self._tower()
         super().__post_init__(**kwargs)
+        if self.image_token_id is None:
+            self.image_token_id = self.text_config.vocab_size
         if self.tie_word_embeddings is None:
             self.tie_word_embeddings = self.text_config.tie_word_embeddings
         if not re.fullmatch(r"mlp[1-9]x_gelu", self.mm_projector_type):
