@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 Weights = dict[str, Tensor]
 TOWER = "model.vision_tower.vision_tower.vision_model."
@@ -77,8 +77,9 @@ def one_view(weights: Weights, config: dict[str, Any], pixels: Tensor, layers: l
     for number in range(tower["num_hidden_layers"]):
         name = f"{TOWER}encoder.layers.{number}."
         y = layer_norm(weights, f"{name}layer_norm1", x, 1e-6)
-        q, k, v = (heads(linear(weights, f"{name}self_attn.{one}_proj", y), tower["num_attention_heads"]) for one in "qkv")
-        x = x + linear(weights, f"{name}self_attn.out_proj", attend(q, k, v, causal=False))
+        split = (linear(weights, f"{name}self_attn.{one}_proj", y) for one in "qkv")
+        attention = attend(*(heads(one, tower["num_attention_heads"]) for one in split), causal=False)
+        x = x + linear(weights, f"{name}self_attn.out_proj", attention)
         y = layer_norm(weights, f"{name}layer_norm2", x, 1e-6)
         x = x + linear(weights, f"{name}mlp.fc2", gelu_tanh(linear(weights, f"{name}mlp.fc1", y)))
         layers.append(x)

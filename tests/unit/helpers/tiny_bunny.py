@@ -1,4 +1,4 @@
-"""A small Bunny as it would be published: flat config.json, published names of weights, no processor, code beside it."""
+"""A small Bunny as it would be published: flat config.json, names of weights, no processor, and code beside it."""
 
 import json
 from pathlib import Path
@@ -21,12 +21,16 @@ SPECIALS = ["<s>", "</s>", "<|endoftext|>", "<|end_of_text|>", "<|begin_of_text|
 
 # What config.json says of each kind's language model, by the names of its first code.
 LANGUAGES: dict[str, dict[str, Any]] = {
-    "bunny-phi": {"hidden_act": "gelu_new", "layer_norm_eps": 1e-5, "partial_rotary_factor": 0.5, "rope_theta": 10000.0},
+    "bunny-phi": {
+        "hidden_act": "gelu_new", "layer_norm_eps": 1e-5, "partial_rotary_factor": 0.5, "rope_theta": 10000.0,
+    },
     "bunny-phi3": {"hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "sliding_window": 2047},
     "bunny-llama": {"hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 500000.0},
     "bunny-qwen": {"hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "use_sliding_window": False},
     "bunny-qwen2": {"hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "use_sliding_window": False},
-    "bunny-stablelm": {"hidden_act": "silu", "norm_eps": 1e-5, "rope_pct": 0.25, "rope_theta": 10000, "use_qkv_bias": True},
+    "bunny-stablelm": {
+        "hidden_act": "silu", "norm_eps": 1e-5, "rope_pct": 0.25, "rope_theta": 10000, "use_qkv_bias": True,
+    },
     "bunny-minicpm": {
         "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "scale_emb": 12, "scale_depth": 1.4,
         "dim_model_base": 16, "attention_bias": False,

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny_bunny
 
 from bitbudget import registry
 from bitbudget.errors import UserError
@@ -12,13 +13,15 @@ from bitbudget.models import groups
 from bitbudget.models.families import chat, parts
 
 SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
-MODEL_TYPES = ["llava", "qwen2_vl", "qwen2_5_vl", "idefics3", "smolvlm"]
+BUNNIES = [*registry.module_of("family", "bunny").MODEL_TYPES]
+MODEL_TYPES = ["llava", "qwen2_vl", "qwen2_5_vl", "idefics3", "smolvlm", *BUNNIES]
 FAMILY = {
     "llava": "llava",
     "qwen2_vl": "qwen2-vl",
     "qwen2_5_vl": "qwen2-vl",
     "idefics3": "idefics3",
     "smolvlm": "idefics3",
+    **dict.fromkeys(BUNNIES, "bunny"),
 }
 READERS = {
     "llama": "llama", "mistral": "llama", "qwen2": "llama", "qwen3": "llama", "smollm3": "llama", "olmo2": "llama",
@@ -50,6 +53,8 @@ def config_of(model_type, tied=False):
     import transformers as t
 
     common = {"tie_word_embeddings": tied}
+    if model_type in BUNNIES:
+        return t.AutoConfig.for_model(**tiny_bunny.config_of(model_type, **common))
     if model_type == "llava":
         return t.LlavaConfig(vision_config=t.CLIPVisionConfig(**TOWER), text_config=t.LlamaConfig(**TEXT), **common)
     if model_type in ("idefics3", "smolvlm"):
@@ -77,9 +82,10 @@ def build(model_type, tied=False, device="meta"):
     import torch
 
     family = registry.module_of("family", (FAMILY | READERS)[model_type])
+    kind = family.model_class()
     config = config_of(model_type, tied) if model_type in FAMILY else text_config_of(model_type)
     with torch.device(device):
-        return family, family.model_class().from_config(config).eval()
+        return family, kind.from_config(config).eval()
 
 
 @pytest.fixture(scope="module", params=MODEL_TYPES)
@@ -164,7 +170,7 @@ def test_every_model_type_is_held_against_a_model():
     """Detectors are in test_detection_export.py."""
     families = [registry.module_of("family", name) for name in registry.FAMILIES]
     listed = {kind for family in families for kind in family.MODEL_TYPES if "detection" not in family.TRACKS}
-    unavailable = {"phi3_v", "bunny-phi", "bunny-phi3", "bunny-llama"}
+    unavailable = {"phi3_v"}
     assert listed - unavailable == set(MODEL_TYPES) | set(READERS)
 
 
@@ -280,8 +286,9 @@ def test_vision_modules_are_the_vision_encoding(model_type):
         if model_type.startswith("qwen"):
             pixels = torch.rand(16, 3 * 2 * 8 * 8)  # 4 x 4 patches of 8 x 8 pixels in two frames
             model.get_image_features(pixels, image_grid_thw=torch.tensor([[1, 4, 4]]))
-        elif model_type == "llava":
-            model.get_image_features(torch.rand(1, 3, 32, 32))
+        elif model_type in ("llava", *BUNNIES):
+            side = model.config.vision_config.image_size
+            model.get_image_features(torch.rand(1, 3, side, side))
         else:
             model.get_image_features(torch.rand(1, 1, 3, 32, 32))
     seeing = parts.vision_modules(family, model)
@@ -308,7 +315,7 @@ def test_conversation_goes_through_a_chat_template():
     assert text == "<s>USER: <image>What is it? ASSISTANT: a cat</s>USER: <image>Describe the image. ASSISTANT:"
 
 
-@pytest.mark.parametrize("name", ["phi3-v", "bunny"])
+@pytest.mark.parametrize("name", ["phi3-v"])
 def test_families_without_an_adapter_say_what_to_use(name):
     family = registry.module_of("family", name)
     assert "remote code" in family.UNAVAILABLE

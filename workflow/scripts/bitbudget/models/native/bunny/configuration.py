@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig, SiglipVisionConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -45,7 +45,10 @@ EARLIER = {"norm_eps": "layer_norm_eps", "rope_pct": "partial_rotary_factor"}  #
 class BunnyConfig(PreTrainedConfig):
     """What all kinds share. Raises `UserError` for a tower or projector that is not built here."""
 
-    sub_configs_defaults = {"vision_config": SiglipVisionConfig, "text_config": SubConfigSpec(AutoConfig, "phi")}
+    sub_configs_defaults: ClassVar = {
+        "vision_config": SiglipVisionConfig,
+        "text_config": SubConfigSpec(AutoConfig, "phi"),
+    }
 
     vision_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
@@ -71,8 +74,8 @@ class BunnyConfig(PreTrainedConfig):
             self.tie_word_embeddings = self.text_config.tie_word_embeddings
         if not re.fullmatch(r"mlp[1-9]x_gelu", self.mm_projector_type):
             raise UserError(
-                f"config.json names the projector {self.mm_projector_type!r}, and of Bunny's projectors only mlp2x_gelu "
-                "and its like are built here: choose another model."
+                f"config.json names the projector {self.mm_projector_type!r}, and of Bunny's projectors only "
+                "mlp2x_gelu and its like are built here: choose another model."
             )
 
     @property
@@ -91,6 +94,8 @@ class BunnyConfig(PreTrainedConfig):
         language = LANGUAGES[self.model_type]
         known = {field.name for field in dataclasses.fields(CONFIG_MAPPING[language])} | set(ROTARY)
         own = {key: value for key, value in said.items() if key in known}
+        if "tokenizer_model_max_length" in said and "max_position_embeddings" in own:  # Bunny was trained with fewer
+            own["max_position_embeddings"] = min(own["max_position_embeddings"], said["tokenizer_model_max_length"])
         return {"model_type": language, **own}, {key: value for key, value in said.items() if key not in known}
 
     def _tower(self) -> dict[str, Any]:
@@ -104,7 +109,7 @@ class BunnyConfig(PreTrainedConfig):
 
 
 def _minicpm(said: dict[str, Any]) -> dict[str, Any]:
-    """MiniCPM's factors under Granite's names (Hu et al., arXiv 2404.06395, section 4: scaled embeddings, layers, logits)."""
+    """MiniCPM's factors of embeddings, layers and logits (Hu et al., arXiv 2404.06395) under Granite's names."""
     width, layers, heads = said["hidden_size"], said["num_hidden_layers"], said["num_attention_heads"]
     factors = {
         "embedding_multiplier": said.pop("scale_emb", 1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -40,7 +40,7 @@ class BunnyTower(SiglipVisionModel):
         self._keys_to_ignore_on_load_unexpected = {unused}  # of a checkpoint that holds the whole tower
 
     def forward(self, pixel_values: Tensor, **kwargs: Any) -> Tensor:
-        """Features (pictures, patches, width x scales) of pixels (pictures, 3, side, side), the largest scale's side."""
+        """Features (pictures, patches, width x scales) of pixels (pictures, 3, side, side)."""
         return torch.cat([self._at(scale, pixel_values) for scale in self.scales], dim=-1)
 
     def _at(self, scale: int, pixels: Tensor) -> Tensor:
@@ -67,7 +67,6 @@ class BunnyPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
-    _skip_keys_device_placement = ["past_key_values"]
 
 
 class BunnyModel(BunnyPreTrainedModel):
@@ -127,7 +126,7 @@ class BunnyModel(BunnyPreTrainedModel):
 class BunnyForConditionalGeneration(BunnyPreTrainedModel, GenerationMixin):
     """Bunny with its head, which has no bias, not even where the language model's own has one (Phi)."""
 
-    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    _tied_weights_keys: ClassVar = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
 
     def __init__(self, config: BunnyConfig) -> None:
         super().__init__(config)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from transformers import BatchFeature, ProcessorMixin
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
@@ -38,7 +37,13 @@ class BunnyProcessor(ProcessorMixin):
     """
 
     def __init__(
-        self, image_processor: Any, tokenizer: Any, chat_template: str, image_tokens: int, image_token_id: int, pads: bool
+        self,
+        image_processor: Any,
+        tokenizer: Any,
+        chat_template: str,
+        image_tokens: int,
+        image_token_id: int,
+        pads: bool,
     ) -> None:
         super().__init__(image_processor, tokenizer, chat_template=chat_template)
         self.image_token, self.image_token_id = IMAGE, image_token_id
