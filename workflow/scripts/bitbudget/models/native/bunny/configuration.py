@@ -45,10 +45,7 @@ EARLIER = {"norm_eps": "layer_norm_eps", "rope_pct": "partial_rotary_factor"}  #
 class BunnyConfig(PreTrainedConfig):
     """What all kinds share. Raises `UserError` for a tower or projector that is not built here."""
 
-    sub_configs_defaults: ClassVar = {
-        "vision_config": SiglipVisionConfig,
-        "text_config": SubConfigSpec(AutoConfig, "phi"),
-    }
+    sub_configs_defaults: ClassVar = {"vision_config": SiglipVisionConfig}
 
     vision_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
