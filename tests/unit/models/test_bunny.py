@@ -207,9 +207,7 @@ def test_a_tower_that_is_not_built_here_is_one_sentence(tmp_path):
     config = tiny_bunny.config_of("bunny-phi", mm_vision_tower="EVA02_CLIP_L_336_psz14_s6B", vision_config=None)
     tiny_bunny.bunny(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(
-        UserError, match=r"built: config\.json names the vision tower 'EVA02.*a Bunny with SigLIP\.$"
-    ):
+    with pytest.raises(UserError, match=r"built: config\.json names the vision tower 'EVA02.*a Bunny with SigLIP\.$"):
         snapshots.check(tmp_path, FAMILY)
 
 
