@@ -13,7 +13,7 @@ from bitbudget.models import readers
 
 FAMILY = tiny_models.BUNNY
 TOWER = {
-    "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28,
+    "hidden_size": 32, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28,
     "patch_size": 14, "vision_use_head": False,
 }  # fmt: skip
 BEGINS = ("bunny-llama", "bunny-phi3", "bunny-minicpm")  # kinds whose tokenizers put a token before every text

@@ -55,7 +55,7 @@ def noise(side, seed=0):
     return torch.rand(3, side, side, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-S2 = {"use_s2": True, "s2_scales": "28,56,84", "mm_hidden_size": 3 * 48}
+S2 = {"use_s2": True, "s2_scales": "28,56,84", "mm_hidden_size": 3 * 32}
 VARIANTS = [*((kind, {}) for kind in tiny_bunny.LANGUAGES), ("bunny-llama", S2)]
 
 
@@ -197,7 +197,7 @@ def test_the_whole_tower_is_read_up_to_the_layer_that_is_used(tmp_path):
     tensors = load_file(tmp_path / "model.safetensors")
     layer = f"{plain.TOWER}encoder.layers.1."
     surplus = {name.replace("layers.1.", "layers.2."): one.clone() for name, one in tensors.items() if layer in name}
-    surplus[f"{plain.TOWER}head.probe"] = torch.zeros(1, 1, 48)
+    surplus[f"{plain.TOWER}head.probe"] = torch.zeros(1, 1, 32)
     save_file(tensors | surplus, tmp_path / "model.safetensors", metadata={"format": "pt"})
     snapshots.check(tmp_path, FAMILY)
     assert len(loaded(tmp_path).model.vision_tower.encoder.layers) == 2
