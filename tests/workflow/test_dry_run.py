@@ -175,7 +175,6 @@ def test_a_wrong_choice_of_studies_is_one_sentence(arguments: str, sentence: str
     ("keys", "sentence"),
     [
         ({"bacth_size": 2}, "config/studies/tiny.yaml: there is no key `bacth_size`; did you mean `batch_size`?"),
-        ({"models": ["phi-3.5-vision"]}, "model 'phi-3.5-vision' cannot be used yet: Phi-3.5-vision runs only"),
         ({"baseline": "nf4-language"}, "nf4-language: the baseline must hold every group in one float format"),
     ],
 )

@@ -154,10 +154,6 @@ def test_an_empty_study_file_says_what_is_missing(config: ConfigFolder) -> None:
             "the baseline 'bfloat16' is not among the study's precisions; add it.",
         ),
         (
-            {"models": ["phi-3.5-vision"]},
-            "model 'phi-3.5-vision' cannot be used yet: Phi-3.5-vision runs only with remote code",
-        ),
-        (
             {"models": ["llava-1.5-7b"]},
             "model 'llava-1.5-7b' stands under the restricted licence llama2; read it, and add "
             "`accept_licences: [llava-1.5-7b]` to the study if you accept its terms.",

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import tiny_phi3_v
 import tiny_tokenizers
 import torch
 from PIL import Image
@@ -31,6 +32,7 @@ LLAVA = registry.module_of("family", "llava")
 QWEN = registry.module_of("family", "qwen2-vl")
 IDEFICS = registry.module_of("family", "idefics3")
 BUNNY = registry.module_of("family", "bunny")
+PHI3_V = registry.module_of("family", "phi3-v")
 LLAMA = registry.module_of("family", "llama")
 NEOX = registry.module_of("family", "gpt-neox")
 OPT = registry.module_of("family", "opt")
@@ -221,6 +223,7 @@ MAKERS = {
     "qwen2-vl": (qwen2_vl, QWEN),
     "idefics3": (idefics3, IDEFICS),
     "bunny": (bunny, BUNNY),
+    "phi3-v": (tiny_phi3_v.write, PHI3_V),
 }
 SIZES = [(40, 30), (100, 200), (33, 64)]
 

@@ -167,11 +167,11 @@ def test_text_models_are_divided_into_groups_without_vision(reader):
 
 
 def test_every_model_type_is_held_against_a_model():
-    """Detectors are in test_detection_export.py."""
+    """Detectors are in test_detection_export.py, Phi-3-vision is in test_phi3_v.py."""
     families = [registry.module_of("family", name) for name in registry.FAMILIES]
     listed = {kind for family in families for kind in family.MODEL_TYPES if "detection" not in family.TRACKS}
-    unavailable = {"phi3_v"}
-    assert listed - unavailable == set(MODEL_TYPES) | set(READERS)
+    elsewhere = {"phi3_v"}
+    assert listed - elsewhere == set(MODEL_TYPES) | set(READERS)
 
 
 # --- detectors
@@ -313,14 +313,6 @@ def test_conversation_goes_through_a_chat_template():
     messages = family.conversation(1, "Describe the image.", shots=[("What is it?", "a cat")])
     text = build_processor().apply_chat_template(messages, add_generation_prompt=True)
     assert text == "<s>USER: <image>What is it? ASSISTANT: a cat</s>USER: <image>Describe the image. ASSISTANT:"
-
-
-@pytest.mark.parametrize("name", ["phi3-v"])
-def test_families_without_an_adapter_say_what_to_use(name):
-    family = registry.module_of("family", name)
-    assert "remote code" in family.UNAVAILABLE
-    assert family.UNAVAILABLE.count(".") == family.UNAVAILABLE.count("3.5") + 1, "one sentence"
-    assert any(other in family.UNAVAILABLE for other in registry.FAMILIES)
 
 
 def test_metadata_needs_no_heavy_library():

@@ -309,7 +309,7 @@ def test_settings_of_a_checkpoints_own_generation_config_are_not_used(snapshots,
 def test_a_model_that_does_not_say_how_it_ends_takes_the_tokenizers_word(llava):
     _, processor = llava
     silent = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=None))
-    assert generation.decoding(silent, processor, 5).eos_token_id == processor.tokenizer.eos_token_id
+    assert generation.decoding(silent, processor, 5).eos_token_id == [processor.tokenizer.eos_token_id]
 
 
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path):

@@ -34,7 +34,8 @@ class PlainText:
     """Keeps the control tokens of one tokenizer apart from text that merely spells them.
 
     Control tokens are the special tokens, the other added tokens that the chat template or the processor writes or that
-    look like one (`CONTROL`), and what the processor replaces. White space and single characters are none.
+    look like one (`CONTROL`), and what the processor replaces: its attributes that are called tokens, and what the
+    regular expressions find that it may have as `placeholders`. White space and single characters are none.
     """
 
     def __init__(self, reader: Any) -> None:
@@ -53,7 +54,8 @@ class PlainText:
             if token.special or token.content in written or CONTROL.fullmatch(token.content)
         }
         self.names = sorted((name for name in names if len(name.strip()) > 1), key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, self.names)) or r"(?!)")
+        spellings = [*map(re.escape, self.names), *getattr(reader, "placeholders", ())]
+        self._pattern = re.compile("|".join(spellings) or r"(?!)")
         # tokens that are looked for after the text is normalized, which may change its letters into theirs
         self._normalized = [token.content for token in added if token.normalized and token.content in names]
         self._plain: Any = None

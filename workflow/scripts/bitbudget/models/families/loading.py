@@ -27,4 +27,5 @@ def takes(family: ModuleType, model_type: str) -> bool:
     """Whether the family's class builds models of this `model_type` in config.json."""
     from transformers import CONFIG_MAPPING
 
-    return model_type in CONFIG_MAPPING and CONFIG_MAPPING[model_type] in family.model_class()._model_mapping
+    built = family.model_class()._model_mapping
+    return model_type in CONFIG_MAPPING and CONFIG_MAPPING[model_type] in built

@@ -46,9 +46,11 @@ def vision_modules(family: ModuleType, model: nn.Module) -> tuple[str, ...]:
     """The topmost modules whose forward passes are the encoding of pictures; empty for a model that sees none."""
     found = groups(family, model)
     inside = tuple(f"{path}." for path in found.get(VISION, ()) + found.get(DECODER, ()))
+    towers = found.get(VISION, ())
+    around = [path for path in found.get(PROJECTOR, ()) if any(one.startswith(f"{path}.") for one in towers)]
     between = [path for path in found.get(PROJECTOR, ()) if not path.startswith(inside)]
-    seeing = [*found.get(VISION, ()), *between] if VISION in found or between else []
-    return tuple(path for start in seeing for path in _called(model, start))
+    apart = [path for path in (*towers, *between) if not path.startswith(tuple(f"{one}." for one in around))]
+    return tuple(path for start in dict.fromkeys([*apart, *around]) for path in _called(model, start))
 
 
 def _called(model: nn.Module, path: str) -> Iterator[str]:
@@ -73,12 +75,14 @@ def read(model: nn.Module) -> Groups:
     paths: dict[int, list[str]] = {}
     for path, module in model.named_modules(remove_duplicate=False):
         paths.setdefault(id(module), []).append(path)
-    reading, seen = _reading(model), _built_from(model, "vision")
+    reading = _reading(model)
+    seen = _built_from(model, "vision") or _picture_encoder(model, reading)
+    branches = [child for module in reading for child in module.children() if _within(child, seen)]
     known = {
         DECODER: reading,
-        VISION: seen or _picture_encoder(model, reading),
+        VISION: seen,
         AUDIO: _built_from(model, "audio"),
-        EMBEDDINGS: [*_embeddings(model, reading[0])],
+        EMBEDDINGS: [*_embeddings(model, reading[0], branches)],
         HEAD: [*_head(model, reading[0])],
     }
     found = {group: [path for module in modules for path in paths[id(module)]] for group, modules in known.items()}
@@ -89,14 +93,14 @@ def read(model: nn.Module) -> Groups:
             path
             for module in (*known[VISION], *around)
             for name, end in module.named_children()
-            if ENDS.search(name)
+            if ENDS.search(name) or (end in branches and end not in seen)
             for path in paths[id(end)]
         ]
     else:
         found[DECODER] += rest
     for module in reading:
         for path in paths[id(module)]:
-            for group, pattern in _parts(module, path):
+            for group, pattern in _parts(module, path, branches):
                 found.setdefault(group, []).append(pattern)
     order = (VISION, AUDIO, PROJECTOR, EMBEDDINGS, DECODER, *KINDS, f"language.mlp.{EXPERTS}", HEAD)
     return {group: tuple(dict.fromkeys(path or "*" for path in found[group])) for group in order if found.get(group)}
@@ -154,8 +158,8 @@ def _built_from(model: nn.Module, what: str) -> list[nn.Module]:
     return list(found.values())
 
 
-def _embeddings(model: nn.Module, decoder: nn.Module) -> Iterator[nn.Module]:
-    """What tokens, and in some models their positions, are looked up in."""
+def _embeddings(model: nn.Module, decoder: nn.Module, branches: list[nn.Module]) -> Iterator[nn.Module]:
+    """What tokens, and in some models their positions, are looked up in; not those of a decoder's `branches`."""
     from torch import nn
 
     try:
@@ -163,8 +167,9 @@ def _embeddings(model: nn.Module, decoder: nn.Module) -> Iterator[nn.Module]:
             yield own
     except NotImplementedError:
         pass
+    apart = _all_in(branches)
     for path, module in decoder.named_modules():
-        if isinstance(module, nn.Embedding) and not re.search(r"\.\d+\.", f".{path}."):
+        if isinstance(module, nn.Embedding) and id(module) not in apart and not re.search(r"\.\d+\.", f".{path}."):
             yield module
 
 
@@ -194,10 +199,21 @@ def _left(model: nn.Module, anchors: set[str]) -> Iterator[str]:
     return walk(model, "")
 
 
-def _parts(decoder: nn.Module, start: str) -> Iterator[tuple[str, str]]:
-    """Attention, multi-layer perceptron and experts of the decoder's layers: groups, and paths with `*` for numbers."""
+def _all_in(modules: list[nn.Module]) -> set[int]:
+    """The identities of these modules and of all that lie in them."""
+    return {id(inner) for module in modules for inner in module.modules()}
+
+
+def _parts(decoder: nn.Module, start: str, branches: list[nn.Module]) -> Iterator[tuple[str, str]]:
+    """Attention, multi-layer perceptron and experts of the decoder's layers: groups, and paths with `*` for numbers.
+
+    Those of its `branches`, in which a tower lies, are none.
+    """
     taken: dict[str, str] = {}  # path: group
-    for path, _ in decoder.named_modules(remove_duplicate=False):
+    apart = _all_in(branches)
+    for path, inner in decoder.named_modules(remove_duplicate=False):
+        if id(inner) in apart:
+            continue
         *above, name = path.split(".")
         group = next((taken[owner] for owner in _owners(above) if owner in taken), None)
         if group is not None:

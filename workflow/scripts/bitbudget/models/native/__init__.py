@@ -12,9 +12,9 @@ def register() -> None:
     """Make transformers' Auto classes know these models; whatever loads a model calls this first."""
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
-    from bitbudget.models.native import bunny
+    from bitbudget.models.native import bunny, phi3_v
 
-    packages = (bunny,)
+    packages = (bunny, phi3_v)
     for configuration, model, processor in (part for package in packages for part in package.parts()):
         AutoConfig.register(configuration.model_type, configuration)
         AutoModelForImageTextToText.register(configuration, model)

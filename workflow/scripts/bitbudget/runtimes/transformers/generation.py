@@ -164,13 +164,15 @@ def decoding(model: Any, processor: Any, max_new_tokens: int, min_new_tokens: in
 
     own = model.generation_config
     tokenizer = getattr(processor, "tokenizer", processor)
-    end = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
+    ends = own.eos_token_id if isinstance(own.eos_token_id, list) else [own.eos_token_id]
+    # some files name a token that the model never writes, and the tokenizer knows better (Phi-3.5-vision)
+    ends = [one for one in dict.fromkeys([*ends, tokenizer.eos_token_id]) if one is not None]
     return GenerationConfig(
         max_new_tokens=max_new_tokens,
         min_new_tokens=min_new_tokens or None,
         do_sample=False,
         num_beams=num_beams,
-        eos_token_id=end,
+        eos_token_id=ends or None,
         pad_token_id=tokenizer.pad_token_id,
     )
 
