@@ -77,6 +77,7 @@ FORMATS = {
     "gptq-4": "bitbudget.models.formats.gptq",
     "gptq-3": "bitbudget.models.formats.gptq",
     "gptq-2": "bitbudget.models.formats.gptq",
+    "as-is": "bitbudget.models.formats.ready",
     "litert-float32": "bitbudget.models.formats.litert",
     "litert-float16": "bitbudget.models.formats.litert",
     "litert-as-is": "bitbudget.models.formats.litert",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from bitbudget.config.ready import as_is
 from bitbudget.config.validate import check, with_defaults
 from bitbudget.errors import UserError, suggest
 from bitbudget.models import groups
@@ -14,36 +15,43 @@ FormatSpec = dict[str, Any]
 
 
 def resolve_precision(
-    name: str, precisions: dict[str, Any], study: dict[str, Any], family: ModuleType, where: str = ""
+    name: str, precisions: dict[str, Any], study: dict[str, Any], family: ModuleType, model: str, where: str = ""
 ) -> dict[str, FormatSpec]:
-    """The format of each of the family's module groups under the precision `name` of this study.
+    """The format of each of the family's module groups under the precision `name` of this study, for one of its models.
 
     A group that the precision does not name keeps the baseline's format. Raises `UserError` where a format is unknown,
     an option is wrong, or the formats cannot stand together; it begins with `where`, or with the precision's place in
     config/precisions.yaml.
     """
     where = where or f"config/precisions.yaml, {name}"
+    if name in study["ready"]:
+        return dict.fromkeys(family.GROUPS, as_is(study, name, model))
     baseline = _baseline_format(study, precisions)
     assignment = {g: _specify(value, study, f"{where}.{g}") for g, value in precisions[name].items()}
     try:
         resolved = groups.resolve(assignment, family.GROUPS, baseline)
     except UserError as fault:
         raise UserError(f"{where}: {fault}") from None
-    looked_up = resolved.get("embeddings", baseline)["format"]
-    if not format_of(looked_up).is_float:
+    if None in resolved.values():
         raise UserError(
-            f"{where}: embeddings are looked up, not multiplied, so {looked_up} cannot hold them; "
+            f"{where}: a group that is not named keeps the baseline's format, and the baseline {study['baseline']} is a "
+            "ready checkpoint; name every group (or `all`), or another baseline."
+        )
+    looked_up = resolved.get("embeddings", baseline)
+    if looked_up and not format_of(looked_up["format"]).is_float:
+        raise UserError(
+            f"{where}: embeddings are looked up, not multiplied, so {looked_up['format']} cannot hold them; "
             "leave them out (and name the other groups in place of `all`)."
         )
     floats = {spec["format"] for spec in resolved.values() if format_of(spec["format"]).is_float}
     if len(floats) > 1:
         raise UserError(
             f"{where}: {' and '.join(sorted(floats))} cannot stand in one model, whose activations have one dtype; "
-            f"leave the groups out that are not quantized, so that they keep the baseline's {baseline['format']}, "
-            "or change the study's baseline."
+            "leave the groups out that are not quantized, so that they keep the baseline's "
+            f"{baseline['format'] if baseline else 'format'}, or change the study's baseline."
         )
     for spec in resolved.values():
-        reason = format_of(spec["format"]).impossible(spec, next(iter(floats), baseline["format"]))
+        reason = format_of(spec["format"]).impossible(spec, next(iter(floats), ""))
         if reason:
             raise UserError(
                 f"{where}: {spec['format']} cannot work: {reason}; choose another kernel, here or in the study's "
@@ -52,9 +60,11 @@ def resolve_precision(
     return resolved
 
 
-def _baseline_format(study: dict[str, Any], precisions: dict[str, Any]) -> FormatSpec:
-    """The one float format of the baseline."""
+def _baseline_format(study: dict[str, Any], precisions: dict[str, Any]) -> FormatSpec | None:
+    """The one float format of the baseline; None where that is a ready checkpoint."""
     name = study["baseline"]
+    if name in study["ready"]:
+        return None
     held = [_specify(value, study, f"config/precisions.yaml, {name}.{g}") for g, value in precisions[name].items()]
     if list(precisions[name]) != [groups.ALL] or not format_of(held[0]["format"]).is_float:
         raise UserError(

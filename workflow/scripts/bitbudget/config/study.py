@@ -10,6 +10,7 @@ from bitbudget.config.ablation import expand
 from bitbudget.config.calibration import resolve_calibration
 from bitbudget.config.dataset import refuse_two_readings, resolve_dataset
 from bitbudget.config.precision import resolve_precision
+from bitbudget.config.ready import refuse_two_meanings, resolve_ready
 from bitbudget.config.report import resolve_inspection, resolve_report
 from bitbudget.config.validate import check, read_yaml, schema, with_defaults
 from bitbudget.errors import UserError, suggest
@@ -37,6 +38,7 @@ def load_studies(config: dict[str, Any], root: Path = Path("config")) -> dict[st
     for study in studies.values():
         study["report"]["code_address"] = config.get("code", {}).get("address")
     refuse_two_readings(studies)
+    refuse_two_meanings(studies)
     return studies
 
 
@@ -84,6 +86,7 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
         )
     _measurement(study, content, track, str(path))
     study["precisions"] = study.get("precisions", list(track.DEFAULT_PRECISIONS))
+    resolve_ready(study, precisions, RESERVED, str(path))
     study["baseline"] = study.get("baseline", study["precisions"][0])
     if study["baseline"] not in study["precisions"]:
         raise UserError(f"{path}: the baseline {study['baseline']!r} is not among the study's precisions; add it.")
@@ -97,7 +100,7 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
     precisions = precisions | ablated
     study["precisions"] += ablated
     for precision in study["precisions"]:
-        if precision not in precisions:
+        if precision not in precisions and precision not in study["ready"]:
             raise UserError(f"{path}: there is no precision {precision!r}; {suggest(precision, list(precisions))}")
         if precision in RESERVED:
             raise UserError(f"config/precisions.yaml: {precision!r} is a reserved name; choose another.")
@@ -108,6 +111,7 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
                 precisions,
                 study,
                 module_of("family", entry["family"]),
+                model,
                 f"{path}: `ablation`, {precision}" if precision in ablated else "",
             )
             for precision in study["precisions"]
