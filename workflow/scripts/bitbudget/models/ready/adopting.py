@@ -1,0 +1,125 @@
+"""Making a ready checkpoint one of a study's: its weights, asked by the original's tokenizer, and told in a manifest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from bitbudget import files
+from bitbudget.errors import UserError
+from bitbudget.models import checkpoint, hub, readers
+from bitbudget.models.ready import methods
+from bitbudget.models.snapshots import small_files
+
+OWN = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
+PROBE = "The quick brown fox jumps over the lazy dog, 0123456789 times.\n\tÀ 東京 🙂"
+
+
+def adopt(
+    fetched: Path, original: Path, out: Path, family: ModuleType, dtype: str, device: str
+) -> dict[str, Any]:
+    """Put the checkpoint's weights and the original's tokenizer into `out`; what the manifest says of them.
+
+    `dtype` is the float format that the rest of the study computes in, or `auto` for the checkpoint's own. Raises
+    `UserError` where the checkpoint is of another architecture than the original, or cannot be loaded here.
+    """
+    config, own = (small_files.read_object(folder / "config.json") for folder in (original, fetched))
+    record = files.read_json(fetched / hub.RECORD)
+    if own.get("model_type") != config.get("model_type"):
+        raise UserError(
+            f"{record['model']} is of model_type {own.get('model_type')!r}, and the model it is to be a precision of "
+            f"of {config.get('model_type')!r}: compare it as a model of its own, in config/models.yaml."
+        )
+    methods.check(fetched / "config.json")
+    quantization = methods.quantization_of(own)
+    differences, reader = _readers(fetched, original, family)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / checkpoint.MANIFEST).unlink(missing_ok=True)
+    weights = sorted(name for name in record["files"] if hub.is_one_of(name, hub.SAFE + hub.PICKLED))
+    for name in (*weights, *(name for name in OWN if (fetched / name).is_file())):
+        (out / name).unlink(missing_ok=True)
+        (out / name).symlink_to(os.path.relpath(fetched / name, out))
+    copied = sorted(path.name for path in reader.iterdir() if path.is_file() and _of_reader(path.name))
+    for name in copied:
+        shutil.copyfile(reader / name, out / name)
+    held = {name: {"bytes": facts["bytes"], "sha256": facts["sha256"]} for name, facts in record["files"].items()}
+    made = {
+        "dtype": _dtype(dtype, own, quantization),
+        "device": device,
+        "files": {name: held[name] for name in weights},
+        "copied": {
+            name: {"bytes": (out / name).stat().st_size, "sha256": files.sha256_of(out / name)} for name in copied
+        },
+        "size_on_disk_bytes": sum(held[name]["bytes"] for name in weights),
+        "layers": {},
+        "ready": {
+            "checkpoint": record["model"],
+            "source": record["source"],
+            "revision": record["revision"],
+            "licence": record["licence"],
+            "method": methods.method_of(quantization),
+            "quantization_config": quantization or None,
+            "remarks": differences,
+        },
+    }
+    return made | {"checkpoint_hash": hash_of(out, made)}
+
+
+def hash_of(folder: Path, made: dict[str, Any]) -> str:
+    """The hash that covers a ready checkpoint: weights, configuration, tokenizer, and the dtype of the rest."""
+    config = files.sha256_of(folder / "config.json")
+    return files.hash_of({key: made[key] for key in ("dtype", "files", "copied")} | {"config": config})
+
+
+def _of_reader(name: str) -> bool:
+    """Whether a snapshot's file is of its tokenizer or processor, or says which tokens begin and end an answer."""
+    return (
+        Path(name).suffix in (".json", ".txt", ".model", ".jinja")
+        and name not in (*OWN, hub.RECORD, "quantize_config.json", "quant_config.json")
+        and not name.startswith(("LICENSE", "README", "NOTICE"))
+    )
+
+
+def _dtype(asked: str, config: dict[str, Any], quantization: dict[str, Any]) -> str:
+    text = config.get("text_config") or {}
+    said = next(filter(None, (part.get(key) for part in (config, text) for key in ("dtype", "torch_dtype"))), "float32")
+    dtype = said if asked == "auto" else asked
+    if quantization:  # some kernels run in one 16-bit format only
+        dtype = str(methods.quantizer_of(quantization).update_dtype(getattr(torch, dtype))).removeprefix("torch.")
+    return dtype
+
+
+def _readers(fetched: Path, original: Path, family: ModuleType) -> tuple[list[str], Path]:
+    """What differs between the two tokenizers and processors, in words, and the folder of those that are used.
+
+    They are the original's, so that all precisions are asked the same; but a checkpoint whose tokenizer gives tokens
+    other numbers can only be asked by its own.
+    """
+    named = [(folder / name).is_file() for folder in (fetched,) for name in ("tokenizer.json", "vocab.json")]
+    if not any(named):
+        return ["it has no tokenizer of its own, and is asked by the original's"], original
+    load = readers.load_tokenizer if _reads_text(family) else lambda folder: readers.load_processor(folder).tokenizer
+    try:
+        own = load(fetched)
+    except Exception:  # of whatever a foreign folder lacks
+        return ["its own tokenizer cannot be read, and it is asked by the original's"], original
+    known = load(original)
+    if own.get_vocab() != known.get_vocab() or own(PROBE).input_ids != known(PROBE).input_ids:
+        return ["its tokenizer gives other tokens than the original's, so it is asked by its own"], fetched
+    told = []
+    if own.chat_template is not None and own.chat_template != known.chat_template:
+        told.append("its own chat template differs from the original's, by which it is asked")
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        both = [small_files.read_object(folder / name) for folder in (fetched, original) if (folder / name).is_file()]
+        if len(both) == 2 and both[0] != both[1]:
+            told.append(f"its own {name} differs from the original's, by which images are prepared")
+    return told, original
+
+
+def _reads_text(family: ModuleType) -> bool:
+    return tuple(family.TRACKS) == ("lambada",)

@@ -1,0 +1,43 @@
+"""Loading a ready checkpoint, as transformers does."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from bitbudget.errors import UserError, reason
+from bitbudget.models.ready import methods
+
+
+def load(folder: Path, made: dict[str, Any], family: ModuleType, device: str) -> nn.Module:
+    """The model in the folder of an adopted checkpoint, whose manifest is `made`.
+
+    Raises `UserError` where transformers cannot load it here, or finds weights missing.
+    """
+    method = made["ready"]["method"]
+    methods.import_kernels(method)
+    where = {} if device == "cpu" else {"device_map": {"": device}}
+    source = made["ready"]["checkpoint"]
+    try:
+        # compressed-tensors shows bars of its own
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            model, report = family.model_class().from_pretrained(
+                folder, dtype=getattr(torch, made["dtype"]), local_files_only=True, output_loading_info=True, **where
+            )
+            if hasattr(model, "ct_decompress_hook"):  # else its first answer would do it
+                model.hf_quantizer.compressor.decompress_model(model)
+    except Exception as fault:  # of a library of any method
+        raise UserError(f"transformers cannot load {source} in {folder} here ({reason(fault)}).") from None
+    missing = sorted(report["missing_keys"])
+    if missing:
+        number = f"{len(missing)} weight{'s' * (len(missing) > 1)}"
+        raise UserError(f"{source} lacks {number} of the model ({missing[0]}), so it is no whole checkpoint.")
+    return model.eval().requires_grad_(False)
