@@ -14,7 +14,7 @@ from snakemake.settings.types import DeploymentMethod
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from bitbudget.system import programs
-from bitbudget.config import deployment, plan, publication, spec
+from bitbudget.config import deployment, plan, publication, ready, spec
 from bitbudget.config.dependencies import code_of, content_of
 from bitbudget.config.run import (
     Lock,
@@ -56,9 +56,16 @@ def any_of(names):
     return "|".join(map(re.escape, sorted(set(names)))) or "(?!)"
 
 
+# Ready checkpoints by the folder that each is fetched into; and the precisions that they are, and that are made here.
+CHECKPOINTS = ready.sources(STUDIES)
+READY = any_of(name for s in STUDIES.values() for name in s["ready"])
+MADE = any_of(p for s in STUDIES.values() for p in s["precisions"] if p not in s["ready"])
+
+
 wildcard_constraints:
     study=any_of(STUDIES),
     dataset=any_of(s["dataset"]["name"] for s in STUDIES.values()),
+    checkpoint=any_of(CHECKPOINTS),
     model=any_of(m for s in STUDIES.values() for m in s["models"]),
     precision=any_of(p for s in STUDIES.values() for p in s["precisions"]),
     condition=any_of(c for s in STUDIES.values() for c in s["conditions"]),
@@ -204,6 +211,12 @@ def choosy_families(wildcards):
 def images_option(wildcards, input):
     """The same as a script's option."""
     return f"--images {input.images}" if input.images else ""
+
+
+def fetched_checkpoint(wildcards):
+    """The folder of a ready precision's checkpoint."""
+    source = study_of(wildcards)["ready"][wildcards.precision][wildcards.model]
+    return f"resources/checkpoints/{source['folder']}"
 
 
 def calibration(wildcards):

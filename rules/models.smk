@@ -50,6 +50,7 @@ rule quantize_model:
         "logs/quantize_model/{study}.{model}.{precision}.log",
     wildcard_constraints:
         study=TRANSFORMERS,
+        precision=MADE,
     priority: CHECKPOINTS_FIRST
     conda:
         "../envs/inference.yaml"
@@ -77,6 +78,7 @@ rule audit_checkpoint:
         "logs/audit_checkpoint/{study}.{model}.{precision}.log",
     wildcard_constraints:
         study=TRANSFORMERS,
+        precision=MADE,
     priority: CHECKPOINTS_FIRST
     conda:
         "../envs/inference.yaml"

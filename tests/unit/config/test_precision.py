@@ -165,5 +165,5 @@ def test_a_study_that_says_nothing_of_quantization_has_the_defaults() -> None:
 
     study = {"baseline": "bfloat16", "track": "captioning"}
     precisions = {"bfloat16": {"all": "bfloat16"}, "own": {"language": {"format": "rtn-4", "gptq_grid": True}}}
-    found = resolve_precision("own", precisions, study, module_of("family", "llava"))
+    found = resolve_precision("own", precisions, study | {"ready": {}}, module_of("family", "llava"), "x")
     assert found["language"] == {"format": "rtn-4", "group_size": 0, "symmetric": True, "gptq_grid": True}

@@ -56,10 +56,14 @@ def ids_file(study: dict[str, Any]) -> list[str]:
 
 def local_model(study: dict[str, Any], model: str) -> list[str]:
     """The files of a model that is not on the Hub, so that new weights are noticed."""
-    entry = study["models"][model]
-    if "local" not in entry:
+    return files_of(study["models"][model])
+
+
+def files_of(source: dict[str, Any]) -> list[str]:
+    """The same of any model or ready checkpoint."""
+    if "local" not in source:
         return []
-    folder = Path(entry["local"])
+    folder = Path(source["local"])
     if folder.is_file():
         return [str(folder)]
     patterns = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.pb", "variables/*")

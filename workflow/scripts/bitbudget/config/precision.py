@@ -34,8 +34,8 @@ def resolve_precision(
         raise UserError(f"{where}: {fault}") from None
     if None in resolved.values():
         raise UserError(
-            f"{where}: a group that is not named keeps the baseline's format, and the baseline {study['baseline']} is a "
-            "ready checkpoint; name every group (or `all`), or another baseline."
+            f"{where}: a group that is not named keeps the baseline's format, and the baseline {study['baseline']} is "
+            "a ready checkpoint; name every group (or `all`), or another baseline."
         )
     looked_up = resolved.get("embeddings", baseline)
     if looked_up and not format_of(looked_up["format"]).is_float:

@@ -65,7 +65,7 @@ def _by_model(given: str | Mapping[str, str], study: Study, what: str) -> Mappin
 def _source(text: str, study: Study, licence: str | None, what: str) -> dict[str, Any]:
     """Where a checkpoint comes from, in the words of an entry of config/models.yaml, and its `folder`."""
     is_file = module_of("track", study["track"]).RUNTIME == "litert"
-    told = {"licence": licence or "as its source says", "checkpoint": text}
+    told = {"licence": licence or "as its source says", "checkpoint": text, "file": is_file}
     if is_file and text.startswith("https://"):
         return {"url": text, "folder": _folder(text)} | told
     path = Path(text).expanduser()
@@ -101,7 +101,7 @@ def refuse_two_meanings(studies: Mapping[str, Study]) -> None:
 def sources(studies: Mapping[str, Study]) -> dict[str, dict[str, Any]]:
     """Where the checkpoints of all ready precisions come from, by their folder, with the model's family."""
     return {
-        source["folder"]: source | {"family": study["models"][model]["family"]}
+        source["folder"]: source | {"family": "tflite" if source["file"] else study["models"][model]["family"]}
         for study in studies.values()
         for by_model in study["ready"].values()
         for model, source in by_model.items()

@@ -55,7 +55,7 @@ def calibrated(study: Study, model: str, precision: str) -> bool:
 def _dtype(study: Study, job: Job) -> str:
     precisions = study["assignments"][job["model"]]
     names = [spec["format"] for name in (job["precision"], study["baseline"]) for spec in precisions[name].values()]
-    return next(name for name in names if registry.format_of(name).is_float)
+    return next((name for name in names if registry.format_of(name).is_float), "auto")
 
 
 def _choosy(study: Study, job: Job) -> list[str] | None:
@@ -151,13 +151,16 @@ KEYS = {
         "the model in config/models.yaml, without `detector`: family, licence, hub, local or url, revision …",
         _without("models.{model}", "detector"),
     ),
+    "source": Key("where a ready checkpoint comes from: hub, local or url, revision, licence, and the model's family"),
     "family": Key("adapter that knows the model's parts", "models.{model}.family"),
     "detector": Key("what a detector's file takes in and gives out", "models.{model}.detector", optional=True),
     "assignment": Key("format of every module group, with its options", "assignments.{model}.{precision}"),
     "least_coverage": Key(
         "least share of the weights that a precision names which its formats must reach", "quantization.least_coverage"
     ),
-    "dtype": Key("float format that the model computes in beside quantized layers", _dtype),
+    "dtype": Key(
+        "float format that the model computes in beside quantized layers; auto for a ready checkpoint's own", _dtype
+    ),
     "simulated": Key("those of its formats that are simulated, and not to be measured", simulated),
     # how it is asked, run and measured
     "device": Key("auto, cpu or cuda"),

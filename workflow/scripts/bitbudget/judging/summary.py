@@ -1,8 +1,8 @@
 """summary.csv: one row a model, precision and condition, with everything that was measured of it.
 
 Units stand in the column names. An absent value is an empty cell, never 0, and `notes` says why it is absent. `remarks`
-is what a reader has to know of the measurements; where `disturbed` holds a reason, neither times nor rates nor energy
-nor carbon may be compared.
+is what a reader has to know of the measurements, and of a ready checkpoint; where `disturbed` holds a reason, neither
+times nor rates nor energy nor carbon may be compared.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ def summarize(
                 row |= _audited(audit)
                 row |= {name: score[name] for name in ("checkpoint_hash", "subset_hash", "seed")}
                 row |= disturbances.columns(measured)
-                row["remarks"] = " | ".join(filter(None, (row["remarks"], _uncovered(audit)))) or None
+                told = (row["remarks"], _uncovered(audit), *audit.get("ready", {}).get("remarks", ()))
+                row["remarks"] = " | ".join(filter(None, told)) or None
                 reasons = (notes(score["metrics"] | opinion | measured["metrics"]), difference(measured, base))
                 row["notes"] = " | ".join(reason for reason in reasons if reason)
                 rows.append(row)

@@ -277,10 +277,13 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
     Raises `UserError` where its files are missing, cut off or changed, or do not hold exactly what the model needs.
     """
     from accelerate import init_empty_weights
-    from transformers import GenerationConfig
     from transformers.initialization import no_init_weights
 
+    from bitbudget.models.ready import loading
+
     made = manifest(folder)
+    if "ready" in made:
+        return loading.load(folder, made, family, device)
     _hold(folder, made)
     for name in {spec["format"] for spec in made["layers"].values()}:
         if format_of(name).device_bound and made["device"] != device:
@@ -320,11 +323,7 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
     for name, buffer in model.named_buffers():
         if buffer.device.type != device:
             _set_tensor(model, name, buffer, device)
-    if (folder / "generation_config.json").exists():
-        own = GenerationConfig.from_pretrained(folder, local_files_only=True)
-        # Only which tokens begin, fill and end: `generate` would take penalties and the like from here unasked.
-        tokens = {key: getattr(own, key) for key in ("bos_token_id", "pad_token_id", "eos_token_id")}
-        model.generation_config = GenerationConfig(**tokens)
+    readers.keep_ends(folder, model)
     return model.eval().requires_grad_(False)
 
 

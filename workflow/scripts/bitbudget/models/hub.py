@@ -8,6 +8,7 @@ in `describe_repository` and `download` and nowhere else.
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import logging
@@ -50,24 +51,31 @@ class Remote:
 
 
 def fetch(
-    name: str, spec: dict[str, Any], out: Path, partial: Path, check: Callable[[Path], None] = lambda folder: None
+    name: str,
+    spec: dict[str, Any],
+    out: Path,
+    partial: Path,
+    check: Callable[[Path], None] = lambda folder: None,
+    look: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
     """Fetch the model `name` into `out` and return its record, which is written last, to `out/model.json`.
 
     `spec` is its entry in config/models.yaml. `partial` is this model's own folder for an unfinished download: a
     killed job goes on from there, and it is gone when the model is complete. `check` looks at the folder of all its
-    files before they count as fetched. Raises `UserError` for everything that the entry, the network, the account or a
-    damaged file can cause.
+    files before they count as fetched, and `look` at its config.json before weights are downloaded: by default whether
+    the family takes it. Raises `UserError` for everything that the entry, the network, the account or a damaged file
+    can cause.
     """
     family = registry.module_of("family", spec["family"])
     if contracts.of(family, "UNAVAILABLE"):
         raise UserError(f"the model {name} cannot be used: {family.UNAVAILABLE}")
     if bool(spec.get("hub")) == bool(spec.get("local")):
         raise UserError(f"the model {name} in config/models.yaml needs either `hub` or `local`, and not both.")
+    look = look or functools.partial(check_family, family=spec["family"])
     if spec.get("hub"):
-        source, revision, found = _from_hub(name, spec, out, partial, check)
+        source, revision, found = _from_hub(name, spec, out, partial, check, look)
     else:
-        source, revision, found = _from_directory(name, spec, out, check)
+        source, revision, found = _from_directory(name, spec, out, check, look)
     made = record(out, name, spec, source, revision, found)
     if spec.get("hub"):
         shutil.rmtree(partial)
@@ -113,7 +121,7 @@ def is_one_of(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def _from_directory(
-    name: str, spec: dict[str, Any], out: Path, check: Callable[[Path], None]
+    name: str, spec: dict[str, Any], out: Path, check: Callable[[Path], None], look: Callable[[Path], None]
 ) -> tuple[str, str, dict[str, Any]]:
     """Link the directory's files into `out`. Returns source, revision and files as they stand in the record."""
     folder = Path(spec["local"])
@@ -123,7 +131,7 @@ def _from_directory(
         raise UserError(f"the model {name} is to come from {folder} and to go there: name another directory.")
     names = wanted((p.name for p in folder.iterdir() if p.is_file()), code=bool(spec.get("trust_remote_code")))
     _check_names(names, str(folder))
-    check_family(folder / "config.json", spec["family"])
+    look(folder / "config.json")
     found = described(folder, names)
     clear(out)
     for n in names:
@@ -137,7 +145,12 @@ def _from_directory(
 
 
 def _from_hub(
-    name: str, spec: dict[str, Any], out: Path, partial: Path, check: Callable[[Path], None]
+    name: str,
+    spec: dict[str, Any],
+    out: Path,
+    partial: Path,
+    check: Callable[[Path], None],
+    look: Callable[[Path], None],
 ) -> tuple[str, str, dict[str, Any]]:
     """Download one commit into `out`. Returns source, revision and files as they stand in the record."""
     repository, code = spec["hub"], bool(spec.get("trust_remote_code"))
@@ -160,7 +173,7 @@ def _from_hub(
     check_space(name, {n: remote.sizes[n] for n in names}, partial)
     download(repository, remote.commit, ["config.json"], partial)
     _discard_damaged(remote, ["config.json"], repository, partial)
-    check_family(partial / "config.json", spec["family"])
+    look(partial / "config.json")
     log.info("%s: downloading %d files of %s at %s", name, len(names), repository, remote.commit)
     download(repository, remote.commit, names, partial)
     _discard_damaged(remote, names, repository, partial)
@@ -230,8 +243,8 @@ def _hub_errors(repository: str, revision: str) -> Iterator[None]:
         ) from None
     except (errors.RepositoryNotFoundError, errors.HFValidationError):
         raise UserError(
-            f"there is no repository {repository} on the Hub that you may read: correct `hub` in config/models.yaml, "
-            "or set HF_TOKEN if it is private."
+            f"there is no repository {repository} on the Hub that you may read: correct its name in "
+            "config/models.yaml or in the study, or set HF_TOKEN if it is private."
         ) from None
     except errors.RevisionNotFoundError:
         raise UserError(

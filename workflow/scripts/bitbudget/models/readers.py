@@ -56,6 +56,19 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
+def keep_ends(folder: Path, model: Any) -> None:
+    """Have a model begin, fill and end answers with the tokens that its folder's generation_config.json names.
+
+    Only these: `generate` would take penalties and the like from there unasked.
+    """
+    from transformers import GenerationConfig
+
+    if (folder / "generation_config.json").exists():
+        own = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        tokens = {key: getattr(own, key) for key in ("bos_token_id", "pad_token_id", "eos_token_id")}
+        model.generation_config = GenerationConfig(**tokens)
+
+
 def _pad_on_the_left(tokenizer: Any) -> None:
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:

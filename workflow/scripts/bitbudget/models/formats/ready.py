@@ -16,7 +16,10 @@ class AsIs(Format):
     name = "as-is"
     bits = 16
     options: ClassVar[dict[str, Any]] = {
-        "checkpoint": {"description": "Where it comes from; the study's `{name, checkpoint}` says it.", "type": "string"}
+        "checkpoint": {
+            "description": "Where it comes from; the study's `{name, checkpoint}` says it.",
+            "type": "string",
+        }
     }
     description = "a ready checkpoint, as it was published"
     title = "Ready checkpoints"

@@ -1,11 +1,10 @@
-"""Making a ready checkpoint one of a study's: its weights, asked by the original's tokenizer, and told in a manifest."""
+"""Making a ready checkpoint one of a study's: its weights, asked by the original's tokenizer, with a manifest."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -16,13 +15,12 @@ from bitbudget.models import checkpoint, hub, readers
 from bitbudget.models.ready import methods
 from bitbudget.models.snapshots import small_files
 
+ENDS = "generation_config.json"
 OWN = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
 PROBE = "The quick brown fox jumps over the lazy dog, 0123456789 times.\n\tÀ 東京 🙂"
 
 
-def adopt(
-    fetched: Path, original: Path, out: Path, family: ModuleType, dtype: str, device: str
-) -> dict[str, Any]:
+def adopt(fetched: Path, original: Path, out: Path, dtype: str, device: str) -> dict[str, Any]:
     """Put the checkpoint's weights and the original's tokenizer into `out`; what the manifest says of them.
 
     `dtype` is the float format that the rest of the study computes in, or `auto` for the checkpoint's own. Raises
@@ -37,16 +35,16 @@ def adopt(
         )
     methods.check(fetched / "config.json")
     quantization = methods.quantization_of(own)
-    differences, reader = _readers(fetched, original, family)
+    differences, readers_of = _readers(fetched, original)
     out.mkdir(parents=True, exist_ok=True)
     (out / checkpoint.MANIFEST).unlink(missing_ok=True)
     weights = sorted(name for name in record["files"] if hub.is_one_of(name, hub.SAFE + hub.PICKLED))
     for name in (*weights, *(name for name in OWN if (fetched / name).is_file())):
         (out / name).unlink(missing_ok=True)
-        (out / name).symlink_to(os.path.relpath(fetched / name, out))
-    copied = sorted(path.name for path in reader.iterdir() if path.is_file() and _of_reader(path.name))
+        (out / name).symlink_to(os.path.relpath((fetched / name).absolute(), out.absolute()))
+    copied = sorted(readers_of)
     for name in copied:
-        shutil.copyfile(reader / name, out / name)
+        shutil.copyfile(readers_of[name] / name, out / name)
     held = {name: {"bytes": facts["bytes"], "sha256": facts["sha256"]} for name, facts in record["files"].items()}
     made = {
         "dtype": _dtype(dtype, own, quantization),
@@ -76,12 +74,12 @@ def hash_of(folder: Path, made: dict[str, Any]) -> str:
     return files.hash_of({key: made[key] for key in ("dtype", "files", "copied")} | {"config": config})
 
 
-def _of_reader(name: str) -> bool:
+def _of_reader(path: Path) -> bool:
     """Whether a snapshot's file is of its tokenizer or processor, or says which tokens begin and end an answer."""
     return (
-        Path(name).suffix in (".json", ".txt", ".model", ".jinja")
-        and name not in (*OWN, hub.RECORD, "quantize_config.json", "quant_config.json")
-        and not name.startswith(("LICENSE", "README", "NOTICE"))
+        path.suffix in (".json", ".txt", ".model", ".jinja")
+        and path.name not in (*OWN, hub.RECORD, "quantize_config.json", "quant_config.json", "hf_quant_config.json")
+        and not path.name.startswith(("LICENSE", "README", "NOTICE"))
     )
 
 
@@ -94,32 +92,32 @@ def _dtype(asked: str, config: dict[str, Any], quantization: dict[str, Any]) -> 
     return dtype
 
 
-def _readers(fetched: Path, original: Path, family: ModuleType) -> tuple[list[str], Path]:
-    """What differs between the two tokenizers and processors, in words, and the folder of those that are used.
+def _readers(fetched: Path, original: Path) -> tuple[list[str], dict[str, Path]]:
+    """What differs between the two tokenizers and processors, in words, and the folder that each of their files is of.
 
     They are the original's, so that all precisions are asked the same; but a checkpoint whose tokenizer gives tokens
-    other numbers can only be asked by its own.
+    other numbers can only be asked by its own. Which tokens end an answer is the checkpoint's own matter.
     """
-    named = [(folder / name).is_file() for folder in (fetched,) for name in ("tokenizer.json", "vocab.json")]
-    if not any(named):
-        return ["it has no tokenizer of its own, and is asked by the original's"], original
-    load = readers.load_tokenizer if _reads_text(family) else lambda folder: readers.load_processor(folder).tokenizer
-    try:
-        own = load(fetched)
-    except Exception:  # of whatever a foreign folder lacks
-        return ["its own tokenizer cannot be read, and it is asked by the original's"], original
-    known = load(original)
-    if own.get_vocab() != known.get_vocab() or own(PROBE).input_ids != known(PROBE).input_ids:
-        return ["its tokenizer gives other tokens than the original's, so it is asked by its own"], fetched
+    own, known = (
+        {path.name: folder for path in folder.iterdir() if _of_reader(path)} for folder in (fetched, original)
+    )
     told = []
-    if own.chat_template is not None and own.chat_template != known.chat_template:
+    both = [small_files.read_object(has[ENDS] / ENDS).get("eos_token_id") for has in (own, known) if ENDS in has]
+    if len(both) == 2 and both[0] != both[1]:
+        told.append(f"its answers end with the tokens {both[0]}, the original's with {both[1]}")
+    used = known | {name: fetched for name in own if name == ENDS}
+    if not {"tokenizer.json", "vocab.json"} & own.keys():
+        return [*told, "it has no tokenizer of its own, and is asked by the original's"], used
+    try:
+        mine, theirs = (readers.load_tokenizer(folder) for folder in (fetched, original))
+    except Exception:  # of whatever a foreign folder lacks
+        return [*told, "its own tokenizer cannot be read, and it is asked by the original's"], used
+    if mine.get_vocab() != theirs.get_vocab() or mine(PROBE).input_ids != theirs(PROBE).input_ids:
+        return [*told, "its tokenizer gives other tokens than the original's, so it is asked by its own"], known | own
+    if mine.chat_template is not None and mine.chat_template != theirs.chat_template:
         told.append("its own chat template differs from the original's, by which it is asked")
-    for name in ("preprocessor_config.json", "processor_config.json"):
+    for name in ("preprocessor_config.json", "processor_config.json", "chat_template.json"):
         both = [small_files.read_object(folder / name) for folder in (fetched, original) if (folder / name).is_file()]
         if len(both) == 2 and both[0] != both[1]:
-            told.append(f"its own {name} differs from the original's, by which images are prepared")
-    return told, original
-
-
-def _reads_text(family: ModuleType) -> bool:
-    return tuple(family.TRACKS) == ("lambada",)
+            told.append(f"its own {name} differs from the original's, which is used")
+    return told, used

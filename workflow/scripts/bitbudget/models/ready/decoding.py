@@ -73,7 +73,7 @@ def _decoded(state: State, shape: tuple[int, int], quantization: Mapping[str, An
 def _uniform(
     codes: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor | int, groups: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """`scale * (codes - zero)` for codes (out, in); scales and zero points are (out, groups), `groups` of each input."""
+    """`scale * (codes - zero)` for codes (out, in), with scales and zero points (out, groups) of the inputs' `groups`."""
     if groups is None:
         groups = torch.arange(codes.shape[1]) // -(-codes.shape[1] // scale.shape[1])
     zero = zero[:, groups] if torch.is_tensor(zero) and zero.dim() else zero
@@ -90,7 +90,7 @@ def _words(kind: str, bits: int, size: int, columns: int, scale: torch.Tensor) -
     """The format's name and how it is stored, in words."""
     dtype = str(scale.dtype).removeprefix("torch.")
     shared = "a row" if size >= columns else f"{size} weights"
-    return f"{kind}-{bits}", f"{bits}-bit integers in int32 words, a {dtype} scale and zero point for {shared}"
+    return f"{kind}{bits}", f"{bits}-bit integers in int32 words, a {dtype} scale and zero point for {shared}"
 
 
 def _gptq(state: State, shape: tuple[int, int], quantization: Mapping[str, Any]) -> Stored:
@@ -105,7 +105,7 @@ def _gptq(state: State, shape: tuple[int, int], quantization: Mapping[str, Any])
     symmetric = bool((zero == 2 ** (bits - 1)).all())
     groups = state["g_idx"].long() if "g_idx" in state else None
     return Stored(
-        _uniform(codes, scale, zero, groups), *_words("gptq", bits, size, columns, scale),
+        _uniform(codes, scale, zero, groups), *_words("gptq-", bits, size, columns, scale),
         lambda exact: grid.gptq(exact, bits, size % columns, symmetric).nearest(exact),
     )  # fmt: skip
 
@@ -122,7 +122,7 @@ def _awq(state: State, shape: tuple[int, int]) -> Stored:
     size = -(-columns // scale.shape[1])
     symmetric = bool((zero == 2 ** (bits - 1)).all())
     return Stored(
-        _uniform(codes, scale, zero.float()), *_words("awq", bits, size, columns, scale),
+        _uniform(codes, scale, zero.float()), *_words("awq-", bits, size, columns, scale),
         lambda exact: grid.gptq(exact, bits, size % columns, symmetric).nearest(exact),
     )  # fmt: skip
 
@@ -171,7 +171,7 @@ def _bnb_4bit(state: State, shape: tuple[int, int]) -> Stored:
 
 
 def _scaled(state: State, shape: tuple[int, int], quantization: Mapping[str, Any]) -> Stored:
-    """8-bit integers or floats times a scale for the matrix, a row, a group of a row, or a block of rows and columns."""
+    """8-bit integers or floats times a scale for the matrix, a row, a group of a row, or a block of both."""
     weight, (rows, columns) = state["weight"], shape
     integers, blocks = weight.dtype == torch.int8, "weight_scale_inv" in state
     scale = state["weight_scale_inv" if blocks else "weight_scale"].float()
@@ -179,8 +179,8 @@ def _scaled(state: State, shape: tuple[int, int], quantization: Mapping[str, Any
     size = tuple(quantization.get("weight_block_size") or ()) if blocks else ()
     size = size or (-(-rows // scale.shape[0]), -(-columns // scale.shape[1]))
     zero = state["weight_zero_point"].float().reshape(scale.shape) if "weight_zero_point" in state else 0 * scale
-    kind, what = ("int8", "int-8") if integers else ("float8", "float-8")
-    method = "fp8" if blocks else f"compressed-tensors {what}"
+    kind = "int8" if integers else "float8"
+    method = "fp8" if blocks else f"compressed-tensors {kind}"
 
     def rounded(exact: torch.Tensor) -> torch.Tensor:
         padded = torch.nn.functional.pad(exact.abs(), (0, -columns % size[1], 0, -rows % size[0]))

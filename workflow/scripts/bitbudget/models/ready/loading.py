@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from bitbudget.errors import UserError, reason
-from bitbudget.models.ready import methods
+from bitbudget.models import readers
+from bitbudget.models.ready import adopting, methods
+from bitbudget.system import verified
 
 
 def load(folder: Path, made: dict[str, Any], family: ModuleType, device: str) -> nn.Module:
@@ -21,6 +23,11 @@ def load(folder: Path, made: dict[str, Any], family: ModuleType, device: str) ->
 
     Raises `UserError` where transformers cannot load it here, or finds weights missing.
     """
+    remedy = f"delete {folder} and run the same command again"
+    for name, facts in (made["files"] | made["copied"]).items():
+        verified.hold(folder / name, facts, remedy)
+    if adopting.hash_of(folder, made) != made["checkpoint_hash"]:
+        raise UserError(f"{folder} has changed since it was made: {remedy}.")
     method = made["ready"]["method"]
     methods.import_kernels(method)
     where = {} if device == "cpu" else {"device_map": {"": device}}
@@ -40,4 +47,5 @@ def load(folder: Path, made: dict[str, Any], family: ModuleType, device: str) ->
     if missing:
         number = f"{len(missing)} weight{'s' * (len(missing) > 1)}"
         raise UserError(f"{source} lacks {number} of the model ({missing[0]}), so it is no whole checkpoint.")
+    readers.keep_ends(folder, model)
     return model.eval().requires_grad_(False)

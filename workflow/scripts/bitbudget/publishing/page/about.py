@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -58,6 +59,11 @@ def of(evidence: Evidence) -> dict[str, Any]:
             f"{model} / {precision}: {audit['checkpoint_hash']}"
             for (model, precision), audit in evidence.audits.items()
         ),
+        "Ready checkpoints": [
+            _ready(f"{model} / {precision}", audit["ready"])
+            for (model, precision), audit in evidence.audits.items()
+            if "ready" in audit
+        ],
         "Prompt": [study["prompt"]] if study.get("prompt") else [],
     }
     packages: dict[str, list[str]] = {}
@@ -73,6 +79,13 @@ def of(evidence: Evidence) -> dict[str, Any]:
         "packages": [[name, ", ".join(versions)] for name, versions in sorted(packages.items())],
         "links": [[name, words] for name, words in links.items()],
     }
+
+
+def _ready(name: str, about: Record) -> str:
+    config = {key: value for key, value in (about["quantization_config"] or {}).items() if key != "meta"}
+    own = json.dumps(config, sort_keys=True) if config else "none"
+    said = f"{name}: {about['checkpoint']}, from {about['source']}, revision {about['revision']}, {about['licence']}"
+    return f"{said}; its quantization_config: {own}"
 
 
 def _distinct(lines: Iterable[str]) -> list[str]:

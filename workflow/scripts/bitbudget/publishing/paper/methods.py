@@ -79,11 +79,16 @@ def _regime(view: View) -> str:
     own = f"{demo} trained beforehand by the project's own recipe. " if view.e.demo else ""
     if not view.others:
         return f"{own}Nothing is trained here: the checkpoint is used as it is, for inference only."
+    ready = [name for name in view.e.precisions if name in view.e.study.get("ready", {})]
+    are = "are ready checkpoints" if len(ready) > 1 else "is a ready checkpoint"
+    taken = f" {wording.listed(ready)} {are}, taken as published." if ready else ""
+    if all(name in ready for name in view.others):
+        return f"{own}Nothing is trained or quantized here.{taken}"
     calibrated = [name for name in view.formats if registry.format_of(name).calibrated]
     look = f"; only {wording.listed(calibrated)} look{'s' * (len(calibrated) == 1)} at data, to choose how to round"
     return (
-        f"{own}Nothing is trained here: every precision is made of the same checkpoint by post-training quantization, "
-        f"without any gradient step, and used for inference only{look if calibrated else ''}."
+        f"{own}Nothing is trained here: every {'other ' if taken else ''}precision is made of the same checkpoint by "
+        f"post-training quantization, without any gradient step, and used for inference only{look if calibrated else ''}.{taken}"
     )
 
 

@@ -80,9 +80,10 @@ class View:
 
     @cached_property
     def formats(self) -> list[str]:
-        """The formats that the audits found, the most bits first."""
+        """The formats that the audits found, and `as-is` where there are ready checkpoints, the most bits first."""
         found = {
             group["format"] for audit in self.e.audits.values() for group in audit["groups"].values() if group["bytes"]
         }
+        found |= {"as-is"} if self.e.study.get("ready") and self.e.track != "detection" else set()
         known = [name for name in found if name in registry.FORMATS]
         return sorted(known, key=lambda name: (-registry.format_of(name).bits, name))
