@@ -32,7 +32,7 @@ class AsIs(Format):
         return f"The checkpoint is {options['checkpoint']}." if "checkpoint" in options else ""
 
     def impossible(self, options: dict[str, Any], float_format: str) -> str | None:
-        return "it is no format to make; name a checkpoint in the study's `precisions`, as {name: …, checkpoint: …}"
+        return "it is of ready checkpoints, which a study's `precisions` name as {name: …, checkpoint: …}"
 
     def recognises(self, layer: nn.Module) -> bool:
         return False  # it is of whole checkpoints, and no layer's own

@@ -22,10 +22,11 @@ from bitbudget.errors import UserError, reason
 from bitbudget.models import checkpoint, readers
 from bitbudget.models.audit import checkpoint_audit, kernel_probe
 from bitbudget.models.audit.audited import LayerAudit, by_group, finite
+from bitbudget.models.families import parts
 from bitbudget.models.formats import gptq_kernels, grid
 from bitbudget.models.formats.base import Format, Held, Layer
 from bitbudget.models.formats.ready import AsIs
-from bitbudget.models.groups import group_of
+from bitbudget.models.groups import Groups, group_of
 from bitbudget.models.ready import comparing
 from bitbudget.models.ready.decoding import Stored, decode
 from bitbudget.models.ready.stored import StoredTensors
@@ -50,12 +51,13 @@ def audit(
         skeleton = family.model_class().from_config(readers.load_configuration(source))
     mine, theirs = (_Weights(StoredTensors(place, skeleton), skeleton) for place in (folder, source))
     quantization = made["ready"]["quantization_config"] or {}
-    assignment = {group: {"format": AsIs.name} for group in family.GROUPS}
+    places = parts.groups(family, skeleton)
+    assignment = {group: {"format": AsIs.name} for group in places}
     asked = list(checkpoint.linear_layers(skeleton, family, assignment))
     elsewhere = frozenset(_address(value) for _, value in _outside(model, [layer.path for layer in asked]))
     found = [_audited(layer, model, mine, theirs, quantization, elsewhere, device, made) for layer in asked]
     layers = [one.layer for one in found]
-    others = _other_parameters(model, theirs, family, [layer.path for layer in asked])
+    others = _other_parameters(model, theirs, places, [layer.path for layer in asked])
     groups = by_group(layers, others)
     for name, group in groups.items():
         group["coverage"] = _coverage(name, found, others)
@@ -204,9 +206,9 @@ def _kernel_error(module: nn.Module, held: Stored, made: Mapping[str, Any], devi
     error, most = kernel_probe.kernel_error(module, Held(weights, None), _Kernel(max(units)), {}, dtype, device)
     if not error <= most:
         raise UserError(
-            f"{path} of {made['ready']['checkpoint']} is multiplied here by {type(module).__name__}, whose sums are off by {error:.4f} from "
-            f"those of the weights that are stored, where rounding explains {most:.4f}: leave this precision out, or "
-            "run it where another kernel runs it."
+            f"{path} of {made['ready']['checkpoint']} is multiplied here by {type(module).__name__}, whose sums are "
+            f"off by {error:.4f} from those of the stored weights, where rounding explains {most:.4f}: leave this "
+            "precision out, or run it where another kernel runs it."
         )
     return error
 
@@ -230,7 +232,7 @@ def _largest(module: nn.Module) -> torch.Tensor:
     return max((*module.parameters(), *module.buffers()), key=lambda tensor: tensor.numel() * tensor.dtype.itemsize)
 
 
-def _other_parameters(model: nn.Module, theirs: _Weights, family: ModuleType, below: list[str]) -> list[dict[str, Any]]:
+def _other_parameters(model: nn.Module, theirs: _Weights, places: Groups, below: list[str]) -> list[dict[str, Any]]:
     """Every parameter outside the linear layers, with its distance from the original's where there is one."""
     rows = []
     for name, value in _outside(model, below):
@@ -243,7 +245,7 @@ def _other_parameters(model: nn.Module, theirs: _Weights, family: ModuleType, be
         rows.append(
             {
                 "path": name,
-                "group": group_of(name, family.GROUPS),
+                "group": group_of(name, places),
                 "storage": str(value.dtype).removeprefix("torch."),
                 "kernel": type(model.get_submodule(name.rpartition(".")[0])).__name__,
                 "dimensions": value.dim(),
@@ -341,7 +343,7 @@ def _settings(config: Any, source: Path) -> list[str]:
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     found = {}
-    for key, value in config.items():
+    for key, value in ((str(key), value) for key, value in config.items()):
         if key.startswith("_") or key.endswith("_token_id") or key in NO_SETTINGS:
             continue
         found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}

@@ -73,7 +73,7 @@ def _decoded(state: State, shape: tuple[int, int], quantization: Mapping[str, An
 def _uniform(
     codes: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor | int, groups: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """`scale * (codes - zero)` for codes (out, in), with scales and zero points (out, groups) of the inputs' `groups`."""
+    """`scale * (codes - zero)` for codes (out, in), scales and zero points (out, groups) of the inputs' `groups`."""
     if groups is None:
         groups = torch.arange(codes.shape[1]) // -(-codes.shape[1] // scale.shape[1])
     zero = zero[:, groups] if torch.is_tensor(zero) and zero.dim() else zero

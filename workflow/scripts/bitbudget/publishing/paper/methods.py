@@ -88,7 +88,8 @@ def _regime(view: View) -> str:
     look = f"; only {wording.listed(calibrated)} look{'s' * (len(calibrated) == 1)} at data, to choose how to round"
     return (
         f"{own}Nothing is trained here: every {'other ' if taken else ''}precision is made of the same checkpoint by "
-        f"post-training quantization, without any gradient step, and used for inference only{look if calibrated else ''}.{taken}"
+        "post-training quantization, without any gradient step, and used for inference only"
+        f"{look if calibrated else ''}.{taken}"
     )
 
 
