@@ -136,11 +136,12 @@ def _audited(
         distance = comparing.Distance(_probed(module, exact.weights, made, device))
     elif exact is not None:
         rows = min(shape[0], held_shape[0])
+        pair = held.weights[:rows], exact.weights[:rows]
         if quantized:
             yardstick = comparing.relative_distance(held.rounded(exact.weights), exact.weights)
-        distance = comparing.distance(held.weights[:rows], exact.weights[:rows], yardstick or NEAR_16_BITS)
-        if not quantized and distance.relative <= NEAR_16_BITS:
-            distance = None
+            distance = comparing.distance(*pair, yardstick)
+        elif (apart := comparing.relative_distance(*pair)) > NEAR_16_BITS:
+            distance = comparing.Distance(apart)
     tied = type(getattr(module, "weight", None)) is nn.Parameter and _address(module.weight) in elsewhere
     dtype = _largest(module).dtype
     storage = held.storage if held else f"as {made['ready']['method']} stores it"
