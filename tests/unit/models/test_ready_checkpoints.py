@@ -189,6 +189,17 @@ def test_other_tokens_are_read_by_its_own_tokenizer(original: Path, tmp_path: Pa
     assert readers.load_tokenizer(folder).get_vocab() == readers.load_tokenizer(copy).get_vocab()
 
 
+def test_it_computes_in_the_studys_dtype_where_transformers_can(original: Path, tmp_path: Path) -> None:
+    made_by.bnb_nf4(original, tmp_path / "bnb")
+    bnb = checkpoint.manifest(adopt(tmp_path / "bnb", original, tmp_path, "bfloat16"))
+    assert bnb["dtype"] == "float32"
+    assert "computes in float32" in bnb["ready"]["remarks"][-1]
+    logits(checkpoint.load(tmp_path / "checkpoint", tiny.LLAMA, "cpu"))
+    copy = shutil.copytree(original, tmp_path / "copy")
+    (tmp_path / "other").mkdir()
+    assert checkpoint.manifest(adopt(copy, original, tmp_path / "other", "bfloat16"))["dtype"] == "bfloat16"
+
+
 def test_a_changed_checkpoint_is_not_loaded(original: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(original, tmp_path / "copy")
     folder = adopt(copy, original, tmp_path, "auto")

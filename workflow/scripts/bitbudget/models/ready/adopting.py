@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from bitbudget import files
 from bitbudget.errors import UserError
@@ -17,6 +19,7 @@ from bitbudget.models.snapshots import small_files
 
 ENDS = "generation_config.json"
 OWN = ("config.json", "model.safetensors.index.json", "pytorch_model.bin.index.json")
+FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}  # by the names of safetensors
 PROBE = "The quick brown fox jumps over the lazy dog, 0123456789 times.\n\tÀ 東京 🙂"
 
 
@@ -36,6 +39,9 @@ def adopt(fetched: Path, original: Path, out: Path, dtype: str, device: str) -> 
     methods.check(fetched / "config.json")
     quantization = methods.quantization_of(own)
     differences, readers_of = _readers(fetched, original)
+    kept = _dtype(dtype, own, quantization, fetched)
+    if dtype not in ("auto", kept):
+        differences.append(f"computes in {kept}, in which it is stored or its kernel runs, and the others in {dtype}")
     out.mkdir(parents=True, exist_ok=True)
     (out / checkpoint.MANIFEST).unlink(missing_ok=True)
     weights = sorted(name for name in record["files"] if hub.is_one_of(name, hub.SAFE + hub.PICKLED))
@@ -47,7 +53,7 @@ def adopt(fetched: Path, original: Path, out: Path, dtype: str, device: str) -> 
         shutil.copyfile(readers_of[name] / name, out / name)
     held = {name: {"bytes": facts["bytes"], "sha256": facts["sha256"]} for name, facts in record["files"].items()}
     made = {
-        "dtype": _dtype(dtype, own, quantization),
+        "dtype": kept,
         "device": device,
         "files": {name: held[name] for name in weights},
         "copied": {
@@ -83,13 +89,27 @@ def _of_reader(path: Path) -> bool:
     )
 
 
-def _dtype(asked: str, config: dict[str, Any], quantization: dict[str, Any]) -> str:
+def _dtype(asked: str, config: dict[str, Any], quantization: dict[str, Any], folder: Path) -> str:
+    """The float format that transformers loads the checkpoint in where `asked` is asked for; auto: in its own."""
     text = config.get("text_config") or {}
     said = next(filter(None, (part.get(key) for part in (config, text) for key in ("dtype", "torch_dtype"))), "float32")
-    dtype = said if asked == "auto" else asked
-    if quantization:  # some kernels run in one 16-bit format only
-        dtype = str(methods.quantizer_of(quantization).update_dtype(getattr(torch, dtype))).removeprefix("torch.")
-    return dtype
+    method, dtype = methods.method_of(quantization), said if asked == "auto" else asked
+    if method in methods.KEEPS_DTYPE:
+        return _stored_dtype(folder) or said
+    if method is None:
+        return dtype
+    # some kernels run in one 16-bit format only
+    return str(methods.quantizer_of(quantization).update_dtype(getattr(torch, dtype))).removeprefix("torch.")
+
+
+def _stored_dtype(folder: Path) -> str | None:
+    """The float format that most of the matrices and norms that are not quantized are stored in."""
+    found: Counter[str] = Counter()
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            kinds = (file.get_slice(name).get_dtype() for name in file.keys() if name.endswith(".weight"))  # noqa: SIM118
+            found.update(FLOATS[kind] for kind in kinds if kind in FLOATS)
+    return found.most_common(1)[0][0] if found else None
 
 
 def _readers(fetched: Path, original: Path) -> tuple[list[str], dict[str, Path]]:

@@ -21,6 +21,7 @@ PACKAGES = {
     "torchao": (("torchao",), "pip install -r requirements.lock"),
 }
 ON_GPTQMODEL = ("gptq", "awq")
+KEEPS_DTYPE = ("bitsandbytes", "torchao")  # transformers loads their other weights as they are stored
 
 
 def quantization_of(config: Mapping[str, Any]) -> dict[str, Any]:
