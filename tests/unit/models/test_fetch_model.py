@@ -219,7 +219,7 @@ def test_an_interrupted_download_goes_on(server):
 
 
 def test_unknown_repository(server):
-    with pytest.raises(UserError, match=says("there is no repository nobody/nothing on the Hub", "correct `hub`")):
+    with pytest.raises(UserError, match=says("there is no repository nobody/nothing on the Hub", "correct its name")):
         fetch(SPEC | {"hub": "nobody/nothing"})
 
 
