@@ -48,7 +48,7 @@ def main() -> None:
     device = choose_device(spec["device"])
     made = checkpoint.manifest(args.checkpoint)
     items = available.expected_items(args.items)
-    asked_items = prediction.asked_in(items, spec)
+    asked_items, length = prediction.asked_in(items, spec, lambda item: passages[item["id"]].read)
     sizes = {key: spec[key] for key in ("batch_size", "shard_size")}
     # the batch size and the device, too, change answers
     given = {"checkpoint": made["checkpoint_hash"], "items": asked_items, "bos": spec["bos"], "device": device}
@@ -75,9 +75,9 @@ def main() -> None:
         return [row for row, _ in found]
 
     remade: list[dict[str, str]] = []
-    rows = prediction.predict(asked_items, ask, **sizes, folder=folder, remade=remade)
+    rows = prediction.predict(asked_items, ask, **sizes, folder=folder, length=length, remade=remade)
     rows = prediction.in_order_of(items, rows)
-    for batch in prediction.batches(asked_items, **sizes):
+    for batch in prediction.batches(asked_items, **sizes, length=length):
         if not all(item["id"] in logits for item in batch if item["id"] in wanted):
             ask(batch)  # its shard is of an earlier run
     with files.written_whole(args.out_logits) as temporary:

@@ -44,6 +44,11 @@ class Passage:
     shortened: bool
     merged: bool
 
+    @property
+    def read(self) -> int:
+        """How many tokens the model reads: all but the last one of the target, which is only predicted."""
+        return len(self.prompt) + len(self.target) - 1
+
 
 @dataclass(frozen=True)
 class LastWord:
