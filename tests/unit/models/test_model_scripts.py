@@ -63,8 +63,10 @@ def study(tmp_path_factory):
         for k, name in enumerate(ids)
     ]
     files.write_jsonl(folder / "items.jsonl", items)
-    prepared = {"images": {name: {"file": f"images/{name}.png"} for name in ids[:4]}, "skipped": [{"id": ids[4]}]}
-    files.write_json(folder / "images.json", prepared)
+    prepared = {
+        name: {"file": f"images/{name}.png", "size": [*tiny.SIZES[number % 3]]} for number, name in enumerate(ids[:4])
+    }
+    files.write_json(folder / "images.json", {"images": prepared, "skipped": [{"id": ids[4]}]})
     files.write_json(folder / "subset.json", {"subset_hash": "5" * 64})
     return folder
 
