@@ -23,7 +23,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from bitbudget import files, records
 from bitbudget.errors import UserError, reason
-from bitbudget.models import readers
+from bitbudget.models import read_weights, readers
 from bitbudget.models.families import parts
 from bitbudget.models.formats.base import Calibration, FormatSpec, Layer, State
 from bitbudget.models.groups import group_of
@@ -68,14 +68,19 @@ def _weights(names: list[str]) -> str:
 def linear_layers(model: nn.Module, family: ModuleType, assignment: dict[str, FormatSpec]) -> Iterator[Layer]:
     """Every linear layer of an original model, with its group and the group's format.
 
-    Those whose owner reads their matrix instead of calling them (`nn.MultiheadAttention`'s) cannot be replaced; they
-    stay among the other parameters.
+    Those whose owner reads their matrix instead of calling them (`nn.MultiheadAttention`'s, Mamba's), or that multiply
+    in a way of their own, cannot be replaced; they stay among the other parameters.
     """
     groups = parts.groups(family, model)
-    for path, module in model.named_modules():
-        if isinstance(module, nn.Linear) and not isinstance(module, NonDynamicallyQuantizableLinear):
-            group = group_of(path, groups)
-            yield Layer(path, module, group, assignment[group])
+    for owner_path, owner in model.named_modules():
+        for name, module in owner.named_children():
+            if not isinstance(module, nn.Linear) or isinstance(module, NonDynamicallyQuantizableLinear):
+                continue
+            if type(module).forward is nn.Linear.forward and name not in read_weights.of(type(owner)):
+                path = f"{owner_path}.{name}".lstrip(".")
+                group = group_of(path, groups)
+                if group in assignment:  # a language model may have a tower, which a text does not need
+                    yield Layer(path, module, group, assignment[group])
 
 
 def replace(model: nn.Module, path: str, new: nn.Module) -> None:

@@ -72,6 +72,11 @@ class BnbInt8(Format):
     def storage(self, layer: nn.Module) -> str:
         return "int8 with a float32 scale a row"
 
+    def kernel(self, layer: nn.Module) -> str:
+        import bitsandbytes as bnb
+
+        return f"{bnb.nn.Linear8bitLt.__module__}.{bnb.nn.Linear8bitLt.__name__}"
+
     def grid(self, weight: torch.Tensor, options: dict[str, Any]) -> Grid:
         from bitbudget.models.formats.grid import symmetric
 
@@ -104,9 +109,9 @@ class BnbInt8(Format):
 
     @staticmethod
     def _shell(layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
-        import bitsandbytes as bnb
+        from bitbudget.models.formats.flat_int8 import FlatLinear8bitLt
 
-        return bnb.nn.Linear8bitLt(
+        return FlatLinear8bitLt(
             layer.in_features,
             layer.out_features,
             bias=layer.bias is not None,
