@@ -219,6 +219,16 @@ def fetched_checkpoint(wildcards):
     return f"resources/checkpoints/{source['folder']}"
 
 
+def ready_file(wildcards):
+    """The same for a detector, as a list; nothing for a precision that is made here."""
+    return [fetched_checkpoint(wildcards)] if wildcards.precision in study_of(wildcards)["ready"] else []
+
+
+def ready_option(wildcards, input):
+    """The same as a script's option."""
+    return f"--ready {input.ready}" if input.ready else ""
+
+
 def calibration(wildcards):
     """What a quantization method looks at, for a precision that has such a format: texts, or items and their images."""
     study, folder = study_of(wildcards), f"results/{wildcards.study}"

@@ -24,6 +24,7 @@ rule quantize_detector:
     input:
         exported=rules.export_detector.output.folder,
         calibration=calibration,
+        ready=ready_file,
     output:
         checkpoint=directory("results/{study}/{model}/{precision}/checkpoint"),
     log:
@@ -38,9 +39,10 @@ rule quantize_detector:
         code=model_code("quantize_detector"),
         spec=spec_of("quantize_detector"),
         calibration=calibration_options,
+        ready=ready_option,
     shell:
         "python workflow/scripts/quantize_detector.py --exported {input.exported} --spec {params.spec:q}"
-        " {params.calibration} --out {output.checkpoint} 2>&1 | tee {log}"
+        " {params.calibration} {params.ready} --out {output.checkpoint} 2>&1 | tee {log}"
 
 
 rule audit_detector:

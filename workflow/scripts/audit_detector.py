@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="audit.json")
     args = parser.parse_args()
 
-    from bitbudget.runtimes.litert import activations, answers
+    from bitbudget.runtimes.litert import activations, answers, ready
     from bitbudget.runtimes.litert.audit import audit
     from bitbudget.runtimes.litert.interpreter import EXPORT, MODEL, Detector, manifest, threads_for
 
@@ -42,7 +42,10 @@ def main() -> None:
             for one in answers.pictures(args.calibration, args.calibration_images).values()
         )
         ranges = activations.seen(args.exported / MODEL, inputs, threads_for(None))
-    found = audit(args.exported, args.checkpoint, spec["precision"], asked, ranges)
+    if "ready" in made:
+        found = ready.audit(args.exported, args.checkpoint, made["ready"])
+    else:
+        found = audit(args.exported, args.checkpoint, spec["precision"], asked, ranges)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {
         "checkpoint_hash": made["checkpoint_hash"],
@@ -57,7 +60,10 @@ def main() -> None:
         log.info("%-20s %-14s %9.3f MB%s", name, group["format"], group["bytes"] / 1e6, shown)
     runs = found["delegate"]
     limits = found["output_limits"]
-    off = ", ".join(f"{name} {error:.2g} (limit {limits[name]:.2g})" for name, error in found["output_errors"].items())
+    off = ", ".join(
+        f"{name} {error:.2g}" + (f" (limit {limits[name]:.2g})" if name in limits else "")
+        for name, error in found["output_errors"].items()
+    )
     log.info("%d of %d operators run by %s; outputs off by %s", runs["delegated"], runs["operators"], runs["name"], off)
     for one in found["not_held"]:
         log.warning("%s", one)

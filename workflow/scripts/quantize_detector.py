@@ -13,6 +13,7 @@ from bitbudget.system import verified
 
 log = logging.getLogger("bitbudget")
 
+SNAPSHOT = "model.json"  # the record of a fetched file
 SPEC = ("study", "model", "precision", "family", "assignment")
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     cli.spec(parser, SPEC)
     parser.add_argument("--calibration", type=Path, help="items of the images that a format calibrates on")
     parser.add_argument("--calibration-images", type=Path, help="images.json of these images")
+    parser.add_argument("--ready", type=Path, help="folder of a ready .tflite file, which is taken as it is")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     args = parser.parse_args()
 
@@ -39,7 +41,11 @@ def main() -> None:
         inputs = (detector.prepare(picture.path)[0] for picture in pictures.values())
     (args.out / MANIFEST).unlink(missing_ok=True)
     ranges: dict[str, tuple[float, float]] = {}
-    content = quantizing.quantize(args.exported / MODEL, asked, inputs, ranges)
+    if args.ready:
+        verified.hold_folder(args.ready, SNAPSHOT)
+        content = (args.ready / MODEL).read_bytes()
+    else:
+        content = quantizing.quantize(args.exported / MODEL, asked, inputs, ranges)
     with files.written_whole(args.out / MODEL) as temporary:
         temporary.write_bytes(content)
     with files.written_whole(args.out / SPECIFICATION) as temporary:
@@ -61,6 +67,10 @@ def main() -> None:
         hashed = calibration_images.hash_of(chosen)
         body["calibration"] = {"calibration_hash": hashed, "n": len(chosen), "images": len(pictures)}
         body["calibration"]["ranges"] = {name: list(ends) for name, ends in ranges.items()}
+    if args.ready:
+        about = files.read_json(args.ready / SNAPSHOT)
+        body["ready"] = {"checkpoint": about["model"], "method": None, "quantization_config": None, "remarks": []}
+        body["ready"] |= {key: about[key] for key in ("source", "revision", "licence")}
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     records.write(args.out / MANIFEST, "checkpoint", identity, body)
     seen = f", calibrated on {len(pictures)} images" if args.calibration else ""
