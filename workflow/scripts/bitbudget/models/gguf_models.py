@@ -16,6 +16,7 @@ from bitbudget import contracts, files, registry
 from bitbudget.errors import UserError
 from bitbudget.fetching import packages, pins
 from bitbudget.models import gguf_file, hub
+from bitbudget.system.quiet import quiet_libraries
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def fetch(
     if "local" not in entry:
         pins.hold("models", name, {"source": file.source, "sha256": checksum})
 
+    quiet_libraries()
     made = partial / "snapshot"
     shutil.rmtree(made, ignore_errors=True)
     held = gguf_file.held(file.path)
