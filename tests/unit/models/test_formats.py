@@ -15,7 +15,8 @@ from bitbudget.models.formats.base import Layer
 from bitbudget.models.formats.padded import PaddedLinear
 from bitbudget.registry import FORMATS, format_of
 
-OF_LAYERS = [name for name in FORMATS if format_of(name).runtime == "transformers"]  # the others are of whole files
+# The others are of whole files, and of checkpoints that somebody else made.
+OF_LAYERS = [name for name in FORMATS if format_of(name).runtime == "transformers" and name != "as-is"]
 # Those that make a layer from its weights alone; GPTQ is in test_gptq.py.
 QUANTIZED = [name for name in OF_LAYERS if not format_of(name).is_float and not format_of(name).calibrated]
 FLOATS = [name for name in OF_LAYERS if format_of(name).is_float]
