@@ -229,3 +229,23 @@ def test_a_snapshot_is_whole_and_a_checkpoint_of_it_answers_alike(tmp_path, kind
         first, second = (one(**inputs).logits for one in (loaded(source), checkpoint.load(folder, FAMILY, "cpu")))
     assert torch.equal(first, second)
     assert not list(folder.glob("*.py"))
+
+
+def test_beams_keep_each_prompts_pictures_together_and_in_their_order(tmp_path):
+    """Beams repeat a prompt: its pictures are repeated as a whole, not one by one."""
+    model = loaded(tiny_bunny.bunny(tmp_path))
+    processor = generation.load_processor(tmp_path)
+    pictures = [Image.linear_gradient("L").rotate(80 * k).resize((40, 30)).convert("RGB") for k in range(4)]
+    examples = [generation.Example(picture, "What?", "This.") for picture in pictures[:2]]
+    shown, texts = [[picture] for picture in pictures[2:]], ["Hm?", "Hm!"]
+    inputs = generation.prepare(processor, FAMILY, shown, texts, "cpu", torch.float32, examples)
+    read = []
+    hook = lambda _, __, given: read.append(given["inputs_embeds"])  # noqa: E731
+    model.model.language_model.register_forward_pre_hook(hook, with_kwargs=True)
+    model(**inputs)
+    generation.answer(model, processor, inputs, generation.decoding(model, processor, 2, num_beams=3))
+    torch.testing.assert_close(read[1], read[0].repeat_interleave(3, dim=0))
+    features = model.get_image_features(inputs["pixel_values"]).pooler_output
+    places = inputs["input_ids"] == processor.image_token_id
+    for row, own in enumerate((features[:3], features[3:])):
+        torch.testing.assert_close(read[0][row][places[row]], torch.cat(own))

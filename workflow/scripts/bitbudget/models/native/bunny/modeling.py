@@ -88,6 +88,13 @@ class BunnyModel(BunnyPreTrainedModel):
         seen = self.vision_tower(pixel_values.to(self.vision_tower.dtype))
         return BaseModelOutputWithPooling(last_hidden_state=seen, pooler_output=list(self.mm_projector(seen)))
 
+    def get_placeholder_mask(self, input_ids: Tensor, features: Tensor) -> Tensor:
+        """Where image tokens stand, (rows, positions, 1). Raises `ValueError` where there are not as many features."""
+        here = input_ids == self.config.image_token_id
+        if len(features) != here.sum():
+            raise ValueError(f"there are {here.sum()} image tokens and {len(features)} features of pictures")
+        return here[..., None]
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -99,10 +106,7 @@ class BunnyModel(BunnyPreTrainedModel):
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
-        """Pixels, or what `get_image_features` made of them, in the place of image tokens, in their order.
-
-        Raises `ValueError` where there are more or fewer image tokens than features.
-        """
+        """Pixels, or what `get_image_features` made of them, in the place of image tokens, in their order."""
         seen = (mm_encoder_outputs or {}).get("image")
         if seen is None and pixel_values is not None:
             seen = self.get_image_features(pixel_values)
@@ -111,9 +115,7 @@ class BunnyModel(BunnyPreTrainedModel):
             inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(here, 0))
             if seen is not None:
                 features = torch.cat(seen.pooler_output).to(inputs_embeds)
-                if len(features) != here.sum():
-                    raise ValueError(f"there are {here.sum()} image tokens and {len(features)} features of pictures")
-                inputs_embeds = inputs_embeds.masked_scatter(here[..., None], features)
+                inputs_embeds = inputs_embeds.masked_scatter(self.get_placeholder_mask(input_ids, features), features)
         return self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
