@@ -22,10 +22,11 @@ from bitbudget.records import _validator
 PUBLISHED = {"bunny": (tiny_bunny.bunny, "bunny-phi"), "phi3-v": (tiny_phi3_v.write, "phi3_v")}
 FORMATS = {"language": "bnb-nf4", "vision": "bnb-int8", "projector": "bnb-int8", "head": "bnb-int8"}
 SPEC = {
-    "study": "test", "model": "tiny", "precision": "mixed", "seed": 53, "condition": "zero-shot",
+    "study": "test", "track": "vqa", "model": "tiny", "precision": "mixed", "seed": 53, "condition": "zero-shot",
     "prompt": "{question}\nAnswer the question using a single word or phrase.", "shots": 0, "device": "cpu",
     "dtype": "float32", "simulated": [], "least_coverage": 0.5, "batch_size": 4, "shard_size": 4, "repeat": 1,
-    "generation": {"max_new_tokens": 6, "num_beams": 1},
+    "generation": {"max_new_tokens": 6, "num_beams": 1}, "max_side": 1024,
+    "images": {"max_tokens": None, "enlarge": False},
     "measure": {
         "items": 2, "warmup": 1, "min_iterations": 2, "min_seconds": 0.1, "batch_sizes": [1, 2], "new_tokens": 4,
         "rounds": 1, "busy_gpu": "refuse",
