@@ -57,9 +57,10 @@ def noise(side, seed=0):
 
 S2 = {"use_s2": True, "s2_scales": "28,56,84", "mm_hidden_size": 3 * 32}
 VARIANTS = [*((kind, {}) for kind in tiny_bunny.LANGUAGES), ("bunny-llama", S2)]
+NAMES = [*tiny_bunny.LANGUAGES, "version 1.1"]
 
 
-@pytest.mark.parametrize(("kind", "settings"), VARIANTS, ids=lambda one: one if isinstance(one, str) else str(len(one)))
+@pytest.mark.parametrize(("kind", "settings"), VARIANTS, ids=NAMES)
 def test_every_layer_is_as_the_descriptions_say(tmp_path, kind, settings):
     config = tiny_bunny.config_of(kind, **settings)
     model = loaded(tiny_bunny.bunny(tmp_path, kind, sharpness=1, **settings))  # rounding is not multiplied
@@ -218,10 +219,10 @@ def test_a_projector_that_is_not_built_here_is_one_sentence(tmp_path):
         snapshots.check(tmp_path, FAMILY)
 
 
-@pytest.mark.parametrize("kind", tiny_bunny.LANGUAGES)
-def test_a_snapshot_is_whole_and_a_checkpoint_of_it_answers_alike(tmp_path, kind):
+@pytest.mark.parametrize(("kind", "settings"), VARIANTS, ids=NAMES)
+def test_a_snapshot_is_whole_and_a_checkpoint_of_it_answers_alike(tmp_path, kind, settings):
     """Of each language model; the code in the repository is neither needed nor run."""
-    source = tiny_bunny.bunny(tmp_path / "source", kind)
+    source = tiny_bunny.bunny(tmp_path / "source", kind, **settings)
     snapshots.check(source, FAMILY)
     folder = tiny.make_checkpoint(source, tmp_path / "checkpoint", FAMILY)
     inputs = tiny.inputs_of(folder, FAMILY)
