@@ -25,6 +25,7 @@ from bitbudget import files
 from bitbudget.errors import UserError
 from bitbudget.models import checkpoint
 from bitbudget.models.audit import checkpoint_audit
+from bitbudget.models.calibration import quantizing
 from bitbudget.models.calibration.inputs import inputs_of
 from bitbudget.models.formats import gptq_kernels, gptq_quantize, grid, packed
 from bitbudget.models.formats.base import Calibration, Layer
@@ -512,13 +513,18 @@ def _told(self, add_batch, seen, inputs, *rest, **more):
     return add_batch(self, inputs, *rest, **more)
 
 
-def test_layers_that_could_not_be_solved_are_named(caplog):
-    layers = {"the.up_proj": Layer("the.up_proj", linear(), "language.mlp", gptq(4, damping=0.05))}
-    facts = {"loss": 0.5, "damping": 0.05, "unused_inputs": 0}
+def test_what_could_not_be_solved_is_named():
     for loss in (float(gptq_quantize.UNSOLVED), float("nan")):
         with pytest.raises(UserError, match=r"^GPTQ could not be solved for the\.up_proj: give more calibration items"):
-            gptq_quantize._tell({"the.up_proj": facts | {"loss": loss}}, layers)
-    gptq_quantize._tell({"the.up_proj": facts | {"damping": 0.15}}, layers)
+            gptq_quantize.refuse_unsolved("the.up_proj", loss)
+    gptq_quantize.refuse_unsolved("the.up_proj", 0.5)
+
+
+def test_a_raised_damping_is_told(caplog):
+    layers = {"the.up_proj": Layer("the.up_proj", linear(), "language.mlp", gptq(4, damping=0.05))}
+    quantizing._warn({"the.up_proj": {"damping": 0.05, "unused_inputs": 0}}, layers)
+    assert not caplog.text
+    quantizing._warn({"the.up_proj": {"damping": 0.15, "unused_inputs": 0}}, layers)
     assert "damping was raised for 1 layers (the.up_proj, ...)" in caplog.text
 
 
@@ -641,8 +647,8 @@ def test_the_scripts_need_no_compiler_and_keep_the_log_clean(snapshots, tmp_path
     record = files.read_json(tmp_path / "checkpoint" / checkpoint.MANIFEST)
     _validator("checkpoint").validate(record)
     told = [line for line in done.stderr.splitlines() if line and "torchao" not in line]
-    assert all(re.match(r"gptq: +\d+%.* \d+/14 \[", line) for line in told[:-1])
-    assert told[-2].startswith("gptq: 100%")
+    assert all(re.match(r"calibrating: +\d+%.* \d+/14 \[", line) for line in told[:-1])
+    assert told[-2].startswith("calibrating: 100%")
     assert told[-1].startswith("gptq-4 of tiny: 14 layers quantized")
     assert record["calibration"]["n"] == record["calibration"]["texts"] == len(TEXTS)
     audit_it = functools.partial(

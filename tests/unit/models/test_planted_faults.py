@@ -291,7 +291,7 @@ def gptq_fault(case, plant, recorded):
         layer, original, "cpu", state=lambda: state, decided=decided if recorded else None
     )
     held = fmt.held(state, tuple(original.weight.shape), spec) if found.fault is None else None
-    return found.fault or calibrated_audit.output_fault_of(held, original.weight, seen)
+    return found.fault or calibrated_audit.output_fault_of(held, original.weight, seen, fmt, spec)
 
 
 def repacked(key, change_values):

@@ -24,6 +24,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from bitbudget import files, records
 from bitbudget.errors import UserError, reason
 from bitbudget.models import read_weights, readers
+from bitbudget.models.calibration import quantizing
 from bitbudget.models.families import parts
 from bitbudget.models.formats.base import Calibration, FormatSpec, Layer, State
 from bitbudget.models.groups import group_of
@@ -124,18 +125,13 @@ def quantize(
 def _calibrated(
     layers: list[Layer], calibration: Calibration | None, dtype: torch.dtype, device: str
 ) -> dict[str, State]:
-    """What a checkpoint stores for the layers of calibrated formats; those of one kind share a pass over the model."""
-    kinds: dict[type, list[Layer]] = {}
-    for layer in layers:
-        if format_of(layer.spec["format"]).calibrated:
-            kinds.setdefault(type(format_of(layer.spec["format"])), []).append(layer)
-    found: dict[str, State] = {}
-    for mine in kinds.values():
-        name = mine[0].spec["format"]
-        if calibration is None:
-            raise UserError(f"{name} needs items to calibrate on: name them with --calibration.")
-        found |= format_of(name).quantize_model(mine, calibration, dtype, device)
-    return found
+    """What a checkpoint stores for the layers of calibrated formats, which share a pass over the model."""
+    mine = [layer for layer in layers if format_of(layer.spec["format"]).calibrated]
+    if not mine:
+        return {}
+    if calibration is None:
+        raise UserError(f"{mine[0].spec['format']} needs items to calibrate on: name them with --calibration.")
+    return quantizing.quantize(mine, calibration, dtype, device)
 
 
 def _refuse_impossible(layers: list[Layer], device: str, dtype: torch.dtype) -> None:

@@ -1,7 +1,8 @@
-"""Formats that are calibrated (GPTQ): does a layer hold what the method would make of these weights and texts?
+"""Formats that are calibrated (GPTQ, AWQ): does a layer hold what the method would make of these weights and items?
 
-No grid position can be worked out from the weights alone, because rounding one column is made good by the others. What
-must hold is what the method promises and optimises:
+AWQ rounds to nearest, once its factors are known: it is held to its definition (`rounding`), and with GPTQ to the last
+two points below. Of GPTQ no grid position can be worked out from the weights alone, because rounding one column is made
+good by the others. What must hold is what the method promises and optimises:
 
 - *Grid.* GPTQ lays a group's grid where the weights are when it comes to the group. Those of the first groups have not
   moved, so in every row their scales and zero points are those of rounding to nearest (`Format.grid`).
@@ -17,7 +18,7 @@ must hold is what the method promises and optimises:
 - *Decision.* Integers, scales and zero points are those that the solver decided on, before anything was packed
   (`formats.packed.decision`; recorded by `quantize_model`).
 
-Columns whose input was zero in all texts are set to zero by GPTQ, and taken for zero here.
+Columns whose input was zero in all items are set to zero by GPTQ, and taken for zero here.
 """
 
 from __future__ import annotations
@@ -55,22 +56,35 @@ def fault_of(
     weights, grid = held.weights(), held.grid
     if not weights.isfinite().all():
         return "has weights that are no numbers"
-    if decided is not None and decided != decision(held.codes, grid.scale[..., 0], grid.zero[..., 0]):
-        return f"holds other integers, scales or zero points than {fmt.name} decided on when it was quantized"
+    if fault := other_decision(held, fmt, decided):
+        return fault
     kept = _without_lost(weights, exact)
     # It lays the grid of whole rows before it sets columns to zero, and those of groups after.
     first = fmt.grid(exact if spec["group_size"] == -1 else kept, spec)
     return _other_grid(grid, first, fmt) or _other_rows(weights, kept) or _biased(weights, kept, grid)
 
 
-def output_fault_of(held: Held, original: torch.Tensor, inputs: torch.Tensor) -> str | None:
+def other_decision(held: Held, fmt: Format, decided: str | None) -> str | None:
+    """That a layer holds something else than was recorded when it was quantized, or None; also where nothing was."""
+    grid = held.grid
+    if decided is None or decided == decision(held.codes, grid.scale[..., 0], grid.zero[..., 0]):
+        return None
+    return f"holds other integers, scales or zero points than {fmt.name} decided on when it was quantized"
+
+
+def output_fault_of(
+    held: Held, original: torch.Tensor, inputs: torch.Tensor, fmt: Format, spec: FormatSpec
+) -> str | None:
     """What is wrong with a calibrated layer's outputs on `inputs` (positions, in), or None.
 
-    Inputs are what the layers before made of calibration texts: they say nothing where one of those is wrong.
+    Inputs are what the layers before made of calibration items: they say nothing where one of those is wrong. What
+    rounding to nearest would do is reckoned on the layer's own grid, and where that is of weights which were multiplied
+    with factors (AWQ), on the grid of the weights as they are.
     """
-    weights = held.weights()
-    exact = _without_lost(weights, original.detach().cpu().float())
-    return _worse_output(weights, exact, held.grid, inputs)
+    weights, exact = held.weights(), original.detach().cpu().float()
+    if fmt.rounds_to_nearest:
+        return _worse_output(weights, exact, fmt.grid(exact, spec), inputs)
+    return _worse_output(weights, _without_lost(weights, exact), held.grid, inputs)
 
 
 def _without_lost(weights: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:

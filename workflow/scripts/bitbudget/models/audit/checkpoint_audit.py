@@ -184,11 +184,13 @@ def _audit_weights(
     rounding = rounding_audit.compare(held, exact, fmt, layer.spec, fmt.freedom(exact.dtype, device))
     found.relative, found.promised = rounding.relative_error, rounding.promised_error
     found.allowed = found.promised
-    if fmt.calibrated:
+    if fmt.rounds_to_nearest:
+        found.fault = rounding_audit.fault_of(rounding, fmt)
+        if fmt.calibrated:
+            found.fault = found.fault or calibrated.other_decision(held, fmt, decided)
+    else:
         found.allowed = None
         found.fault = calibrated.fault_of(held, exact, fmt, layer.spec, decided)
-    else:
-        found.fault = rounding_audit.fault_of(rounding, fmt)
     if found.fault:
         return found
     try:
@@ -221,6 +223,7 @@ def _alike(loaded: Held, stored: Held, unit: float) -> bool:
         torch.equal(loaded.codes, stored.codes)
         and torch.equal(loaded.grid.zero, stored.grid.zero)
         and torch.allclose(loaded.grid.scale, stored.grid.scale, rtol=unit, atol=calibrated.HALF_STEP)
+        and (stored.factors is None or torch.equal(loaded.factors, stored.factors))
     )
 
 
@@ -280,7 +283,7 @@ def audit_layers(
         if fmt.calibrated and layer.path in seen:
             exact = layer.module.weight
             held = fmt.held(states(layer.path), tuple(exact.shape), layer.spec)
-            if fault := calibrated.output_fault_of(held, exact, seen[layer.path]):
+            if fault := calibrated.output_fault_of(held, exact, seen[layer.path], fmt, layer.spec):
                 found[number] = replace(found[number], fault=fault)
                 break  # what comes after it sees wrong inputs
     return found

@@ -46,8 +46,10 @@ def compare(held: Held, original: torch.Tensor, fmt: Format, spec: FormatSpec, f
     found = Comparison()
     for part in parts(held.codes):
         exact = original[part].detach().to(held.codes.device)
-        grid = fmt.grid(exact, spec)
-        nearest, weights = grid.nearest(exact), held.weights(part)
+        factors = 1 if held.factors is None else held.factors
+        scaled = exact if held.factors is None else exact.float() / factors
+        grid = fmt.grid(scaled, spec)
+        nearest, weights = grid.nearest(scaled) * factors, held.weights(part)
         found.size += exact.float().norm().item() ** 2
         found.error += (weights - exact).norm().item() ** 2
         found.promised += (nearest - exact).norm().item() ** 2
@@ -65,7 +67,7 @@ def compare(held: Held, original: torch.Tensor, fmt: Format, spec: FormatSpec, f
             if rows.any():
                 beside = (mine if moved is None else grid).rows(rows)
                 other = spread(groups[rows], grid.group_size, exact.shape[1])
-                bad[rows] = other | _not_nearest(held.codes[part][rows], beside, exact[rows], freedom)
+                bad[rows] = other | _not_nearest(held.codes[part][rows], beside, scaled[rows], freedom)
         # The scale of zeros means nothing, and kernels may take numbers below the smallest normal one for zero.
         bad &= ~((weights.abs() < SMALLEST) & (nearest.abs() < SMALLEST))
         found.wrong += bad.sum().item()

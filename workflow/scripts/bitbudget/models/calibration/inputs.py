@@ -33,7 +33,7 @@ def inputs_of(
 
         return hook
 
-    hooks = [model.get_submodule(path).register_forward_pre_hook(keep(path)) for path in paths]
+    hooks = [model.get_submodule(path).register_forward_pre_hook(keep(path), prepend=True) for path in paths]
     left = MOST
     try:
         with torch.inference_mode():

@@ -6,7 +6,7 @@ its kernels only inside the methods.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -46,21 +46,47 @@ class Calibration:
     report: dict[str, Any] = field(default_factory=dict)
 
 
+class Seen:
+    """What reaches a layer with the calibration items: a tensor (..., in) for each item that does.
+
+    Layers that the very same tensors reach, as queries, keys and values, share one object, and what is made of it.
+    """
+
+    def __init__(self, tensors: list[torch.Tensor]) -> None:
+        self._tensors, self._made = tensors, {}
+
+    def are(self, tensors: list[torch.Tensor]) -> bool:
+        """Whether these are the very same tensors."""
+        return [*map(id, tensors)] == [*map(id, self._tensors)]
+
+    def shared(self, name: str, make: Callable[[list[torch.Tensor]], Any]) -> Any:
+        """What `make` makes of the tensors; made once for all layers that they reach."""
+        if name not in self._made:
+            self._made[name] = make(self._tensors)
+        return self._made[name]
+
+
 @dataclass(frozen=True)
 class Held:
     """What a layer's tensors stand for: stored integers `codes` (out, in) on a `grid`.
 
-    Without a grid, `codes` are the weights themselves. Where the scales were rounded too after the weights had been,
-    `scale_error` (out, groups, 1) is the most by which that may have moved them.
+    Without a grid, `codes` are the values themselves. Where the scales were rounded too after the weights had been,
+    `scale_error` (out, groups, 1) is the most by which that may have moved them. `factors` (in,) are what the inputs
+    are multiplied with first, so that a weight is a value times its input's factor; None where there are none.
     """
 
     codes: torch.Tensor
     grid: Grid | None
     scale_error: torch.Tensor | None = None
+    factors: torch.Tensor | None = None
+
+    def values(self, part: slice = slice(None)) -> torch.Tensor:
+        """What the integers of these rows stand for, (rows, in), in float32."""
+        return self.codes[part].float() if self.grid is None else self.grid.rows(part).values(self.codes[part])
 
     def weights(self, part: slice = slice(None)) -> torch.Tensor:
         """The weights of these rows, (rows, in), in float32."""
-        return self.codes[part].float() if self.grid is None else self.grid.rows(part).values(self.codes[part])
+        return self.values(part) if self.factors is None else self.values(part) * self.factors
 
 
 def parts(matrix: torch.Tensor) -> Iterator[slice]:
@@ -90,7 +116,7 @@ class Format:
     the others hold its linear layers' matrices, and what else the group has stays in the float format beside them.
     `simulated` formats compute with the rounded values but store and multiply them as floats: they show what rounding
     does to quality, and nothing about size, memory, speed or energy. `calibrated` formats look at what items make of a
-    model before they round it: they have `quantize_model` in place of `quantize`, and are held to what they optimise
+    model before they round it: they have `quantize_seen` in place of `quantize`, and are held to what they optimise
     (`bitbudget.models.audit.calibrated`).
     """
 
@@ -99,6 +125,7 @@ class Format:
     is_float: bool = False
     simulated: bool = False
     calibrated: bool = False
+    rounds_to_nearest: bool = True  # each weight goes to the value of its definition's grid that is nearest to it
     runtime: str = "transformers"  # what runs models in this format; a track names the one that it needs
     device_bound: bool = False  # whether what was made on a CPU loads only there, and the same for a GPU
     least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability that the kernels need
@@ -135,10 +162,11 @@ class Format:
         """The tensors that a checkpoint stores for a layer made by `quantize`."""
         raise NotImplementedError
 
-    def quantize_model(
-        self, layers: Sequence[Layer], calibration: Calibration, dtype: torch.dtype, device: str
-    ) -> dict[str, State]:
-        """The tensors that a checkpoint stores for each of these layers, by path; all are in formats of this class."""
+    def quantize_seen(self, layer: Layer, seen: Seen, dtype: torch.dtype) -> tuple[State, dict[str, Any]]:
+        """The tensors that a checkpoint of this dtype stores for a layer but for its bias, and what to tell of it.
+
+        Its weights, of whatever dtype, become those that these tensors stand for.
+        """
         raise NotImplementedError
 
     def restore(self, shell: nn.Linear, state: State, options: dict[str, Any], device: str) -> nn.Module:

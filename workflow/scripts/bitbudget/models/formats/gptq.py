@@ -2,18 +2,17 @@
 
 Frantar et al. 2023 (arXiv 2210.17323): the columns of a matrix are rounded one after the other, and what rounding one
 does to the layer's output is made good by the columns still to come, as far as the inputs that texts, or images with
-prompts and answers, give allow it.
-The grid is that of `grid.gptq`, laid where the weights are by then. GPTQModel 7.6.0 takes the columns of a group in the
-order of the size of their inputs. A checkpoint holds the packed integers as GPTQModel packs them (`formats.packed`),
-whichever kernel is to run them: kernels are an option, and differ in speed and in what they hold in memory.
+prompts and answers, give allow it. The grid is that of `grid.gptq`, laid where the weights are by then. GPTQModel 7.6.0
+takes the columns of a group in the order of the size of their inputs. A checkpoint holds the packed integers as
+GPTQModel packs them (`formats.packed`), whichever kernel is to run them: kernels are an option, and differ in speed and
+in what they hold in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bitbudget.models.formats.base import Calibration, Format, Held, Layer, State
+from bitbudget.models.formats.base import Format, Held, Layer, Seen, State
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +38,7 @@ WIDTHS = {
 
 class Gptq(Format):
     calibrated = True
+    rounds_to_nearest = False
     title = "GPTQ"
     about = (
         "rounds the weights of a layer one column after the other and lets those that are not yet rounded make up for "
@@ -100,12 +100,10 @@ class Gptq(Format):
 
         return gptq_kernels.shape_refusal(self.bits, options, in_features, out_features)
 
-    def quantize_model(
-        self, layers: Sequence[Layer], calibration: Calibration, dtype: torch.dtype, device: str
-    ) -> dict[str, State]:
+    def quantize_seen(self, layer: Layer, seen: Seen, dtype: torch.dtype) -> tuple[State, dict[str, Any]]:
         from bitbudget.models.formats import gptq_quantize
 
-        return gptq_quantize.quantize(layers, calibration, dtype, device)
+        return gptq_quantize.quantize(layer, seen, self.bits)
 
     def state(self, layer: nn.Module) -> State | None:
         """None of kernels that put the packed tensors into an order of their own."""
@@ -119,6 +117,10 @@ class Gptq(Format):
         return gptq_kernels.build(shell, state, self.bits, options, device)
 
     def recognises(self, layer: nn.Module) -> bool:
+        return self.fits(layer) and not hasattr(layer, "factors")  # AWQ's are packed alike
+
+    def fits(self, layer: nn.Module) -> bool:
+        """Whether a layer is one of the kernels, with integers of this width."""
         from bitbudget.models.formats import gptq_kernels
 
         return gptq_kernels.name_of(layer) is not None and gptq_kernels.bits_of(layer) == self.bits

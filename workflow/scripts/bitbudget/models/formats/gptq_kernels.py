@@ -76,8 +76,8 @@ def as_multiplied(stored: Held, kernel: str) -> Held:
     """
     if kernel != "torch-int8":
         return stored
-    weights = stored.weights()
-    return Held(symmetric(weights, 8, 0).nearest(weights), None)
+    values = stored.values()
+    return Held(symmetric(values, 8, 0).nearest(values), None, factors=stored.factors)
 
 
 def packed_tensors(layer: nn.Module) -> State | None:
