@@ -219,6 +219,13 @@ def test_a_projector_that_is_not_built_here_is_one_sentence(tmp_path):
         snapshots.check(tmp_path, FAMILY)
 
 
+def test_scales_that_do_not_divide_into_what_the_tower_sees_are_one_sentence(tmp_path):
+    tiny_bunny.bunny(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(tiny_bunny.config_of("bunny-phi", **S2 | {"s2_scales": "28,50"})))
+    with pytest.raises(UserError, match=r"has the scales '28,50'.* pieces of 28 pixels.*: correct `s2_scales`\.$"):
+        snapshots.check(tmp_path, FAMILY)
+
+
 @pytest.mark.parametrize(("kind", "settings"), VARIANTS, ids=NAMES)
 def test_a_snapshot_is_whole_and_a_checkpoint_of_it_answers_alike(tmp_path, kind, settings):
     """Of each language model; the code in the repository is neither needed nor run."""

@@ -74,6 +74,11 @@ class BunnyConfig(PreTrainedConfig):
                 f"config.json names the projector {self.mm_projector_type!r}, and of Bunny's projectors only "
                 "mlp2x_gelu and its like are built here: choose another model."
             )
+        if any(scale % self.vision_config.image_size for scale in self.scales):
+            raise UserError(
+                f"config.json has the scales {self.s2_scales!r}, and its vision tower looks at pieces of "
+                f"{self.vision_config.image_size} pixels, of which each has to be a multiple: correct `s2_scales`."
+            )
 
     @property
     def scales(self) -> tuple[int, ...]:
