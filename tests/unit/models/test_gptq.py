@@ -29,6 +29,7 @@ from bitbudget.models.calibration import quantizing
 from bitbudget.models.calibration.inputs import inputs_of
 from bitbudget.models.formats import gptq_kernels, gptq_quantize, grid, packed
 from bitbudget.models.formats.base import Calibration, Layer
+from bitbudget.models.formats.gptq import RUNS as RUNS_ON
 from bitbudget.models.formats.gptq import WIDTHS
 from bitbudget.models.formats.gptq_library import gptqmodel_library, silent_gptqmodel
 from bitbudget.records import _validator
@@ -706,3 +707,8 @@ def test_the_widths_known_while_parsing_are_those_of_the_kernels():
         except ImportError:  # triton is not installed beside a CPU build of torch
             continue
         assert set(WIDTHS[kernel]) == set(found.SUPPORTS_BITS) & {8, 4, 3, 2}, kernel
+        devices, floats, _ = RUNS_ON[kernel]
+        known = {device.value for device in found.SUPPORTS_DEVICES}
+        assert "all" in known or set(devices) == known & {"cpu", "cuda"}, kernel
+        listed = {str(dtype).removeprefix("torch.") for dtype in found.SUPPORTS_DTYPES}
+        assert set(floats) == listed | ({"float32"} if kernel == "torch" else set()), kernel  # see gptq_kernels

@@ -205,8 +205,12 @@ CONTRACTS = {"track": TRACK, "dataset": DATASET, "family": FAMILY, "format": FOR
 DEFAULTS = {
     name: about.default for contract in CONTRACTS.values() for name, about in contract.items() if not about.required
 }
+# What formats say while the workflow is parsed: what comes of it is seen in what a study plans.
+PARSED = frozenset({"needs", "unfit", "timed", "price", "RUNS", "LAYER_MS"})
 WORDS = frozenset(
-    {"about_options"} | {name for contract in CONTRACTS.values() for name, about in contract.items() if about.words}
+    {"about_options"}
+    | PARSED
+    | {name for contract in CONTRACTS.values() for name, about in contract.items() if about.words}
 )
 
 

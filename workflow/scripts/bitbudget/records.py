@@ -21,7 +21,7 @@ from referencing import Registry, Resource
 
 from bitbudget import files
 from bitbudget.errors import UserError
-from bitbudget.system import programs
+from bitbudget.system import machine, programs
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "records"
 # Packages whose versions can change a result, as far as an environment has them.
@@ -156,23 +156,13 @@ def hardware() -> dict[str, Any]:
     """The machine: processor, cores this process may use, memory in MiB, threads, and its GPUs (name, UUID, driver)."""
     found: dict[str, Any] = {
         "system": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": machine.cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_mib": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
         "threads": int(os.environ["OMP_NUM_THREADS"]) if os.environ.get("OMP_NUM_THREADS", "").isdigit() else None,
         "gpus": _gpus(),
     }
     return found
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _gpus() -> list[dict[str, Any]]:

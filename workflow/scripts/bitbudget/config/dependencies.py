@@ -23,8 +23,11 @@ from bitbudget import contracts
 SCRIPTS = Path(__file__).parents[2]
 PACKAGES = ("bitbudget", "demo_recipes")
 # Registry and contracts hold names only: registering a format must not rerun the jobs that do not use it. What a script
-# is told of a study is seen in its job's parameters.
-NO_CODE = ("bitbudget.registry.", "bitbudget.contracts.", "bitbudget.config.spec.")
+# is told of a study is seen in its job's parameters, and so is what the machine decides of it.
+NO_CODE = (
+    "bitbudget.registry.", "bitbudget.contracts.", "bitbudget.config.spec.", "bitbudget.models.formats.pace.",
+    "bitbudget.system.machine.",
+)  # fmt: skip
 SPEAKING = ("tracks", "datasets", "models/families", "models/formats")  # folders of modules that have words
 
 

@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bitbudget.models.formats.pace import Timed
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from bitbudget.models.formats.grid import Grid
+    from bitbudget.system.machine import Machine
 
 # A group's format with its options: {"format": "bnb-int8", "threshold": 6.0}
 FormatSpec = dict[str, Any]
@@ -129,6 +132,7 @@ class Format:
     runtime: str = "transformers"  # what runs models in this format; a track names the one that it needs
     device_bound: bool = False  # whether what was made on a CPU loads only there, and the same for a GPU
     least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability that the kernels need
+    needs: tuple[str, ...] = ()  # packages, by the names under which they are imported
     options: ClassVar[dict[str, Any]] = {}  # JSON-schema properties of what a precision may set, with their defaults
     description: str
     title: str  # what the paper calls it; formats of one title share its paragraph
@@ -145,6 +149,26 @@ class Format:
     def impossible(self, options: dict[str, Any], float_format: str) -> str | None:
         """Why these options cannot work on any machine beside this float format, or None; asked while parsing."""
         return None
+
+    def unfit(self, options: dict[str, Any], float_format: str, machine: Machine, device: str) -> str | None:
+        """Why it cannot run on this machine beside this float format, as far as is known without torch, or None.
+
+        The float format is empty where it is not known.
+        """
+        missing = [name for name in self.needs if name in machine.missing]
+        if missing:
+            return f"it needs the package {missing[0]}, which is not installed here"
+        if device == "cuda" and machine.gpu and machine.gpu.capability < self.least_capability:
+            return f"it has no kernel for {machine.gpu}, and needs {'.'.join(map(str, self.least_capability))} or later"
+        return None
+
+    def price(self, machine: Machine, device: str) -> str | None:
+        """Of a float format, what it costs here in place of another, after its name, or None where it costs nothing."""
+        return None
+
+    def timed(self, options: dict[str, Any]) -> Timed:
+        """What one layer of it was seen to take on processors (see `pace`)."""
+        return {}
 
     def unusable(self, options: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:
         """Why this format runs nowhere on this device in a model of this dtype, or None where it does."""

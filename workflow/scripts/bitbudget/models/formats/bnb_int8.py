@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bitbudget.models.formats.base import Format, Freedom, Held
+from bitbudget.models.formats.pace import Timed
+from bitbudget.system.machine import AVX2, AVX512_BF16
 
 if TYPE_CHECKING:
     import torch
@@ -20,6 +22,7 @@ class BnbInt8(Format):
     name = "bnb-int8"
     bits = 8
     least_capability = (7, 5)  # int8 tensor cores
+    needs = ("bitsandbytes",)
     description = "LLM.int8() (bitsandbytes): int8 weights and activations, outlier columns in 16 bit"
     title = "LLM.int8()"
     about = (
@@ -43,6 +46,13 @@ class BnbInt8(Format):
             f"The few activation columns with a value above {threshold:g} are taken out and multiplied in 16 bits. The "
             "method aims at memory; splitting each product in two can make small batches slower than 16 bits."
         )
+
+    def timed(self, options: dict[str, Any]) -> Timed:
+        return {
+            ("float32", AVX2): (56, 25), ("float32", AVX512_BF16): (47, 23),
+            ("bfloat16", AVX2): (146, 49), ("bfloat16", AVX512_BF16): (57, 46),
+            ("float16", AVX2): (162, 59), ("float16", AVX512_BF16): (199, 53),
+        }  # fmt: skip
 
     def quantize(self, layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
         import bitsandbytes as bnb

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bitbudget.models.formats.base import Format
+from bitbudget.system.machine import AVX2
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from bitbudget.system.machine import Machine
+
+NATIVE_BF16 = (8, 0)  # CUDA compute capability
 ABOUT = {
     "float32": (
         "float32",
@@ -37,6 +41,22 @@ class Float(Format):
     def __init__(self, name: str, bits: int, description: str):
         self.name, self.bits, self.description = name, bits, description
         self.title, self.about = ABOUT[name]
+
+    def price(self, machine: Machine, device: str) -> str | None:
+        """What it costs here in place of another float format, after its name, or None where it costs nothing.
+
+        Measured for bfloat16 on two threads of a processor with AVX2 only, a model of SmolVLM-256M's shape: one tile
+        through the vision tower 20.4 s (float32: 3.7), 100 tokens of prompt 4.34 s (0.80), a token 100 ms (164).
+        """
+        if device == "cuda" and machine.gpu:
+            emulated = self.name == "bfloat16" and machine.gpu.capability < NATIVE_BF16
+            return "is emulated, where float16 is native" if emulated else None
+        if self.name == "bfloat16" and not machine.bf16:
+            much = "about five times slower" if machine.kind == AVX2 else "slower"
+            return f"is {much} than float32 for images and prompts"
+        if self.name == "float16" and machine.kind:
+            return "is three to four times slower than float32 for images and prompts"
+        return None
 
     def recognises(self, layer: nn.Module) -> bool:
         from torch import nn

@@ -13,12 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bitbudget.models.formats.base import Format, Held, Layer, Seen, State
+from bitbudget.models.formats.pace import Timed
+from bitbudget.system.machine import AVX2, AVX512_BF16
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from bitbudget.models.formats.grid import Grid
+    from bitbudget.system.machine import Machine
 
 WORD = 32  # integers are packed into words of so many bits, and whole runs of 32 of them fill words at every width
 
@@ -34,10 +37,23 @@ WIDTHS = {
     "machete": (8, 4),
     "exllamav2": (4,),
 }
+# Where each runs, in which float formats, and from which CUDA compute capability on (likewise).
+EVERY, HALF = ("float32", "float16", "bfloat16"), ("float16", "bfloat16")
+RUNS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[int, int]]] = {
+    "torch": (("cpu", "cuda"), EVERY, (0, 0)),
+    "torch-int8": (("cpu",), EVERY, (0, 0)),
+    "torch-aten": (("cpu",), HALF, (0, 0)),
+    "torch-fused": (("cpu",), EVERY, (0, 0)),
+    "triton": (("cuda",), HALF, (0, 0)),
+    "marlin": (("cuda",), HALF, (7, 5)),
+    "machete": (("cuda",), HALF, (9, 0)),
+    "exllamav2": (("cuda",), HALF, (0, 0)),
+}
 
 
 class Gptq(Format):
     calibrated = True
+    needs = ("gptqmodel",)
     rounds_to_nearest = False
     title = "GPTQ"
     about = (
@@ -84,6 +100,23 @@ class Gptq(Format):
         if kernel == "marlin" and not options["symmetric"]:
             return "the kernel marlin takes symmetric grids only"
         return None
+
+    def unfit(self, options: dict[str, Any], float_format: str, machine: Machine, device: str) -> str | None:
+        kernel = options["kernel"]
+        devices, floats, capability = RUNS[kernel]
+        if kernel == "torch" and device == "cuda":
+            floats = HALF
+        if device not in devices:
+            return f"its kernel {kernel} does not run on {'a processor' if device == 'cpu' else 'a GPU'}"
+        if float_format and float_format not in floats:
+            return f"its kernel {kernel} does not compute in {float_format} on {device}"
+        if device == "cuda" and machine.gpu and machine.gpu.capability < capability:
+            return f"its kernel {kernel} does not run on {machine.gpu}, and needs {'.'.join(map(str, capability))}"
+        return super().unfit(options, float_format, machine, device)
+
+    def timed(self, options: dict[str, Any]) -> Timed:
+        kernel = options["kernel"]
+        return LAYER_MS.get((kernel, self.bits if kernel == "torch" else 0), {})
 
     def unusable(self, options: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:
         from bitbudget.models.formats import gptq_kernels
@@ -157,4 +190,42 @@ class Gptq(Format):
         return gptq_kernels.unit(options["kernel"], dtype)
 
 
+# By kernel, and for the kernel torch by bits; see `pace`.
+LAYER_MS: dict[tuple[str, int], Timed] = {
+    ("torch", 8): {
+        ("float32", AVX2): (137, 84), ("float32", AVX512_BF16): (122, 85),
+        ("bfloat16", AVX2): (1400, 68), ("bfloat16", AVX512_BF16): (79, 68),
+        ("float16", AVX2): (1250, 58), ("float16", AVX512_BF16): (1260, 67),
+    },
+    ("torch", 4): {
+        ("float32", AVX2): (115, 80), ("float32", AVX512_BF16): (104, 72),
+        ("bfloat16", AVX2): (1430, 86), ("bfloat16", AVX512_BF16): (57, 47),
+        ("float16", AVX2): (1230, 47), ("float16", AVX512_BF16): (1290, 97),
+    },
+    ("torch", 3): {
+        ("float32", AVX2): (220, 215), ("float32", AVX512_BF16): (211, 189),
+        ("bfloat16", AVX2): (1560, 193), ("bfloat16", AVX512_BF16): (181, 168),
+        ("float16", AVX2): (1380, 202), ("float16", AVX512_BF16): (1360, 128),
+    },
+    ("torch", 2): {
+        ("float32", AVX2): (120, 98), ("float32", AVX512_BF16): (108, 77),
+        ("bfloat16", AVX2): (1470, 80), ("bfloat16", AVX512_BF16): (56, 46),
+        ("float16", AVX2): (1280, 68), ("float16", AVX512_BF16): (1240, 47),
+    },
+    # `aten::_weight_int8pack_mm` has fast code for bfloat16 alone.
+    ("torch-int8", 0): {
+        ("float32", AVX2): (960, 9.6), ("float32", AVX512_BF16): (960, 9.6),
+        ("bfloat16", AVX2): (41, 0.8), ("bfloat16", AVX512_BF16): (30, 0.62),
+        ("float16", AVX2): (955, 9.7), ("float16", AVX512_BF16): (1140, 12),
+    },
+    ("torch-aten", 0): {
+        ("bfloat16", AVX2): (43, 1.4), ("bfloat16", AVX512_BF16): (27, 0.61),
+        ("float16", AVX2): (42, 1.5), ("float16", AVX512_BF16): (28, 0.63),
+    },
+    ("torch-fused", 0): {
+        ("float32", AVX2): (43, 1.6), ("float32", AVX512_BF16): (28, 0.68),
+        ("bfloat16", AVX2): (43, 1.4), ("bfloat16", AVX512_BF16): (27, 0.62),
+        ("float16", AVX2): (2070, 21), ("float16", AVX512_BF16): (2270, 22),
+    },
+}  # fmt: skip
 FORMATS = {f.name: f for f in (Gptq(8), Gptq(4), Gptq(3), Gptq(2))}

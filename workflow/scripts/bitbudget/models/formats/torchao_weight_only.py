@@ -6,12 +6,15 @@ import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bitbudget.models.formats.base import Format, Freedom, Held
+from bitbudget.models.formats.pace import Timed
+from bitbudget.system.machine import AVX2, AVX512_BF16
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from bitbudget.models.formats.grid import Grid
+    from bitbudget.system.machine import Machine
 
 
 MIDDLE = 8  # the level whose value tinygemm stores as its zero point
@@ -21,6 +24,7 @@ LEAST_SCALE = 1e-6
 class TorchaoWeightOnly(Format):
     """What both share: the layer stays an `nn.Linear`, and its weight's inner tensors are what is stored."""
 
+    needs = ("torchao",)
     title = "torchao's weight-only formats"
     about = (
         "keep weights as 8- or 4-bit integers with one scale per channel or group, while activations stay in the float "
@@ -107,6 +111,13 @@ class TorchaoInt8(TorchaoWeightOnly):
     description = "int8 weight-only (torchao): int8 rows with one scale each, multiplied in the float format"
     _tensor_classes = ("Int8Tensor",)
 
+    def timed(self, options: dict[str, Any]) -> Timed:
+        return {
+            ("float32", AVX2): (49, 24), ("float32", AVX512_BF16): (50, 24),
+            ("bfloat16", AVX2): (99, 2.6), ("bfloat16", AVX512_BF16): (13, 3.4),
+            ("float16", AVX2): (107, 8.5), ("float16", AVX512_BF16): (107, 8.4),
+        }  # fmt: skip
+
     def refusal(self, in_features: int, out_features: int, options: dict[str, Any], device: str) -> str | None:
         return "torchao 0.18 fails on a single input feature" if in_features == 1 else None
 
@@ -157,6 +168,20 @@ class TorchaoInt4(TorchaoWeightOnly):
         }
     }
     _tensor_classes = ("Int4OpaqueTensor", "Int4TilePackedTo4dTensor")
+
+    def unfit(self, options: dict[str, Any], float_format: str, machine: Machine, device: str) -> str | None:
+        reason = super().unfit(options, float_format, machine, device)
+        if reason is None and device == "cuda" and float_format not in ("bfloat16", ""):
+            return f"its kernels on a GPU compute in bfloat16 only, not beside {float_format}"
+        return reason
+
+    def timed(self, options: dict[str, Any]) -> Timed:
+        # `aten::_weight_int4pack_mm_for_cpu` has fast code for bfloat16 alone.
+        return {
+            ("float32", AVX2): (2040, 20), ("float32", AVX512_BF16): (1960, 20),
+            ("bfloat16", AVX2): (42, 1.4), ("bfloat16", AVX512_BF16): (27, 0.62),
+            ("float16", AVX2): (2080, 20), ("float16", AVX512_BF16): (2270, 22),
+        }  # fmt: skip
 
     def refusal(self, in_features: int, out_features: int, options: dict[str, Any], device: str) -> str | None:
         # torchao itself passes over such layers without a word and leaves them in the float format
