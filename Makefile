@@ -17,11 +17,11 @@ BIN := $(abspath $(VENV))/bin
 RUN := PATH="$(BIN):$$PATH" PYTHONNOUSERSITE=1
 SNAKEMAKE = $(RUN) snakemake --cores $(CORES) $(SNAKEMAKE_ARGS)
 
-.PHONY: help demo run again reproduce test test-gpu dag lock envs format
+.PHONY: help demo run plan again reproduce test test-gpu dag lock envs format
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
-	@echo "make run STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make test-gpu, make format, make lock, make envs"
+	@echo "make run STUDY=name, make plan STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make test-gpu, make format, make lock, make envs"
 	@echo "SNAKEMAKE_ARGS=... is handed on to Snakemake, as in: make run STUDY=name SNAKEMAKE_ARGS=--use-conda"
 
 $(READY): requirements.lock requirements-gptq.lock
@@ -38,6 +38,10 @@ demo: $(READY)
 
 run: $(READY)
 	$(SNAKEMAKE) --config study=$(STUDY)
+
+# What a run would do on this machine: the baseline, what is left out and why, what has to be downloaded.
+plan: $(READY)
+	@$(RUN) python workflow/scripts/plan_study.py $(STUDY)
 
 # What is made from a study's records alone: these rules need no model, no data set and no picture.
 FROM_RECORDS := resolve_study combine_measurements compare_precisions summarize_study recommend_precision \

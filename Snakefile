@@ -83,6 +83,7 @@ rule papers:
 onstart:
     hold_the_folder()
     look_at_the_dates()
+    say_what_the_machine_decided()
 
 
 onsuccess:

@@ -13,8 +13,8 @@ from snakemake.settings.types import DeploymentMethod
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from bitbudget.system import programs
-from bitbudget.config import deployment, plan, publication, ready, spec
+from bitbudget.system import machine, programs
+from bitbudget.config import deployment, plan, publication, ready, sensible, spec
 from bitbudget.config.dependencies import code_of, content_of
 from bitbudget.config.run import (
     Lock,
@@ -48,7 +48,13 @@ if programs.keeps_to_ascii():
         "every folder; run the same command again with PYTHONUTF8=1."
     )
 logging.raiseExceptions = False  # a full disk must not hide what is said under tracebacks of Snakemake's own log file
-STUDIES = in_one_sentence(load_studies, config)
+
+BY_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+# What the studies leave to the machine is decided once: what this process starts, and what parses again, has it told.
+MACHINE = machine.look(() if BY_CONDA else sensible.packages())
+os.environ[machine.VARIABLE] = machine.as_text(MACHINE)
+REMARKS = []
+STUDIES = in_one_sentence(load_studies, config, machine=MACHINE, tell=REMARKS.append)
 
 
 def any_of(names):
@@ -78,7 +84,6 @@ ALL_CORES = workflow.resource_settings.cores or 1
 # For a user who may not write HOME, libraries keep their caches here; and every program has one locale.
 CACHES = cache_variables(os.environ, Path(".snakemake/cache"))
 
-BY_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 if BY_CONDA:
     os.environ.update(deployment.FOR_CONDA | os.environ)
 shell.prefix(deployment.prefix(sys.executable, SNAKEMAKE, BY_CONDA, CACHES | programs.INHERITED))
@@ -341,6 +346,12 @@ def hold_the_folder():
 def look_at_the_dates():
     """What the jobs of this run are to read is not of the future."""
     in_one_sentence(refuse_future_dates, {str(path) for job in workflow.dag.needrun_jobs() for path in job.input})
+
+
+def say_what_the_machine_decided():
+    """Which baseline was taken and why, what is left out, and what is slow here."""
+    for remark in REMARKS:
+        print(remark, file=sys.stderr)
 
 
 def say_where_results_are():

@@ -46,6 +46,7 @@ rule resolve_study:
         "results/{study}/study.resolved.yaml",
     log:
         "logs/resolve_study/{study}.log",
+    priority: CHECKPOINTS_FIRST + 1  # what the machine decided stands before anything is made of it
     conda:
         "../envs/data.yaml"
     params:

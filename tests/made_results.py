@@ -64,14 +64,16 @@ def build(
     report: dict[str, Any] | None = None,
     undefined: str | None = None,
     few: bool = False,
+    machine: dict[str, Any] | None = None,
 ) -> Path:
     """Write results/{study} below `parent` and return its folder.
 
     `undefined` is the reason why no cell, no floor and no comparison has a value in the primary metric. With `few` it
     is why nothing is compared, and all values stay, without their intervals.
 
-    `missing` names costs of the measurements (`energy_per_item`, `peak_memory` …) that are absent with `REASON` in
-    every cell. With `ablation` the precisions are those of an ablation of the groups of a captioner.
+    `machine` is what it decided (bitbudget.config.sensible). `missing` names costs of the measurements
+    (`energy_per_item`, `peak_memory` …) that are absent with `REASON` in every cell. With `ablation` the precisions are
+    those of an ablation of the groups of a captioner.
     """
     folder = parent / "results" / study
     names = [f"model-{i + 1}" for i in range(models)] if isinstance(models, int) else list(models)
@@ -79,6 +81,7 @@ def build(
     if isinstance(precisions, int):
         precisions = [known[i] if i < len(known) else f"{known[i % len(known)]}~b" for i in range(precisions)]
     made = _Study(study, track, list(precisions), names, list(conditions), demo, hostile)
+    made.machine = machine
     _write_yaml(folder / "study.resolved.yaml", made.resolved(ablation, human, report))
     _write(folder / "subset.json", made.subset())
     _write(folder / "models.json", made.fetched())
@@ -154,6 +157,8 @@ def figure(folder: Path, name: str) -> None:
 
 
 class _Study(Records):
+    machine: dict[str, Any] | None = None
+
     def __init__(
         self,
         name: str,
@@ -175,7 +180,7 @@ class _Study(Records):
     def spec(self) -> dict[str, Any]:
         return synthetic_comparison.spec(
             self.precisions, models=self.models, conditions=self.conditions, track=self.track, demo=self.demo
-        ) | {"study": self.name}
+        ) | {"study": self.name, **({"machine": self.machine} if self.machine else {})}
 
     def text(self, plain: str) -> str:
         return f"{HOSTILE} {plain} {LONG}" if self.hostile else plain

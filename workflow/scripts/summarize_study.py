@@ -7,7 +7,7 @@ from pathlib import Path
 from bitbudget import cli, files
 from bitbudget.judging import summary
 
-SPEC = ("track", "primary", "models", "precisions", "conditions", "baseline", "spot_check")
+SPEC = ("track", "primary", "models", "precisions", "conditions", "baseline", "spot_check", "machine")
 
 
 def main() -> None:

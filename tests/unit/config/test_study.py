@@ -150,7 +150,7 @@ def test_an_empty_study_file_says_what_is_missing(config: ConfigFolder) -> None:
             "track captioning has no condition 'zero-shots'; choose zero-shot.",
         ),
         (
-            {"baseline": "bfloat16"},
+            {"baseline": "bfloat16", "precisions": ["float16"]},
             "the baseline 'bfloat16' is not among the study's precisions; add it.",
         ),
         (

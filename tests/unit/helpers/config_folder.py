@@ -11,6 +11,7 @@ import yaml
 
 from bitbudget.config.study import load_studies
 from bitbudget.errors import UserError
+from bitbudget.system.machine import Machine
 
 ROOT = Path(__file__).parents[3]
 STUDY: dict[str, Any] = {
@@ -39,10 +40,10 @@ class ConfigFolder:
         path = Path(f"config/{table}.yaml")
         path.write_text(path.read_text() + "\n" + yaml.safe_dump(entries))
 
-    def resolved(self, **keys: Any) -> dict[str, Any]:
-        """The study of these keys, resolved."""
+    def resolved(self, machine: Machine | None = None, tell: Any = id, **keys: Any) -> dict[str, Any]:
+        """The study of these keys, resolved for a machine."""
         self.write_study(**keys)
-        return load_studies({"study": "mine"})["mine"]
+        return load_studies({"study": "mine"}, machine=machine, tell=tell)["mine"]
 
     def refusal(self, config: dict[str, Any] | None = None, **keys: Any) -> str:
         """The sentence with which the study of these keys, or this configuration, is refused."""

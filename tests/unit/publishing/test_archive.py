@@ -61,7 +61,7 @@ def finished(work: Path, redacts: bool = False, **keys: object) -> Path:
         "verdicts.json": {"cells": [{
             "model": "m", "condition": "c", "outcome": {"sentence": "nothing is lost"}, "disturbed": "timings\nwere",
             "profiles": [{"prefer": "size", "precision": "p", "sentence": "take\nthis"}],
-        }]},
+        }], "machine": {"title": "a T4", "remarks": [], "left_out": [{"sentence": "q is left out: it\ncannot run."}]}},
         "inspection.json": {"redaction": {"on": redacts, "why": "Because texts are read off pictures."}},
         "examples.json": {
             "qualitative": ["2"],
@@ -154,6 +154,7 @@ def test_what_is_handed_in_is_there_and_what_is_large_or_others_is_not(work):
         assert said in page.split("## What is not in here")[1]
     assert "- m, c: nothing is lost\n" in page and "- m, c: timings were\n" in page
     assert "- m, c: recommended: take this" in page
+    assert "- q is left out: it cannot run." in page
     assert "Abacus 9, 2 cores, 4 GiB of memory, no GPU" in page and "a demo study" in page
     assert "    make run STUDY=tiny\n" in page
     assert "make again STUDY=tiny TARGET=results/tiny/" in page

@@ -12,7 +12,7 @@ function drawVerdicts() {
   $("description").textContent = [data.title ? data.study : null, data.description].filter(Boolean).join(": ");
   $("description").hidden = !$("description").textContent;
   $("demo").hidden = !data.demo;
-  $("accept").textContent = `${data.rule} An answer scores higher or lower by ${data.worth}.`;
+  $("accept").textContent = `${data.rule} An answer scores higher or lower by ${data.worth}. ${data.left_out.join(" ")}`;
   $("verdicts").classList.toggle("summed", data.cells.length > AT_ONCE);
   $("verdicts").replaceChildren(...(data.cells.length > AT_ONCE ? summed() : data.cells.map(verdictCard)));
   meanings();

@@ -14,14 +14,22 @@ from bitbudget.registry import FORMATS, format_of, module_of
 FormatSpec = dict[str, Any]
 
 
+class Beside(UserError):
+    """A precision that cannot stand beside the study's baseline; `reason` says why in short."""
+
+    def __init__(self, sentence: str, reason: str):
+        super().__init__(sentence)
+        self.reason = reason
+
+
 def resolve_precision(
     name: str, precisions: dict[str, Any], study: dict[str, Any], family: ModuleType, model: str, where: str = ""
 ) -> dict[str, FormatSpec]:
     """The format of each of the family's module groups under the precision `name` of this study, for one of its models.
 
     A group that the precision does not name keeps the baseline's format. Raises `UserError` where a format is unknown,
-    an option is wrong, or the formats cannot stand together; it begins with `where`, or with the precision's place in
-    config/precisions.yaml.
+    an option is wrong, or (`Beside`) the formats cannot stand together; it begins with `where`, or with the precision's
+    place in config/precisions.yaml.
     """
     where = where or f"config/precisions.yaml, {name}"
     if name in study["ready"]:
@@ -45,10 +53,11 @@ def resolve_precision(
         )
     floats = {spec["format"] for spec in resolved.values() if format_of(spec["format"]).is_float}
     if len(floats) > 1:
-        raise UserError(
-            f"{where}: {' and '.join(sorted(floats))} cannot stand in one model, whose activations have one dtype; "
-            "leave the groups out that are not quantized, so that they keep the baseline's "
-            f"{baseline['format'] if baseline else 'format'}, or change the study's baseline."
+        why = f"{' and '.join(sorted(floats))} cannot stand in one model, whose activations have one dtype"
+        raise Beside(
+            f"{where}: {why}; leave the groups out that are not quantized, so that they keep the baseline's "
+            f"{baseline['format'] if baseline else 'format'}, or change the study's baseline.",
+            why,
         )
     for spec in resolved.values():
         reason = format_of(spec["format"]).impossible(spec, next(iter(floats), ""))

@@ -111,6 +111,10 @@ KEYS = {
     "conditions": Key("names of the conditions, in the study's order"),
     "baseline": Key("precision that the others are compared with"),
     "second_pass": Key("whether the baseline was asked a second time", lambda study, job: bool(study["noise_floor"])),
+    "machine": Key(
+        "what the machine decided: its title, remarks, and the precisions that are left_out, with reasons",
+        optional=True,
+    ),
     "noise_floor": Key(
         f"`{OTHER_THREADS}` where that second pass has another number of threads",
         lambda study, job: OTHER_THREADS if _other_threads(study) else None,

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import contracts
+from bitbudget.config import sensible
 from bitbudget.config.ablation import expand
 from bitbudget.config.calibration import resolve_calibration
 from bitbudget.config.dataset import refuse_two_readings, resolve_dataset
-from bitbudget.config.precision import resolve_precision
+from bitbudget.config.precision import Beside, resolve_precision
 from bitbudget.config.ready import refuse_two_meanings, resolve_ready
 from bitbudget.config.report import resolve_inspection, resolve_report
 from bitbudget.config.validate import check, read_yaml, schema, with_defaults
@@ -17,6 +18,7 @@ from bitbudget.errors import UserError, suggest
 from bitbudget.items import shots
 from bitbudget.models.gguf_file import is_gguf
 from bitbudget.registry import FAMILIES, TRACKS, module_of
+from bitbudget.system.machine import Machine, look
 
 # Names that would collide with the study's own files (DESIGN, path grammar).
 RESERVED = {"images", "figures", "paper_pictures", "shots", "checkpoint", "calibration"}
@@ -24,17 +26,26 @@ RESERVED = {"images", "figures", "paper_pictures", "shots", "checkpoint", "calib
 Resolved = dict[str, Any]
 
 
-def load_studies(config: dict[str, Any], root: Path = Path("config")) -> dict[str, Resolved]:
+def load_studies(
+    config: dict[str, Any],
+    root: Path = Path("config"),
+    machine: Machine | None = None,
+    tell: sensible.Tell = lambda sentence: None,
+) -> dict[str, Resolved]:
     """The resolved studies that the configuration picks, by name.
 
-    Raises `UserError` with one sentence for the first thing that is wrong in any file read.
+    `machine` is the one that they are to run on, this one where none is given; `tell` is given sentences on what it
+    decides. Raises `UserError` with one sentence for the first thing that is wrong in any file read.
     """
+    machine = machine or look(sensible.packages())
     check(config, schema("config"), "config/config.yaml or --config")
     names = config["study"] if isinstance(config["study"], list) else [config["study"]]
     models = _table(root / "models.yaml", "models")
     precisions = _table(root / "precisions.yaml", "precisions")
+    if sensible.AUTO in precisions:
+        raise UserError(f"{root / 'precisions.yaml'}: {sensible.AUTO!r} is a reserved name; choose another.")
     datasets = _table(root / "datasets.yaml", "datasets")
-    studies = {name: _resolve(name, root, models, precisions, datasets) for name in names}
+    studies = {name: _resolve(name, root, models, precisions, datasets, machine, tell) for name in names}
     for study in studies.values():
         study["report"]["code_address"] = config.get("code", {}).get("address")
     refuse_two_readings(studies)
@@ -55,7 +66,9 @@ def _table(path: Path, kind: str) -> dict[str, Any]:
     return {name: with_defaults(value, entry) for name, value in content.items()} if kind != "precisions" else content
 
 
-def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: dict) -> Resolved:
+def _resolve(
+    name: str, root: Path, models: dict, precisions: dict, datasets: dict, machine: Machine, tell: sensible.Tell
+) -> Resolved:
     path = root / "studies" / f"{name}.yaml"
     if not path.exists():
         raise UserError(f"there is no study {name!r} ({path} does not exist); {suggest(name, _names(root))}")
@@ -88,6 +101,9 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
     study["precisions"] = study.get("precisions", list(track.DEFAULT_PRECISIONS))
     resolve_ready(study, precisions, RESERVED, str(path))
     study["baseline"] = study.get("baseline", study["precisions"][0])
+    results = root.parent / "results"
+    earlier = sensible.begun(study, results)
+    sensible.settle_baseline(study, track.RUNTIME, machine, earlier, str(path), tell)
     if study["baseline"] not in study["precisions"]:
         raise UserError(f"{path}: the baseline {study['baseline']!r} is not among the study's precisions; add it.")
     families = [module_of("family", entry["family"]) for entry in study["models"].values()]
@@ -104,20 +120,20 @@ def _resolve(name: str, root: Path, models: dict, precisions: dict, datasets: di
             raise UserError(f"{path}: there is no precision {precision!r}; {suggest(precision, list(precisions))}")
         if precision in RESERVED:
             raise UserError(f"config/precisions.yaml: {precision!r} is a reserved name; choose another.")
-    study["assignments"] = {
-        model: {
-            precision: resolve_precision(
-                precision,
-                precisions,
-                study,
-                module_of("family", entry["family"]),
-                model,
-                f"{path}: `ablation`, {precision}" if precision in ablated else "",
-            )
-            for precision in study["precisions"]
-        }
-        for model, entry in study["models"].items()
-    }
+    study["assignments"] = {model: {} for model in study["models"]}
+    beside: dict[str, str] = {}
+    for model, entry in study["models"].items():
+        for precision in study["precisions"]:
+            place = f"{path}: `ablation`, {precision}" if precision in ablated else ""
+            try:
+                study["assignments"][model][precision] = resolve_precision(
+                    precision, precisions, study, module_of("family", entry["family"]), model, place
+                )
+            except Beside as fault:
+                if study["on_unusable"] == "fail":
+                    raise
+                beside[precision] = fault.reason
+    sensible.leave_out(study, beside, machine, earlier, results, str(path), tell)
     resolve_calibration(study, str(path))
     resolve_inspection(study, str(path))
     resolve_report(study, _names(root), str(path))

@@ -112,9 +112,10 @@ def summarize(
 ) -> pandas.DataFrame:
     """The summary, in the study's order of models, precisions and conditions.
 
-    `spec` holds the study's `track`, `primary`, `models`, `precisions`, `conditions` and `baseline`; `human` is the
-    record of what people found who rated answers. Its columns are there where it is, or where the study has a
-    `spot_check`. Raises `UserError` where a record is missing or comes twice, where quality and speed were measured on
+    `spec` holds the study's `track`, `primary`, `models`, `precisions`, `conditions`, `baseline` and `machine`; what
+    could not run comes last, with the reason in `notes`. `human` is the record of what people found who rated answers.
+    Its columns are there where it is, or where the study has a `spot_check`. Raises `UserError` where a record is
+    missing or comes twice, where quality and speed were measured on
     different checkpoints, or where scores are of different subsets.
     """
     import pandas
@@ -156,11 +157,22 @@ def summarize(
                 reasons = (notes(score["metrics"] | opinion | measured["metrics"]), difference(measured, base))
                 row["notes"] = " | ".join(reason for reason in reasons if reason)
                 rows.append(row)
-    table = pandas.DataFrame(rows)
+    table = pandas.DataFrame([*rows, *_left_out(spec)])
     others = [column for column, phase in OF_PHASE.items() if phase not in phases]
     others += [column for column, phase in NOT_OF_PHASE.items() if phase in phases]
     table = table.drop(columns=others)
     return table.astype({name: "Int64" for name in WHOLE if name in table})
+
+
+def _left_out(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each cell of a precision that could not run: nothing but the reason."""
+    reasons = spec["machine"]["left_out"] if "machine" in spec else {}
+    return [
+        {"model": model, "precision": precision, "condition": condition, "baseline": False, "notes": f"left out: {why}"}
+        for model in spec["models"]
+        for condition in spec["conditions"]
+        for precision, why in reasons.items()
+    ]
 
 
 def _by_key(kind: str, found: Sequence[Record], names: tuple[str, ...]) -> dict[tuple[str, ...], Record]:

@@ -86,6 +86,12 @@ class Evidence:
         return said
 
     @property
+    def decided(self) -> list[str]:
+        """What the machine decided: why this is the baseline, what is slow, what is left out, each a sentence."""
+        about = self.verdicts["machine"]
+        return [*about["remarks"], *(one["sentence"] for one in about["left_out"])]
+
+    @property
     def track(self) -> str:
         return self.study["track"]
 

@@ -38,7 +38,8 @@ def body(
 ) -> dict[str, Any]:
     """The content of verdicts.json, without its identity.
 
-    `spec` holds the study's `track`, `primary`, `models`, `precisions`, `conditions`, `baseline`, `accept` and `demo`;
+    `spec` holds the study's `track`, `primary`, `models`, `precisions`, `conditions`, `baseline`, `accept`, `demo` and
+    `machine`;
     `rows` are those of summary.csv, `measurements` and `scores` the records of every cell. Raises `UserError` where the
     comparison is of another primary metric or baseline, or a file lacks a precision.
     """
@@ -78,6 +79,21 @@ def body(
         "metrics": [_about(track, name) for name in _in_order(track, spec["primary"]) if _known(found, name)],
         "kinds": [_kind(name) for name in kinds.KINDS if name in _kinds(found)],
         "cells": found,
+        "machine": setting(spec.get("machine")),
+    }
+
+
+def setting(machine: Record | None) -> dict[str, Any]:
+    """What the machine decided: its `title`, `remarks` in sentences, and what was `left_out`, each with its reason."""
+    if machine is None:
+        return {"title": None, "remarks": [], "left_out": []}
+    return {
+        "title": machine["title"],
+        "remarks": machine["remarks"],
+        "left_out": [
+            {"precision": name, "reason": reason, "sentence": f"{name} is left out: {reason}."}
+            for name, reason in machine["left_out"].items()
+        ],
     }
 
 

@@ -25,8 +25,11 @@ def in_full(record: Record) -> str:
         "Smallest detectable loss: one of this size would have been called clear with a probability of 80 %.",
         f"Score higher, lower: by {record['worth']}.",
     )
+    decided = [*record["machine"]["remarks"], *(one["sentence"] for one in record["machine"]["left_out"])]
     lines = [
-        line for text in (f"{head}, on the same items ({better} is better)", *rules) for line in _wrapped(text, "")
+        line
+        for text in (f"{head}, on the same items ({better} is better)", *rules, *decided)
+        for line in _wrapped(text, "")
     ]
     for cell in record["cells"]:
         lines += ["", f"{cell['model']}, {cell['condition']}"]
@@ -56,6 +59,8 @@ def in_short(record: Record) -> list[str]:
         lines += [f"  {cell['model']}, {cell['condition']}"] if many else []
         for entry in entries:
             lines += _wrapped(entry["short"], f"    {entry['precision']:{width}}  ")
+        for one in record["machine"]["left_out"]:
+            lines += _wrapped(one["sentence"], "    ")
         for profile in cell["profiles"]:
             lines += _wrapped(_recommended(profile, profile["short"], len(cell["profiles"]) > 1), "    ")
     return lines

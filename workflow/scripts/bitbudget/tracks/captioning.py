@@ -21,7 +21,7 @@ IMAGES = True
 USES_PARAPHRASES = True  # scoring is given METEOR's table (rule filter_paraphrases)
 FEW_SHOT = False  # zero-shot is its only condition
 SPOT_CHECK = 0  # captions that people rate where the study names no number: no metric of captions is held against them
-DEFAULT_PRECISIONS = ("float16", "int8-language", "int8-vision", "int8-language-vision")
+DEFAULT_PRECISIONS = ("auto", "int8-language", "int8-vision", "int8-language-vision")
 # What figures say of the floor, of the bootstrap's draws, and which figures there are beside those of all tracks.
 FLOOR = "the best constant caption (the reference that scores highest as the answer to every image)"
 RESAMPLED = "items"

@@ -33,6 +33,7 @@ def data(evidence: Evidence, most: int | None, digits: int) -> list[Pair]:
             f"{len(subset['ids'])} of {subset['n_available']} items{examples}",
         ),
         *(("images", sentence) for sentence in evidence.prepared),
+        *(("machine", sentence) for sentence in evidence.decided),
         ("indices", f"chosen with seed {subset['seed']}, SHA-256 {subset['subset_hash']} (subset.json lists them)"),
         (f"checksums{' (SHA-256)' if sums else ''}", many),
     ]

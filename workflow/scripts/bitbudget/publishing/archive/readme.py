@@ -64,8 +64,11 @@ def _what_this_is(studies: Sequence[Study], code: Code) -> Iterator[str]:
         yield f"- study `{study.name}` ({study.resolved['track']}): {_line(study.resolved['description'])}"
         if study.resolved["demo"]:
             yield "  - This is a demo study: its models and data are made by the project itself and are small."
-        for cell in files.read_json(study.folder / "verdicts.json")["cells"]:
+        verdicts = files.read_json(study.folder / "verdicts.json")
+        for cell in verdicts["cells"]:
             yield from _found(cell)
+        for one in verdicts["machine"]["left_out"]:
+            yield f"  - {_line(one['sentence'])}"
     address = first.resolved.get("report", {}).get("code_address")
     yield f"- code: {f'{address}, ' if address else ''}{_commit(code)}"
     yield from _changes(code)

@@ -51,6 +51,7 @@ def of(evidence: Evidence) -> dict[str, Any]:
             f"{len(subset['ids'])} of {subset['n_available']}, subset hash {subset['subset_hash']}",
             *evidence.prepared,
         ],
+        "Decided by the machine": evidence.decided,
         "Models": [
             *(_model(name, about) for name, about in evidence.models_fetched.items()),
             *evidence.quantized_before,

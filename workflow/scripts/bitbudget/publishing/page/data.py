@@ -37,6 +37,7 @@ def of(evidence: Evidence, rulegraph: Path, most: int) -> dict[str, Any]:
         **{key: verdicts[key] for key in ("label", "worth", "rule", "metrics", "kinds")},
         "own": (own := _own(evidence)),
         "changes": {name: changes.word(name, BOXES if own == "boxes" else verdicts["label"]) for name in changes.WORDS},
+        "left_out": [one["sentence"] for one in verdicts["machine"]["left_out"]],
         "prompt": evidence.study.get("prompt"),
         "item": wording.capital(track.ITEM),
         "expected": contracts.of(track, "EXPECTED"),

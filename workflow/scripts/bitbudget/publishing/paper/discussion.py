@@ -103,6 +103,7 @@ def _limitations(views: Sequence[View]) -> Node:
         said.append(_scope(view))
         said += _split(view)
         said += view.e.quantized_before
+        said += view.e.decided
         said.append(across.shared(view.cells, "disturbed"))
         said += [f"Measurements have remarks: {'; '.join(view.main['remarks'])}."] if view.main["remarks"] else []
         if any(audit["simulated"] for audit in view.e.audits.values()):

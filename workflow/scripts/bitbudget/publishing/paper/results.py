@@ -95,7 +95,12 @@ def _full(view: View) -> Node:
         if view.others
         else " with its 95 % interval",
     )
-    return nodes.table(view.label("quality"), caption, columns, rows, notes.lines())
+    return nodes.table(view.label("quality"), caption, columns, rows, [*notes.lines(), *_left_out(view)])
+
+
+def _left_out(view: View) -> list[str]:
+    """What is not in the table because it could not run, each with the reason."""
+    return [one["sentence"] for one in view.e.verdicts["machine"]["left_out"]]
 
 
 def _chosen(cells: Sequence[Record]) -> bool:
@@ -157,4 +162,4 @@ def _side_by_side(view: View, cells: Sequence[Record], label: str) -> Node:
         f"{key}; a: accepted; r: recommended."
     )
     columns = [nodes.column("Precision"), *(nodes.column(cell["name"].replace(", ", "\n"), "right") for cell in cells)]
-    return nodes.table(label, caption, columns, rows, notes.lines())
+    return nodes.table(label, caption, columns, rows, [*notes.lines(), *_left_out(view)])

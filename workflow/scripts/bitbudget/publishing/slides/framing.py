@@ -129,6 +129,7 @@ def measured(studies: Sequence[Evidence]) -> Slide:
     left = len(studies) - 3
     lines += [f"And {left} more {'study' if left == 1 else 'studies'}: see appendix.pdf."] * (left > 0)
     lines += first.prepared
+    lines += _left_out(studies)
     lines += [_quality_measured(studies)]
     how = f"one item at a time, apart from quality, on {some(places, 2, '; on ')}" if places else ABSENT
     lines += [f"Speed: {how}", _energy_measured(studies)]
@@ -150,6 +151,12 @@ def _pointed(lines: Sequence[str]) -> list[dict[str, str]]:
 def _split(line: str) -> tuple[str, str]:
     head, mark, text = line.partition(": ")
     return (f"{head}:", text) if mark and len(head) <= 30 else ("", line)
+
+
+def _left_out(studies: Sequence[Evidence]) -> list[str]:
+    """The precisions that could not run on a study's machine."""
+    names = [one["precision"] for study in studies for one in study.verdicts["machine"]["left_out"]]
+    return [f"Left out: {some(list(dict.fromkeys(names)), 3)}, for the reasons in verdicts.txt"] if names else []
 
 
 def _data(evidence: Evidence, alone: bool) -> str:
