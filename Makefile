@@ -30,7 +30,7 @@ $(READY): requirements.lock requirements-gptq.lock
 	$(PYTHON) -m venv --clear $(VENV)
 	"$(BIN)/python" -m pip install --quiet $(PIP_ARGS) -r requirements.lock
 	@"$(BIN)/python" -m pip install --quiet $(PIP_ARGS) -r requirements.lock -r requirements-gptq.lock || \
-		echo "GPTQModel could not be installed here (it needs a C compiler): the formats gptq-* will say so, all else works."
+		echo "GPTQModel could not be installed here (it needs a C compiler): the formats gptq-* and awq-* will say so, all else works."
 	@touch $@
 
 demo: $(READY)

@@ -114,6 +114,15 @@ def test_a_language_study_plans_no_image_and_calibrates_once(bare: BareCheckout)
     assert not {"fetch_images", "resize_images", "predict", "filter_paraphrases"} & set(counts)
 
 
+def test_models_that_see_are_calibrated_on_images_chosen_once(bare: BareCheckout) -> None:
+    done = bare.snakemake("-n", "--config", "study=demo-bits")
+    assert done.returncode == 0, done.stderr
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
+    chosen = ("select_calibration_images", "fetch_calibration_images", "resize_calibration_images")
+    assert {counts[rule] for rule in chosen} == {"1"}
+    assert "select_calibration" not in counts
+
+
 def test_a_detection_study_exports_each_model_once_and_calibrates_only_where_a_format_asks_for_it(
     bare: BareCheckout,
 ) -> None:

@@ -36,7 +36,7 @@ def gptqmodel_library() -> ModuleType:
     except ImportError as fault:
         raise UserError(
             f"GPTQModel cannot be used here ({fault}): install it with `pip install -r requirements-gptq.lock`, which "
-            "needs a C compiler, or leave the formats gptq-* out of the study."
+            "needs a C compiler, or leave the formats gptq-* and awq-* out of the study."
         ) from None
     finally:
         for name in set(os.environ) - set(before):
