@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from bitbudget.config import plan
 from bitbudget.config.study import load_studies
+from bitbudget.system.machine import look
 from checkouts import ROOT
 
 STUDIES = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "config/studies").glob("*.yaml")}
@@ -95,7 +96,7 @@ def test_a_dry_run_of_every_study(study: str, bare: BareCheckout, monkeypatch: p
     done = bare.snakemake("-n", "--config", f"study={study}")
     assert done.returncode == 0, done.stderr
     counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.MULTILINE))
-    resolved = load_studies({"study": study})[study]
+    resolved = load_studies({"study": study}, machine=look())[study]  # as there, no package is looked for
     cells = plan.cells(resolved)
     checkpoints = {(model, precision) for model, precision, _ in cells}
     made, asks, measures = RULES[resolved["track"]]

@@ -47,6 +47,8 @@ def lines(study: dict[str, Any], said: list[str]) -> Iterator[str]:
         yield f"  {precision:{width}}  {'; '.join(told) or 'all in this format'}"
     yield ""
     yield from (f"  model {name}: {_model(study, name)}" for name in study["models"])
+    for name, by_model in study["ready"].items():
+        yield from (f"  checkpoint {name} of {model}: {source['checkpoint']}" for model, source in by_model.items())
     yield f"  data set {study['dataset']['name']}: {_where(RESOURCES / 'datasets' / study['dataset']['name'])}"
     yield f"  free on this disk: {shutil.disk_usage(Path()).free / GIGABYTE:.0f} GB"
 
@@ -59,7 +61,8 @@ def _model(study: dict[str, Any], name: str) -> str:
         found = [Path(path) for path in local_model(study, name)]
         return f"on this disk, {_size(sum(path.stat().st_size for path in found))}, in {entry['local']}"
     source = next(f"{key} {entry[key]}" for key in ("hub", "package", "url") if key in entry)
-    size = f"about {entry['gigabytes']:g} GB" if "gigabytes" in entry else "of a size that is not known before"
+    known = "gigabytes" in entry
+    size = f"about {_size(entry['gigabytes'] * GIGABYTE)}" if known else "of a size that is not known before"
     return f"is downloaded, {size} ({source}; licence {entry['licence']})"
 
 
@@ -67,7 +70,7 @@ def _where(folder: Path) -> str:
     return "here" if folder.exists() else "is downloaded or made by the first run"
 
 
-def _size(found: int) -> str:
+def _size(found: float) -> str:
     return f"{found / GIGABYTE:.2f} GB" if found >= GIGABYTE else f"{found / 10**6:.0f} MB"
 
 

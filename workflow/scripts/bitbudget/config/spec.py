@@ -152,8 +152,8 @@ KEYS = {
     ),
     # the model and how it is held
     "entry": Key(
-        "the model in config/models.yaml, without `detector`: family, licence, hub, local or url, revision …",
-        _without("models.{model}", "detector"),
+        "the model in config/models.yaml, without `detector` and `gigabytes`: family, licence, hub …",
+        _without("models.{model}", "detector", "gigabytes"),
     ),
     "source": Key("where a ready checkpoint comes from: hub, local or url, revision, licence, and the model's family"),
     "family": Key("adapter that knows the model's parts", "models.{model}.family"),
