@@ -23,6 +23,7 @@ from bitbudget.models.formats import packed
 from bitbudget.models.formats.base import Calibration
 from bitbudget.models.formats.grid import gptq
 from bitbudget.records import _validator
+from bitbudget.registry import format_of
 from bitbudget.runtimes.transformers import calibration as calibration_inputs
 from bitbudget.runtimes.transformers import generation
 
@@ -42,7 +43,7 @@ def snapshots(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Six calibration items of three sizes, as `available.usable_items` gives them; two have a question."""
+    """Six calibration items of three sizes, as `available.usable_items` gives them; the last has two images."""
     folder, rows = tmp_path_factory.mktemp("pictures"), []
     for number in range(6):
         path = folder / f"{number}.png"
@@ -52,6 +53,7 @@ def pictures(tmp_path_factory):
         Image.fromarray(noise.to(torch.uint8).numpy()).save(path)
         references = [ANSWERS[number % 3]]
         rows.append({"id": str(number), "images": [str(path)], "question": None, "references": references, "extra": {}})
+    rows[-1]["images"].append(rows[0]["images"][0])
     return rows
 
 
@@ -176,6 +178,7 @@ def audited(snapshot, family, folder, pictures, dtype="bfloat16", **asked):
 
 ASKED = {
     "4": {"language": gptq_spec(4)},
+    "awq": {"language": gptq_spec(4) | {"format": "awq-4"}},
     "2-vision": {"language_mlp": gptq_spec(2), "vision": gptq_spec(3)},
 }
 
@@ -188,9 +191,9 @@ def test_a_decoder_is_quantized_audited_and_answers(name, asked, snapshots, pict
     told = made(snapshot, family, tmp_path, pictures, **asked)
     layers, others = audited(snapshot, family, tmp_path, pictures, **asked)
     assert checkpoint_audit.faults_in_one_sentence("x", layers, others) == ""
-    quantized = {layer.path for layer in layers if layer.asked.startswith("gptq")}
+    quantized = {layer.path for layer in layers if format_of(layer.asked).calibrated}
     assert quantized == set(told["layers"])
-    assert {layer.path for layer in layers if layer.found.startswith("gptq")} == quantized
+    assert {layer.path for layer in layers if format_of(layer.found).calibrated} == quantized
     model, processor = checkpoint.load(tmp_path, family, "cpu"), generation.load_processor(tmp_path)
     prompts = generation.prepare_items(processor, family, pictures[:3], PROMPT, "cpu", torch.bfloat16)
     how = generation.decoding(model, processor, 3, 3)
