@@ -47,7 +47,7 @@ def test_a_study_runs_to_its_end_on_a_t4_and_stays_as_it_is_elsewhere(fresh: Che
     done = fresh.snakemake("--cores", "1", **t4)
     assert done.returncode == 0, done.stderr
     before_any_job = done.stderr[: done.stderr.index("rule resolve_study")]
-    assert "tiny: The baseline is float16 (`baseline: auto`), because Tesla T4" in before_any_job
+    assert "tiny: The baseline is float16 (baseline: auto), because Tesla T4" in before_any_job
     assert "tiny: torchao-int4-language is left out: torchao-int4: it has no kernel for Tesla T4" in before_any_job
     assert fresh.jobs()[0]["rule"] == "resolve_study"
     results = fresh.folder / "results/tiny"

@@ -28,7 +28,7 @@ def planned(name: str) -> str:
 
 def test_the_machine_the_baseline_what_is_left_out_and_the_downloads_are_told(config: ConfigFolder) -> None:
     found = planned("smolvlm-coco")
-    assert "\nfor Tesla T4 (compute capability 7.5)\nThe baseline is float16 (`baseline: auto`), because Tesla" in found
+    assert "\nfor Tesla T4 (compute capability 7.5)\nThe baseline is float16 (baseline: auto), because Tesla" in found
     assert "\ntorchao-int4-language is left out: torchao-int4: it has no kernel for Tesla T4" in found
     assert "\n  float16               all in this format\n  int8-language         bnb-int8 (language)\n" in found
     assert "\n  int8-language-vision  bnb-int8 (vision, language)\n" in found

@@ -62,7 +62,7 @@ def test_the_baseline_is_what_the_machine_computes_in(
     assert study["baseline"] == name
     assert study["precisions"] == [name, "nf4-language"]
     (remark, *_) = study["machine"]["remarks"]
-    assert remark.startswith(f"The baseline is {name} (`baseline: auto`), because ") and remark.endswith(f"{why}.")
+    assert remark.startswith(f"The baseline is {name} (baseline: auto), because ") and remark.endswith(f"{why}.")
     groups = study["assignments"]["demo-vlm"]["nf4-language"]
     assert (groups["vision"]["format"], groups["language"]["format"]) == (name, "bnb-nf4")
     assert study == config.resolved(machine=machine, baseline="auto", precisions=["auto", "nf4-language"])

@@ -16,7 +16,7 @@ from bitbudget.publishing.paper.view import View
 from bitbudget.publishing.slides import deck
 from bitbudget.telling import evidence, text
 
-WHY = "The baseline is float16 (`baseline: auto`), because Tesla T4 (compute capability 7.5) computes in it natively."
+WHY = "The baseline is float16 (baseline: auto), because Tesla T4 (compute capability 7.5) computes in it natively."
 REASON = "torchao-int4: it has no kernel for Tesla T4 (compute capability 7.5), and needs 8.0 or later"
 SAID = f"torchao-int4-language is left out: {REASON}."
 MACHINE = {
@@ -59,6 +59,8 @@ def test_the_summary_has_a_row_for_it_with_nothing_but_the_reason(found: evidenc
     assert (last["precision"], last["baseline"], last["notes"]) == (
         "torchao-int4-language", "False", f"left out: {REASON}",
     )  # fmt: skip
+    assert {row["seed"] for row in rows} == {"53"}
+    assert [(cell["n"], type(cell["n"])) for cell in found.verdicts["cells"]] == [(200, int)]
     filled = {name for name, value in last.items() if value}
     assert filled == {"study", "model", "precision", "condition", "baseline", "notes"}
 

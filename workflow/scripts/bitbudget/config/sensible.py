@@ -86,7 +86,7 @@ def settle_baseline(
         study["baseline"] = kept
         study["machine"] |= {
             "baseline": kept,
-            "remarks": [f"The baseline is {name} (`baseline: auto`), because {why}."],
+            "remarks": [f"The baseline is {name} (baseline: auto), because {why}."],
         }
     named = [study["baseline"] if one == AUTO else one for one in study["precisions"]]
     first = [study["baseline"]] if wanted and study["baseline"] not in named else []

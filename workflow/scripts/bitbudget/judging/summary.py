@@ -96,7 +96,7 @@ KINDS = {
 # Columns of which there is one for each batch size: what the names of the metrics begin with, and the column.
 BY_BATCH = {f"{name}_": column for name, column in costs.RATES.items()}
 # Columns of whole numbers, also where cells are empty.
-WHOLE = ("n_items", "human_n", "threads", "energy_batch_size")
+WHOLE = ("n_items", "human_n", "threads", "energy_batch_size", "seed")
 # Below this share of what a precision names, readers are told: convolutions and pooling heads of towers are less.
 NEARLY_ALL = 0.9
 # What people who rated a sample of the answers found.

@@ -8,7 +8,7 @@ from typing import Any
 
 from bitbudget import registry
 from bitbudget.errors import UserError
-from bitbudget.judging import kinds, verdicts
+from bitbudget.judging import kinds, summary, verdicts
 from bitbudget.telling import cell, wording
 
 Record = Mapping[str, Any]
@@ -18,9 +18,10 @@ def read_summary(path: Path) -> list[dict[str, Any]]:
     """The rows of summary.csv; an empty cell is None. Raises `UserError` where the file is not there or is no table."""
     import pandas
 
-    names = dict.fromkeys(("model", "precision", "condition"), str)  # 4.10 is a name, and no number
+    types = dict.fromkeys(("model", "precision", "condition"), "str")  # 4.10 is a name, and no number
+    types |= dict.fromkeys(summary.WHOLE, "Int64")  # also where a cell is empty
     try:
-        table = pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype=names)
+        table = pandas.read_csv(path, keep_default_na=False, na_values=[""], dtype=types)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make the study's summary first.") from None
     except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as fault:
