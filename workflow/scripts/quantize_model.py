@@ -16,7 +16,7 @@ SPEC = (
 
 
 def main() -> None:
-    """Load the snapshot, quantize it, and save weights first and the manifest last."""
+    """Quantize the snapshot layer by layer, and save weights first and the manifest last."""
     parser = cli.parser(__doc__)
     parser.add_argument("--model-dir", type=Path, required=True, help="snapshot of the original model")
     cli.spec(parser, SPEC)
@@ -47,8 +47,8 @@ def main() -> None:
     if args.items:
         asked = available.expected_items(args.items, args.images)
         asked_items.check(args.model_dir, family, asked, files.read_json(args.images) if args.images else None)
-    model = checkpoint.load_original(args.model_dir, family, spec["dtype"])
-    coverage.refuse_little(spec["precision"], model, family, spec["assignment"], spec["least_coverage"])
+    model = checkpoint.original(args.model_dir, family, spec["dtype"])
+    coverage.refuse_little(spec["precision"], model.model, family, spec["assignment"], spec["least_coverage"])
     looked_at, told = None, {}
     if args.calibration:
         prompt = spec.get("calibration", {}).get("prompt")
@@ -58,7 +58,7 @@ def main() -> None:
         load = functools.partial(checkpoint.load_original, args.model_dir, family, spec["dtype"])
         looked_at = Calibration(load, inputs)
     layers, tensors = checkpoint.quantize(model, family, spec["assignment"], device, looked_at)
-    made = checkpoint.save(args.out, args.model_dir, model.config, tensors, layers)
+    made = checkpoint.save(args.out, args.model_dir, model, tensors, layers)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {key: spec[key] for key in ("family", "dtype", "assignment")} | {"device": device} | made
     if looked_at is not None and looked_at.report:

@@ -240,9 +240,9 @@ def assignment(family: ModuleType, dtype: str, **chosen: str | dict[str, Any]) -
 
 def make_checkpoint(source: Path, folder: Path, family: ModuleType, dtype: str = "float32", **chosen: Any) -> Path:
     """A checkpoint of a snapshot in these formats, with the part of the manifest that loading needs."""
-    model = checkpoint.load_original(source, family, dtype)
+    model = checkpoint.original(source, family, dtype)
     layers, tensors = checkpoint.quantize(model, family, assignment(family, dtype, **chosen), "cpu")
-    made = checkpoint.save(folder, source, model.config, tensors, layers)
+    made = checkpoint.save(folder, source, model, tensors, layers)
     files.write_json(folder / checkpoint.MANIFEST, {"dtype": dtype, "device": "cpu", **made})
     return folder
 
@@ -250,7 +250,9 @@ def make_checkpoint(source: Path, folder: Path, family: ModuleType, dtype: str =
 def seal(folder: Path) -> None:
     """Have a checkpoint's manifest say of its files what they are now, as if they had been made so."""
     made = files.read_json(folder / checkpoint.MANIFEST)
-    files.write_json(folder / checkpoint.MANIFEST, made | checkpoint.described(folder, made["layers"]))
+    files.write_json(
+        folder / checkpoint.MANIFEST, made | checkpoint.described(folder, made["layers"], made["snapshot"])
+    )
 
 
 def inputs_of(folder: Path, family: ModuleType, dtype: torch.dtype = torch.float32) -> Any:

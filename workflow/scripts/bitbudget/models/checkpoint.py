@@ -3,11 +3,19 @@
 `transformers` takes one quantization method for a whole model and finds the layers to spare by matching names, which
 has gone wrong without a word. Here every linear layer is replaced one by one, by its full path, so that any mixture of
 formats can be made, and the checkpoint lists for each layer what was done to it.
+
+A checkpoint stores what was quantized, and nothing that the snapshot of the original has: the rest is read from there
+when it is loaded, in the float format of the precision. So the baseline is a reference to the snapshot. Layers are
+quantized and stored one by one, and no more than one of the original's is in memory.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator
@@ -17,9 +25,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from tqdm import tqdm
 
 from bitbudget import files, records
 from bitbudget.errors import UserError, reason
@@ -28,6 +37,7 @@ from bitbudget.models.calibration import quantizing
 from bitbudget.models.families import parts
 from bitbudget.models.formats.base import Calibration, FormatSpec, Layer, State
 from bitbudget.models.groups import group_of
+from bitbudget.models.streaming import Streamed, counted
 from bitbudget.registry import format_of
 from bitbudget.system import verified
 
@@ -35,9 +45,23 @@ log = logging.getLogger("bitbudget")
 
 MANIFEST, SNAPSHOT = "checkpoint.json", "model.json"  # the records of a checkpoint, and of a snapshot
 WEIGHTS = "weights-"  # how the names of weight files begin
-SHARD_BYTES = 5 * 10**9
+SHARD_BYTES = 5 * 10**8  # so much is in memory before it is written
 MISFITS = (LookupError, ValueError, TypeError, RuntimeError, AttributeError, AssertionError)  # of libraries
 NOT_COPIED = (SNAPSHOT, "config.json")  # and what the checkpoint writes itself
+# The names of dtypes in safetensors' headers, in its order.
+TYPES = {
+    torch.uint8: "U8", torch.int8: "I8", torch.int16: "I16", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int32: "I32", torch.float32: "F32", torch.float64: "F64", torch.int64: "I64",
+}  # fmt: skip
+
+
+def original(folder: Path, family: ModuleType, dtype: str, device: str = "cpu") -> Streamed:
+    """The model as its snapshot holds it, in this dtype, with its weights read when they are asked for.
+
+    Raises `UserError` where the snapshot lacks weights, or is not what was fetched any more.
+    """
+    verified.hold_folder(folder, SNAPSHOT)
+    return Streamed(folder, family.model_class(), getattr(torch, dtype), device)
 
 
 def load_original(folder: Path, family: ModuleType, dtype: str) -> nn.Module:
@@ -55,15 +79,10 @@ def load_original(folder: Path, family: ModuleType, dtype: str) -> nn.Module:
     missing = sorted(report["missing_keys"])
     if missing:
         raise UserError(
-            f"{folder} lacks {_weights(missing)} of the model that its config.json describes: "
+            f"{folder} lacks {counted(missing)} of the model that its config.json describes: "
             "fetch it again, or name another revision."
         )
     return model.eval().requires_grad_(False)
-
-
-def _weights(names: list[str]) -> str:
-    """How many weights these are, and the first by its name."""
-    return f"{len(names)} weights ({names[0]}, ...)" if len(names) > 1 else f"1 weight ({names[0]})"
 
 
 def linear_layers(model: nn.Module, family: ModuleType, assignment: dict[str, FormatSpec]) -> Iterator[Layer]:
@@ -91,47 +110,56 @@ def replace(model: nn.Module, path: str, new: nn.Module) -> None:
 
 
 def quantize(
-    model: nn.Module,
+    model: Streamed,
     family: ModuleType,
     assignment: dict[str, FormatSpec],
     device: str,
     calibration: Calibration | None = None,
-) -> tuple[dict[str, FormatSpec], dict[str, torch.Tensor]]:
-    """Quantize a model: the layers of calibrated formats all at once, then the others one by one; `model` is used up.
+) -> tuple[dict[str, FormatSpec], Iterator[tuple[str, torch.Tensor]]]:
+    """Quantize the layers of an original model: those of calibrated formats all at once, then the others one by one.
 
-    Returns the specification of every quantized layer by its path, and all tensors of the checkpoint by name.
-    Raises `UserError` that names the layers a format cannot take, before any work is done, and where a format needs
-    items to calibrate on and there are none.
+    Returns the specification of every quantized layer by its path, and the tensors that stand for them by name, which
+    are made one layer after the other. Raises `UserError` that names the layers a format cannot take, before any work
+    is done, and where a format needs items to calibrate on and there are none.
     """
-    chosen = [la for la in linear_layers(model, family, assignment) if not format_of(la.spec["format"]).is_float]
-    _refuse_impossible(chosen, device, model.dtype)
-    ready = _calibrated(chosen, calibration, model.dtype, device)
-    _untie_head(model, {la.path for la in chosen})
-    tensors: dict[str, torch.Tensor] = {}
-    for layer in chosen:
-        state = ready.pop(layer.path, None)
-        if state is None:
-            fmt = format_of(layer.spec["format"])
-            state = fmt.state(fmt.quantize(layer.module.to(device), layer.spec))
-        tensors |= {f"{layer.path}.{key}": value.detach().cpu().contiguous() for key, value in state.items()}
-        replace(model, layer.path, nn.Identity())  # frees the original's memory, and leaves the rest to be listed
-    for name, value in model.named_parameters():
-        tensors[name] = value.detach().contiguous()
-    kept = model.state_dict().keys()  # persistent buffers only; the others are made anew with the model
-    tensors |= {name: value.detach().contiguous() for name, value in model.named_buffers() if name in kept}
-    return {la.path: la.spec for la in chosen}, tensors
+    layers = linear_layers(model.model, family, assignment)
+    chosen = [layer for layer in layers if not format_of(layer.spec["format"]).is_float]
+    _refuse_impossible(chosen, device, model.model.dtype)
+    at_once = [layer for layer in chosen if format_of(layer.spec["format"]).calibrated]
+    with model.holding([name for layer in at_once for name in model.named(layer.path)]):
+        ready = _calibrated(at_once, calibration, model.model.dtype, device)
+    _untie_head(model.model, {layer.path for layer in chosen})
+    return {layer.path: layer.spec for layer in chosen}, _one_by_one(model, chosen, ready, device)
+
+
+def _one_by_one(
+    model: Streamed, layers: list[Layer], ready: dict[str, State], device: str
+) -> Iterator[tuple[str, torch.Tensor]]:
+    with tqdm(total=_bytes_of(layers), desc="quantize", unit="B", unit_scale=True, mininterval=1) as bar:
+        for layer in layers:
+            state = ready.pop(layer.path, None)
+            if state is None:
+                fmt = format_of(layer.spec["format"])
+                with model.holding(model.named(layer.path)):
+                    state = fmt.state(fmt.quantize(layer.module.to(device), layer.spec))
+            for key, value in state.items():
+                yield f"{layer.path}.{key}", value.detach().cpu().contiguous()
+            bar.update(_bytes_of([layer]))
+
+
+def _bytes_of(layers: list[Layer]) -> int:
+    return sum(layer.module.weight.nbytes for layer in layers)
 
 
 def _calibrated(
     layers: list[Layer], calibration: Calibration | None, dtype: torch.dtype, device: str
 ) -> dict[str, State]:
-    """What a checkpoint stores for the layers of calibrated formats, which share a pass over the model."""
-    mine = [layer for layer in layers if format_of(layer.spec["format"]).calibrated]
-    if not mine:
+    """What a checkpoint stores for layers of calibrated formats, which share a pass over the model."""
+    if not layers:
         return {}
     if calibration is None:
-        raise UserError(f"{mine[0].spec['format']} needs items to calibrate on: name them with --calibration.")
-    return quantizing.quantize(mine, calibration, dtype, device)
+        raise UserError(f"{layers[0].spec['format']} needs items to calibrate on: name them with --calibration.")
+    return quantizing.quantize(layers, calibration, dtype, device)
 
 
 def _refuse_impossible(layers: list[Layer], device: str, dtype: torch.dtype) -> None:
@@ -169,19 +197,22 @@ def _untie_head(model: nn.Module, quantized: set[str]) -> None:
     if head is not None and head.weight is model.get_input_embeddings().weight:
         path = next(path for path, module in model.named_modules() if module is head)
         if path in quantized:
-            head.weight = nn.Parameter(head.weight.detach().clone(), requires_grad=False)
             # some configurations take over what their text part says
             for config in (model.config, model.config.get_text_config()):
                 config.tie_word_embeddings = False
 
 
 def save(
-    folder: Path, source: Path, model_config: Any, tensors: dict[str, torch.Tensor], layers: dict[str, FormatSpec]
+    folder: Path,
+    source: Path,
+    model: Streamed,
+    tensors: Iterable[tuple[str, torch.Tensor]],
+    layers: dict[str, FormatSpec],
 ) -> dict[str, Any]:
-    """Write a checkpoint that loads without the original, and return what its manifest says of it.
+    """Write a checkpoint of the original `model` in `source`, and return what its manifest says of it.
 
-    The manifest is written by the caller, last: a folder without one is not a checkpoint. Weight files hold 5 GB at
-    most. `checkpoint_hash` covers weights, layers, configuration, and the processor's files.
+    The manifest is written by the caller, last: a folder without one is not a checkpoint. `checkpoint_hash` covers
+    weights, here and in the snapshot, layers, configuration, and the processor's files.
     """
     with files.naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -191,31 +222,67 @@ def save(
         for path in sorted(source.iterdir()):
             if path.name not in NOT_COPIED and _is_copied(path.name):
                 shutil.copyfile(path, folder / path.name)
-        model_config.save_pretrained(folder)
-    shards: list[dict[str, torch.Tensor]] = [{}]
-    room = SHARD_BYTES
-    for name, tensor in sorted(tensors.items()):
-        if shards[-1] and tensor.nbytes > room:
-            shards.append({})
-            room = SHARD_BYTES
-        shards[-1][name] = tensor
-        room -= tensor.nbytes
-    for number, shard in enumerate(shards, start=1):
+        model.model.config.save_pretrained(folder)
+    shapes = [*_write(folder, tensors), *_kept(model.model, tuple(f"{path}." for path in layers))]
+    files.flush_all(folder)
+    snapshot = {"folder": os.path.relpath(source, folder), "files": _snapshot_files(source, model.files)}
+    return described(folder, layers, snapshot) | {"size_on_disk_bytes": file_bytes(shapes)}
+
+
+def _write(folder: Path, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Write tensors into files of `SHARD_BYTES`; yields each by name, without its values, when it is written."""
+    shard: dict[str, torch.Tensor] = {}
+    number = 0
+
+    def write() -> Iterator[tuple[str, torch.Tensor]]:
+        nonlocal number
+        number += 1
         with files.written_whole(folder / f"{WEIGHTS}{number:05d}.safetensors") as temporary:
             save_file(shard, temporary)
-    files.flush_all(folder)
-    return described(folder, layers)
+        yield from ((name, tensor.to("meta")) for name, tensor in shard.items())
+        shard.clear()
+
+    for name, tensor in tensors:
+        if shard and sum(t.nbytes for t in shard.values()) + tensor.nbytes > SHARD_BYTES:
+            yield from write()
+        shard[name] = tensor
+    if shard:
+        yield from write()
 
 
-def described(folder: Path, layers: dict[str, FormatSpec]) -> dict[str, Any]:
+def _kept(model: nn.Module, quantized: tuple[str, ...]) -> Iterator[tuple[str, torch.Tensor]]:
+    """What a precision keeps of the original: parameters and persistent buffers, each once."""
+    kept = model.state_dict().keys()
+    found = [*model.named_parameters(), *((name, value) for name, value in model.named_buffers() if name in kept)]
+    yield from ((name, value) for name, value in found if not name.startswith(quantized))
+
+
+def file_bytes(tensors: Iterable[tuple[str, torch.Tensor]]) -> int:
+    """The size of a safetensors file that holds these tensors, by name: the same for every way of storing them.
+
+    Eight bytes, a header in JSON that is filled up to whole eights, and the tensors (safetensors' format.md).
+    """
+    order, end, header = list(TYPES), 0, {}
+    for name, tensor in sorted(tensors, key=lambda one: (-order.index(one[1].dtype), one[0])):
+        begin, end = end, end + tensor.nbytes
+        header[name] = {"dtype": TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    length = len(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode())
+    return 8 + length + -length % 8 + end
+
+
+def _snapshot_files(source: Path, weights: list[Path]) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of the snapshot's files of weights, as its record has them, which was held to them."""
+    known = records.read(source / SNAPSHOT, ("files",))["files"] if (source / SNAPSHOT).exists() else {}
+    return {path.name: known.get(path.name) or _facts(path) for path in sorted(weights)}
+
+
+def described(folder: Path, layers: dict[str, FormatSpec], snapshot: dict[str, Any]) -> dict[str, Any]:
     """What the manifest says of the files of a checkpoint as they are now, with these layers quantized."""
-    weights = {path.name: _facts(path) for path in sorted(folder.glob(f"{WEIGHTS}*.safetensors"))}
-    return {
-        "files": weights,
+    weights = {path.name: _facts(path) for path in _weight_files(folder)}
+    made = {"files": weights, "snapshot": snapshot, "layers": layers}
+    return made | {
         "copied": {name: _facts(folder / name) for name in _copied(folder)},
-        "size_on_disk_bytes": sum(f["bytes"] for f in weights.values()),
-        "layers": layers,
-        "checkpoint_hash": _hash(folder, weights, layers),
+        "checkpoint_hash": _hash(folder, made),
     }
 
 
@@ -244,24 +311,35 @@ def other_copies(folder: Path, source: Path) -> list[str]:
     )
 
 
-def _hash(folder: Path, weights: dict[str, Any], layers: dict[str, FormatSpec]) -> str:
+def _hash(folder: Path, made: dict[str, Any]) -> str:
     """The hash that covers a checkpoint: its weights (as its manifest has them), layers, configuration and copies."""
     config = files.read_json(folder / "config.json")
     if isinstance(config, dict):  # as it is in every checkpoint that is not damaged
         config = {k: v for k, v in config.items() if k[:1] != "_"}
     copied = {name: files.sha256_of(folder / name) for name in _copied(folder)}
-    return files.hash_of({"files": weights, "layers": layers, "config": config, "copied": copied})
+    weights = {"files": made["files"], "snapshot": made["snapshot"]["files"], "layers": made["layers"]}
+    return files.hash_of(weights | {"config": config, "copied": copied})
 
 
 def _hold(folder: Path, made: dict[str, Any]) -> None:
-    """Raise `UserError` where a checkpoint is not what it was when its manifest was written."""
+    """Raise `UserError` where a checkpoint, or the snapshot that it refers to, is not what it was when it was made."""
     remedy = f"delete {folder} and run the same command again, which makes the checkpoint anew"
     for name, facts in (made.get("copied", {}) | made["files"]).items():  # earlier manifests list no copies
         verified.hold(folder / name, facts, remedy)
-    if _hash(folder, made["files"], made["layers"]) != made["checkpoint_hash"]:
+    if _hash(folder, made) != made["checkpoint_hash"]:
         raise UserError(
             f"{folder} has changed since it was made ({MANIFEST}, config.json, or a file that was added): {remedy}."
         )
+    source = _snapshot(folder, made)
+    if not source.is_dir():
+        raise UserError(f"{folder} needs the model's snapshot {source}, which is not there any more: {remedy}.")
+    for name, facts in made["snapshot"]["files"].items():
+        verified.hold(source / name, facts, remedy)
+
+
+def _snapshot(folder: Path, made: dict[str, Any]) -> Path:
+    """The snapshot that a checkpoint refers to, whose place is given relative to the checkpoint's."""
+    return Path(os.path.normpath(folder / made["snapshot"]["folder"]))
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -272,58 +350,88 @@ def manifest(folder: Path) -> dict[str, Any]:
     return records.read(path, ("files", "layers", "dtype", "device", "checkpoint_hash"))
 
 
-def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
-    """Load a checkpoint for inference, without the original model.
+class Opened:
+    """A checkpoint as `load` loads it, of which only the layers that are asked for are in memory.
 
-    Raises `UserError` where its files are missing, cut off or changed, or do not hold exactly what the model needs.
+    Raises `UserError` where its files, or the snapshot's, are missing, cut off or changed, or do not hold exactly what
+    the model needs.
     """
-    from accelerate import init_empty_weights
-    from transformers.initialization import no_init_weights
 
+    def __init__(self, folder: Path, family: ModuleType, device: str):
+        self.folder, self.device, self.made = folder, device, manifest(folder)
+        layers = self.made["layers"]
+        if "snapshot" not in self.made:
+            raise UserError(f"{folder} was made by an earlier version: delete it and run the same command again.")
+        _hold(folder, self.made)
+        for name in {spec["format"] for spec in layers.values()}:
+            if format_of(name).device_bound and self.made["device"] != device:
+                raise UserError(
+                    f"{folder} holds {name} as it was packed for {self.made['device']}, which {device} cannot read: "
+                    "delete it and make it again here."
+                )
+        config, dtype = readers.load_configuration(folder), getattr(torch, self.made["dtype"])
+        _refuse_unusable(layers.values(), device, dtype)
+        source = _snapshot(folder, self.made)
+        self._weights = Streamed(source, family.model_class(), dtype, device, config, layers)
+        self.model = self._weights.model
+        if sorted(path.name for path in self._weights.files) != sorted(self.made["snapshot"]["files"]):
+            raise UserError(f"{source} has other files of weights than when {folder} was made: delete {folder}.")
+        below = tuple(f"{path}." for path in layers)
+        for name in (name for file in _weight_files(folder) for name in _names_in(file)):
+            if not (below and name.startswith(below)):
+                raise UserError(
+                    f"{folder} holds {name}, which is of no layer that was quantized: "
+                    "delete the checkpoint and make it again."
+                )
+
+    def fill(self) -> None:
+        """Bring everything into memory."""
+        layers = self.made["layers"]
+        below = tuple(f"{path}." for path in layers)
+        names = [name for name, _ in self.model.named_parameters() if not (below and name.startswith(below))]
+        self._weights.fill(names)
+        for path in layers:
+            replace(self.model, path, self._restored(path))
+
+    @contextlib.contextmanager
+    def holding(self, path: str) -> Iterator[None]:
+        """Have the layer at this path, or the parameter of this name, in its place as long as the block lasts."""
+        if path in self.made["layers"]:
+            shell = self.model.get_submodule(path)
+            replace(self.model, path, self._restored(path))
+            try:
+                yield
+            finally:
+                replace(self.model, path, shell)
+        else:
+            with self._weights.holding(self._weights.named(path)):
+                yield
+
+    def _restored(self, path: str) -> nn.Module:
+        """The quantized layer at this path, made of what is stored for it."""
+        spec, state = self.made["layers"][path], stored_state(self.folder, path)
+        if not state:
+            raise UserError(f"{self.folder} lacks the weights of {path}: delete the checkpoint and make it again.")
+        try:
+            layer = format_of(spec["format"]).restore(self.model.get_submodule(path), state, spec, self.device)
+        except MISFITS as misfit:
+            raise UserError(
+                f"{self.folder} does not hold {path} as {spec['format']} stores it ({reason(misfit)}): "
+                "delete the checkpoint and make it again."
+            ) from None
+        return layer.eval().requires_grad_(False)
+
+
+def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
+    """Load a checkpoint for inference. Raises `UserError` as `Opened` does."""
     from bitbudget.models.ready import loading
 
     made = manifest(folder)
     if "ready" in made:
         return loading.load(folder, made, family, device)
-    _hold(folder, made)
-    for name in {spec["format"] for spec in made["layers"].values()}:
-        if format_of(name).device_bound and made["device"] != device:
-            raise UserError(
-                f"{folder} holds {name} as it was packed for {made['device']}, which {device} cannot read: "
-                "delete it and make it again here."
-            )
-    config = readers.load_configuration(folder)
-    dtype = getattr(torch, made["dtype"])
-    _refuse_unusable(made["layers"].values(), device, dtype)
-    # Parameters have shapes only, buffers are real: what is not in the checkpoint (rotary frequencies) is made here.
-    with no_init_weights(), init_empty_weights(include_buffers=False):
-        model = family.model_class().from_config(config, dtype=dtype)
-    tensors = _read_weights(folder, made)
-    for path, spec in made["layers"].items():
-        prefix = f"{path}."
-        state = {key.removeprefix(prefix): tensors.pop(key) for key in list(tensors) if key.startswith(prefix)}
-        if not state:
-            raise UserError(f"{folder} lacks the weights of {path}: delete the checkpoint and make it again.")
-        try:
-            replace(model, path, format_of(spec["format"]).restore(model.get_submodule(path), state, spec, device))
-        except MISFITS as misfit:
-            raise UserError(
-                f"{folder} does not hold {path} as {spec['format']} stores it ({reason(misfit)}): "
-                "delete the checkpoint and make it again."
-            ) from None
-    for name in list(tensors):
-        if not _set_tensor(model, name, tensors.pop(name), device):
-            raise UserError(
-                f"{folder} holds {name}, which the model does not have in this shape: "
-                "delete the checkpoint and make it again."
-            )
-    model.tie_weights()
-    empty = [name for name, p in model.named_parameters() if p.is_meta]
-    if empty:
-        raise UserError(f"{folder} lacks {_weights(empty)}: delete the checkpoint and make it again.")
-    for name, buffer in model.named_buffers():
-        if buffer.device.type != device:
-            _set_tensor(model, name, buffer, device)
+    opened = Opened(folder, family, device)
+    opened.fill()
+    model = opened.model
     readers.keep_ends(folder, model)
     return model.eval().requires_grad_(False)
 
@@ -331,34 +439,29 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
 def stored_state(folder: Path, path: str) -> State:
     """The tensors that a checkpoint stores for the layer at this path, by their names below it."""
     prefix, found = f"{path}.", {}
-    for name in sorted(folder.glob(f"{WEIGHTS}*.safetensors")):  # the record would be read and checked for each layer
-        with safe_open(name, framework="pt") as file:
-            found |= {key.removeprefix(prefix): file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
+    for file in _weight_files(folder):  # the record would be read and checked for each layer
+        mine = [name for name in _names_in(file) if name.startswith(prefix)]
+        if mine:
+            with safe_open(file, framework="pt", backend="pread") as opened:
+                found |= {name.removeprefix(prefix): opened.get_tensor(name) for name in mine}
     return found
 
 
-def _read_weights(folder: Path, made: dict[str, Any]) -> dict[str, torch.Tensor]:
-    tensors: dict[str, torch.Tensor] = {}
-    for name in made["files"]:
-        try:
-            tensors |= load_file(folder / name)
-        except SafetensorError as fault:
-            raise UserError(
-                f"{folder / name} is damaged ({reason(fault)}): delete {folder} and make the checkpoint again."
-            ) from None
-    return tensors
+def _weight_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{WEIGHTS}*.safetensors"))
 
 
-def _set_tensor(model: nn.Module, name: str, value: torch.Tensor, device: str) -> bool:
-    """Put a parameter or buffer in its place; False where the model has no place of this name and shape."""
-    parent, _, leaf = name.rpartition(".")
+def _names_in(path: Path) -> tuple[str, ...]:
+    """The names of the tensors in a file of weights. Raises `UserError` where it is none."""
     try:
-        module = model.get_submodule(parent)
-    except AttributeError:
-        return False
-    places = module._parameters if leaf in module._parameters else module._buffers
-    if places.get(leaf) is None or places[leaf].shape != value.shape:
-        return False
-    value = value.to(device)
-    places[leaf] = nn.Parameter(value, requires_grad=False) if places is module._parameters else value
-    return True
+        return _names_at(path, path.stat().st_mtime_ns)
+    except SafetensorError as fault:
+        raise UserError(
+            f"{path} is damaged ({reason(fault)}): delete {path.parent} and make the checkpoint again."
+        ) from None
+
+
+@functools.lru_cache(maxsize=256)
+def _names_at(path: Path, changed: int) -> tuple[str, ...]:
+    with safe_open(path, framework="pt") as file:
+        return tuple(file.keys())

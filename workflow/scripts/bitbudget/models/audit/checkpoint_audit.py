@@ -10,12 +10,16 @@ Three questions are put to every linear layer of the original, and none is answe
 A fourth question is put to the kernel: *does it multiply with these weights?* (`kernel_probe`).
 
 What is held in a float format, layers, all other parameters and buffers, must equal the original bit for bit.
+
+Loaded model and original may be skeletons, into which weights come one layer at a time: `hold` brings those of a layer
+at a path, or the parameter of a name, into both as long as they are looked at.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +27,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from bitbudget.errors import UserError, reason
 from bitbudget.models import checkpoint
@@ -36,6 +41,8 @@ from bitbudget.models.groups import group_of
 from bitbudget.registry import FORMATS, format_of
 
 __all__ = ["LayerAudit", "by_group", "faults_in_one_sentence", "refuse_faults"]
+
+Hold = Callable[[str], AbstractContextManager[None]]
 
 UNKNOWN = "unknown"
 CRASHES = (RuntimeError, AssertionError, ValueError, TypeError)  # of kernels on tensors that do not fit
@@ -255,6 +262,7 @@ def audit_layers(
     states: Callable[[str], State] | None = None,
     decided: Mapping[str, str] | None = None,
     inputs: Callable[[], Mapping[str, torch.Tensor]] | None = None,
+    hold: Hold = nullcontext,
 ) -> list[LayerAudit]:
     """Audit every linear layer of the original where it stands in the loaded model.
 
@@ -263,62 +271,70 @@ def audit_layers(
     else is wrong, the outputs of calibrated layers are looked at too, on the `inputs` by path.
     """
     layers = list(linear_layers(original, family, assignment))
-    elsewhere = frozenset(_address(p) for _, p in _others(model, [layer.path for layer in layers]))
-    found = [
-        audit_layer(
-            replace(layer, module=model.get_submodule(layer.path)),
-            layer.module,
-            device,
-            elsewhere,
-            functools.partial(states, layer.path) if states else None,
-            (decided or {}).get(layer.path),
-        )
-        for layer in layers
-    ]
+    paths = [layer.path for layer in layers]
+    found = []
+    with tqdm(total=_bytes_of(layers), desc="audit", unit="B", unit_scale=True, mininterval=1) as bar:
+        for layer in layers:
+            with hold(layer.path):
+                loaded = replace(layer, module=model.get_submodule(layer.path))
+                elsewhere = frozenset(_address(p) for _, p in _others(model, paths) if not p.is_meta)
+                state = functools.partial(states, layer.path) if states else None
+                exact = original.get_submodule(layer.path)
+                found.append(audit_layer(loaded, exact, device, elsewhere, state, (decided or {}).get(layer.path)))
+            bar.update(_bytes_of([layer]))
     if inputs is None or any(layer.fault for layer in found):
         return found
     seen = inputs()
     for number, layer in enumerate(layers):
         fmt = format_of(layer.spec["format"])
         if fmt.calibrated and layer.path in seen:
-            exact = layer.module.weight
-            held = fmt.held(states(layer.path), tuple(exact.shape), layer.spec)
-            if fault := calibrated.output_fault_of(held, exact, seen[layer.path], fmt, layer.spec):
+            with hold(layer.path):
+                exact = layer.module.weight
+                held = fmt.held(states(layer.path), tuple(exact.shape), layer.spec)
+                fault = calibrated.output_fault_of(held, exact, seen[layer.path], fmt, layer.spec)
+            if fault:
                 found[number] = replace(found[number], fault=fault)
                 break  # what comes after it sees wrong inputs
     return found
 
 
+def _bytes_of(layers: list[Layer]) -> int:
+    return sum(layer.module.weight.nbytes for layer in layers)
+
+
 def other_parameters(
-    model: nn.Module, original: nn.Module, family: ModuleType, layers: list[LayerAudit]
+    model: nn.Module, original: nn.Module, family: ModuleType, layers: list[LayerAudit], hold: Hold = nullcontext
 ) -> list[dict[str, Any]]:
     """Every parameter outside the linear layers (norms, embeddings, convolutions), held against the original.
 
     `original` is in the float format that was asked for. Group, storage type, bytes, and the fault or None.
     """
     rows, paths = [], [layer.path for layer in layers]
-    wanted, groups = dict(_others(original, paths)), parts.groups(family, original)
-    for name, value in _others(model, paths):
-        exact, fault = wanted.get(name), None
-        if exact is None:
-            fault = "is a parameter that the original does not have"
-        elif value.dtype != exact.dtype:
-            fault = f"holds {_dtype_name(value)} where {_dtype_name(exact)} was asked for"
-        elif not _same_bits(value, exact):
-            fault = "differs from the original"
-        rows.append(
-            {
-                "path": name,
-                "group": group_of(name, groups),
-                "storage": _dtype_name(value),
-                "kernel": type(model.get_submodule(name.rpartition(".")[0])).__name__,
-                "dimensions": value.dim(),
-                "parameters": value.numel(),
-                "bytes": value.nbytes,
-                "fault": fault,
-            }
-        )
+    there, groups = dict(_others(original, paths)).keys(), parts.groups(family, original)
+    for name, _ in _others(model, paths):
+        with hold(name) if name in there else nullcontext():
+            value = model.get_parameter(name)
+            rows.append(
+                {
+                    "path": name,
+                    "group": group_of(name, groups),
+                    "storage": _dtype_name(value),
+                    "kernel": type(model.get_submodule(name.rpartition(".")[0])).__name__,
+                    "dimensions": value.dim(),
+                    "parameters": value.numel(),
+                    "bytes": value.nbytes,
+                    "fault": _fault_of_float(value, original.get_parameter(name) if name in there else None),
+                }
+            )
     return rows
+
+
+def _fault_of_float(value: torch.Tensor, exact: torch.Tensor | None) -> str | None:
+    if exact is None:
+        return "is a parameter that the original does not have"
+    if value.dtype != exact.dtype:
+        return f"holds {_dtype_name(value)} where {_dtype_name(exact)} was asked for"
+    return None if _same_bits(value, exact) else "differs from the original"
 
 
 def changed_elsewhere(model: nn.Module, original: nn.Module, layers: list[LayerAudit]) -> list[dict[str, Any]]:
@@ -387,7 +403,7 @@ def _same_bits(found: torch.Tensor | None, exact: torch.Tensor | None) -> bool:
     """Whether two tensors of one dtype hold the same, also where that is not a number; or neither is there."""
     if found is None or exact is None or found.shape != exact.shape:
         return found is exact
-    return torch.equal(*(t.detach().cpu().reshape(-1).view(torch.uint8) for t in (found, exact)))
+    return torch.equal(*(t.detach().to(exact.device).reshape(-1).view(torch.uint8) for t in (found, exact)))
 
 
 def _dtype_name(tensor: torch.Tensor) -> str:
