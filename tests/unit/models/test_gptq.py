@@ -352,12 +352,13 @@ def calibration_of(snapshot, family, dtype, texts=TEXTS):
 
 def made(snapshot, family, folder, texts=TEXTS, dtype="bfloat16", plant=None, **asked):
     """A checkpoint, and what quantizing it told of itself."""
-    model = checkpoint.load_original(snapshot, family, dtype)
+    model = checkpoint.original(snapshot, family, dtype)
     calibration = calibration_of(snapshot, family, dtype, texts)
-    layers, tensors = checkpoint.quantize(model, family, tiny.assignment(family, dtype, **asked), "cpu", calibration)
+    layers, stored = checkpoint.quantize(model, family, tiny.assignment(family, dtype, **asked), "cpu", calibration)
+    tensors = dict(stored)
     if plant:
         plant(tensors)
-    manifest = checkpoint.save(folder, snapshot, model.config, tensors, layers)
+    manifest = checkpoint.save(folder, snapshot, model, tensors.items(), layers)
     looked_at = {"calibration_hash": files.hash_of(texts), "n": len(texts), "texts": len(texts)} | calibration.report
     known = {"dtype": dtype, "device": "cpu", "calibration": looked_at}
     files.write_json(folder / checkpoint.MANIFEST, known | manifest)
@@ -468,7 +469,7 @@ def test_a_head_can_be_quantized_though_gptqmodel_knows_no_such_model(name, snap
 
 
 def test_a_calibrated_format_without_texts_is_refused(snapshots):
-    model = checkpoint.load_original(snapshots["llama"], tiny.LLAMA, "bfloat16")
+    model = checkpoint.original(snapshots["llama"], tiny.LLAMA, "bfloat16")
     wanted = tiny.assignment(tiny.LLAMA, "bfloat16", language=gptq(4))
     with pytest.raises(UserError, match=r"^gptq-4 needs items to calibrate on: name them with --calibration"):
         checkpoint.quantize(model, tiny.LLAMA, wanted, "cpu")

@@ -266,12 +266,12 @@ def calibrated(tmp_path_factory):
         spec = {"format": name} | options_of(name, group_size=32, symmetric=symmetric)
         load = functools.partial(checkpoint.load_original, source, tiny.LLAMA, "bfloat16")
         calibration = Calibration(load, calibration_inputs.of_texts(source, TEXTS))
-        model = load()
-        original = copy.deepcopy(model.get_submodule(GPTQ_PATH))
+        original = load().get_submodule(GPTQ_PATH)
         assignment = tiny.assignment(tiny.LLAMA, "bfloat16", language=spec)
+        model = checkpoint.original(source, tiny.LLAMA, "bfloat16")
         _, tensors = checkpoint.quantize(model, tiny.LLAMA, assignment, "cpu", calibration)
         prefix = f"{GPTQ_PATH}."
-        state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        state = {key.removeprefix(prefix): value for key, value in tensors if key.startswith(prefix)}
         # Here the original's inputs do: what the quantized model makes of them is in test_gptq.
         seen = inputs_of(load(), [GPTQ_PATH], calibration.inputs, "cpu")[GPTQ_PATH]
         return spec, original, state, seen, calibration.report["layers"][GPTQ_PATH]["decided"]

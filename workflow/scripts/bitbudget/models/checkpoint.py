@@ -126,7 +126,8 @@ def quantize(
     chosen = [layer for layer in layers if not format_of(layer.spec["format"]).is_float]
     _refuse_impossible(chosen, device, model.model.dtype)
     at_once = [layer for layer in chosen if format_of(layer.spec["format"]).calibrated]
-    with model.holding([name for layer in at_once for name in model.named(layer.path)]):
+    biases = [name for layer in at_once for name in model.named(layer.path) if name.endswith(".bias")]
+    with model.holding(biases):  # their matrices come with the whole model, which calibrating has to load
         ready = _calibrated(at_once, calibration, model.model.dtype, device)
     _untie_head(model.model, {layer.path for layer in chosen})
     return {layer.path: layer.spec for layer in chosen}, _one_by_one(model, chosen, ready, device)
@@ -135,16 +136,17 @@ def quantize(
 def _one_by_one(
     model: Streamed, layers: list[Layer], ready: dict[str, State], device: str
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    with tqdm(total=_bytes_of(layers), desc="quantize", unit="B", unit_scale=True, mininterval=1) as bar:
+    total = _bytes_of([layer for layer in layers if layer.path not in ready])
+    with tqdm(total=total, desc="quantize", unit="B", unit_scale=True, mininterval=1, disable=not total) as bar:
         for layer in layers:
             state = ready.pop(layer.path, None)
             if state is None:
                 fmt = format_of(layer.spec["format"])
                 with model.holding(model.named(layer.path)):
                     state = fmt.state(fmt.quantize(layer.module.to(device), layer.spec))
+                bar.update(_bytes_of([layer]))
             for key, value in state.items():
                 yield f"{layer.path}.{key}", value.detach().cpu().contiguous()
-            bar.update(_bytes_of([layer]))
 
 
 def _bytes_of(layers: list[Layer]) -> int:

@@ -15,6 +15,7 @@ import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -22,7 +23,6 @@ from zipfile import is_zipfile
 import torch
 from safetensors import safe_open
 from torch import nn
-from transformers import PreTrainedModel, core_model_loading, modeling_utils
 
 from bitbudget.errors import UserError
 
@@ -64,6 +64,7 @@ class Streamed:
         self._file_of: dict[str, Path] = {}  # by the names of stored tensors
         self._readings: dict[str, Reading] = {}  # by the names of weights
         self._how: Any = None
+        self._blank_state: dict[str, torch.Tensor] = {}  # what transformers asks the model for each time, and is slow
         self.model = self._build(folder, model_class, dtype, device, config, tuple(f"{path}." for path in elsewhere))
         self.model.eval().requires_grad_(False)
         shared: dict[int, list[str]] = {}
@@ -129,6 +130,7 @@ class Streamed:
         self, folder: Path, model_class: Any, dtype: torch.dtype, device: str, config: Any, below: tuple[str, ...]
     ) -> nn.Module:
         """Let transformers load the model, without its weights."""
+        from transformers import PreTrainedModel
 
         def plan(model: Any, state_dict: Any, paths: list[str] | None, how: Any, *_: Any) -> tuple[Any, Any]:
             self.files = [Path(path) for path in paths or ()]
@@ -162,6 +164,8 @@ class Streamed:
 
     def _go_through(self, model: Any) -> Any:
         """Note what transformers reads for each weight; returns what it tells of the loading."""
+        from transformers import core_model_loading, modeling_utils
+
         readings = [Reading()]
         put = core_model_loading.set_param_for_module
 
@@ -183,18 +187,20 @@ class Streamed:
             self._file_of |= dict.fromkeys(shapes, path)
         with _in_place_of(core_model_loading, "set_param_for_module", noted):
             found = _load(model, blanks, dataclasses.replace(self._how, device_map={"": torch.device("meta")}))
+        self._blank_state = model.state_dict()
         self._readings = {name: reading for reading in readings for name in reading.weights}
         return found
 
     def _read(self, model: Any, readings: Iterable[Reading]) -> None:
         """Have transformers load what is stored for these readings."""
         names = [name for reading in readings for name in reading.stored]
-        with _Opened() as opened:
-            _load(
-                model,
-                {name: _Stored(lambda name=name: opened.get(self._file_of[name], name)) for name in names},
-                self._how,
-            )
+        model.state_dict = lambda: self._blank_state
+        try:
+            with _Opened() as opened:
+                stored = {name: _Stored(partial(opened.get, self._file_of[name], name)) for name in names}
+                _load(model, stored, self._how)
+        finally:
+            del model.state_dict
 
 
 def counted(names: list[str]) -> str:
@@ -237,6 +243,9 @@ def _has_single_tensors(path: Path) -> bool:
 
 
 def _load(model: Any, tensors: dict[str, _Stored], how: Any) -> Any:
+    """Have transformers load these tensors into a model; returns what it tells of that."""
+    from transformers import core_model_loading
+
     before = os.environ.get(ONE_BY_ONE)
     os.environ[ONE_BY_ONE] = "1"
     try:

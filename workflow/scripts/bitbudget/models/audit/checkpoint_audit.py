@@ -128,16 +128,17 @@ def audit_layer(
     layer: Layer,
     original: nn.Linear,
     device: str,
-    elsewhere: frozenset[int] = frozenset(),
+    tied: bool = False,
     state: Callable[[], State] | None = None,
     decided: str | None = None,
 ) -> LayerAudit:
     """Audit one layer against its original, whose dtype is the one that the layer computes in.
 
-    `elsewhere`: see `bytes_of`. For calibrated formats `state` reads what the checkpoint stores for the layer;
-    `decided`: see `calibrated_audit.fault_of`.
+    `tied`: whether its matrix is another module's and counts there. For calibrated formats `state` reads what the
+    checkpoint stores for the layer; `decided`: see `calibrated_audit.fault_of`.
     """
     asked, exact = layer.spec["format"], original.weight.detach()
+    tied = tied and type(getattr(layer.module, "weight", None)) is nn.Parameter
     found = recognise(layer.module)
     fmt = format_of(found if found != UNKNOWN else asked)
     weights = Weights()
@@ -158,8 +159,8 @@ def audit_layer(
         found=found,
         storage=fmt.storage(layer.module) if found != UNKNOWN else str(layer.module.weight.dtype),
         kernel=fmt.kernel(layer.module) if found != UNKNOWN else type(layer.module).__name__,
-        parameters=0 if _tied(layer.module, elsewhere) else exact.numel(),
-        bytes=bytes_of(layer.module, elsewhere),
+        parameters=0 if tied else exact.numel(),
+        bytes=bytes_of(layer.module, frozenset([_address(layer.module.weight)]) if tied else frozenset()),
         relative_error=finite(weights.relative),
         promised_error=weights.promised,
         allowed_error=weights.allowed,
@@ -247,12 +248,6 @@ def _bias_fault(layer: nn.Module, original: nn.Linear, unit: float, device: str)
     return None if same else "adds another bias than the original"
 
 
-def _tied(layer: nn.Module, elsewhere: frozenset[int]) -> bool:
-    """Whether a layer's matrix is another module's, as that of a head tied to the embeddings."""
-    weight = getattr(layer, "weight", None)
-    return type(weight) is nn.Parameter and _address(weight) in elsewhere
-
-
 def audit_layers(
     model: nn.Module,
     original: nn.Module,
@@ -271,16 +266,15 @@ def audit_layers(
     else is wrong, the outputs of calibrated layers are looked at too, on the `inputs` by path.
     """
     layers = list(linear_layers(original, family, assignment))
-    paths = [layer.path for layer in layers]
-    found = []
+    found, elsewhere = [], {id(value) for _, value in _others(model, [layer.path for layer in layers])}
     with tqdm(total=_bytes_of(layers), desc="audit", unit="B", unit_scale=True, mininterval=1) as bar:
         for layer in layers:
+            tied = id(getattr(model.get_submodule(layer.path), "weight", None)) in elsewhere
             with hold(layer.path):
                 loaded = replace(layer, module=model.get_submodule(layer.path))
-                elsewhere = frozenset(_address(p) for _, p in _others(model, paths) if not p.is_meta)
                 state = functools.partial(states, layer.path) if states else None
                 exact = original.get_submodule(layer.path)
-                found.append(audit_layer(loaded, exact, device, elsewhere, state, (decided or {}).get(layer.path)))
+                found.append(audit_layer(loaded, exact, device, tied, state, (decided or {}).get(layer.path)))
             bar.update(_bytes_of([layer]))
     if inputs is None or any(layer.fault for layer in found):
         return found
