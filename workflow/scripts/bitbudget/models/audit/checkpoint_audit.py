@@ -83,34 +83,28 @@ def _plain_tensors(module: nn.Module) -> list[torch.Tensor]:
     plain attributes: what they unpacked once, or packed in an order of their own.
     """
     found: dict[int, torch.Tensor] = {}
-
-    def add(value: Any) -> None:
-        if isinstance(value, dict | list | tuple):
-            for inner in value.values() if isinstance(value, dict) else value:
-                add(inner)
-        if not isinstance(value, torch.Tensor):
-            return
-        if hasattr(value, "__tensor_flatten__"):
-            for name in value.__tensor_flatten__()[0]:
-                add(getattr(value, name))
-        elif value.numel():
-            found.setdefault(_address(value), value)
-
     for part in module.modules():
-        for name, value in vars(part).items():
-            if name not in ("_parameters", "_buffers", "_modules"):
-                add(value)
+        values = [value for name, value in vars(part).items() if name not in ("_parameters", "_buffers", "_modules")]
         for value in (*part._parameters.values(), *part._buffers.values()):
-            add(value)
             state = getattr(value, "quant_state", None)
-            for scales in (state, getattr(state, "state2", None)):
-                add(getattr(scales, "absmax", None))
-            for name in ("CB", "SCB"):
-                add(getattr(value, name, None))
-        eight_bit = getattr(part, "state", None)
-        for name in ("CB", "SCB"):
-            add(getattr(eight_bit, name, None))
+            values += [value, *(getattr(scales, "absmax", None) for scales in (state, getattr(state, "state2", None)))]
+            values += [getattr(value, name, None) for name in ("CB", "SCB")]
+        values += [getattr(getattr(part, "state", None), name, None) for name in ("CB", "SCB")]
+        for value in values:
+            _collect(value, found)
     return list(found.values())
+
+
+def _collect(value: Any, found: dict[int, torch.Tensor]) -> None:
+    """Add the plain tensors in a value by the address of their storage."""
+    if isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            _collect(inner, found)
+    elif hasattr(value, "__tensor_flatten__"):
+        for name in value.__tensor_flatten__()[0]:
+            _collect(getattr(value, name), found)
+    elif isinstance(value, torch.Tensor) and value.numel():
+        found.setdefault(_address(value), value)
 
 
 @dataclass
