@@ -123,13 +123,16 @@ def snapshot(tmp_path_factory):
 
 def made(snapshot, folder, plant=None, **asked):
     load = functools.partial(checkpoint.load_original, snapshot, tiny.LLAMA, "bfloat16")
-    calibration, model = Calibration(load, calibration_inputs.of_texts(snapshot, TEXTS)), load()
-    layers, tensors = checkpoint.quantize(
-        model, tiny.LLAMA, tiny.assignment(tiny.LLAMA, "bfloat16", **asked), "cpu", calibration
+    calibration = Calibration(load, calibration_inputs.of_texts(snapshot, TEXTS))
+    model, wanted = (
+        checkpoint.original(snapshot, tiny.LLAMA, "bfloat16"),
+        tiny.assignment(tiny.LLAMA, "bfloat16", **asked),
     )
+    layers, stored = checkpoint.quantize(model, tiny.LLAMA, wanted, "cpu", calibration)
+    tensors = dict(stored)
     if plant:
         plant(tensors)
-    manifest = checkpoint.save(folder, snapshot, model.config, tensors, layers)
+    manifest = checkpoint.save(folder, snapshot, model, tensors.items(), layers)
     told = {"calibration_hash": files.hash_of(TEXTS), "n": len(TEXTS), "texts": len(TEXTS)} | calibration.report
     files.write_json(
         folder / checkpoint.MANIFEST, {"dtype": "bfloat16", "device": "cpu", "calibration": told, **manifest}

@@ -157,9 +157,9 @@ def made(snapshot, family, folder, pictures, dtype="bfloat16", **asked):
     load = functools.partial(checkpoint.load_original, snapshot, family, dtype)
     calibration = Calibration(load, given(snapshot, family, pictures))
     assignment = tiny.assignment(family, dtype, **asked)
-    model = load()
+    model = checkpoint.original(snapshot, family, dtype)
     layers, tensors = checkpoint.quantize(model, family, assignment, "cpu", calibration)
-    manifest = checkpoint.save(folder, snapshot, model.config, tensors, layers)
+    manifest = checkpoint.save(folder, snapshot, model, tensors, layers)
     told = {"calibration_hash": files.hash_of("x"), "n": len(pictures), "images": len(pictures)} | calibration.report
     files.write_json(folder / checkpoint.MANIFEST, {"dtype": dtype, "device": "cpu", "calibration": told, **manifest})
     return told
