@@ -193,6 +193,22 @@ def boxes_of(names):
     return [Text.get_window_extent(text) for text in names]
 
 
+def test_all_models_stand_in_one_picture_with_a_front_of_their_own(tmp_path):
+    """A precision that is on its own model's front and beaten by the other model's is open in the common panel."""
+    study = loaded(tmp_path, ["m", "n"], NAMES[:3], ["zero-shot"])
+    together = tradeoff._with_all(study)
+    rows = together.of(tradeoff.ALL, "zero-shot")
+    assert [row.precision for row in rows] == [f"{model}, {name}" for model in "mn" for name in NAMES[:3]]
+    points = [(row.costs["size_on_disk"].value, row.quality[study.primary].value) for row in rows]
+    known = [row for row in rows if not row.costs["size_on_disk"].incomparable]
+    expected = pareto_front(*zip(*(points[rows.index(row)] for row in known), strict=True))
+    assert [("size_on_disk" in row.across) for row in known] == expected and 0 < sum(expected) < len(known)
+    with style.applied():
+        figure = tradeoff.draw(study, "size")
+        figure.draw_without_rendering()
+    assert [panel.get_title(loc="left") for panel in figure.axes] == ["m", "n", "all models"]
+
+
 def test_names_in_a_scatter_plot_do_not_overlap(tmp_path):
     study = loaded(tmp_path, ["m"], NAMES, ["zero-shot"])
     with style.applied():

@@ -53,13 +53,18 @@ def front(rows: Sequence[Row], primary: str, sign: int, label: str) -> Front:
 
 def fronts(rows: Sequence[Row], primary: str, sign: int, every: Sequence[Cost]) -> dict[str, list[str]]:
     """The precisions on the Pareto front of quality and one cost alone, by the cost's metric; those compared in it."""
+    return {name: [row["precision"] for row in on] for name, on in on_fronts(rows, primary, sign, every).items()}
+
+
+def on_fronts(rows: Sequence[Row], primary: str, sign: int, every: Sequence[Cost]) -> dict[str, list[Row]]:
+    """The same as rows, which may be of several models: the first baseline is what costs must be comparable with."""
     base, found = baseline_of(rows), {}
     for cost in every:
         known = [row for row in rows if None not in (row[primary], row.get(cost.column))]
         known = [row for row in known if costs.incomparable(cost, row, base) is None]
         spent = [-row[cost.column] if cost.higher_is_better else row[cost.column] for row in known]
         on = pareto.pareto_front(spent, [row[primary] for row in known], higher_is_better=sign > 0)
-        found[cost.metric] = [row["precision"] for row, is_on in zip(known, on, strict=True) if is_on]
+        found[cost.metric] = [row for row, is_on in zip(known, on, strict=True) if is_on]
     return found
 
 

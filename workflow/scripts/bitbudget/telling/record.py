@@ -8,7 +8,7 @@ from typing import Any
 
 from bitbudget import registry
 from bitbudget.errors import UserError
-from bitbudget.judging import kinds, summary, verdicts
+from bitbudget.judging import costs, kinds, recommendation, summary, verdicts
 from bitbudget.telling import cell, wording
 
 Record = Mapping[str, Any]
@@ -81,6 +81,7 @@ def body(
         "kinds": [_kind(name) for name in kinds.KINDS if name in _kinds(found)],
         "cells": found,
         "machine": setting(spec.get("machine")),
+        "across": _across(spec, rows, words) if len(spec["models"]) > 1 else [],
     }
 
 
@@ -96,6 +97,21 @@ def setting(machine: Record | None) -> dict[str, Any]:
             for name, reason in machine["left_out"].items()
         ],
     }
+
+
+def _across(spec: Record, rows: Sequence[Record], words: wording.Words) -> list[dict[str, Any]]:
+    """The fronts of all models' precisions together, under each condition: 2B in 16 bits beside 7B in 4."""
+    every = {c: [row for row in rows if row["condition"] == c] for c in spec["conditions"]}
+    fronts = {c: recommendation.on_fronts(mine, spec["primary"], words.sign, costs.COSTS) for c, mine in every.items()}
+    return [
+        {
+            "condition": condition,
+            "fronts": {
+                name: [{key: row[key] for key in ("model", "precision")} for row in on] for name, on in found.items()
+            },
+        }
+        for condition, found in fronts.items()
+    ]
 
 
 def _in_order(track: Any, primary: str) -> list[str]:

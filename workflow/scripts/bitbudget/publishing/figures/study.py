@@ -62,6 +62,7 @@ class Row:
     fronts: frozenset[str] = frozenset()  # costs with whom alone its quality is on a Pareto front
     delegate: str | None = None  # what ran how many of a detector's operators
     parts: Parts = field(default_factory=dict)  # its primary metric by kinds of item
+    across: frozenset[str] = frozenset()  # the same of `fronts`, among the precisions of all models
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ def load(
     metrics = {name: one for name, one in about.items() if name in shown}
     blind = blind or {"metrics": {}}
     costs = {one["metric"]: one for cell in verdicts["cells"] for one in (*cell["costs"], *cell["further_costs"])}
+    across = {one["condition"]: one["fronts"] for one in verdicts["across"]}
     rows = []
     for cell in verdicts["cells"]:
         for entry in cell["entries"]:
@@ -210,6 +212,11 @@ def load(
                     incomparable=entry["incomparable"] or "",
                     disturbed=cell["disturbed"] or "",
                     fronts=frozenset(name for name, on in cell["fronts"].items() if entry["precision"] in on),
+                    across=frozenset(
+                        name
+                        for name, on in across.get(cell["condition"], {}).items()
+                        if {"model": cell["model"], "precision": entry["precision"]} in on
+                    ),
                     delegate=circumstances.delegate(one),
                     parts=parts.get(key, {}),
                 )

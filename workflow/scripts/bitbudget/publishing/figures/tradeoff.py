@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -24,12 +25,17 @@ BARS = (
     "comparison."
 )
 
+ALL = "all models"
 LETTERS = 46  # that find room below one of several panels side by side
 
 
 def draw(study: Study, name: str) -> Figure:
-    """The figure of quality against one cost (a key of `costs.COSTS`): columns are models, rows are conditions."""
-    cost = cost_of(study, name)
+    """The figure of quality against one cost (a key of `costs.COSTS`): columns are models, rows are conditions.
+
+    Where there are several models, a last column has all of their precisions in one picture.
+    """
+    cost, told = cost_of(study, name), study
+    study = _with_all(study) if len(study.models) > 1 else study
     across, down = len(study.models), len(study.conditions)
     each = (5.6, 3.6) if across * down == 1 else (3.6, 3.0)
     figure = style.new_figure(max(each[0] * across, style.WIDTH * 0.8), each[1] * down + 1.0)
@@ -46,13 +52,13 @@ def draw(study: Study, name: str) -> Figure:
     style.notes(
         figure,
         [
-            _key(cost, _shown(study, cost, study.rows)),
-            BARS if _has_bars(study, cost) else "",
+            _key(cost, _shown(told, cost, told.rows)),
+            BARS if _has_bars(told, cost) else "",
             style.BEYOND if _anything_beyond(study, cost) else "",
-            *(f"Not shown: {_left_out(study, cost, reason)} ({reason.rstrip('.')})." for reason in footnotes.reasons()),
-            *warnings(study, cost),
-            study.provenance(),
-            study.note,
+            *(f"Not shown: {_left_out(told, cost, reason)} ({reason.rstrip('.')})." for reason in footnotes.reasons()),
+            *warnings(told, cost),
+            told.provenance(),
+            told.note,
         ],
     )
     figure.draw_without_rendering()
@@ -61,6 +67,22 @@ def draw(study: Study, name: str) -> Figure:
         for j, model in enumerate(study.models):
             _names(panels[i, j], study, cost, study.of(model, condition))
     return figure
+
+
+def _with_all(study: Study) -> Study:
+    """The study with one more model: all of its models together, in which each has a colour."""
+    together = [
+        replace(row, model=ALL, precision=f"{row.model}, {row.precision}", baseline=False, fronts=row.across)
+        for row in study.rows
+    ]
+    colours = {
+        f"{model}, {precision}": style.PALETTE[number % len(style.PALETTE)]
+        for number, model in enumerate(study.models)
+        for precision in study.precisions
+    }
+    return replace(
+        study, rows=[*study.rows, *together], models=[*study.models, ALL], colours={**study.colours, **colours}
+    )
 
 
 def _key(cost: Cost, shown: Sequence[Row]) -> str:
