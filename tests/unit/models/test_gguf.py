@@ -1,6 +1,7 @@
 """Models that come as GGUF files: converted once, to the very weights that the file stands for."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from bitbudget import files, registry
 from bitbudget.errors import UserError
 from bitbudget.fetching import pins
-from bitbudget.models import gguf_file, gguf_models, readers, snapshots
+from bitbudget.models import gguf_file, gguf_models, hub, readers, snapshots
 
 gguf = pytest.importorskip("gguf", reason="the package gguf is not installed")
 LLAMA = registry.module_of("family", "llama")
@@ -101,6 +102,33 @@ def test_a_package_is_a_source_and_is_locked(monkeypatch, q4, tmp_path):
     } - {"model.json"}
     with pytest.raises(UserError, match=f"has the checksum {record['revision']}, and not {'0' * 64}"):
         fetch(entry | {"sha256": "0" * 64})
+
+
+@pytest.fixture
+def repository(monkeypatch, q4):
+    """A repository of the Hub with one GGUF file, and the SHA-256 that the Hub says it has."""
+    remote = hub.Remote("a" * 40, {"tiny.gguf": q4.stat().st_size, "README.md": 3}, {"tiny.gguf": files.sha256_of(q4)})
+    monkeypatch.setattr(hub, "describe_repository", lambda name, revision: remote)
+    monkeypatch.setattr(hub, "download", lambda name, commit, names, to: shutil.copy(q4, to / names[0]))
+    return remote
+
+
+def test_a_file_of_a_repository_is_a_source_and_is_locked_to_its_commit(repository):
+    record = fetch({"hub": "some-lab/tiny-GGUF", "file": "tiny.gguf"})
+    assert record["source"] == f"https://huggingface.co/some-lab/tiny-GGUF/blob/{'a' * 40}/tiny.gguf"
+    locked = pins.locked("models", "tiny")
+    assert (locked["revision"], locked["sha256"]) == (repository.commit, record["revision"])
+
+
+def test_a_file_that_is_not_what_the_hub_says_is_told(repository):
+    repository.sha256["tiny.gguf"] = "0" * 64
+    with pytest.raises(UserError, match=f"and not {'0' * 64}: correct `sha256`"):
+        fetch({"hub": "some-lab/tiny-GGUF", "file": "tiny.gguf"})
+
+
+def test_a_file_that_a_repository_lacks_is_told(repository):
+    with pytest.raises(UserError, match=r"^some-lab/tiny-GGUF has no file q8.gguf: name one of tiny.gguf in config/"):
+        fetch({"hub": "some-lab/tiny-GGUF", "file": "q8.gguf"})
 
 
 def test_no_gguf_file_is_told(tmp_path):

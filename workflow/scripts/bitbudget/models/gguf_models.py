@@ -83,11 +83,9 @@ def _found(name: str, entry: dict[str, Any], partial: Path) -> Found:
     locked = pins.locked("models", name).get("revision", "")
     remote = hub.describe_repository(repository, entry.get("revision") or locked or entry.get("branch", ""))
     if file not in remote.sizes:
-        there = [one for one in remote.sizes if one.endswith(".gguf")]
-        raise UserError(
-            f"{repository} has no file {file}: name one of {', '.join(there) or 'another repository, which has'} as "
-            "`file` in config/models.yaml."
-        )
+        there = ", ".join(one for one in remote.sizes if one.endswith(".gguf"))
+        remedy = f"name one of {there}" if there else "it has no GGUF file at all, so name another repository"
+        raise UserError(f"{repository} has no file {file}: {remedy} in config/models.yaml.")
     pins.hold("models", name, {"hub": repository, "revision": remote.commit})
     hub.check_space(name, {file: remote.sizes[file]}, partial)
     hub.download(repository, remote.commit, [file], partial)
