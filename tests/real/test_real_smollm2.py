@@ -67,15 +67,15 @@ def test_batched_scores_are_those_of_a_plain_loop(snapshot, model, items, tmp_pa
     """
     tokenizer = readers.load_tokenizer(snapshot)
     passages = {item["id"]: last_word.encode(tokenizer, [], item, last_word.positions(model)) for item in items}
+    asked = prediction.asked_in(items, {}, lambda item: passages[item["id"]].read)
     found = prediction.predict(
-        items,
+        asked,
         lambda batch: [
             row for row, _ in last_word.score(model, tokenizer, [passages[i["id"]] for i in batch], "cpu", "float32")
         ],
-        batch_size=4, shard_size=100, folder=tmp_path, length=lambda item: passages[item["id"]].read,
+        batch_size=4, shard_size=100, folder=tmp_path,
     )  # fmt: skip
-    assert [row["id"] for row in found] == [item["id"] for item in items]
-    for item, row in zip(items, found, strict=True):
+    for item, row in zip(items, prediction.in_order_of(items, found), strict=True):
         context = tokenizer(item["question"])["input_ids"]
         whole = tokenizer(f"{item['question']} {item['references'][0]}")["input_ids"]
         assert whole[: len(context)] == context  # no passage of these shares a token with its last word

@@ -50,7 +50,7 @@ def main() -> None:
     # by the pictures' sizes and then by the texts: an image has hundreds of tokens, how many goes by its size
     prepared = files.read_json(args.images)["images"].values()
     pixels = {str(args.images.parent / one["file"]): one["size"] for one in prepared}
-    asked_items, length = prediction.asked_in(
+    asked_items = prediction.asked_in(
         items, spec, lambda item: ([pixels[path] for path in item["images"]], len(item.get("question") or ""))
     )
     shots = available.usable_shots(args.shots, args.shot_images, spec["shots"])
@@ -84,7 +84,7 @@ def main() -> None:
         return generation.answer(model, processor, prompts, how)
 
     remade: list[dict[str, str]] = []
-    rows = prediction.predict(asked_items, ask, **sizes, folder=folder, length=length, remade=remade)
+    rows = prediction.predict(asked_items, ask, **sizes, folder=folder, remade=remade)
     rows = prediction.in_order_of(items, rows)
     files.write_jsonl(args.out, rows)
     identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}

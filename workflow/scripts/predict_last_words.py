@@ -48,7 +48,17 @@ def main() -> None:
     device = choose_device(spec["device"])
     made = checkpoint.manifest(args.checkpoint)
     items = available.expected_items(args.items)
-    asked_items, length = prediction.asked_in(items, spec, lambda item: passages[item["id"]].read)
+    model = checkpoint.load(args.checkpoint, family, device)
+    tokenizer = generation.load_tokenizer(args.checkpoint)
+    begin = last_word.beginning(tokenizer, spec["bos"])
+    room = last_word.positions(model)
+    passages = {item["id"]: last_word.encode(tokenizer, begin, item, room) for item in items}
+    # those with logits come first, so that a run that goes on from shards asks only their few batches again
+    asked_items = [
+        item
+        for part in (items[:WITH_LOGITS], items[WITH_LOGITS:])
+        for item in prediction.asked_in(part, spec, lambda item: passages[item["id"]].read)
+    ]
     sizes = {key: spec[key] for key in ("batch_size", "shard_size")}
     # the batch size and the device, too, change answers
     given = {"checkpoint": made["checkpoint_hash"], "items": asked_items, "bos": spec["bos"], "device": device}
@@ -58,11 +68,6 @@ def main() -> None:
         given["threads"] = torch.get_num_threads()
     folder = args.shards / files.hash_of(given | sizes)
 
-    model = checkpoint.load(args.checkpoint, family, device)
-    tokenizer = generation.load_tokenizer(args.checkpoint)
-    begin = last_word.beginning(tokenizer, spec["bos"])
-    room = last_word.positions(model)
-    passages = {item["id"]: last_word.encode(tokenizer, begin, item, room) for item in items}
     wanted = [item["id"] for item in items[:WITH_LOGITS]]
     logits: dict[str, torch.Tensor] = {}
 
@@ -75,9 +80,9 @@ def main() -> None:
         return [row for row, _ in found]
 
     remade: list[dict[str, str]] = []
-    rows = prediction.predict(asked_items, ask, **sizes, folder=folder, length=length, remade=remade)
+    rows = prediction.predict(asked_items, ask, **sizes, folder=folder, remade=remade)
     rows = prediction.in_order_of(items, rows)
-    for batch in prediction.batches(asked_items, **sizes, length=length):
+    for batch in prediction.batches(asked_items, **sizes):
         if not all(item["id"] in logits for item in batch if item["id"] in wanted):
             ask(batch)  # its shard is of an earlier run
     with files.written_whole(args.out_logits) as temporary:

@@ -4,10 +4,6 @@ Snakemake deletes the outputs of a job that failed or that it does not accept, s
 whose name covers everything the answers depend on: the checkpoint, the items, the prompt and the decoding. They stay
 there until the answers are scored, which they are once Snakemake has accepted them. What an answer is, a dataclass
 whose fields become its line, the track decides.
-
-Within a shard items are asked by falling length, so that a batch holds alike ones and little of it is padding: a
-quarter of the tokens is in LAMBADA's own order, a fourteenth by length. The longest first, so that a lack of memory
-shows at once.
 """
 
 from __future__ import annotations
@@ -26,7 +22,6 @@ from bitbudget.runtimes import shard_files
 log = logging.getLogger("bitbudget")
 
 Item = dict[str, Any]
-Length = Callable[[Item], Any]  # what an item is sorted by: a number of tokens, or anything that grows with it
 
 
 def shards(items: Sequence[Item], size: int) -> Iterator[tuple[int, Sequence[Item]]]:
@@ -42,14 +37,12 @@ def predict(
     batch_size: int,
     shard_size: int,
     folder: Path,
-    length: Length | None = None,
     remade: list[dict[str, str]] | None = None,
 ) -> list[dict[str, Any]]:
     """The answers to all items in their order, from finished shards in `folder` where there are some.
 
-    Items are batched by `length`, or as they stand where it is None. `ask` answers one batch with a dataclass for each
-    item. Each line is its item's `id` and its fields. A shard that cannot be used is made again; its name (`shard`) and
-    what was wrong with it (`reason`) are added to `remade`.
+    `ask` answers one batch with a dataclass for each item. Each line is its item's `id` and its fields. A shard that
+    cannot be used is made again; its name (`shard`) and what was wrong with it (`reason`) are added to `remade`.
     """
     rows: list[dict[str, Any]] = []
     with tqdm(total=len(items), desc="predict", unit="item", mininterval=1) as bar:
@@ -60,10 +53,9 @@ def predict(
                 bar.update(len(found))
             else:
                 found = []
-                for batch in batches(part, batch_size=batch_size, shard_size=shard_size, length=length):
+                for _, batch in shards(part, batch_size):
                     found += [{"id": item["id"], **asdict(a)} for item, a in zip(batch, ask(batch), strict=True)]
                     bar.update(len(batch))
-                found = in_order_of(part, found)
                 shard_files.write(path, folder.name, ids, found)
             rows += found
     return rows
@@ -82,25 +74,25 @@ def _finished(path: Path, ids: list[str], remade: list[dict[str, str]] | None) -
         return None
 
 
-def batches(
-    items: Sequence[Item], *, batch_size: int, shard_size: int, length: Length | None = None
-) -> Iterator[Sequence[Item]]:
+def batches(items: Sequence[Item], *, batch_size: int, shard_size: int) -> Iterator[Sequence[Item]]:
     """The batches in which `predict` asks these items, so that they can be asked in just these again."""
     for _, part in shards(items, shard_size):
-        inner = sorted(part, key=length, reverse=True) if length else part
-        for _, batch in shards(inner, batch_size):
+        for _, batch in shards(part, batch_size):
             yield batch
 
 
-def asked_in(items: Sequence[Item], spec: dict[str, Any], length: Length) -> tuple[list[Item], Length | None]:
-    """The items in the order in which they are asked, and what they are batched by.
+def asked_in(items: Sequence[Item], spec: dict[str, Any], length: Callable[[Item], Any]) -> list[Item]:
+    """The items in the order in which they are asked: by falling `length`, a number of tokens or what grows with it.
 
-    That is their own order, and `length`. For the noise floor (`again`) it is an order by the seed, and nothing: sorted
-    as before, an item would meet nearly the same neighbours, and what padding does to an answer would go unseen.
+    A batch then holds alike ones, and hardly any of it is padding: of LAMBADA's tokens a fourth is in the items' own
+    order, and a seventieth by length. The longest come first, so that a lack of memory shows at once.
+
+    The noise floor (`again`) has an order by the seed: by length, an item would meet nearly the same neighbours again,
+    and what padding does to an answer would go unseen.
     """
     if not spec.get("again"):
-        return list(items), length
-    return random.Random(f"noise-floor-{spec['seed']}").sample(list(items), len(items)), None
+        return sorted(items, key=length, reverse=True)
+    return random.Random(f"noise-floor-{spec['seed']}").sample(list(items), len(items))
 
 
 def in_order_of(items: Sequence[Item], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
