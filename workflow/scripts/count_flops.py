@@ -11,8 +11,9 @@ from bitbudget.items import available
 log = logging.getLogger("bitbudget")
 
 SPEC = (
-    "study", "model", "precision", "condition", "seed", "family", "prompt", "shots", "bos", "generation.num_beams",
-    "measure.items", "measure.new_tokens", "device",
+    "study", "track", "model", "precision", "condition", "seed", "family", "prompt", "prompt_template", "max_side",
+    "images.max_tokens", "images.enlarge", "shots", "bos", "generation.num_beams", "measure.items",
+    "measure.new_tokens", "device",
 )  # fmt: skip
 
 ITEMS = 8  # of those that are measured; answers differ by the lengths of their prompts alone
@@ -54,7 +55,7 @@ def main() -> None:
     else:
         shots = available.usable_shots(args.shots, args.shot_images, spec["shots"])
         dtype = getattr(torch, made["dtype"])
-        processor, prepare = prompts.of_images(args.checkpoint, family, spec, shots, device, dtype)
+        processor, prepare, _ = prompts.of_images(args.checkpoint, model, family, spec, shots, device, dtype)
     tokens, beams = plan["new_tokens"], spec["generation"]["num_beams"]
     how = generation.decoding(model, processor, tokens, tokens, beams)
     answers, seeing = [], parts.vision_modules(family, model)

@@ -7,7 +7,7 @@ from pathlib import Path
 from bitbudget import cli, registry
 from bitbudget.models import gguf_file, gguf_models, hub, ready_models, snapshots
 
-SPEC = ("entry",)
+SPEC = ("entry", "templated")
 
 
 def main() -> None:
@@ -25,7 +25,8 @@ def main() -> None:
         record = ready_models.fetch(*given)
     else:
         source = gguf_models if gguf_file.is_gguf(entry) else hub
-        record = source.fetch(*given, check=lambda folder: snapshots.check(folder, family))
+        templated = arguments.spec["templated"]
+        record = source.fetch(*given, check=lambda folder: snapshots.check(folder, family, templated))
     total = sum(f["bytes"] for f in record["files"].values())
     cli.log.info(
         "%s: %d files, %.1f MB, at revision %s", arguments.model, len(record["files"]), total / 1e6, record["revision"]

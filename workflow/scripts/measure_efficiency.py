@@ -13,8 +13,9 @@ from bitbudget.items import available
 log = logging.getLogger("bitbudget")
 
 SPEC = (
-    "study", "model", "precision", "condition", "seed", "repeat", "family", "simulated", "prompt", "shots", "bos",
-    "generation.num_beams", "measure", "device",
+    "study", "track", "model", "precision", "condition", "seed", "repeat", "family", "simulated", "prompt",
+    "prompt_template", "max_side", "images.max_tokens", "images.enlarge", "shots", "bos", "generation.num_beams",
+    "measure", "device",
 )  # fmt: skip
 
 Spec = dict[str, Any]
@@ -93,7 +94,7 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     else:
         shots = available.usable_shots(args.shots, args.shot_images, spec["shots"])
         dtype = getattr(torch, made["dtype"])
-        processor, inputs_of = prompts.of_images(args.checkpoint, family, spec, shots, device, dtype)
+        processor, inputs_of, _ = prompts.of_images(args.checkpoint, model, family, spec, shots, device, dtype)
     beams = spec["generation"]["num_beams"]
     whole, first = (generation.decoding(model, processor, tokens, tokens, beams) for tokens in (plan["new_tokens"], 1))
 

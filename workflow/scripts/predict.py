@@ -11,8 +11,9 @@ from bitbudget.items import available
 log = logging.getLogger("bitbudget")
 
 SPEC = (
-    "study", "model", "precision", "condition", "seed", "family", "prompt", "shots", "generation", "batch_size",
-    "shard_size", "device", "again", "other_threads",
+    "study", "track", "model", "precision", "condition", "seed", "family", "prompt", "prompt_template", "max_side",
+    "images.max_tokens", "images.enlarge", "shots", "generation", "batch_size", "shard_size", "device", "again",
+    "other_threads",
 )  # fmt: skip
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     from bitbudget.judging.comparison_kinds import other_number
     from bitbudget.models import checkpoint
     from bitbudget.runtimes import prediction
-    from bitbudget.runtimes.transformers import generation
+    from bitbudget.runtimes.transformers import generation, prompts
     from bitbudget.system.devices import choose_device
     from bitbudget.system.quiet import quiet_libraries
 
@@ -65,6 +66,7 @@ def main() -> None:
         "images": images,
         "device": device,
     }
+    given |= {key: spec.get(key) for key in ("prompt_template", "max_side", "images")}
     given |= {"code": args.code, "packages": records.packages()}
     if spec.get("other_threads"):  # of the noise floor
         torch.set_num_threads(other_number(torch.get_num_threads()))
@@ -72,35 +74,42 @@ def main() -> None:
     folder = args.shards / files.hash_of(asked | given | sizes)
 
     model = checkpoint.load(args.checkpoint, family, device)
-    processor = generation.load_processor(args.checkpoint)
+    dtype = getattr(torch, made["dtype"])
+    processor, inputs_of, how_asked = prompts.of_images(args.checkpoint, model, family, spec, shots, device, dtype)
     how = generation.decoding(
         model, processor, spec["generation"]["max_new_tokens"], 0, spec["generation"]["num_beams"]
     )
-    dtype = getattr(torch, made["dtype"])
 
     def ask(batch: list[dict]) -> list[generation.Answer]:
-        prompts = generation.prepare_items(processor, family, batch, spec["prompt"], device, dtype, shots)
-        generation.check_length(model, prompts, how)
-        return generation.answer(model, processor, prompts, how)
+        given = inputs_of(batch)
+        generation.check_length(model, given, how)
+        return generation.answer(model, processor, given, how)
 
     remade: list[dict[str, str]] = []
     rows = prediction.predict(asked_items, ask, **sizes, folder=folder, remade=remade)
     rows = prediction.in_order_of(items, rows)
     files.write_jsonl(args.out, rows)
     identity = {key: spec[key] for key in ("study", "model", "precision", "condition", "seed")}
-    body = asked | {
-        "checkpoint_hash": made["checkpoint_hash"],
-        "subset_hash": subset["subset_hash"],
-        "shots": [shot["id"] for shot in shots],
-        "again": spec.get("again", False),
-        "batch_size": spec["batch_size"],
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "shards_made_again": remade,
-        "n": len(rows),
-        "new_tokens": sum(row["new_tokens"] for row in rows),
-        "cut_off": sum(row["finish"] == "length" for row in rows),
-    }
+    shown = [row["image_tokens"] for row in rows]
+    body = (
+        asked
+        | how_asked
+        | {
+            "checkpoint_hash": made["checkpoint_hash"],
+            "subset_hash": subset["subset_hash"],
+            "shots": [shot["id"] for shot in shots],
+            "again": spec.get("again", False),
+            "batch_size": spec["batch_size"],
+            "device": device,
+            "threads": torch.get_num_threads(),
+            "shards_made_again": remade,
+            "n": len(rows),
+            "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
+            "image_tokens": None if None in shown else sum(shown),
+            "new_tokens": sum(row["new_tokens"] for row in rows),
+            "cut_off": sum(row["finish"] == "length" for row in rows),
+        }
+    )
     records.write(args.record, "predictions", identity, body)
     log.info("%d answers, %d cut off at the token limit", body["n"], body["cut_off"])
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from bitbudget import cli, contracts, files, records, registry
 from bitbudget.errors import UserError
+from bitbudget.items import answer_filter
 from bitbudget.items.available import expected_items
 from bitbudget.runtimes import shard_files
 
-SPEC = ("track", "primary", "seed", "top_k")
+SPEC = ("track", "primary", "seed", "top_k", "answer")
 
 IDENTITY = ("study", "model", "precision", "condition", "seed", "checkpoint_hash", "subset_hash")
 ANSWERS = {"text": str, "detections": list}  # what a track's answer is, by the key that it has in a row
@@ -75,6 +76,9 @@ def main() -> None:
     answer = contracts.of(track, "ANSWER")
     rows = row_by_item(args.predictions, files.read_jsonl(args.predictions), items, answer)
     answers = rows if contracts.of(track, "ROWS") else {key: row[answer] for key, row in rows.items()}
+    rules = args.spec.get("answer", {})
+    if rules:
+        answers = {key: answer_filter.of(rules, text, f"the answer to item {key}") for key, text in answers.items()}
     seed, primary = args.spec["seed"], args.spec["primary"]
     helps: dict[str, Any] = {"paraphrases": args.paraphrases} if args.paraphrases else {}
     helps |= {"top_k": args.spec["top_k"]} if "top_k" in args.spec else {}
@@ -84,9 +88,12 @@ def main() -> None:
     breakdown = contracts.of(track, "breakdown")
     parts = breakdown(items, per_item, seed, primary=primary) if breakdown else {}
 
+    if rules:
+        per_item = [row | {"answer": answers[row["id"]]} for row in per_item]
     files.write_jsonl(args.out_items, per_item)
     identity = {key: record[key] for key in IDENTITY}
     body = {"primary": primary, "metrics": metrics} | ({"breakdown": parts} if parts else {})
+    body |= {"answer": rules} if rules else {}
     records.write(args.out, "scores", identity, body)
     width = max(map(len, metrics))
     for name, metric in metrics.items():

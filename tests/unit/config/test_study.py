@@ -516,3 +516,43 @@ def test_a_gguf_file_is_a_source(config: ConfigFolder, source: str) -> None:
     config.add("models", x=entry.get(source, {"local": "x.gguf"}) | {"family": "llama", "licence": "MIT"})
     study = config.resolved(track="lambada", dataset={"name": "demo-passages"}, models=["x"])
     assert plan.local_model(study, "x") == (["x.gguf"] if source == "local" else [])
+
+
+def test_a_prompt_template_is_that_of_the_studys_track(config: ConfigFolder) -> None:
+    both = {"captioning": "{image}{question}", "vqa": "{image}Q: {question} A:"}
+    config.add("models", one=HUB_MODEL | {"prompt_template": both}, two=HUB_MODEL)
+    models = config.resolved(models=["one", "two"])["models"]
+    assert models["one"]["prompt_template"] == "{image}{question}"
+    assert "prompt_template" not in models["two"]
+
+
+@pytest.mark.parametrize(
+    ("template", "clause"),
+    [
+        ("{image}{questoin}", "does not contain {question}, so the model would never see the question; add it."),
+        ("{image} {question} {question}", "has {question} more than once; write it once."),
+        ({}, "is empty; name at least one, or leave the key out where it has a default."),
+        ({"caption": "x"}, "there is no key `caption`"),
+    ],
+)
+def test_a_wrong_prompt_template_is_one_sentence(template: Any, clause: str, config: ConfigFolder) -> None:
+    config.add("models", one=HUB_MODEL | {"prompt_template": template})
+    sentence = config.refusal(models=["one"], track="vqa", dataset={"name": "demo-questions"})
+    assert "prompt_template" in sentence and clause in sentence, sentence
+
+
+def test_what_counts_of_an_answer_is_checked_while_parsing(config: ConfigFolder) -> None:
+    rules = {"regex": r"Answer: (\w+)", "first_line": True, "strip_prefix": ["Answer:"]}
+    assert config.resolved(answer=rules)["answer"] == rules
+    assert config.refusal(answer={"regex": "(a"}).startswith(f"{MINE}: `answer`: `regex` is no regular expression (")
+    assert "there is no key `first_lines` in `answer`; did you mean `first_line`?" in config.refusal(
+        answer={"first_lines": True}
+    )
+    models = {"models": ["demo-lm"], "track": "lambada", "dataset": {"name": "demo-passages"}}
+    assert "`answer` has no place in the track lambada" in config.refusal(answer=rules, **models)
+
+
+def test_images_take_few_tokens_by_default(config: ConfigFolder) -> None:
+    images = config.resolved()["images"]
+    assert (images["max_tokens"], images["enlarge"]) == (None, False)
+    assert "`images.max_tokens` is 0, and must be at least 1" in config.refusal(images={"max_tokens": 0})

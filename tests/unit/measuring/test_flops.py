@@ -128,6 +128,7 @@ SPEC = (
     | {"measure": {"items": 3, "new_tokens": 4, "batch_sizes": [8]}, "device": "cpu"}
     | {
         "generation": {"num_beams": 1},
+        "track": "lambada",
         "prompt": None,
         "shots": 0,
     }
@@ -171,7 +172,8 @@ def test_the_script_counts_what_a_model_sees_apart(tmp_path, monkeypatch):
     Image.linear_gradient("L").resize((40, 30)).convert("RGB").save(tmp_path / "images/one.png")
     files.write_json(tmp_path / "images.json", {"images": {"one": {"file": "images/one.png"}}, "skipped": []})
     items = [{"id": "1", "images": [{"id": "one"}], "question": None, "references": ["a"], "extra": {}}]
-    spec = {"family": "llava", "prompt": "What?", "shots": 0}
+    spec = {"family": "llava", "track": "vqa", "prompt": "What?", "shots": 0, "max_side": 64}
+    spec |= {"images": {"max_tokens": None, "enlarge": False}}
     record = script(monkeypatch, tmp_path, tiny.LLAVA, tiny.llava, items, spec, images=tmp_path / "images.json")
     found = {name: metric["value"] for name, metric in record["metrics"].items()}
     phases = ("flops_vision", "flops_prefill", "flops_decode")

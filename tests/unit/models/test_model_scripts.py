@@ -21,7 +21,8 @@ from bitbudget.runtimes.transformers import generation, last_word
 SCRIPTS = Path(__file__).parents[3] / "workflow" / "scripts"
 NAMES = ["quantize_model", "audit_checkpoint", "predict", "predict_last_words", "measure_efficiency"]
 IDENTITY = {"study": "test", "model": "tiny", "precision": "int8-language", "seed": 53, "family": "llava"}
-PROMPT = {"condition": "zero-shot", "prompt": "Describe the image.", "shots": 0, "device": "cpu"}
+PROMPT = {"condition": "zero-shot", "track": "captioning", "prompt": "Describe the image.", "shots": 0, "device": "cpu"}
+PROMPT |= {"max_side": 1024, "images": {"max_tokens": None, "enlarge": False}}
 QUANTIZE = IDENTITY | {
     "assignment": tiny.assignment(tiny.LLAVA, "bfloat16", language="bnb-int8"),
     "least_coverage": 0.5,
@@ -124,6 +125,9 @@ def test_predictions_are_answers_to_every_usable_item_and_shards_are_kept(study,
     assert [row["id"] for row in rows] == ["item0", "item1", "item2", "item3"]
     record = record_of(study / "predictions.json", "predictions")
     assert record["n"] == 4
+    assert record["form"] == {"by": "the chat template", "template": None}
+    assert record["images"] == {"max_tokens": None, "enlarge": False, "tiles": None}
+    assert record["image_tokens"] == 4 * 4 and record["prompt_tokens"] == sum(row["prompt_tokens"] for row in rows)
     assert record["new_tokens"] == sum(row["new_tokens"] for row in rows) <= 24
     assert record["cut_off"] == sum(row["finish"] == "length" for row in rows)
     assert record["checkpoint_hash"] == checkpoint.manifest(quantized)["checkpoint_hash"]

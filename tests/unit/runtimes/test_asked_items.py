@@ -41,7 +41,7 @@ def test_what_a_family_says_of_images_is_what_its_processor_does(made, name):
     family, processor = tiny.MAKERS[name][1], readers.load_processor(made[name])
     for width, height in SIZES + [(height, width) for width, height in SIZES]:
         said = family.image_refusal(width, height) if hasattr(family, "image_refusal") else None
-        done = asked_items._refusal(family, processor, (width, height))
+        done = asked_items._refusal(family, processor, generation.CHAT, (width, height))
         assert (said is None) == (done is None), (width, height, done)
 
 

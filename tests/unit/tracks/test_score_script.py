@@ -390,3 +390,20 @@ def test_the_track_is_importable_without_heavy_libraries():
         "sys.exit(any(name in sys.modules for name in ('numpy', 'pandas', 'torch', 'pycocoevalcap')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, check=False).returncode == 0
+
+
+def test_what_counts_of_an_answer_is_scored_and_told(study):
+    """The answers themselves stay as they were written."""
+    chatty = [row | {"text": f"Sure!\nAnswer: {row['text']}\nIs there more?"} for row in predictions()]
+    lines(study / "predictions.jsonl", chatty)
+    rules = {"regex": "Answer:.*", "strip_prefix": ["answer:"]}
+    filtered = run(study, "--spec", asked("score", SPEC | {"answer": rules}))
+    assert filtered.returncode == 0, filtered.stderr
+    record = json.loads((study / "scores.json").read_text())
+    rows = [json.loads(line) for line in (study / "item_scores.jsonl").read_text().splitlines()]
+    assert record["answer"] == rules
+    assert [row["answer"] for row in rows] == ["A red circle.", ""]
+    lines(study / "predictions.jsonl", predictions())
+    assert run(study).returncode == 0
+    plain = json.loads((study / "scores.json").read_text())
+    assert plain["metrics"]["CIDEr"] == record["metrics"]["CIDEr"] and "answer" not in plain

@@ -138,7 +138,9 @@ KEYS = {
     "shots_split": Key("split that examples are taken from", "dataset.shots_split"),
     "shots": Key("number of examples before each item", lambda study, job: number_of(job["condition"])),
     "at_most": Key("images that are downloaded at a time", "images.downloads"),
-    "max_side": Key("pixels of an image's longest side, at most", "images.max_side"),
+    "max_side": Key("pixels of an image's longest side, at most", "images.max_side", optional=True),
+    "images.max_tokens": Key("tokens that an image takes in a prompt, at most; null: no bound", optional=True),
+    "images.enlarge": Key("whether a processor may give a small picture more tiles than it fits into", optional=True),
     "on_corrupt": Key("`fail` or `skip`, for an image that cannot be read", "images.on_corrupt"),
     "remedy": Key("what to do about such an image, for the error", optional=True),
     "families": Key("model families that do not take every image, whose refusals are skipped", _choosy, optional=True),
@@ -152,8 +154,12 @@ KEYS = {
     ),
     # the model and how it is held
     "entry": Key(
-        "the model in config/models.yaml, without `detector` and `gigabytes`: family, licence, hub …",
-        _without("models.{model}", "detector", "gigabytes"),
+        "the model in config/models.yaml, without `detector`, `gigabytes` and `prompt_template`: family, hub …",
+        _without("models.{model}", "detector", "gigabytes", "prompt_template"),
+    ),
+    "templated": Key(
+        "whether config/models.yaml says how the model is asked",
+        lambda study, job: "prompt_template" in study["models"][job["model"]],
     ),
     "source": Key("where a ready checkpoint comes from: hub, local or url, revision, licence, and the model's family"),
     "family": Key("adapter that knows the model's parts", "models.{model}.family"),
@@ -169,6 +175,12 @@ KEYS = {
     # how it is asked, run and measured
     "device": Key("auto, cpu or cuda"),
     "prompt": Key("what the model is asked, {question} standing for the item's"),
+    "answer": Key("what counts of an answer when it is scored", optional=True),
+    "prompt_template": Key(
+        "text around what is asked, in place of the model's chat template",
+        "models.{model}.prompt_template",
+        optional=True,
+    ),
     "generation": Key("how answers are decoded"),
     "generation.num_beams": Key("beams of the search for an answer"),
     "bos": Key("whether passages begin with the tokenizer's first token", "last_word.bos", optional=True),

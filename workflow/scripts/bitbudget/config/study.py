@@ -15,7 +15,8 @@ from bitbudget.config.ready import refuse_two_meanings, resolve_ready
 from bitbudget.config.report import resolve_inspection, resolve_report
 from bitbudget.config.validate import check, read_yaml, schema, with_defaults
 from bitbudget.errors import UserError, suggest
-from bitbudget.items import shots
+from bitbudget.items import answer_filter, shots
+from bitbudget.models.asking import forms
 from bitbudget.models.gguf_file import is_gguf
 from bitbudget.registry import FAMILIES, TRACKS, module_of
 from bitbudget.system.machine import Machine, look
@@ -90,6 +91,8 @@ def _resolve(
         )
     study["prompt"] = _prompt(study.get("prompt", track.PROMPT), track, str(path))
     _drop_what_does_not_apply(study, content, track, str(path))
+    if wrong := answer_filter.fault(study.get("answer", {})):
+        raise UserError(f"{path}: `answer`: {wrong}.")
     study["primary"] = contracts.of(module_of("dataset", study["dataset"]["kind"]), "PRIMARY") or track.PRIMARY
     study["spot_check"] = study.get("spot_check", contracts.of(track, "SPOT_CHECK") or 0)
     if study["spot_check"] and contracts.of(track, "SPOT_CHECK") is None:
@@ -147,7 +150,7 @@ def _names(root: Path) -> list[str]:
 
 def _drop_what_does_not_apply(study: Resolved, content: dict[str, Any], track: Any, where: str) -> None:
     """Take the defaults out of a study that its track has no use for; refuse them where the study sets them."""
-    reasons = {}
+    reasons = {} if track.PROMPT else {"answer": "whose models are asked nothing"}
     if track.IMAGES:
         reasons["last_word"] = "whose models read no passages"
     else:
@@ -163,7 +166,7 @@ def _drop_what_does_not_apply(study: Resolved, content: dict[str, Any], track: A
     for name, reason in reasons.items():
         if name in content:
             raise UserError(f"{where}: `{name}` has no place in the track {study['track']}, {reason}; remove it.")
-        del study[name]
+        study.pop(name, None)
     if track.RUNTIME == "litert":
         study["device"] = "cpu"
 
@@ -256,7 +259,25 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
             f"{where}: model {name!r} stands under the restricted licence {entry['licence']}; "
             f"read it, and add `accept_licences: [{name}]` to the study if you accept its terms."
         )
-    return entry
+    return _asked_by(name, entry, study["track"])
+
+
+def _asked_by(name: str, entry: dict[str, Any], track: str) -> dict[str, Any]:
+    """The entry, with the prompt template of this track where it has one."""
+    given = entry.get("prompt_template")
+    entry = {key: value for key, value in entry.items() if key != "prompt_template"}
+    template = given.get(track) if isinstance(given, dict) else given
+    if template is None:
+        return entry
+    about = module_of("track", track)
+    where = f"config/models.yaml: `prompt_template` of model {name!r}"
+    if not about.IMAGES or about.PROMPT is None:
+        if isinstance(given, dict):
+            return entry
+        raise UserError(f"{where} has no place in the track {track}, whose models are asked nothing; remove it.")
+    if wrong := forms.fault(template, asks=forms.QUESTION in about.PROMPT):
+        raise UserError(f"{where} {wrong}.")
+    return entry | {"prompt_template": template}
 
 
 def _family(name: str, entry: dict[str, Any], study: Resolved) -> str:

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from bitbudget.measuring import phases
 from bitbudget.records import metric
 
 Shape = tuple[int, ...]
@@ -55,13 +56,14 @@ class Flops:
 
 
 def count(model: nn.Module, vision_modules: Sequence[str], answer: Callable[[], Any]) -> Flops:
-    """Count the operations of `answer()`, in which `model` is called once for each token, all in `inference_mode`.
+    """Count the operations of `answer()`, in which the model steps once for each token, all in `inference_mode`.
 
     `vision_modules` are the paths of the modules that encode images.
     """
     counter = FlopCounterMode(display=False, custom_mapping=OF_PROCESSORS)
-    with _hooked(model, vision_modules, counter) as (seen, steps), counter, torch.inference_mode():
+    with _hooked(model, vision_modules, counter) as (seen, called), counter, torch.inference_mode():
         answer()
+    steps = next(steps for steps in called if steps)
     vision, total = sum(seen), counter.get_total_flops()
     operators = {
         str(name).removeprefix("aten."): number for name, number in counter.get_flop_counts()["Global"].items()
@@ -72,10 +74,14 @@ def count(model: nn.Module, vision_modules: Sequence[str], answer: Callable[[], 
 @contextmanager
 def _hooked(
     model: nn.Module, vision_modules: Sequence[str], counter: FlopCounterMode
-) -> Iterator[tuple[list[int], list[int]]]:
-    """Lists that fill with the operations of each call of a vision module, and with all up to the end of each step."""
+) -> Iterator[tuple[list[int], list[list[int]]]]:
+    """Lists that fill with the operations of each call of a vision module, and with all up to the end of each step.
+
+    Steps are listed for every module that may be the one that steps (`phases.steppers`).
+    """
     seen: list[int] = []
-    steps: list[int] = []
+    watched = phases.steppers(model)
+    called: list[list[int]] = [[] for _ in watched]
     begun: dict[int, int] = {}
 
     def before(module: nn.Module, *_: Any) -> None:
@@ -84,12 +90,15 @@ def _hooked(
     def after(module: nn.Module, *_: Any) -> None:
         seen.append(counter.get_total_flops() - begun.pop(id(module)))
 
-    handles = [model.register_forward_hook(lambda *_: steps.append(counter.get_total_flops()))]
+    handles = [
+        module.register_forward_hook(lambda *_, steps=steps: steps.append(counter.get_total_flops()))
+        for module, steps in zip(watched, called, strict=True)
+    ]
     for path in vision_modules:
         module = model.get_submodule(path)
         handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after)]
     try:
-        yield seen, steps
+        yield seen, called
     finally:
         for handle in handles:
             handle.remove()

@@ -71,18 +71,27 @@ class Marks:
             torch.cuda.synchronize()
 
 
+def steppers(model: nn.Module) -> list[nn.Module]:
+    """The modules of which one is called once for each token of an answer, the outermost that is called at all first.
+
+    Most models step themselves; some leave it to the language model in them (BLIP-2, Kosmos-2).
+    """
+    return [one for one in model.modules() if one is model or getattr(one, "can_generate", lambda: False)()]
+
+
 class PhaseTimer:
     """Times the phases of answers of one model at batch 1 (or any one batch)."""
 
     def __init__(self, model: nn.Module, vision_modules: tuple[str, ...], device: str):
         self.model, self.marks = model, Marks(device)
         self.vision = [model.get_submodule(path) for path in vision_modules]
+        self.steppers = steppers(model)
         self._encoded: list[tuple[Any, Any]] = []
-        self._steps: list[tuple[Any, Any]] = []
+        self._called: list[list[tuple[Any, Any]]] = []
 
     @contextmanager
     def _hooked(self) -> Iterator[None]:
-        self._encoded, self._steps = [], []
+        self._encoded, self._called = [], [[] for _ in self.steppers]
         open_marks: dict[int, Any] = {}
 
         def before(module: nn.Module, *_: Any) -> None:
@@ -92,7 +101,8 @@ class PhaseTimer:
             return lambda module, *_: into.append((open_marks.pop(id(module)), self.marks.now()))
 
         handles = []
-        for module, into in [(m, self._encoded) for m in self.vision] + [(self.model, self._steps)]:
+        watched = [(module, self._encoded) for module in self.vision]
+        for module, into in [*watched, *zip(self.steppers, self._called, strict=True)]:
             handles += [module.register_forward_pre_hook(before), module.register_forward_hook(after(into))]
         try:
             yield
@@ -103,7 +113,7 @@ class PhaseTimer:
     def time(self, prepare: Any, generate: Any) -> Phases:
         """Time one answer: `prepare()` makes the inputs, `generate(inputs)` the tokens.
 
-        The inputs have an `attention_mask`, which counts the prompt's tokens.
+        The inputs have an `attention_mask`, which counts the prompt's tokens. A model's encoder is part of the prefill.
         """
         with self._hooked():
             self.marks.synchronise()
@@ -116,13 +126,14 @@ class PhaseTimer:
             end = self.marks.now()
             self.marks.synchronise()
         vision = sum(self.marks.seconds(*pair) for pair in self._encoded)
-        first_token = self.marks.seconds(start, self._steps[0][1])
+        steps = next(called for called in self._called if called)
+        first_token = self.marks.seconds(start, steps[0][1])
         return Phases(
             preprocessing=prepared - began,
             vision=vision,
             prefill=first_token - vision,
-            decode=self.marks.seconds(self._steps[0][1], end),
+            decode=self.marks.seconds(steps[0][1], end),
             total=prepared - began + self.marks.seconds(start, end),
             prompt_tokens=int(inputs["attention_mask"].sum()),
-            decoded_tokens=len(self._steps) - 1,
+            decoded_tokens=len(steps) - 1,
         )

@@ -73,7 +73,10 @@ def gather(
             if boxes:
                 answer |= boxes.of(read[number][0])
             else:
-                answer["text"] = redactor(read[number][0], item["question"])
+                text, _, scored = read[number]
+                answer["text"] = redactor(text, item["question"])
+                if scored is not None and scored != text:
+                    answer["text"] += f" [scored as: {redactor(scored, item['question'])}]"
             answer["flags"] = flags.get((item["id"], model, precision, condition), [])
             answers.setdefault(model, {}).setdefault(condition, {})[precision] = answer
         found.append(_item(item, answers, redactor, on and item["id"] in private, root, boxes))
@@ -124,10 +127,10 @@ def _read(
     items: Sequence[Row],
     track: ModuleType,
     primary: str,
-) -> list[tuple[Any, float | None]]:
-    """Of each item what this cell answered, and what that is worth by itself (as `comparison` has it).
+) -> list[tuple[Any, float | None, str | None]]:
+    """Of each item what this cell answered, what that is worth by itself (as `comparison` has it), and what counted.
 
-    None is worth nothing that is known: the primary metric is absent.
+    None is worth nothing that is known: the primary metric is absent. Nothing is told of what counted where all did.
     """
     for given, what in ((predictions, "predictions"), (item_scores, "item scores")):
         if cell not in given:
@@ -135,18 +138,20 @@ def _read(
     worth = contracts.of(track, "worth")
     key = contracts.of(track, "ANSWER")
     answers = {row["id"]: row[key] for row in files.read_jsonl(predictions[cell])}
-    values = {row["id"]: worth(row, primary) for row in files.read_jsonl(item_scores[cell])}
+    rows = files.read_jsonl(item_scores[cell])
+    values = {row["id"]: worth(row, primary) for row in rows}
+    scored = {row["id"]: row.get("answer") for row in rows}
     ids = [item["id"] for item in items]
     for path, given in ((predictions[cell], answers), (item_scores[cell], values)):
         missing = next((one for one in ids if one not in given), None)
         if missing is not None:
             raise UserError(f"{path} does not have item {missing!r}; predict and score this precision again.")
-    return [(answers[one], values[one]) for one in ids]
+    return [(answers[one], values[one], scored[one]) for one in ids]
 
 
-def _answer(own: tuple[Any, float | None], base: tuple[Any, float | None], *, is_base: bool) -> dict[str, Any]:
-    """What an answer is worth, and how it differs from the baseline's."""
-    text, value = own
+def _answer(own: tuple[Any, ...], base: tuple[Any, ...], *, is_base: bool) -> dict[str, Any]:
+    """What an answer is worth, and how it differs from the baseline's (`_read` gives both)."""
+    text, value, _ = own
     return {
         "text": "",
         "value": None if value is None else round(float(value), DECIMALS),

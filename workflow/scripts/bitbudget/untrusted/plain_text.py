@@ -47,6 +47,9 @@ class PlainText:
             for name, value in vars(reader).items()
             if reader is not self.tokenizer and isinstance(value, str) and name.endswith(("_token", "_tag"))
         }
+        # what a processor writes in the place of a task (Florence-2's `<CAPTION>`)
+        tables = [value for value in vars(reader).values() if isinstance(value, dict)]
+        own |= {key for table in tables for key in table if isinstance(key, str) and key.startswith("<")}
         added = self.tokenizer.added_tokens_decoder.values()
         names = own | {
             token.content

@@ -11,11 +11,12 @@ from bitbudget import contracts
 log = logging.getLogger("bitbudget")
 
 
-def check(folder: Path, family: ModuleType) -> None:
+def check(folder: Path, family: ModuleType, templated: bool = False) -> None:
     """Check the files of a model that transformers runs: configuration, tokenizer and processor, weights.
 
-    Raises `UserError` that names the file at fault and the remedy. Of a detector, which has no tokenizer, the
-    configuration, how pictures are prepared, and the weights are checked.
+    `templated`: config/models.yaml says how the model is asked, so that it needs no chat template. Of a detector, which
+    has no tokenizer, the configuration, how pictures are prepared, and the weights are checked. Raises `UserError` that
+    names the file at fault and the remedy.
     """
     from bitbudget.models.snapshots import reading, seeing, small_files, weights
     from bitbudget.system.quiet import quiet_libraries
@@ -27,7 +28,7 @@ def check(folder: Path, family: ModuleType) -> None:
     if contracts.of(family, "detector"):
         small_files.check_pictures(folder, family, config)
     else:
-        question = reading.check_tokenizer(folder, family, config)
+        question = reading.check_tokenizer(folder, family, config, templated)
     surplus = weights.check(folder, family)
     if question is not None:
         seeing.check_picture(folder, family, config, question)

@@ -8,6 +8,7 @@ from typing import Any
 
 from bitbudget import contracts
 from bitbudget.errors import UserError, reason
+from bitbudget.models.asking import forms
 from bitbudget.models.snapshots.rendering import render
 from bitbudget.models.snapshots.small_files import AGAIN
 
@@ -15,7 +16,7 @@ QUESTION = "What is the cat doing on the mat?"
 SIZE = (320, 240)  # pixels of the picture that is shown
 
 
-def check_tokenizer(folder: Path, family: ModuleType, config: Any) -> Any:
+def check_tokenizer(folder: Path, family: ModuleType, config: Any, templated: bool = False) -> Any:
     """Check what reads texts: a processor where the family converses, else a tokenizer alone.
 
     Returns the model's inputs of a picture and a question, None for a model of text alone. Raises `UserError` that
@@ -40,7 +41,7 @@ def check_tokenizer(folder: Path, family: ModuleType, config: Any) -> Any:
     if not converses:
         return None
     _check_end(folder, tokenizer, config)
-    return _question(folder, family, config, reader)
+    return _question(folder, family, config, reader, templated)
 
 
 def _sources(folder: Path) -> str:
@@ -125,31 +126,32 @@ def _check_end(folder: Path, tokenizer: Any, config: Any) -> None:
         )
 
 
-def _question(folder: Path, family: ModuleType, config: Any, processor: Any) -> Any:
-    """A picture and a question as the model's inputs, after checking that both get through the template and arrive."""
+def _question(folder: Path, family: ModuleType, config: Any, processor: Any, templated: bool) -> Any:
+    """A picture and a question as the model's inputs, after checking that both get through its form and arrive."""
     from PIL import Image
 
-    template = _template(folder)
-    if not processor.chat_template:
-        raise UserError(
-            f"{folder} has no chat template, so nobody knows how the model is asked: add the chat_template.jinja of "
-            "its original repository, or name a model that is tuned to follow instructions."
-        )
-    asked = family.conversation(1, QUESTION)
-    prompt = render(lambda: processor.apply_chat_template(asked, add_generation_prompt=True), template)
-    if QUESTION not in prompt:
-        raise UserError(
-            f"the chat template in {template} leaves out what is asked: take that of the model's original repository."
-        )
+    form = forms.probe(processor, config.model_type)
+    if form.by is None and not templated:
+        raise UserError(forms.unknown(folder, config.model_type))
+    if form.by == forms.CHAT:
+        template = _template(folder)
+        prompt = render(lambda: forms.write(form, processor, family, 1, QUESTION), template)
+        if QUESTION not in prompt:
+            raise UserError(
+                f"the chat template in {template} leaves out what is asked: take that of the model's original "
+                "repository."
+            )
+    else:
+        prompt = forms.write(form, processor, family, 1, QUESTION)
     picture = Image.linear_gradient("L").resize(SIZE).convert("RGB")  # a black one may count as padding
     try:
-        inputs = processor(images=[[picture]], text=[prompt], padding=True, return_tensors="pt")
+        inputs = forms.read(processor, [[picture]], [prompt])
     except Exception as fault:
+        how = " as its chat template writes them" if form.by == forms.CHAT else ""
         raise UserError(
-            f"the processor in {_sources(folder)} cannot take a picture and a question as its chat template writes "
-            f"them ({reason(fault)}): {AGAIN}."
+            f"the processor in {_sources(folder)} cannot take a picture and a question{how} ({reason(fault)}): {AGAIN}."
         ) from None
-    number = getattr(config, "image_token_id", None) or getattr(config, "image_token_index", None)
+    number = forms.image_token_id(config)
     if number is not None and not (inputs["input_ids"] == number).any():
         raise UserError(
             f"the prompt has no image token ({number} in {folder / 'config.json'}): the tokenizer or the chat template "

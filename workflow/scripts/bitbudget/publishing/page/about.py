@@ -8,6 +8,7 @@ from typing import Any
 
 from bitbudget.measuring import circumstances
 from bitbudget.publishing.appendix import provenance
+from bitbudget.telling import asked
 from bitbudget.telling.evidence import Evidence
 
 Record = Mapping[str, Any]
@@ -66,6 +67,7 @@ def of(evidence: Evidence) -> dict[str, Any]:
             if "ready" in audit
         ],
         "Prompt": [study["prompt"]] if study.get("prompt") else [],
+        "Asked": _distinct(line for record in evidence.predictions.values() for line in asked.sentences(study, record)),
     }
     packages: dict[str, list[str]] = {}
     for one in everything:

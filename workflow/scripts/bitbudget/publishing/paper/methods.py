@@ -10,7 +10,7 @@ from bitbudget.publishing.paper import nodes
 from bitbudget.publishing.paper.nodes import Node, Unit
 from bitbudget.publishing.paper.statistics import carbon, tests
 from bitbudget.publishing.paper.view import View
-from bitbudget.telling import wording
+from bitbudget.telling import asked, wording
 
 HASH_SHOWN, REVISION_SHOWN = 16, 12  # hexadecimal digits
 NEW_LINE = "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"
@@ -246,7 +246,9 @@ def _asked(view: View) -> str:
         beams = f" ({generation['num_beams']} beams)" if generation.get("num_beams", 1) > 1 else ""
         found += f"Decoding is {how}{beams}, with at most {generation['max_new_tokens']} new tokens. "
     if study.get("images") and view.track.IMAGES:
-        found += f"Images are scaled down to at most {study['images']['max_side']} pixels on the longer side."
+        found += f"Images are scaled down to at most {study['images']['max_side']} pixels on the longer side. "
+    record = view.e.predictions[view.model, view.e.baseline, view.e.conditions[0]]
+    found += " ".join(asked.sentences(study, record))
     return found.strip()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from bitbudget import contracts
 from bitbudget.errors import UserError, reason
 from bitbudget.models import readers
+from bitbudget.models.asking import forms
 from bitbudget.untrusted import plain_text
 
 QUESTION = "What is it?"
@@ -30,10 +31,13 @@ def check(folder: Path, family: ModuleType, items: list[dict[str, Any]], images:
         for text in (item["question"],) if converses else (item["question"], *item["references"][:1]):
             guard.mark(text or "", f"item {item['id']}")
     if images:
-        _check_images(family, reader, items, images)
+        form = forms.probe(reader, readers.load_configuration(folder).model_type)
+        _check_images(family, reader, form, items, images)
 
 
-def _check_images(family: ModuleType, processor: Any, items: list[dict[str, Any]], images: dict[str, Any]) -> None:
+def _check_images(
+    family: ModuleType, processor: Any, form: forms.Form, items: list[dict[str, Any]], images: dict[str, Any]
+) -> None:
     prepared = images["images"]
     shown = [
         (item["id"], prepared[image["id"]]["file"], tuple(prepared[image["id"]]["size"]))
@@ -42,9 +46,9 @@ def _check_images(family: ModuleType, processor: Any, items: list[dict[str, Any]
         if image["id"] in prepared
     ]
     sizes = {size for _, _, size in shown}
-    if not any(_refusal(family, processor, size) for size in outermost(sizes)):
+    if not any(_refusal(family, processor, form, size) for size in outermost(sizes)):
         return
-    why = {size: refusal for size in sizes if (refusal := _refusal(family, processor, size))}
+    why = {size: refusal for size in sizes if (refusal := _refusal(family, processor, form, size))}
     refused = [one for one in shown if one[2] in why]
     name, file, size = refused[0]
     others = len(refused) - 1
@@ -63,14 +67,13 @@ def outermost(sizes: Iterable[Size]) -> set[Size]:
     return {choose(found, key=measure) for measure in measures for choose in (min, max)} if found else set()
 
 
-def _refusal(family: ModuleType, processor: Any, size: Size) -> str | None:
+def _refusal(family: ModuleType, processor: Any, form: forms.Form, size: Size) -> str | None:
     """What the processor says against a picture of this width and height; None where it takes it."""
     from PIL import Image
 
-    asked = family.conversation(1, QUESTION)
-    prompt = processor.apply_chat_template(asked, add_generation_prompt=True)
+    prompt = forms.write(form, processor, family, 1, QUESTION)
     try:
-        processor(images=[[Image.new("RGB", size)]], text=[prompt], padding=True, return_tensors="pt")
+        forms.read(processor, [[Image.new("RGB", size)]], [prompt])
     except Exception as fault:  # each processor has exceptions of its own
         return reason(fault)
     return None

@@ -17,6 +17,8 @@ from bitbudget.errors import UserError, reason
 from bitbudget.items import available
 from bitbudget.items import item as items
 from bitbudget.items.shots import answer_of
+from bitbudget.models import readers
+from bitbudget.models.asking import forms
 from bitbudget.models.calibration import images as calibration_images
 from bitbudget.models.calibration import texts as calibration_texts
 from bitbudget.runtimes.transformers import generation
@@ -62,6 +64,7 @@ class OfImages:
 
     def __init__(self, snapshot: Path, family: ModuleType, items: Sequence[dict[str, Any]], prompt: str) -> None:
         self._processor, self._family = generation.load_processor(snapshot), family
+        self._form = forms.probe(self._processor, readers.load_configuration(snapshot).model_type)
         self._items, self._prompt = items, prompt
 
     def __len__(self) -> int:
@@ -76,7 +79,7 @@ class OfImages:
                 yield dict(
                     generation.prepare(
                         self._processor, self._family, images, texts, "cpu", torch.float32, names=[name],
-                        answers=answers,
+                        answers=answers, form=self._form,
                     )
                 )  # fmt: skip
             except generation.REFUSALS as fault:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from bitbudget.models.asking import forms, image_tokens
 from bitbudget.runtimes.transformers import generation, last_word
 
 Spec = dict[str, Any]
@@ -14,16 +15,25 @@ MakesInputs = Callable[[list[Spec]], Any]
 
 
 def of_images(
-    checkpoint: Path, family: ModuleType, spec: Spec, shots: list[Spec], device: str, dtype: Any
-) -> tuple[Any, MakesInputs]:
-    """The processor, and what makes model inputs of items: their images and what is asked of them.
+    checkpoint: Path, model: Any, family: ModuleType, spec: Spec, shots: list[Spec], device: str, dtype: Any
+) -> tuple[Any, MakesInputs, Spec]:
+    """The processor, what makes model inputs of items, and how the model is asked, for the record.
 
-    `shots` are the worked examples that stand before each item (rows of `available.usable_shots`).
+    `shots` are the worked examples that stand before each item (rows of `available.usable_shots`). Raises `UserError`
+    where nobody knows how the model is asked.
     """
     processor = generation.load_processor(checkpoint)
-    return processor, lambda items: generation.prepare_items(
-        processor, family, items, spec["prompt"], device, dtype, shots
+    form = forms.choose(processor, model.config.model_type, spec["track"], spec.get("prompt_template"), checkpoint)
+    wanted = spec["images"]
+    limits = image_tokens.bound(
+        processor, model.config, family, spec["max_side"], wanted.get("max_tokens"), wanted["enlarge"]
     )
+    asked = {"form": {"by": form.by, "template": form.template}, "images": limits}
+
+    def inputs_of(items: list[Spec]) -> Any:
+        return generation.prepare_items(processor, family, items, spec["prompt"], device, dtype, shots, form)
+
+    return processor, inputs_of, asked
 
 
 def of_texts(checkpoint: Path, spec: Spec, model: Any, items: list[Spec], device: str) -> tuple[Any, MakesInputs, int]:

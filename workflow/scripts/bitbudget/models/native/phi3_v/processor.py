@@ -21,7 +21,12 @@ WHITE = (255, 255, 255)
 
 
 class CropProcessor:
-    """A picture's crops. It is enlarged, or made smaller, until it fills as much as it can of `num_crops` squares."""
+    """A picture's crops. It is enlarged, or made smaller, until it fills as much as it can of `num_crops` squares.
+
+    Where it does not enlarge (`enlarges`), it takes no more of them than the picture fits into.
+    """
+
+    enlarges = True
 
     def __init__(
         self,
@@ -38,7 +43,9 @@ class CropProcessor:
     def grid(self, width: int, height: int) -> tuple[int, int]:
         """Rows and columns of crops that a picture of this size gets; upright ones as wide ones turned."""
         long, short = max(width, height), min(width, height)
-        columns = max(n for n in range(1, self.num_crops + 1) if n * math.ceil(n / (long / short)) <= self.num_crops)
+        holding = math.ceil(long / SIDE) * math.ceil(short / SIDE)
+        most = self.num_crops if self.enlarges else min(self.num_crops, holding)
+        columns = max(n for n in range(1, most + 1) if n * math.ceil(n / (long / short)) <= most)
         rows = math.ceil(self._inner(columns, long, short) / SIDE)
         return (rows, columns) if width >= height else (columns, rows)
 
