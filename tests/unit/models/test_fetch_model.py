@@ -447,13 +447,6 @@ def test_exactly_one_source(local, more):
         fetch(local[1] | more)
 
 
-def test_a_family_without_adapter_is_refused(local, monkeypatch):
-    family = registry.module_of("family", local[1]["family"])
-    monkeypatch.setattr(family, "UNAVAILABLE", "it runs only with remote code: use another.", raising=False)
-    with pytest.raises(UserError, match=says("tiny cannot be used: it runs only with remote code")):
-        fetch(local[1])
-
-
 # --- the script and the presets
 
 

@@ -288,6 +288,17 @@ def test_the_tower_is_that_of_clip_where_config_json_does_not_describe_it(tmp_pa
     assert (tower.hidden_size, tower.num_hidden_layers, tower.image_size, tower.patch_size) == (1024, 24, 336, 14)
 
 
+def test_the_published_sizes_are_the_published_number_of_parameters(tmp_path):
+    """4.15 billion, by the Hub's page of the model."""
+    config = {key: value for key, value in tiny_phi3_v.CONFIG.items() if key != "vision_config"}
+    config |= {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32, "rope_scaling": None}
+    config |= {"num_attention_heads": 32, "num_key_value_heads": 32}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with torch.device("meta"):
+        model = PHI3_V.model_class().from_config(readers.load_configuration(tmp_path))
+    assert sum(one.numel() for one in model.parameters()) / 1e9 == pytest.approx(4.15, abs=0.005)
+
+
 def test_answers_end_with_the_tokenizers_end_too(snapshot, model):
     """config.json and generation_config.json name `</s>`, which the model never writes."""
     assert generation.decoding(model, readers.load_processor(snapshot), 4).eos_token_id == [2, 32000]

@@ -167,9 +167,6 @@ FAMILY = {
         "the names of the module groups, whose paths `families.parts` reads from a model; or a mapping to their paths, "
         "for what it cannot read",
     ),
-    "UNAVAILABLE": Attribute(
-        (str, NONE), "the sentence that says why it cannot be run and what can be used instead", None
-    ),
     "model_class": Attribute((FUNCTION, NONE), "the transformers class that reads the checkpoint", None),
     "conversation": Attribute((FUNCTION, NONE), "the messages for the processor's chat template", None),
     "image_refusal": Attribute(

@@ -219,8 +219,6 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
             f"{suggest(entry['family'], list(FAMILIES))}"
         )
     family = module_of("family", entry["family"])
-    if contracts.of(family, "UNAVAILABLE"):
-        raise UserError(f"{where}: model {name!r} cannot be used yet: {family.UNAVAILABLE}")
     if study["track"] not in family.TRACKS:
         raise UserError(
             f"{where}: models of family {entry['family']} serve the tracks {', '.join(family.TRACKS)}, "

@@ -21,7 +21,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from bitbudget import contracts, files, records, registry
+from bitbudget import files, records, registry
 from bitbudget.errors import UserError
 from bitbudget.fetching import pins
 from bitbudget.models.families import loading
@@ -66,9 +66,6 @@ def fetch(
     the family takes it. Raises `UserError` for everything that the entry, the network, the account or a damaged file
     can cause.
     """
-    family = registry.module_of("family", spec["family"])
-    if contracts.of(family, "UNAVAILABLE"):
-        raise UserError(f"the model {name} cannot be used: {family.UNAVAILABLE}")
     if bool(spec.get("hub")) == bool(spec.get("local")):
         raise UserError(f"the model {name} in config/models.yaml needs either `hub` or `local`, and not both.")
     look = look or functools.partial(check_family, family=spec["family"])

@@ -7,6 +7,5 @@ itself, and what it may. Module groups are explained in `bitbudget.models.groups
 A family of text alone has no `conversation`, since a passage goes to the model as it is (see
 `bitbudget.runtimes.transformers.last_word`), and no group of its models sees. A family of detectors has no
 `conversation` either: its models are exported to LiteRT (see `bitbudget.runtimes.litert.export`). Where their `SOURCE`
-is not `transformers` they are files that a user has, and come without config.json. A family that is not available has
-neither `model_class` nor `conversation`.
+is not `transformers` they are files that a user has, and come without config.json.
 """

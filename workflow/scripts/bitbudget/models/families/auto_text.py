@@ -9,4 +9,3 @@ ABOUT = "that of transformers' {model_type} [@wolf2020transformers]"
 KIND = "language model"
 MODEL_TYPES = ()
 TRACKS = ("lambada",)
-UNAVAILABLE = None

@@ -10,4 +10,3 @@ ABOUT = "that of transformers' {model_type} [@wolf2020transformers]"
 KIND = "vision-language model"
 MODEL_TYPES = ()
 TRACKS = ("captioning", "vqa")
-UNAVAILABLE = None

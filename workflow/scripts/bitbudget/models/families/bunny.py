@@ -17,4 +17,3 @@ MODEL_TYPES = (
     "bunny-minicpm",
 )
 TRACKS = ("captioning", "vqa")
-UNAVAILABLE = None

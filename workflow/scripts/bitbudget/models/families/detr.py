@@ -13,7 +13,6 @@ __all__ = ["GROUPS", "model_class"]
 ABOUT = "DETR [@carion2020detr]"
 MODEL_TYPES = ("detr",)
 TRACKS = ("detection",)
-UNAVAILABLE = None
 
 SOURCE = "transformers"
 FROZEN = ("DetrSinePositionEmbedding", "DetrLearnedPositionEmbedding")

@@ -8,4 +8,3 @@ __all__ = ["GROUPS", "model_class"]
 ABOUT = "GPT-NeoX, as in Pythia [@biderman2023pythia]"
 MODEL_TYPES = ("gpt_neox",)
 TRACKS = ("lambada",)
-UNAVAILABLE = None

@@ -13,4 +13,3 @@ __all__ = ["GROUPS", "conversation", "model_class"]
 ABOUT = "Idefics3 / SmolVLM [@laurencon2024idefics3; @marafioti2025smolvlm]"
 MODEL_TYPES = ("idefics3", "smolvlm")
 TRACKS = ("captioning", "vqa")
-UNAVAILABLE = None

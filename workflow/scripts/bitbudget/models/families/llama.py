@@ -9,4 +9,3 @@ __all__ = ["GROUPS", "model_class"]
 ABOUT = "a Llama decoder [@touvron2023llama]"
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "smollm3", "olmo2", "granite", "gemma", "gemma2", "phi3")
 TRACKS = ("lambada",)
-UNAVAILABLE = None

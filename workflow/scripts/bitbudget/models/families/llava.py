@@ -9,4 +9,3 @@ __all__ = ["GROUPS", "conversation", "model_class"]
 ABOUT = "LLaVA: a vision transformer, a projector and a Llama decoder [@liu2023llava; @liu2024llava15]"
 MODEL_TYPES = ("llava",)
 TRACKS = ("captioning", "vqa")
-UNAVAILABLE = None

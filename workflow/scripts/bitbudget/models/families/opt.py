@@ -8,4 +8,3 @@ __all__ = ["GROUPS", "model_class"]
 ABOUT = "OPT [@zhang2022opt]"
 MODEL_TYPES = ("opt",)
 TRACKS = ("lambada",)
-UNAVAILABLE = None

@@ -9,8 +9,6 @@ __all__ = ["GROUPS", "conversation", "image_refusal", "model_class"]
 ABOUT = "Phi-3-vision [@phi3]"
 MODEL_TYPES = ("phi3_v",)
 TRACKS = ("captioning", "vqa")
-UNAVAILABLE = None
-
 MOST = 336  # to 1: of a longer picture nothing may be left when its longer side fills one crop
 
 

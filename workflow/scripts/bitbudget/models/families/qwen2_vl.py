@@ -13,7 +13,6 @@ __all__ = ["GROUPS", "conversation", "image_refusal", "model_class"]
 ABOUT = "Qwen2-VL [@wang2024qwen2vl]"
 MODEL_TYPES = ("qwen2_vl", "qwen2_5_vl")
 TRACKS = ("captioning", "vqa")
-UNAVAILABLE = None
 
 
 def image_refusal(width: int, height: int) -> str | None:

@@ -13,7 +13,6 @@ __all__ = ["GROUPS", "model_class"]
 ABOUT = "RT-DETR [@zhao2024rtdetr]"
 MODEL_TYPES = ("rt_detr",)
 TRACKS = ("detection",)
-UNAVAILABLE = None
 
 SOURCE = "transformers"
 # transformers works this embedding out in float64, for which the converter has no kernels.

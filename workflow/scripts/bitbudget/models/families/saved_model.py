@@ -7,7 +7,6 @@ __all__ = ["GROUPS"]
 ABOUT = "that of its SavedModel or .keras file"
 MODEL_TYPES = ("saved-model",)
 TRACKS = ("detection",)
-UNAVAILABLE = None
 
 SOURCE = "saved-model"
 LOCAL = ("saved_model.pb", "")  # the folder has this file, or `local` is the .keras file itself

@@ -7,7 +7,6 @@ __all__ = ["GROUPS"]
 ABOUT = "that of its .tflite file"
 MODEL_TYPES = ("tflite",)
 TRACKS = ("detection",)
-UNAVAILABLE = None
 
 SOURCE = "tflite"
 LOCAL = ("",)  # `local` is the file itself

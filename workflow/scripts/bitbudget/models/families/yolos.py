@@ -13,7 +13,6 @@ __all__ = ["GROUPS", "model_class"]
 ABOUT = "YOLOS, a plain vision transformer with detection tokens [@fang2021yolos]"
 MODEL_TYPES = ("yolos",)
 TRACKS = ("detection",)
-UNAVAILABLE = None
 
 SOURCE = "transformers"
 FROZEN = ("InterpolateInitialPositionEmbeddings", "InterpolateMidPositionEmbeddings")
