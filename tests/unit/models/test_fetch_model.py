@@ -493,6 +493,7 @@ def test_the_presets_are_complete():
         "trust_remote_code",
         "restricted",
         "detector",
+        "gigabytes",
     }
     for name, spec in presets.items():
         assert set(spec) <= known, name
