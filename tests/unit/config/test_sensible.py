@@ -204,7 +204,8 @@ def test_a_kernel_of_another_device_is_left_out(config: ConfigFolder) -> None:
     named = ["auto", "gptq-8", "gptq-3", "gptq-8-int8-kernel", "gptq-4-marlin"]
     asked: dict[str, Any] = {"precisions": named, "on_unusable": "skip", **language}
     assert config.resolved(machine=LAPTOP, **asked)["machine"]["left_out"] == {
-        "gptq-8-int8-kernel": "gptq-8 takes 32 times as long as float32 for a prompt on this kind of processor",
+        "gptq-8-int8-kernel": "gptq-8 (kernel torch-int8) takes 32 times as long as float32 for a prompt on this kind "
+        "of processor",
         "gptq-4-marlin": "gptq-4: its kernel marlin does not run on a processor",
     }
     assert config.resolved(machine=A100, **asked)["precisions"] == ["bfloat16", "gptq-8", "gptq-3", "gptq-4-marlin"]

@@ -15,6 +15,7 @@ from typing import IO, Any
 from bitbudget import registry
 from bitbudget.config import plan
 from bitbudget.errors import UserError, lack_in_one_sentence
+from bitbudget.judging.summary import LEFT_OUT
 from bitbudget.telling import costs, text
 
 
@@ -146,7 +147,8 @@ def summary_lines(studies: dict[str, dict[str, Any]]) -> list[str]:
         lines.append("  " + "  ".join(titles + [f"{shown[column]:>{width}}" for column, width in columns.items()]))
         for row in rows:
             labels = [f"{row[n]:{width}}" for n, width in widths.items()]
-            values = [f"{_short(row[column]):>{width}}" for column, width in columns.items()]
+            out = row.get("notes", "").startswith(LEFT_OUT)
+            values = [f"{'left out' if out else _short(row[column]):>{width}}" for column, width in columns.items()]
             lines.append("  " + "  ".join(labels + values))
         floor = Path("results") / name / "blind.json"
         if floor.exists():

@@ -180,8 +180,8 @@ def _crawls(study: Study, precision: str, machine: Machine, device: str) -> str 
         found = _pace(spec, float_format, machine, device)
         if found and found.crawls:
             return (
-                f"{spec['format']} takes {found.prompt:.0f} times as long as {float_format} for a prompt on this kind "
-                "of processor"
+                f"{_label(spec)} takes {found.prompt:.0f} times as long as {float_format} for a prompt on this kind of "
+                "processor"
             )
     return None
 
@@ -197,7 +197,7 @@ def _remarks(study: Study, machine: Machine, device: str) -> list[str]:
         for spec in _specs(study, precision):
             one = _pace(spec, float_format, machine, device)
             if one and max(one.prompt, one.token) >= SLOW:
-                slow[spec["format"]] = f"{spec['format']} {_times(one.prompt)} and {_times(one.token)}"
+                slow[_label(spec)] = f"{_label(spec)} {_times(one.prompt)} and {_times(one.token)}"
     if slow:
         found.append(
             f"By the design of their kernels some formats are slow on this kind of processor; a layer of 2048 x 5632 "
@@ -205,6 +205,11 @@ def _remarks(study: Study, machine: Machine, device: str) -> list[str]:
             f"{', '.join(slow.values())}."
         )
     return found
+
+
+def _label(spec: dict[str, Any]) -> str:
+    """A format, with the kernel on which its speed depends."""
+    return f"{spec['format']} (kernel {spec['kernel']})" if "kernel" in spec else spec["format"]
 
 
 def _times(number: float) -> str:

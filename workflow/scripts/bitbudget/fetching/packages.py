@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 from bitbudget.errors import UserError
+from bitbudget.system import programs
 
 LICENCES = re.compile(r"[^/]+\.dist-info/(licenses/)?(LICEN[CS]E|NOTICE)[^/]*$")
 
@@ -46,7 +46,7 @@ def _download(requirement: str, folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input", "--quiet"]
     command += ["--no-deps", "--only-binary", ":all:", "--dest", str(folder), "--", requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = programs.ask(command)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")] or done.stderr.splitlines()

@@ -95,6 +95,7 @@ KINDS = {
 }
 # Columns of which there is one for each batch size: what the names of the metrics begin with, and the column.
 BY_BATCH = {f"{name}_": column for name, column in costs.RATES.items()}
+LEFT_OUT = "left out: "  # how the notes of what could not run begin
 # Columns of whole numbers, also where cells are empty.
 WHOLE = ("n_items", "human_n", "threads", "energy_batch_size", "seed")
 # Below this share of what a precision names, readers are told: convolutions and pooling heads of towers are less.
@@ -168,7 +169,7 @@ def _left_out(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row for each cell of a precision that could not run: nothing but the reason."""
     reasons = spec["machine"]["left_out"] if "machine" in spec else {}
     return [
-        {"model": model, "precision": precision, "condition": condition, "baseline": False, "notes": f"left out: {why}"}
+        {"model": model, "precision": precision, "condition": condition, "baseline": False, "notes": f"{LEFT_OUT}{why}"}
         for model in spec["models"]
         for condition in spec["conditions"]
         for precision, why in reasons.items()
