@@ -14,10 +14,10 @@ def bnb_int8(source: Path, out: Path) -> None:
     _by_transformers(source, out, BitsAndBytesConfig(load_in_8bit=True))
 
 
-def bnb_nf4(source: Path, out: Path) -> None:
+def bnb_nf4(source: Path, out: Path, kind: type = AutoModelForCausalLM) -> None:
     _by_transformers(source, out, BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
-    ))  # fmt: skip
+    ), kind)  # fmt: skip
 
 
 def torchao_int8(source: Path, out: Path) -> None:
@@ -26,8 +26,10 @@ def torchao_int8(source: Path, out: Path) -> None:
     _by_transformers(source, out, TorchAoConfig(Int8WeightOnlyConfig(version=2)))
 
 
-def _by_transformers(source: Path, out: Path, config: BitsAndBytesConfig | TorchAoConfig) -> None:
-    model = AutoModelForCausalLM.from_pretrained(source, quantization_config=config, dtype=torch.float32)
+def _by_transformers(
+    source: Path, out: Path, config: BitsAndBytesConfig | TorchAoConfig, kind: type = AutoModelForCausalLM
+) -> None:
+    model = kind.from_pretrained(source, quantization_config=config, dtype=torch.float32)
     model.save_pretrained(out)
 
 

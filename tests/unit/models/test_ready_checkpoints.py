@@ -14,12 +14,14 @@ import ready_checkpoints as made_by
 import tiny_models as tiny
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageTextToText
 
 from bitbudget import files, records
 from bitbudget.errors import UserError
 from bitbudget.models import checkpoint, hub, readers
 from bitbudget.models.formats import grid
 from bitbudget.models.ready import adopting, auditing, comparing, methods
+from bitbudget.runtimes.transformers import generation
 
 # By name: what makes it, the packages beside the lock's own, the format that the audit finds, a layer's least and
 # largest relative error (RTN of these bits on Gaussian weights, and twice that), and in what it is told.
@@ -65,14 +67,14 @@ def theirs(
     return name, folder
 
 
-def adopt(source: Path, original: Path, tmp_path: Path, dtype: str = "float32") -> Path:
+def adopt(source: Path, original: Path, tmp_path: Path, dtype: str = "float32", family: str = "llama") -> Path:
     """The checkpoint of a study, made of a folder of somebody's."""
-    spec = {"local": str(source), "family": "llama", "licence": "MIT"}
+    spec = {"local": str(source), "family": family, "licence": "MIT"}
     hub.fetch(source.name, spec, tmp_path / "fetched", tmp_path / "partial", look=methods.check)
     out = tmp_path / "checkpoint"
     made = adopting.adopt(tmp_path / "fetched", original, out, dtype, "cpu")
     identity = {"study": "s", "model": "m", "precision": "theirs"}
-    body = {"family": "llama", "assignment": {"language": {"format": "as-is"}}}
+    body = {"family": family, "assignment": {"language": {"format": "as-is"}}}
     records.write(out / checkpoint.MANIFEST, "checkpoint", identity, body | made)
     return out
 
@@ -114,6 +116,25 @@ def test_each_is_told_for_what_it_holds_and_answers_as_its_weights_do(
     exact = logits(checkpoint.load_original(original, tiny.LLAMA, "float32"))
     off = comparing.relative_distance(logits(checkpoint.load(folder, tiny.LLAMA, "cpu"))[0], exact[0])
     assert off < 5 * LAYERS**0.5 * most
+
+
+@pytest.mark.parametrize("kind", ["llava", "qwen2-vl"])
+def test_a_model_that_sees_is_told_part_by_part_and_answers(kind: str, tmp_path: Path) -> None:
+    """Files name the modules of these otherwise than the model does; Qwen2-VL's head is tied to its embeddings."""
+    make, family = tiny.MAKERS[kind]
+    source = recorded(make(tmp_path / "source"), tmp_path / "source")
+    made_by.bnb_nf4(source, tmp_path / "made", AutoModelForImageTextToText)
+    folder = adopt(tmp_path / "made", source, tmp_path, family=kind)
+    model, made = checkpoint.load(folder, family, "cpu"), checkpoint.manifest(folder)
+    found = auditing.audit(folder, model, source, family, made, "cpu")
+    told = {layer.found for layer in found["layers"] if layer.group.startswith(("vision", "language"))}
+    assert told == {"bnb-nf4"}
+    assert all(layer.relative_error < 0.1 for layer in found["layers"] if layer.found == "bnb-nf4")
+    assert found["groups"]["language.mlp"]["coverage"] == 1 and found["groups"]["vision"]["coverage"] > 0.5
+    assert not [remark for remark in found["remarks"] if "not the original's" in remark]
+    prompts = tiny.inputs_of(folder, family)
+    how = generation.decoding(model, generation.load_processor(folder), 4, 0, 1)
+    assert len(generation.answer(model, generation.load_processor(folder), prompts, how)) == len(tiny.SIZES)
 
 
 def test_a_checkpoint_that_is_not_quantized_is_compared_weight_by_weight(original: Path, tmp_path: Path) -> None:

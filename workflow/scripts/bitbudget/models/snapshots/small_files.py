@@ -65,7 +65,7 @@ def check_configuration(folder: Path) -> Any:
         if part.get("quantization_config"):
             raise UserError(
                 f"{path} has a quantization_config, so the model is quantized already: name the original model in "
-                "16 or 32 bits."
+                "16 or 32 bits here, and this one as a precision of a study, as {name: …, checkpoint: …}."
             )
     _check_layers(path, said)
     try:

@@ -134,7 +134,8 @@ def _check_values(folder: Path, leaves: set[str]) -> None:
         if not tensor.dtype.is_floating_point or tensor.dtype.itemsize == 1:
             raise UserError(
                 f"{path} holds {name} as {str(tensor.dtype).removeprefix('torch.')}, so the model is quantized "
-                "already: name the original model in 16 or 32 bits."
+                "already: name the original model in 16 or 32 bits here, and this one as a precision of a study, as "
+                "{name: …, checkpoint: …}."
             )
         # a sum is several times as fast, and is not finite where a value is not
         if not tensor.sum(dtype=torch.float32).isfinite() and not tensor.isfinite().all():
