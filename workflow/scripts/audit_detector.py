@@ -26,7 +26,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="audit.json")
     args = parser.parse_args()
 
-    from bitbudget.runtimes.litert import activations, answers, ready
+    from bitbudget.models.formats.litert import AS_IS
+    from bitbudget.runtimes.litert import activations, answers, ready, widening
     from bitbudget.runtimes.litert.audit import audit
     from bitbudget.runtimes.litert.interpreter import EXPORT, MODEL, Detector, manifest, threads_for
 
@@ -44,8 +45,11 @@ def main() -> None:
         ranges = activations.seen(args.exported / MODEL, inputs, threads_for(None))
     if "ready" in made:
         found = ready.audit(args.exported, args.checkpoint, made["ready"])
+    elif asked["format"] == AS_IS:
+        found = audit(args.exported, args.checkpoint, spec["precision"], asked)
     else:
-        found = audit(args.exported, args.checkpoint, spec["precision"], asked, ranges)
+        with widening.in_float32(args.exported) as exported:
+            found = audit(exported, args.checkpoint, spec["precision"], asked, ranges)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {
         "checkpoint_hash": made["checkpoint_hash"],

@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     args = parser.parse_args()
 
-    from bitbudget.runtimes.litert import answers, quantizing
+    from bitbudget.models.formats.litert import AS_IS
+    from bitbudget.runtimes.litert import answers, quantizing, widening
     from bitbudget.runtimes.litert.interpreter import EXPORT, MANIFEST, MODEL, SPECIFICATION, Detector
 
     spec = args.spec
@@ -44,8 +45,11 @@ def main() -> None:
     if args.ready:
         verified.hold_folder(args.ready, SNAPSHOT)
         content = (args.ready / MODEL).read_bytes()
+    elif asked["format"] == AS_IS:
+        content = (args.exported / MODEL).read_bytes()
     else:
-        content = quantizing.quantize(args.exported / MODEL, asked, inputs, ranges)
+        with widening.in_float32(args.exported) as exported:
+            content = quantizing.quantize(exported / MODEL, asked, inputs, ranges)
     with files.written_whole(args.out / MODEL) as temporary:
         temporary.write_bytes(content)
     with files.written_whole(args.out / SPECIFICATION) as temporary:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_detectors
 from asked import asked
@@ -16,7 +17,7 @@ from bitbudget import files
 from bitbudget.config.dependencies import SCRIPTS
 from bitbudget.models import ready_models
 from bitbudget.records import _validator
-from bitbudget.runtimes.litert import ready
+from bitbudget.runtimes.litert import flatbuffer, ready, widening
 
 SPEC = {"study": "s", "model": "m", "precision": "theirs", "family": "tflite", "simulated": []}
 SPEC |= {"assignment": {"detector": {"format": "litert-as-is", "checkpoint": "mine.tflite"}}}
@@ -57,6 +58,27 @@ def test_a_ready_file_goes_through_the_scripts_and_is_told(exported: Path, tmp_p
     assert found["groups"]["detector"]["coverage"] > 0.5
     assert found["ready"]["remarks"] == ["ready checkpoint mine.tflite"]
     assert found["output_errors"] and not found["output_limits"]
+
+
+@pytest.mark.parametrize("name", ["litert-float32", "litert-int8", "litert-float16"])
+def test_other_formats_are_made_of_a_file_in_half_precision(name: str, exported: Path, tmp_path: Path) -> None:
+    """And nothing is lost on the way: in float32 it has the very numbers, and says the very same."""
+    half = tiny_detectors.quantized(exported, {"format": "litert-float16"}, tmp_path / "half")
+    with widening.in_float32(half) as wide:
+        held = [flatbuffer.read(folder / "model.tflite")[0].weights() for folder in (half, wide)]
+        for narrow, plain in zip(*held, strict=True):
+            assert plain.tensor.type == "FLOAT32" and not plain.dequantized
+            assert np.array_equal(narrow.tensor.values(), plain.tensor.values())
+        assert (wide / "model.tflite").stat().st_size < 1.2 * (exported / "model.tflite").stat().st_size
+        assert set(ready.audit(half, wide, {"checkpoint": "it"})["output_errors"].values()) == {0.0}
+        with widening.in_float32(wide) as same:
+            assert same == wide
+    (half / "checkpoint.json").unlink()
+    spec = SPEC | {"assignment": {"detector": {"format": name}}}
+    run("quantize_detector", exported=half, spec=spec, out=tmp_path / "made")
+    run("audit_detector", exported=half, checkpoint=tmp_path / "made", spec=spec, out=tmp_path / "audit.json")
+    found = files.read_json(tmp_path / "audit.json")
+    assert found["passed"] and name in {layer["found"] for layer in found["layers"]}
 
 
 def test_the_same_network_in_floats_is_at_no_distance(exported: Path) -> None:
