@@ -293,6 +293,16 @@ def test_the_same_machine_takes_in_what_has_become_possible(config: ConfigFolder
     assert found["precisions"] == ["float32", "nf4-language", "rtn-4"]
 
 
+def test_results_beside_another_baseline_are_told_to_be_made_again(config: ConfigFolder) -> None:
+    begun(config, LAPTOP, "bfloat16", "int8-language", precisions=["bfloat16", "int8-language"])
+    told: list[str] = []
+    assert config.resolved(machine=LAPTOP, tell=told.append, **AUTO)["baseline"] == "float32"
+    assert told[0] == (
+        "mine has results beside bfloat16, and `baseline: auto` is float32 here, so everything is made again: name "
+        "`baseline: bfloat16` in the study to keep them."
+    )
+
+
 def test_another_device_in_the_study_is_a_decision_of_its_own(config: ConfigFolder) -> None:
     begun(config, A100, "bfloat16", **AUTO)
     assert config.resolved(machine=A100, device="cpu", **AUTO)["baseline"] == "float32"

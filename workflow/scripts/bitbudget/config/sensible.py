@@ -45,24 +45,28 @@ def baseline(machine: Machine, device: str) -> tuple[str, str]:
     return "float32", f"{machine.cpu} has no bf16 instructions"
 
 
-def begun(study: Study, results: Path) -> Decided | None:
-    """What was decided where the study was begun; None where nothing was, or its `device` was changed since."""
+def begun(study: Study, results: Path) -> Study:
+    """The study as it was resolved when it was begun; empty for one that was not."""
     path = results / study["study"] / "study.resolved.yaml"
     found = read_yaml(path) if path.exists() else None
-    decided = found.get("machine") if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def decided_where_begun(study: Study, before: Study) -> Decided | None:
+    """What was decided where a study was begun; None where nothing was, or its `device` was changed since."""
+    decided = before.get("machine")
     return decided if decided and decided["device"] == study["device"] else None
 
 
-def settle_baseline(
-    study: Study, runtime: str, machine: Machine, earlier: Decided | None, where: str, tell: Tell
-) -> None:
+def settle_baseline(study: Study, runtime: str, machine: Machine, before: Study, where: str, tell: Tell) -> None:
     """Put a float format in the place of the baseline `auto`, and the baseline in that of `auto` among the precisions.
 
     A baseline that was `auto` and that the precisions do not name comes first among them. The study gets `machine`: by
-    what it was decided, and sentences on it; None where the study leaves nothing to the machine. Raises `UserError`
-    that begins with `where`, the study's file, where `auto` cannot stand there.
+    what it was decided, and sentences on it; None where the study leaves nothing to the machine. `before` is the study
+    as it was begun. Raises `UserError` that begins with `where`, the study's file, where `auto` cannot stand there.
     """
     wanted, device = study["baseline"] == AUTO, machine.device(study["device"])
+    earlier = decided_where_begun(study, before)
     if wanted and runtime == "litert":
         raise UserError(f"{where}: LiteRT computes in float32 everywhere, so there is no `auto`; name a precision.")
     if wanted and device == "cuda" and machine.gpu is None:
@@ -83,6 +87,11 @@ def settle_baseline(
                 f"{study['study']} was begun on {earlier['title']}, where `baseline: auto` is {kept}, and keeps it; "
                 f"here it is {name}: delete results/{study['study']}/study.resolved.yaml to make everything again."
             )
+        elif before.get("baseline", name) != name:
+            tell(
+                f"{study['study']} has results beside {before['baseline']}, and `baseline: auto` is {name} here, so "
+                f"everything is made again: name `baseline: {before['baseline']}` in the study to keep them."
+            )
         study["baseline"] = kept
         study["machine"] |= {
             "baseline": kept,
@@ -97,20 +106,22 @@ def leave_out(
     study: Study,
     beside: Mapping[str, str],
     machine: Machine,
-    earlier: Decided | None,
+    before: Study,
     results: Path,
     where: str,
     tell: Tell,
 ) -> None:
     """Take the precisions out of a resolved study that cannot run here or crawl, where it says `on_unusable: skip`.
 
-    `beside` are those that cannot stand beside the baseline, with the reason. What has results stays. What was left out
-    on the machine where the study was begun stays so on another. Reasons are in `left_out` of the study's `machine`,
-    and its remarks say what is slow; of a study that leaves nothing to the machine `tell` is told instead. Raises
-    `UserError` where a precision cannot run here and must, or where nothing is left to compare.
+    `beside` are those that cannot stand beside the baseline, with the reason, and `before` is the study as it was
+    begun. What has `results` stays, and what was left out where the study was begun stays so on another machine.
+    Reasons are in `left_out` of the study's `machine`, and its remarks say what is slow; of a study that leaves nothing
+    to the machine `tell` is told instead. Raises `UserError` where a precision cannot run here and must, or where
+    nothing is left to compare.
     """
     device = machine.device(study["device"])
     decided, skips = study["machine"], study["on_unusable"] == "skip"
+    earlier = decided_where_begun(study, before)
     moved = _moved(decided, earlier)
     found: dict[str, str] = {}
     for precision in [one for one in study["precisions"] if one != study["baseline"]]:

@@ -105,8 +105,8 @@ def _resolve(
     resolve_ready(study, precisions, RESERVED, str(path))
     study["baseline"] = study.get("baseline", study["precisions"][0])
     results = root.parent / "results"
-    earlier = sensible.begun(study, results)
-    sensible.settle_baseline(study, track.RUNTIME, machine, earlier, str(path), tell)
+    before = sensible.begun(study, results)
+    sensible.settle_baseline(study, track.RUNTIME, machine, before, str(path), tell)
     if study["baseline"] not in study["precisions"]:
         raise UserError(f"{path}: the baseline {study['baseline']!r} is not among the study's precisions; add it.")
     families = [module_of("family", entry["family"]) for entry in study["models"].values()]
@@ -136,7 +136,7 @@ def _resolve(
                 if study["on_unusable"] == "fail":
                     raise
                 beside[precision] = fault.reason
-    sensible.leave_out(study, beside, machine, earlier, results, str(path), tell)
+    sensible.leave_out(study, beside, machine, before, results, str(path), tell)
     resolve_calibration(study, str(path))
     resolve_inspection(study, str(path))
     resolve_report(study, _names(root), str(path))
