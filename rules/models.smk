@@ -62,9 +62,12 @@ rule quantize_model:
         spec=spec_of("quantize_model"),
         calibration=calibration_options,
         images=images_option,
+        # It audits the checkpoint in the same process; the audit's job looks at it again where its code has changed.
+        audit_with=lambda w: plan.modules(study_of(w), w.model, w.precision),
     shell:
         "python workflow/scripts/quantize_model.py --model-dir {input.model} --spec {params.spec:q}"
-        " --items {input.study_items} {params.images} {params.calibration} --out {output.checkpoint} 2>&1 | tee {log}"
+        " --items {input.study_items} {params.images} {params.calibration} --audit-with {params.audit_with}"
+        " --out {output.checkpoint} 2>&1 | tee {log}"
 
 
 rule audit_checkpoint:
@@ -91,4 +94,4 @@ rule audit_checkpoint:
         calibration=calibration_options,
     shell:
         "python workflow/scripts/audit_checkpoint.py --checkpoint {input.checkpoint} --model-dir {input.model}"
-        " --spec {params.spec:q} {params.calibration} --out {output} 2>&1 | tee {log}"
+        " --spec {params.spec:q} --code {params.code} {params.calibration} --out {output} 2>&1 | tee {log}"

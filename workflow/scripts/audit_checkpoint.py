@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from bitbudget import cli, records, registry
+from bitbudget.models.audit import at_once
 
 log = logging.getLogger("bitbudget")
 
@@ -23,31 +25,36 @@ def main() -> None:
         "--calibration", type=Path, help="the items (texts, or images) on which calibrated formats were quantized"
     )
     parser.add_argument("--calibration-images", type=Path, help="images.json of these, for a track with images")
+    parser.add_argument("--code", help="digest of this script's code: what quantize_model found by the same is taken")
     parser.add_argument("--out", type=Path, required=True, help="audit.json")
     args = parser.parse_args()
 
-    from bitbudget.models.audit import stored
-    from bitbudget.runtimes.transformers import calibration
-    from bitbudget.system.devices import choose_device
-    from bitbudget.system.quiet import quiet_libraries
-
-    quiet_libraries()
     spec = args.spec
-    family = registry.module_of("family", spec["family"])
-
-    def looked_at() -> Any:
-        prompt = spec.get("calibration", {}).get("prompt")
-        return calibration.read(args.model_dir, family, args.calibration, args.calibration_images, prompt)[0]
-
-    body = stored.audit(
-        args.checkpoint, args.model_dir, family, spec, choose_device(spec["device"]), args.calibration and looked_at
-    )
+    body = at_once.kept(args.checkpoint, args.code, spec) or _audited(args)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     records.write(args.out, "audit", identity, body)
     for name, group in body["groups"].items():
         error = group["relative_error"]
         shown = "" if error is None else f", relative error {error:.4f}"
         log.info("%-20s %-14s %9.3f MB%s", name, group["format"], group["bytes"] / 1e6, shown)
+
+
+def _audited(args: Namespace) -> dict[str, Any]:
+    """What the record says of the checkpoint, found by loading it."""
+    from bitbudget.models.audit import stored
+    from bitbudget.runtimes.transformers import calibration
+    from bitbudget.system.devices import choose_device
+    from bitbudget.system.quiet import quiet_libraries
+
+    quiet_libraries()
+    family = registry.module_of("family", args.spec["family"])
+
+    def looked_at() -> Any:
+        prompt = args.spec.get("calibration", {}).get("prompt")
+        return calibration.read(args.model_dir, family, args.calibration, args.calibration_images, prompt)[0]
+
+    device = choose_device(args.spec["device"])
+    return stored.audit(args.checkpoint, args.model_dir, family, args.spec, device, args.calibration and looked_at)
 
 
 if __name__ == "__main__":

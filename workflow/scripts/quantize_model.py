@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import logging
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from bitbudget import cli, records, registry
 log = logging.getLogger("bitbudget")
 
 SPEC = (
-    "study", "model", "precision", "family", "assignment", "dtype", "device", "least_coverage", "calibration.prompt",
+    "study", "model", "precision", "family", "assignment", "dtype", "device", "simulated", "least_coverage",
+    "calibration.prompt",
 )  # fmt: skip
 
 
@@ -28,12 +31,20 @@ def main() -> None:
         "--items", type=Path, help="items.jsonl: what the model will be asked, so that it is known to fit"
     )
     parser.add_argument("--images", type=Path, help="images.json, for a track with images")
+    parser.add_argument(
+        "--audit-with",
+        nargs="+",
+        metavar="MODULE",
+        help="the registered modules that the audit's job uses: audit the checkpoint at once, for that job to find",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     args = parser.parse_args()
 
     from bitbudget import files
+    from bitbudget.config.dependencies import code_of
     from bitbudget.items import available
     from bitbudget.models import checkpoint, coverage
+    from bitbudget.models.audit import at_once
     from bitbudget.models.formats.base import Calibration
     from bitbudget.runtimes.transformers import asked_items
     from bitbudget.runtimes.transformers import calibration as calibration_inputs
@@ -49,7 +60,7 @@ def main() -> None:
         asked_items.check(args.model_dir, family, asked, files.read_json(args.images) if args.images else None)
     model = checkpoint.original(args.model_dir, family, spec["dtype"])
     coverage.refuse_little(spec["precision"], model.model, family, spec["assignment"], spec["least_coverage"])
-    looked_at, told = None, {}
+    inputs, looked_at, told = None, None, {}
     if args.calibration:
         prompt = spec.get("calibration", {}).get("prompt")
         inputs, told = calibration_inputs.read(
@@ -68,6 +79,12 @@ def main() -> None:
         "%s of %s: %d layers quantized, %.2f MB on disk",
         spec["precision"], spec["model"], len(layers), made["size_on_disk_bytes"] / 1e6,
     )  # fmt: skip
+    if args.audit_with:
+        # By its name: an edit of the audit must not make checkpoints anew. What fails is for the audit's job to tell.
+        stored = importlib.import_module("bitbudget.models.audit.stored")
+        with contextlib.suppress(Exception):
+            found = stored.audit(args.out, args.model_dir, family, spec, device, inputs and (lambda: inputs))
+            at_once.keep(args.out, code_of("audit_checkpoint", args.audit_with), spec, found)
 
 
 if __name__ == "__main__":

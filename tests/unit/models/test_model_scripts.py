@@ -1,5 +1,6 @@
 """The scripts of the model side, run as the rules run them, on tiny models: one that sees, and one that reads."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from bitbudget import files
+from bitbudget.config.dependencies import code_of, files_of
 from bitbudget.errors import UserError
 from bitbudget.models import checkpoint
 from bitbudget.records import _validator
@@ -116,6 +118,24 @@ def test_the_audit_has_its_record_and_says_what_it_found(quantized, audited):
         < record_of(quantized / checkpoint.MANIFEST, "checkpoint")["size_on_disk_bytes"]
     )
     assert "language.mlp         bnb-int8" in done.stderr
+
+
+def test_an_audit_made_beside_the_checkpoint_is_taken_while_its_code_is_the_same(study, audited):
+    folder, modules = study / "at-once", ["bitbudget.models.families.llava", "bitbudget.models.formats.bnb_int8"]
+    command = {"model_dir": study / "model", "spec": QUANTIZE}
+    run("quantize_model", "--audit-with", *modules, **command, out=folder)
+    checkpoint.load(folder, tiny.LLAVA, "cpu")
+    again = functools.partial(run, "audit_checkpoint", checkpoint=folder, **command, out=study / "taken.json")
+    assert "audit: " not in again(code=code_of("audit_checkpoint", modules)).stderr
+    taken, alone = (record_of(path, "audit") for path in (study / "taken.json", audited[1]))
+    assert {**taken, "provenance": None} == {**alone, "provenance": None}
+    assert "audit: 100%" in again(code="of another day").stderr
+    assert {**record_of(study / "taken.json", "audit"), "provenance": None} == {**alone, "provenance": None}
+
+
+def test_editing_the_audit_makes_no_checkpoint_anew():
+    names = [path.stem for path in files_of("quantize_model", ["bitbudget.models.formats.bnb_int8"])]
+    assert "checkpoint" in names and not {"stored", "checkpoint_audit", "rounding", "kernel_probe"} & set(names)
 
 
 def test_predictions_are_answers_to_every_usable_item_and_shards_are_kept(study, quantized):

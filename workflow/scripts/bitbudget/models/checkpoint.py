@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import json
 import logging
 import os
@@ -33,6 +34,7 @@ from tqdm import tqdm
 from bitbudget import files, records
 from bitbudget.errors import UserError, reason
 from bitbudget.models import read_weights, readers
+from bitbudget.models.audit.at_once import AUDITED
 from bitbudget.models.calibration import quantizing
 from bitbudget.models.families import parts
 from bitbudget.models.formats.base import Calibration, FormatSpec, Layer, State
@@ -46,8 +48,9 @@ log = logging.getLogger("bitbudget")
 MANIFEST, SNAPSHOT = "checkpoint.json", "model.json"  # the records of a checkpoint, and of a snapshot
 WEIGHTS = "weights-"  # how the names of weight files begin
 SHARD_BYTES = 5 * 10**8  # so much is in memory before it is written
+SWEPT = 10**9  # bytes of the original's weights, after which garbage is collected
 MISFITS = (LookupError, ValueError, TypeError, RuntimeError, AttributeError, AssertionError)  # of libraries
-NOT_COPIED = (SNAPSHOT, "config.json")  # and what the checkpoint writes itself
+NOT_COPIED = (SNAPSHOT, "config.json", AUDITED)  # and what the checkpoint writes itself
 # The names of dtypes in safetensors' headers, in its order.
 TYPES = {
     torch.uint8: "U8", torch.int8: "I8", torch.int16: "I16", torch.float16: "F16", torch.bfloat16: "BF16",
@@ -136,21 +139,35 @@ def quantize(
 def _one_by_one(
     model: Streamed, layers: list[Layer], ready: dict[str, State], device: str
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    total = _bytes_of([layer for layer in layers if layer.path not in ready])
-    with tqdm(total=total, desc="quantize", unit="B", unit_scale=True, mininterval=1, disable=not total) as bar:
+    for path, state in ready.items():
+        yield from _named(path, state)
+    for layer in gone_through([layer for layer in layers if layer.path not in ready], "quantize"):
+        fmt = format_of(layer.spec["format"])
+        with model.holding(model.named(layer.path)):
+            state = fmt.state(fmt.quantize(layer.module.to(device), layer.spec))
+        yield from _named(layer.path, state)
+
+
+def _named(path: str, state: State) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from ((f"{path}.{key}", value.detach().cpu().contiguous()) for key, value in state.items())
+
+
+def gone_through(layers: list[Layer], what: str) -> Iterator[Layer]:
+    """Layers one after the other, with a bar of progress over the bytes of their weights.
+
+    What was made of some is swept away now and then: bitsandbytes' 4-bit layers refer to themselves, and scripts have
+    the garbage collector wait long.
+    """
+    total, waste = sum(layer.module.weight.nbytes for layer in layers), 0
+    with tqdm(total=total, desc=what, unit="B", unit_scale=True, mininterval=1, disable=not layers) as bar:
         for layer in layers:
-            state = ready.pop(layer.path, None)
-            if state is None:
-                fmt = format_of(layer.spec["format"])
-                with model.holding(model.named(layer.path)):
-                    state = fmt.state(fmt.quantize(layer.module.to(device), layer.spec))
-                bar.update(_bytes_of([layer]))
-            for key, value in state.items():
-                yield f"{layer.path}.{key}", value.detach().cpu().contiguous()
-
-
-def _bytes_of(layers: list[Layer]) -> int:
-    return sum(layer.module.weight.nbytes for layer in layers)
+            size = layer.module.weight.nbytes
+            yield layer
+            bar.update(size)
+            waste += size
+            if waste > SWEPT:
+                gc.collect()
+                waste = 0
 
 
 def _calibrated(
@@ -218,7 +235,8 @@ def save(
     """
     with files.naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MANIFEST).unlink(missing_ok=True)
+        for name in (MANIFEST, AUDITED):
+            (folder / name).unlink(missing_ok=True)
         for left in [*folder.glob(f"{WEIGHTS}*"), *folder.glob(f".{WEIGHTS}*")]:  # by an attempt that was cut off
             left.unlink()
         for path in sorted(source.iterdir()):

@@ -27,7 +27,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from bitbudget.errors import UserError, reason
 from bitbudget.models import checkpoint
@@ -261,15 +260,13 @@ def audit_layers(
     """
     layers = list(linear_layers(original, family, assignment))
     found, elsewhere = [], {id(value) for _, value in _others(model, [layer.path for layer in layers])}
-    with tqdm(total=_bytes_of(layers), desc="audit", unit="B", unit_scale=True, mininterval=1) as bar:
-        for layer in layers:
-            tied = id(getattr(model.get_submodule(layer.path), "weight", None)) in elsewhere
-            with hold(layer.path):
-                loaded = replace(layer, module=model.get_submodule(layer.path))
-                state = functools.partial(states, layer.path) if states else None
-                exact = original.get_submodule(layer.path)
-                found.append(audit_layer(loaded, exact, device, tied, state, (decided or {}).get(layer.path)))
-            bar.update(_bytes_of([layer]))
+    for layer in checkpoint.gone_through(layers, "audit"):
+        tied = id(getattr(model.get_submodule(layer.path), "weight", None)) in elsewhere
+        with hold(layer.path):
+            loaded = replace(layer, module=model.get_submodule(layer.path))
+            state = functools.partial(states, layer.path) if states else None
+            exact = original.get_submodule(layer.path)
+            found.append(audit_layer(loaded, exact, device, tied, state, (decided or {}).get(layer.path)))
     if inputs is None or any(layer.fault for layer in found):
         return found
     seen = inputs()
@@ -284,10 +281,6 @@ def audit_layers(
                 found[number] = replace(found[number], fault=fault)
                 break  # what comes after it sees wrong inputs
     return found
-
-
-def _bytes_of(layers: list[Layer]) -> int:
-    return sum(layer.module.weight.nbytes for layer in layers)
 
 
 def other_parameters(
