@@ -41,7 +41,6 @@ def main() -> None:
     args = parser.parse_args()
 
     from bitbudget import files
-    from bitbudget.config.dependencies import code_of
     from bitbudget.items import available
     from bitbudget.models import checkpoint, coverage
     from bitbudget.models.audit import at_once
@@ -80,11 +79,12 @@ def main() -> None:
         spec["precision"], spec["model"], len(layers), made["size_on_disk_bytes"] / 1e6,
     )  # fmt: skip
     if args.audit_with:
-        # By its name: an edit of the audit must not make checkpoints anew. What fails is for the audit's job to tell.
-        stored = importlib.import_module("bitbudget.models.audit.stored")
+        # By their names: an edit of the audit must not make checkpoints anew. What fails, the audit's job will tell.
+        names = "bitbudget.models.audit.stored", "bitbudget.config.dependencies"
+        stored, dependencies = map(importlib.import_module, names)
         with contextlib.suppress(Exception):
             found = stored.audit(args.out, args.model_dir, family, spec, device, inputs and (lambda: inputs))
-            at_once.keep(args.out, code_of("audit_checkpoint", args.audit_with), spec, found)
+            at_once.keep(args.out, dependencies.code_of("audit_checkpoint", args.audit_with), spec, found)
 
 
 if __name__ == "__main__":
