@@ -30,7 +30,7 @@ RECORDS = {
     },
     "inspection.json": {"redaction": {"on": False, "why": "No text is read.", "replaced": 0}},
     "examples.json": {"qualitative": [], "items": []},
-    "verdicts.json": {"cells": []},
+    "verdicts.json": {"cells": [], "machine": {"left_out": []}},
     "items.jsonl": {"id": "1", "images": []},  # one line
 }  # fmt: skip
 

@@ -197,7 +197,8 @@ def _refuse_impossible(layers: list[Layer], device: str, dtype: torch.dtype) -> 
         if reason:
             raise UserError(
                 f"{layer.spec['format']} cannot take {layer.path} (group {layer.group}): {reason}; "
-                "choose another group size or another format for this group in config/precisions.yaml or in the study."
+                "choose another group size or another format for this group in config/precisions.yaml or in the study, "
+                "or leave the precision out."
             )
 
 
