@@ -47,6 +47,7 @@ def body(
     _same_study(spec, comparison)
     track = registry.module_of("track", spec["track"])
     words = wording.words_of(spec)
+    rows = [row for row in rows if row["precision"] in spec["precisions"]]  # without what was left out
     found = []
     for model in spec["models"]:
         for condition in spec["conditions"]:
