@@ -100,7 +100,9 @@ def test_a_dry_run_of_every_study(study: str, bare: BareCheckout, monkeypatch: p
     cells = plan.cells(resolved)
     checkpoints = {(model, precision) for model, precision, _ in cells}
     made, asks, measures = RULES[resolved["track"]]
-    assert {counts[rule] for rule in made} == {str(len(checkpoints))}
+    adopted = {pair for pair in checkpoints if pair[1] in resolved["ready"]}
+    assert {counts[rule] for rule in made} == {str(len(checkpoints - adopted))}
+    assert {counts.get(rule, "0") for rule in ("adopt_checkpoint", "audit_ready")} == {str(len(adopted))}
     assert {counts[rule] for rule in (asks, "score", "combine_measurements")} == {str(len(cells))}
     assert counts[measures] == str(sum(len(plan.repeats(resolved, *cell[:2])) for cell in cells))
     floors = len(resolved["models"]) * len(resolved["conditions"])

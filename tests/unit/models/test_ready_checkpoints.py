@@ -14,7 +14,7 @@ import ready_checkpoints as made_by
 import tiny_models as tiny
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
 from bitbudget import files, records
 from bitbudget.errors import UserError
@@ -159,6 +159,17 @@ def test_an_untouched_copy_has_no_remarks(original: Path, tmp_path: Path) -> Non
     found = audit(adopt(copy, original, tmp_path), original)
     assert found["remarks"] == ["ready checkpoint copy, not quantized"]
     assert not any(layer.relative_error for layer in found["layers"])
+
+
+def test_a_fine_tune_with_more_tokens_is_compared_in_those_that_both_have(original: Path, tmp_path: Path) -> None:
+    tuned = shutil.copytree(original, tmp_path / "tuned")
+    model = AutoModelForCausalLM.from_pretrained(tuned, dtype=torch.float32)
+    model.resize_token_embeddings(model.config.vocab_size + 64)
+    model.save_pretrained(tuned)
+    found = audit(adopt(tuned, original, tmp_path), original)
+    assert not any(layer.relative_error for layer in found["layers"])
+    assert not any(other["relative_error"] for other in found["other_parameters"])
+    assert "its configuration differs: vocab_size is " in found["remarks"][-1]
 
 
 def test_strangers_are_told_and_other_shapes_refused(original: Path, tmp_path: Path) -> None:

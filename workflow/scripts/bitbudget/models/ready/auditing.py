@@ -112,7 +112,7 @@ def _audited(
         module = model.get_submodule(path)
     except AttributeError:
         raise UserError(f"{name} has no layer {path}, so it is no checkpoint of this model: {REMEDY}.") from None
-    held_shape = (module.out_features, module.in_features)
+    held_shape = (getattr(module, "out_features", shape[0]), getattr(module, "in_features", shape[1]))
     vocabulary = module is model.get_output_embeddings()
     if held_shape != shape and not (vocabulary and held_shape[1] == shape[1]):
         raise UserError(
@@ -154,7 +154,7 @@ def _audited(
         found=held.format if held else str(made["ready"]["method"]),
         storage=storage,
         kernel=f"{type(module).__module__}.{type(module).__name__}",
-        parameters=0 if tied else module.in_features * module.out_features,
+        parameters=0 if tied else held_shape[0] * held_shape[1],
         bytes=checkpoint_audit.bytes_of(module, elsewhere),
         relative_error=None if distance is None else finite(distance.relative),
         promised_error=yardstick,
