@@ -55,7 +55,9 @@ def parts(study: dict[str, Any], scripts: tuple[str, ...] = CAPTIONING, cell: tu
         ({"carbon": {"what_if": {"countries": ["NOR"]}}}, {"tabulate_carbon"}),
         ({"carbon": {"country": "NOR"}}, {"combine_measurements", "tabulate_carbon"}),
         ({"description": "why"}, {"plot_figures", "plot_comparison"}),
-        ({"images": {"max_side": 99}}, {"resize_images"}),
+        ({"images": {"max_side": 99}}, {"resize_images", "predict", "measure_efficiency", "count_flops"}),
+        ({"images": {"max_tokens": 99}}, {"predict", "measure_efficiency", "count_flops"}),
+        ({"answer": {"first_line": True}}, {"score"}),  # no model is asked again
         ({"images": {"downloads": 2}}, {"fetch_images"}),
         ({"device": "cpu"}, {"quantize_model", "audit_checkpoint", "predict", "measure_efficiency", "count_flops"}),
         ({"dataset": {"name": "demo-scenes", "subset": 7}}, {"select_subset"}),

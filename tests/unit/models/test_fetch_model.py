@@ -453,7 +453,7 @@ def test_exactly_one_source(local, more):
 def test_the_script_says_one_sentence(local):
     def run(spec):
         script = ROOT / "workflow/scripts/fetch_model.py"
-        given = shlex.quote(json.dumps({"entry": spec}))
+        given = shlex.quote(json.dumps({"entry": spec, "templated": False}))
         arguments = f"--model tiny --spec {given} --out models/tiny --partial partial/tiny"
         return subprocess.run([sys.executable, script, *shlex.split(arguments)], capture_output=True, text=True)
 
