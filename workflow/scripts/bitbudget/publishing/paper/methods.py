@@ -80,8 +80,7 @@ def _regime(view: View) -> str:
     if not view.others:
         return f"{own}Nothing is trained here: the checkpoint is used as it is, for inference only."
     ready = [name for name in view.e.precisions if name in view.e.study.get("ready", {})]
-    are = "are ready checkpoints" if len(ready) > 1 else "is a ready checkpoint"
-    taken = f" {wording.listed(ready)} {are}, taken as published." if ready else ""
+    taken = f" Taken as published: {wording.listed(ready)}." if ready else ""
     if all(name in ready for name in view.others):
         return f"{own}Nothing is trained or quantized here.{taken}"
     calibrated = [name for name in view.formats if registry.format_of(name).calibrated]
