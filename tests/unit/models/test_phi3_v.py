@@ -16,6 +16,7 @@ from PIL import Image
 from bitbudget import files
 from bitbudget.errors import UserError
 from bitbudget.models import checkpoint, groups, readers, snapshots
+from bitbudget.models.asking import image_tokens
 from bitbudget.models.families import parts
 from bitbudget.models.native.phi3_v.processor import CropProcessor
 from bitbudget.runtimes.transformers import generation
@@ -74,6 +75,20 @@ def test_pictures_are_cut_as_published(size, num_crops):
 def test_a_photograph_has_as_many_tokens_as_elsewhere(num_crops, tokens):
     """The numbers of vLLM's test of its processor for Phi-3.5-vision, for a photograph of about three to two."""
     assert CropProcessor(num_crops).image_tokens(1300, 876) == tokens
+
+
+def test_a_study_bounds_the_crops(tmp_path):
+    """Two crops are 457 tokens, or 469 where they lie one below the other; one is 313."""
+    folder = tiny_phi3_v.write(tmp_path, num_crops=4)
+    for most, crops in ((None, 4), (500, 2), (400, 1), (100, 1)):
+        processor = readers.load_processor(folder)
+        done = image_tokens.bound(processor, readers.load_configuration(folder), PHI3_V, 1024, most, False)
+        assert processor.image_processor.num_crops == crops
+        assert ("needs 313 tokens" in done.get("remark", "")) == (most == 100)
+    processor = readers.load_processor(folder)
+    image_tokens.bound(processor, readers.load_configuration(folder), PHI3_V, 1024, None, False)
+    for size, grid in (((336, 200), (1, 1)), ((500, 200), (1, 2)), ((640, 480), (2, 2)), ((200, 900), (3, 1))):
+        assert processor.image_processor.grid(*size) == grid  # no more than the picture fits into
 
 
 def test_a_picture_that_is_too_thin_is_refused_beforehand():
