@@ -65,7 +65,7 @@ def main() -> None:
         inputs, told = calibration_inputs.read(
             args.model_dir, family, args.calibration, args.calibration_images, prompt
         )
-        load = functools.partial(checkpoint.load_original, args.model_dir, family, spec["dtype"])
+        load = functools.partial(checkpoint.original, args.model_dir, family, spec["dtype"])
         looked_at = Calibration(load, inputs)
     layers, tensors = checkpoint.quantize(model, family, spec["assignment"], device, looked_at)
     made = checkpoint.save(args.out, args.model_dir, model, tensors, layers)

@@ -122,7 +122,7 @@ def snapshot(tmp_path_factory):
 
 
 def made(snapshot, folder, plant=None, **asked):
-    load = functools.partial(checkpoint.load_original, snapshot, tiny.LLAMA, "bfloat16")
+    load = functools.partial(checkpoint.original, snapshot, tiny.LLAMA, "bfloat16")
     calibration = Calibration(load, calibration_inputs.of_texts(snapshot, TEXTS))
     model, wanted = (
         checkpoint.original(snapshot, tiny.LLAMA, "bfloat16"),

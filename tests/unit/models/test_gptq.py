@@ -346,7 +346,7 @@ def gptq(bits, **chosen):
 
 
 def calibration_of(snapshot, family, dtype, texts=TEXTS):
-    load = functools.partial(checkpoint.load_original, snapshot, family, dtype)
+    load = functools.partial(checkpoint.original, snapshot, family, dtype)
     return Calibration(load, calibration_inputs.of_texts(snapshot, texts))
 
 

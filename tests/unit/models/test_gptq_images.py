@@ -17,10 +17,11 @@ from torch import nn
 from bitbudget import files
 from bitbudget.models import checkpoint
 from bitbudget.models.audit import checkpoint_audit
+from bitbudget.models.calibration import quantizing
 from bitbudget.models.calibration.inputs import inputs_of
 from bitbudget.models.calibration.walk import walk
 from bitbudget.models.formats import packed
-from bitbudget.models.formats.base import Calibration
+from bitbudget.models.formats.base import Calibration, Layer
 from bitbudget.models.formats.grid import gptq
 from bitbudget.records import _validator
 from bitbudget.registry import format_of
@@ -96,7 +97,7 @@ def test_each_layer_is_seen_once_with_what_a_plain_pass_gives_it(name, snapshots
         model(**one)
     for hook in hooks:
         hook.remove()
-    seen = dict(walk(model, layers, inputs, "cpu"))
+    seen = dict(walk(model, layers, inputs, "cpu", torch.float32))
     assert set(seen) == {path for path in plain if plain[path]}
     for path, tensors in seen.items():
         assert len(tensors) == len(inputs)
@@ -109,7 +110,7 @@ def test_what_is_done_to_a_layer_counts_for_the_layers_after_it(snapshots, pictu
     paths = [f"model.language_model.layers.{number}.self_attn.v_proj" for number in (0, 1)]
     layers = {path: model.get_submodule(path) for path in paths}
     inputs, found = list(given(snapshots["llava"], tiny.LLAVA, pictures)), []
-    for path, tensors in walk(model, layers, inputs, "cpu"):
+    for path, tensors in walk(model, layers, inputs, "cpu", torch.float32):
         found.append(tensors)
         layers[path].weight.data.zero_()
     alone = []
@@ -137,13 +138,62 @@ def test_layers_that_a_part_of_the_items_reach_see_that_part():
     model = Experts().requires_grad_(False)
     inputs = [{"x": torch.full((1, 4), float(k)), "expert": torch.tensor(k % 2)} for k in range(5)]
     layers = {path: module for path, module in model.named_modules() if isinstance(module, nn.Linear)}
-    seen = {
-        path: sorted(tensor[0, 0].item() for tensor in tensors) for path, tensors in walk(model, layers, inputs, "cpu")
-    }
+    steps = walk(model, layers, inputs, "cpu", torch.float32)
+    seen = {path: sorted(tensor[0, 0].item() for tensor in tensors) for path, tensors in steps}
     assert seen["experts.0"] == [0, 2, 4]
     assert seen["experts.1"] == [1, 3]
     assert len(seen["last"]) == 5
     assert "experts.2" not in seen
+
+
+class Twice(nn.Module):
+    """Every item goes through the first layer twice, before it comes to the second."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Linear(32, 32, bias=False), nn.Linear(32, 32, bias=False)
+        self.config = type("Config", (), {"get_text_config": lambda self: self})()
+
+    def forward(self, x, input_ids):
+        return self.second(self.first(self.first(x)))
+
+
+class AsStored:
+    """What is asked of a model whose weights are read when they are asked for."""
+
+    def __init__(self):
+        self.model, self._stored = Twice().requires_grad_(False), {}
+        for name, value in list(self.model.named_parameters()):
+            self._stored[name] = value.data.clone()
+            self._put(name, value.to("meta"))
+
+    def _put(self, name, value):
+        self.model.get_submodule(name.split(".")[0]).weight = nn.Parameter(value, requires_grad=False)
+
+    def fill(self, names):
+        for name in names:
+            self._put(name, self._stored[name].clone())
+
+
+def test_a_layer_is_read_when_it_is_reached_let_go_and_there_again_as_it_was_quantized(monkeypatch):
+    original, fmt, reached, there = AsStored(), format_of("awq-4"), {}, {}
+    spec = {"format": "awq-4", "group_size": 16, "symmetric": False, "kernel": "torch"}
+    layers = [Layer(path, module, "language", spec) for path, module in original.model.named_children()]
+    ask = type(fmt).quantize_seen
+
+    def noted(self, layer, seen, dtype):
+        reached[layer.path] = seen.shared("all", lambda tensors: [tensor.clone() for tensor in tensors])
+        there[layer.path] = [one.path for one in layers if not one.module.weight.is_meta]
+        return ask(self, layer, seen, dtype)
+
+    monkeypatch.setattr(type(fmt), "quantize_seen", noted)
+    inputs = [{"x": torch.randn(1, 5, 32), "input_ids": torch.zeros(1, 5)} for _ in range(3)]
+    states = quantizing.quantize(layers, Calibration(lambda: original, inputs), torch.bfloat16, "cpu")
+    assert there["first"] == ["first"]
+    weight = fmt.held(states["first"], (32, 32), spec).weights()
+    for given, seen in zip(inputs, reached["second"], strict=True):
+        torch.testing.assert_close(seen, given["x"] @ weight.T @ weight.T)
 
 
 # --- from quantizing to the answers ---
@@ -154,7 +204,7 @@ def gptq_spec(bits, **chosen):
 
 
 def made(snapshot, family, folder, pictures, dtype="bfloat16", **asked):
-    load = functools.partial(checkpoint.load_original, snapshot, family, dtype)
+    load = functools.partial(checkpoint.original, snapshot, family, dtype)
     calibration = Calibration(load, given(snapshot, family, pictures))
     assignment = tiny.assignment(family, dtype, **asked)
     model = checkpoint.original(snapshot, family, dtype)
@@ -210,7 +260,8 @@ def test_the_error_of_outputs_is_less_than_with_rounding_on_the_same_grid(name, 
     names = [name for name, _ in original.named_modules()]
     first = ("layers.0.self_attn.q_proj", "layers.0.self_attn.qkv_proj")
     path = next(name for name in names if name.endswith(first) and "vision" not in name)
-    ((_, seen),) = walk(original, {path: original.get_submodule(path)}, given(snapshot, family, pictures), "cpu")
+    layers, inputs = {path: original.get_submodule(path)}, given(snapshot, family, pictures)
+    ((_, seen),) = walk(original, layers, inputs, "cpu", torch.float32)
     x = torch.cat([tensor.reshape(-1, tensor.shape[-1]) for tensor in seen])
     exact = original.get_submodule(path).weight
     found = packed.dequantize(checkpoint.stored_state(tmp_path, path), 3)

@@ -264,16 +264,16 @@ def calibrated(tmp_path_factory):
     @functools.cache
     def of(name, symmetric):
         spec = {"format": name} | options_of(name, group_size=32, symmetric=symmetric)
-        load = functools.partial(checkpoint.load_original, source, tiny.LLAMA, "bfloat16")
+        load = functools.partial(checkpoint.original, source, tiny.LLAMA, "bfloat16")
         calibration = Calibration(load, calibration_inputs.of_texts(source, TEXTS))
-        original = load().get_submodule(GPTQ_PATH)
+        whole = checkpoint.load_original(source, tiny.LLAMA, "bfloat16")
+        original = whole.get_submodule(GPTQ_PATH)
         assignment = tiny.assignment(tiny.LLAMA, "bfloat16", language=spec)
-        model = checkpoint.original(source, tiny.LLAMA, "bfloat16")
-        _, tensors = checkpoint.quantize(model, tiny.LLAMA, assignment, "cpu", calibration)
+        _, tensors = checkpoint.quantize(load(), tiny.LLAMA, assignment, "cpu", calibration)
         prefix = f"{GPTQ_PATH}."
         state = {key.removeprefix(prefix): value for key, value in tensors if key.startswith(prefix)}
         # Here the original's inputs do: what the quantized model makes of them is in test_gptq.
-        seen = inputs_of(load(), [GPTQ_PATH], calibration.inputs, "cpu")[GPTQ_PATH]
+        seen = inputs_of(whole, [GPTQ_PATH], calibration.inputs, "cpu")[GPTQ_PATH]
         return spec, original, state, seen, calibration.report["layers"][GPTQ_PATH]["decided"]
 
     return of

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from bitbudget.errors import UserError
 from bitbudget.models.calibration.walk import walk
 from bitbudget.models.formats.base import Calibration, Layer, Seen, State
+from bitbudget.models.streaming import Streamed
 from bitbudget.registry import format_of
 
 log = logging.getLogger("bitbudget")
@@ -22,26 +24,60 @@ def quantize(layers: Sequence[Layer], calibration: Calibration, dtype: torch.dty
     """The tensors that a checkpoint stores for each of these layers, by path, in one pass over the model.
 
     The items go through the model in float32 on a CPU, in the model's dtype on a GPU; its weights are those of `dtype`
-    in both cases. `calibration.report` gets the tokens of all items, and what each layer's format tells of it. Raises
-    `UserError` that names the layers which no item reaches, or which their method could not solve.
+    in both cases. A layer is read when an item reaches it, and let go when all have passed. `calibration.report` gets
+    the tokens of all items, and what each layer's format tells of it. Raises `UserError` that names the layers which no
+    item reaches, or which their method could not solve.
     """
-    model = calibration.model()
-    model = model.float() if device == "cpu" else model.to(device)
+    original, computed = calibration.model(), torch.float32 if device == "cpu" else dtype
     wanted = {layer.path: layer for layer in layers}
-    modules = {path: model.get_submodule(path) for path in wanted}
+    modules = {path: original.model.get_submodule(path) for path in wanted}
     states: dict[str, State] = {}
     reports: dict[str, dict[str, Any]] = {}
+
+    def read(path: str) -> Callable[..., None]:
+        def before(module: nn.Module, _: Any) -> None:
+            if not module.weight.is_meta:
+                return
+            if path in states:  # a layer that a pass goes through again
+                spec = wanted[path].spec
+                weight = format_of(spec["format"]).held(states[path], tuple(module.weight.shape), spec).weights()
+            else:
+                original.fill([f"{path}.weight"])
+                weight = module.weight
+            module.weight = nn.Parameter(weight.to(device, computed), requires_grad=False)
+
+        return before
+
+    hooks = [module.register_forward_pre_hook(read(path)) for path, module in modules.items()]
+    _fill_others(original, modules, device, computed)
     seen = Seen([])
-    steps = walk(model, modules, _counted(calibration), device)
+    steps = walk(original.model, modules, _counted(calibration), device, computed)
+    last: nn.Module | None = None
     for path, reached in tqdm(steps, desc="calibrating", unit="layer", total=len(modules), mininterval=1):
+        if last is not None:
+            last.weight = nn.Parameter(torch.empty_like(last.weight, device="meta"), requires_grad=False)
+        last = modules[path]
         seen = seen if seen.are(reached) else Seen(reached)
-        layer, bias = replace(wanted[path], module=modules[path]), wanted[path].module.bias
+        layer, bias = replace(wanted[path], module=last), wanted[path].module.bias
         state, reports[path] = format_of(layer.spec["format"]).quantize_seen(layer, seen, dtype)
         states[path] = state if bias is None else state | {"bias": bias.detach()}
+    for hook in hooks:
+        hook.remove()
     _refuse_unreached(wanted.keys() - states.keys())
     _warn(reports, wanted)
     calibration.report["layers"] = reports
     return {path: states[path] for path in wanted}
+
+
+def _fill_others(original: Streamed, modules: Mapping[str, nn.Module], device: str, dtype: torch.dtype) -> None:
+    """Read all weights but those of these modules, and have them and all buffers on the device, floats in `dtype`."""
+    later = {f"{path}.weight" for path in modules}
+    original.fill(name for name, _ in original.model.named_parameters(remove_duplicate=False) if name not in later)
+    for module in original.model.modules():
+        for values in (module._parameters, module._buffers):
+            for value in values.values():
+                if value is not None and not value.is_meta:
+                    value.data = value.data.to(device, dtype if value.is_floating_point() else None)
 
 
 def _counted(calibration: Calibration) -> Iterator[Mapping[str, torch.Tensor]]:

@@ -19,15 +19,15 @@ Inputs = Mapping[str, torch.Tensor]
 
 
 def walk(
-    model: nn.Module, layers: Mapping[str, nn.Module], inputs: Iterable[Inputs], device: str
+    model: nn.Module, layers: Mapping[str, nn.Module], inputs: Iterable[Inputs], device: str, dtype: torch.dtype
 ) -> Iterator[tuple[str, list[torch.Tensor]]]:
     """The path of each of these layers, and what reaches it: one tensor (..., in) for each item that does.
 
     `layers` are in the model's order. What is done to a layer's weight before the next step counts for all that
     follows; a layer that one pass goes through again counts the first time. `inputs` are the model's keyword arguments
-    for each item, floats in any dtype. Layers that nothing reaches are left out.
+    for each item; their floats go in as `dtype`. Layers that nothing reaches are left out.
     """
-    hub, dtype, done = getcurrent(), model.dtype, set()
+    hub, done = getcurrent(), set()
     paths = {module: path for path, module in layers.items()}
     places = {module: place for place, module in enumerate(paths)}
     for config in (model.config, model.config.get_text_config()):
