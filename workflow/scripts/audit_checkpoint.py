@@ -12,7 +12,7 @@ from bitbudget.models.audit import at_once
 
 log = logging.getLogger("bitbudget")
 
-SPEC = ("study", "model", "precision", "family", "assignment", "dtype", "device", "simulated", "calibration.prompt")
+SPEC = ("study", "model", "precision", "family", "assignment", "dtype", "device", "simulated", "calibration.asked")
 
 
 def main() -> None:
@@ -50,8 +50,8 @@ def _audited(args: Namespace) -> dict[str, Any]:
     family = registry.module_of("family", args.spec["family"])
 
     def looked_at() -> Any:
-        prompt = args.spec.get("calibration", {}).get("prompt")
-        return calibration.read(args.model_dir, family, args.calibration, args.calibration_images, prompt)[0]
+        how = args.spec.get("calibration", {}).get("asked")
+        return calibration.read(args.model_dir, family, args.calibration, args.calibration_images, how)[0]
 
     device = choose_device(args.spec["device"])
     return stored.audit(args.checkpoint, args.model_dir, family, args.spec, device, args.calibration and looked_at)

@@ -14,7 +14,7 @@ log = logging.getLogger("bitbudget")
 
 SPEC = (
     "study", "model", "precision", "family", "assignment", "dtype", "device", "simulated", "least_coverage",
-    "calibration.prompt",
+    "calibration.asked",
 )  # fmt: skip
 
 
@@ -61,10 +61,8 @@ def main() -> None:
     coverage.refuse_little(spec["precision"], model.model, family, spec["assignment"], spec["least_coverage"])
     inputs, looked_at, told = None, None, {}
     if args.calibration:
-        prompt = spec.get("calibration", {}).get("prompt")
-        inputs, told = calibration_inputs.read(
-            args.model_dir, family, args.calibration, args.calibration_images, prompt
-        )
+        how = spec.get("calibration", {}).get("asked")
+        inputs, told = calibration_inputs.read(args.model_dir, family, args.calibration, args.calibration_images, how)
         load = functools.partial(checkpoint.original, args.model_dir, family, spec["dtype"])
         looked_at = Calibration(load, inputs)
     layers, tensors = checkpoint.quantize(model, family, spec["assignment"], device, looked_at)

@@ -438,7 +438,11 @@ def test_models_that_see_are_calibrated_on_images_that_are_not_evaluated(
     assert study["quantization"]["calibration"]["split"] == split
     for script in ("quantize_model", "audit_checkpoint"):
         told = [spec.of(script, study, {"model": "demo-vlm", "precision": name}) for name in study["precisions"]]
-        assert [one.get("calibration") for one in told] == [None, {"prompt": study["prompt"]}]
+        assert "calibration" not in told[0]
+        assert told[1]["calibration"]["asked"] == {
+            "prompt": study["prompt"], "prompt_template": None, "track": track,
+            **{key: study["images"][key] for key in ("max_side", "max_tokens", "enlarge")},
+        }  # fmt: skip
 
 
 def test_where_all_of_a_split_is_evaluated_calibration_goes_where_examples_come_from(config: ConfigFolder) -> None:

@@ -292,7 +292,8 @@ def test_the_scripts_quantize_and_audit_on_the_studys_images_and_prompt(snapshot
     files.write_jsonl(tmp_path / "items.jsonl", rows)
     spec = {
         "study": "test", "model": "tiny", "precision": "gptq-2", "family": "idefics3", "dtype": "bfloat16",
-        "device": "cpu", "simulated": [], "least_coverage": 0.5, "calibration": {"prompt": PROMPT},
+        "device": "cpu", "simulated": [], "least_coverage": 0.5,
+        "calibration": {"asked": {"prompt": PROMPT, "max_side": 64, "enlarge": False}},
         "assignment": tiny.assignment(tiny.IDEFICS, "bfloat16", language=gptq_spec(2)),
     }  # fmt: skip
     seen = {"calibration": tmp_path / "items.jsonl", "calibration_images": tmp_path / "images.json"}

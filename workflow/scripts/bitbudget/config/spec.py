@@ -66,10 +66,14 @@ def _choosy(study: Study, job: Job) -> list[str] | None:
     ] or None
 
 
-def _calibration_prompt(study: Study, job: Job) -> str | None:
+def _calibration_asked(study: Study, job: Job) -> dict[str, Any] | None:
     """Another prompt quantizes again what was calibrated with it, and nothing else."""
-    wanted = registry.module_of("track", study["track"]).IMAGES and calibrated(study, job["model"], job["precision"])
-    return study["prompt"] if wanted else None
+    if not (registry.module_of("track", study["track"]).IMAGES and calibrated(study, job["model"], job["precision"])):
+        return None
+    images, entry = study["images"], study["models"][job["model"]]
+    return {key: images.get(key) for key in ("max_side", "max_tokens", "enlarge")} | {
+        "prompt": study["prompt"], "prompt_template": entry.get("prompt_template"), "track": study["track"],
+    }  # fmt: skip
 
 
 def _batch_size(study: Study, job: Job) -> int:
@@ -147,9 +151,10 @@ KEYS = {
     "calibration.split": Key("split that calibration takes from", "quantization.calibration.split"),
     "calibration.items": Key("number of texts or images to calibrate on", "quantization.calibration.items"),
     "calibration.file": Key("the user's own file of texts, or null", "quantization.calibration.file"),
-    "calibration.prompt": Key(
-        "what the model is asked beside each calibration image; only for a precision that calibrates",
-        _calibration_prompt,
+    "calibration.asked": Key(
+        "how the model is asked about each calibration image (prompt, prompt_template, track, max_side, max_tokens, "
+        "enlarge); only for a precision that calibrates",
+        _calibration_asked,
         optional=True,
     ),
     # the model and how it is held

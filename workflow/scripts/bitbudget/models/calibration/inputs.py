@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import nn
 
-from bitbudget.models.calibration.walk import moved
+from bitbudget.models.calibration.walk import moved, suit
 
 MOST = 512  # positions; of one item each is much like its neighbours, so several items are read
 TEXTS, PICTURES = 16, 4  # so many items have a part in it: a picture makes many positions, and takes its time
@@ -22,6 +22,7 @@ def inputs_of(
     `inputs` are the model's keyword arguments for each calibration item. Of a text the first positions are read, of an
     item with pictures all, of which some are kept that lie evenly apart. A layer that none reaches is left out.
     """
+    suit(inputs, model)
     found: dict[str, list[torch.Tensor]] = {path: [] for path in paths}
     each = 0
 

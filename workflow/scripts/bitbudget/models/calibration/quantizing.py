@@ -12,7 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from bitbudget.errors import UserError
-from bitbudget.models.calibration.walk import walk
+from bitbudget.models.calibration.walk import suit, walk
 from bitbudget.models.formats.base import Calibration, Layer, Seen, State
 from bitbudget.models.streaming import Streamed
 from bitbudget.registry import format_of
@@ -50,6 +50,7 @@ def quantize(layers: Sequence[Layer], calibration: Calibration, dtype: torch.dty
 
     hooks = [module.register_forward_pre_hook(read(path)) for path, module in modules.items()]
     _fill_others(original, modules, device, computed)
+    suit(calibration.inputs, original.model)
     seen = Seen([])
     steps = walk(original.model, modules, _counted(calibration), device, computed)
     last: nn.Module | None = None

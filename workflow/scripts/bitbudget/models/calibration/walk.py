@@ -64,6 +64,12 @@ def walk(
             hook.remove()
 
 
+def suit(inputs: Iterable[Inputs], model: nn.Module) -> None:
+    """Prepare a model for inputs whose making may be set by what its configuration says too (`inputs.suit`)."""
+    if hasattr(inputs, "suit"):
+        inputs.suit(model.config)
+
+
 def moved(given: Inputs, device: str, dtype: torch.dtype) -> dict[str, Any]:
     """A model's inputs on this device, and in this dtype where they hold floats."""
     tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}

@@ -18,7 +18,7 @@ from bitbudget.items import available
 from bitbudget.items import item as items
 from bitbudget.items.shots import answer_of
 from bitbudget.models import readers
-from bitbudget.models.asking import forms
+from bitbudget.models.asking import forms, image_tokens
 from bitbudget.models.calibration import images as calibration_images
 from bitbudget.models.calibration import texts as calibration_texts
 from bitbudget.runtimes.transformers import generation
@@ -26,11 +26,12 @@ from bitbudget.untrusted import plain_text
 
 
 def read(
-    snapshot: Path, family: ModuleType, chosen: Path, images: Path | None, prompt: str | None
+    snapshot: Path, family: ModuleType, chosen: Path, images: Path | None, asked: dict[str, Any] | None
 ) -> tuple[Iterable[dict[str, torch.Tensor]], dict[str, Any]]:
     """The model's inputs for each of the items in the file `chosen`, and what records say of the items.
 
-    `images` is the record of their prepared images and `prompt` the study's, both None for a model of text alone.
+    `images` is the record of their prepared images, and `asked` how the study asks about images (prompt,
+    prompt_template, track, max_side, max_tokens, enlarge); both are None for a model of text alone.
     """
     rows = items.read(chosen)
     if images is None:
@@ -39,7 +40,7 @@ def read(
         return of_texts(snapshot, texts), told
     usable = available.usable_items(chosen, images)
     told = {"calibration_hash": calibration_images.hash_of(rows), "n": len(rows), "images": len(usable)}
-    return OfImages(snapshot, family, usable, prompt), told
+    return OfImages(snapshot, family, usable, **asked), told
 
 
 def of_texts(snapshot: Path, texts: Sequence[str]) -> list[dict[str, torch.Tensor]]:
@@ -62,10 +63,28 @@ def of_texts(snapshot: Path, texts: Sequence[str]) -> list[dict[str, torch.Tenso
 class OfImages:
     """The inputs of items with images (rows of `available.usable_items`), made when they are asked for, in float32."""
 
-    def __init__(self, snapshot: Path, family: ModuleType, items: Sequence[dict[str, Any]], prompt: str) -> None:
-        self._processor, self._family = generation.load_processor(snapshot), family
-        self._form = forms.probe(self._processor, readers.load_configuration(snapshot).model_type)
-        self._items, self._prompt = items, prompt
+    def __init__(
+        self,
+        snapshot: Path,
+        family: ModuleType,
+        items: Sequence[dict[str, Any]],
+        prompt: str,
+        track: str = "captioning",
+        prompt_template: str | None = None,
+        max_side: int = 1024,
+        max_tokens: int | None = None,
+        enlarge: bool = True,
+    ) -> None:
+        self._snapshot, self._family = snapshot, family
+        self._items, self._prompt, self._limits = items, prompt, (max_side, max_tokens, enlarge)
+        config = readers.load_configuration(snapshot)
+        self.suit(config)
+        self._form = forms.choose(self._processor, config.model_type, track, prompt_template, snapshot)
+
+    def suit(self, config: Any) -> None:
+        """Have a model's configuration say of the tokens of an image what its processor is set to."""
+        self._processor = generation.load_processor(self._snapshot)
+        image_tokens.bound(self._processor, config, self._family, *self._limits)
 
     def __len__(self) -> int:
         return len(self._items)
