@@ -5,6 +5,8 @@ import json
 
 import pytest
 import sentencepiece
+import tiny_models
+from transformers.utils import import_utils
 
 from bitbudget.errors import UserError
 from bitbudget.models import readers
@@ -51,3 +53,21 @@ def test_one_that_transformers_reads_in_another_way_is_one_sentence(tmp_path):
     snapshot(tmp_path, "of another kind")
     with pytest.raises(UserError, match=r"makes another tokenizer of .*tokenizer\.model than SentencePiece, which"):
         readers.load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(("said", "command"), [
+    (import_utils.TIMM_IMPORT_ERROR, "pip install timm`, or"),
+    (import_utils.SENTENCEPIECE_IMPORT_ERROR, "pip install sentencepiece`, or"),
+    (import_utils.TORCHVISION_IMPORT_ERROR, "pip install torchvision` from where torch was installed, or"),
+    ("No module named 'einops'", "pip install einops`, or"),
+])  # fmt: skip
+def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it(said, command):
+    assert f"run `{command}" in readers.missing_package("it", ImportError(said.format("Model")))
+
+
+def test_a_processor_that_torchvision_alone_can_make_is_one_sentence(tmp_path):
+    tiny_models.llava(tmp_path)
+    (tmp_path / "processor_config.json").write_text(json.dumps({"processor_class": "LlavaProcessor"}))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": "Llama4ImageProcessor"}))
+    with pytest.raises(UserError, match="needs the package torchvision, which is not installed"):
+        readers.load_processor(tmp_path)

@@ -39,10 +39,7 @@ def load_processor(folder: Path) -> Any:
     except ValueError as fault:
         if "torchvision" not in str(fault):
             raise
-        raise UserError(
-            f"transformers prepares images for the model in {folder} by torchvision alone, which is not installed: run "
-            f"`{COMMANDS['torchvision']}` with the build that goes with this torch, or name another model."
-        ) from None
+        raise UserError(missing_package(f"the image processor of {folder}", fault)) from None
     if not hasattr(processor, "tokenizer"):
         raise UserError(
             f"{folder} does not say how texts and images go together: add the processor_config.json or "
@@ -57,20 +54,20 @@ def encodes_text(config: Any) -> bool:
     return bool(config.is_encoder_decoder or getattr(config.get_text_config(), "is_encoder_decoder", False))
 
 
-# How a package that transformers misses is installed, where its name is not the whole story.
-COMMANDS = {"torchvision": "pip install torchvision"}
+NAMED = re.compile(r"pip install (?:-U )?([\w.-]+)|requires the (\w+) library|No module named '(\w+)")
 
 
-def missing_package(what: str, fault: ImportError) -> str:
+def missing_package(what: str, fault: Exception) -> str:
     """The sentence on a package that is missing, with the command that installs it where its name is told."""
     reason = " ".join(str(fault).split())
-    name = fault.name or next(iter(re.findall(r"pip install (?:-U )?([\w.-]+)|`(\w+)`", reason)), "")
-    name = name if isinstance(name, str) else next(filter(None, name), "")
+    found = NAMED.search(reason)
+    name = "torchvision" if "torchvision" in reason.lower() else found and next(filter(None, found.groups())).lower()
     if not name:
         return f"{what} needs a package that is missing: {reason}"
+    build = " from where torch was installed" if name == "torchvision" else ""
     return (
-        f"{what} needs the package {name}, which is not installed: run `pip install {name}`, or with --use-conda add "
-        "it to [inference] in envs/groups.toml and run `make envs`."
+        f"{what} needs the package {name}, which is not installed: run `pip install {name}`{build}, or with "
+        "--use-conda add it to [inference] in envs/groups.toml and run `make envs`."
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bitbudget import contracts
+from bitbudget.errors import UserError
 
 log = logging.getLogger("bitbudget")
 
@@ -18,6 +19,7 @@ def check(folder: Path, family: ModuleType, templated: bool = False) -> None:
     has no tokenizer, the configuration, how pictures are prepared, and the weights are checked. Raises `UserError` that
     names the file at fault and the remedy.
     """
+    from bitbudget.models import readers
     from bitbudget.models.snapshots import reading, seeing, small_files, weights
     from bitbudget.system.quiet import quiet_libraries
 
@@ -29,7 +31,10 @@ def check(folder: Path, family: ModuleType, templated: bool = False) -> None:
         small_files.check_pictures(folder, family, config)
     else:
         question = reading.check_tokenizer(folder, family, config, templated)
-    surplus = weights.check(folder, family)
+    try:
+        surplus = weights.check(folder, family)
+    except ImportError as fault:
+        raise UserError(readers.missing_package(f"the model in {folder}", fault)) from None
     if question is not None:
         seeing.check_picture(folder, family, config, question)
     if surplus:
