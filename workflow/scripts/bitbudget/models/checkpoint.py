@@ -47,7 +47,7 @@ log = logging.getLogger("bitbudget")
 
 MANIFEST, SNAPSHOT = "checkpoint.json", "model.json"  # the records of a checkpoint, and of a snapshot
 WEIGHTS = "weights-"  # how the names of weight files begin
-SHARD_BYTES = 5 * 10**8  # so much is in memory before it is written
+SHARD_BYTES = 10**8  # so much waits in memory to be written, in pieces between which memory is lost
 SWEPT = 10**9  # bytes of the original's weights, after which garbage is collected
 MISFITS = (LookupError, ValueError, TypeError, RuntimeError, AttributeError, AssertionError)  # of libraries
 NOT_COPIED = (SNAPSHOT, "config.json", AUDITED)  # and what the checkpoint writes itself
