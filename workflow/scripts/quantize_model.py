@@ -1,4 +1,4 @@
-"""Write a model's checkpoint in a precision: every module group in its format, loadable without the original."""
+"""Write a model's checkpoint in a precision: what is quantized, beside a reference to the snapshot for the rest."""
 
 from __future__ import annotations
 
