@@ -465,7 +465,7 @@ def test_a_head_can_be_quantized_though_gptqmodel_knows_no_such_model(name, snap
     made(snapshots[name], family, tmp_path, **asked)
     layers, others = audit_of(snapshots[name], family, tmp_path, **asked)
     assert checkpoint_audit.faults_in_one_sentence("x", layers, others) == ""
-    assert [layer.path for layer in layers if layer.found == "gptq-4"] == [layers[-1].path]
+    assert [layer.group for layer in layers if layer.found == "gptq-4"] == ["head"]
 
 
 def test_a_calibrated_format_without_texts_is_refused(snapshots):
