@@ -160,13 +160,12 @@ def _processor_class(folder: Path, config: Any) -> Any:
     _need_no_words_for_numbers()
     if is_torchvision_available():
         return transformers.AutoProcessor
-    native_or_known = PROCESSOR_MAPPING.get(type(config), None)
-    kind = getattr(transformers, _processor_name(folder) or "", None) or native_or_known
-    if getattr(kind, "is_dummy", False):
-        kind = _imported(kind)
-    if "video_processor" not in getattr(kind, "get_attributes", list)():
-        return kind if kind is not native_or_known and kind is not None else transformers.AutoProcessor
-    return _without_videos(kind)
+    kind = getattr(transformers, _processor_name(folder) or "", None) or PROCESSOR_MAPPING.get(type(config), None)
+    hidden = getattr(kind, "is_dummy", False)
+    kind = _imported(kind) if hidden else kind
+    if "video_processor" in getattr(kind, "get_attributes", list)():
+        return _without_videos(kind)
+    return kind if hidden else transformers.AutoProcessor
 
 
 def _need_no_words_for_numbers() -> None:

@@ -55,11 +55,6 @@ class Form:
     by: str | None
     template: str | None = None
 
-    @property
-    def ignores_prompt(self) -> bool:
-        """Whether what is asked has no place in it."""
-        return self.template is not None and QUESTION not in self.template
-
 
 def fault(template: str, asks: bool) -> str | None:
     """What is wrong with a prompt template, in a clause; `asks`: whether items have questions of their own."""
