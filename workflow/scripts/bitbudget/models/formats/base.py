@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bitbudget.models.formats.grid import Grid
-    from bitbudget.models.streaming import Streamed
     from bitbudget.system.machine import Machine
 
 # A group's format with its options: {"format": "bnb-int8", "threshold": 6.0}
@@ -40,12 +39,12 @@ class Layer:
 class Calibration:
     """What calibrated formats look at: the original model, and what reaches it with items that are not evaluated.
 
-    `model` makes the original anew, in the dtype of its baseline, with weights that are read when they are asked for.
+    `model` makes the original anew (a `Streamed`), in the dtype of its baseline, with weights read when asked for.
     `inputs` are its keyword arguments for each item by itself. `report` is empty, until quantizing fills in what it
     tells of itself: the tokens of all items, and for each layer what its method reports.
     """
 
-    model: Callable[[], Streamed]
+    model: Callable[[], Any]
     inputs: Iterable[Mapping[str, torch.Tensor]]
     report: dict[str, Any] = field(default_factory=dict)
 
