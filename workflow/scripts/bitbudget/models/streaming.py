@@ -67,6 +67,8 @@ class Streamed:
         self._blank_state: dict[str, torch.Tensor] = {}  # what transformers asks the model for each time, and is slow
         self.model = self._build(folder, model_class, dtype, device, config, tuple(f"{path}." for path in elsewhere))
         self.model.eval().requires_grad_(False)
+        if not self._readings:  # loaded whole
+            self.model.to(device)
         shared: dict[int, list[str]] = {}
         for name, value in self.model.named_parameters(remove_duplicate=False):
             shared.setdefault(id(value), []).append(name)
