@@ -241,6 +241,20 @@ def test_a_changed_checkpoint_is_not_loaded(original: Path, tmp_path: Path) -> N
         checkpoint.load(folder, tiny.LLAMA, "cpu")
 
 
+def test_no_weights_are_read_but_the_checkpoints_own(original: Path, tmp_path: Path) -> None:
+    """transformers takes a model.safetensors in the place of the files that an index names."""
+    adopt(original, original, tmp_path)
+    shards = tmp_path / "shards"
+    model = AutoModelForCausalLM.from_pretrained(original, dtype=torch.float32)
+    torch.nn.init.normal_(model.lm_head.weight)
+    model.save_pretrained(shards, max_shard_size="500KB")
+    folder = adopt(shards, original, tmp_path)
+    assert torch.equal(checkpoint.load(folder, tiny.LLAMA, "cpu").lm_head.weight, model.lm_head.weight)
+    shutil.copyfile(original / "model.safetensors", folder / "model.safetensors")
+    with pytest.raises(UserError, match=r"checkpoint holds model.safetensors, which is no file of shards: delete"):
+        checkpoint.load(folder, tiny.LLAMA, "cpu")
+
+
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [

@@ -44,9 +44,11 @@ def adopt(fetched: Path, original: Path, out: Path, dtype: str, device: str) -> 
         differences.append(f"computes in {kept}, in which it is stored or its kernel runs, and the others in {dtype}")
     out.mkdir(parents=True, exist_ok=True)
     (out / checkpoint.MANIFEST).unlink(missing_ok=True)
+    for left in out.iterdir():  # of another checkpoint, whose weights might be read in the place of these
+        if left.is_symlink() or hub.is_one_of(left.name, hub.WANTED):
+            left.unlink()
     weights = sorted(name for name in record["files"] if hub.is_one_of(name, hub.SAFE + hub.PICKLED))
     for name in (*weights, *(name for name in OWN if (fetched / name).is_file())):
-        (out / name).unlink(missing_ok=True)
         (out / name).symlink_to(os.path.relpath((fetched / name).absolute(), out.absolute()))
     copied = sorted(readers_of)
     for name in copied:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from bitbudget.errors import UserError, reason
-from bitbudget.models import readers
+from bitbudget.models import checkpoint, hub, readers
 from bitbudget.models.ready import adopting, methods
 from bitbudget.system import verified
 
@@ -26,6 +26,10 @@ def load(folder: Path, made: dict[str, Any], family: ModuleType, device: str) ->
     remedy = f"delete {folder} and run the same command again"
     for name, facts in (made["files"] | made["copied"]).items():
         verified.hold(folder / name, facts, remedy)
+    known = {*made["files"], *made["copied"], *adopting.OWN, checkpoint.MANIFEST}
+    added = sorted(hub.wanted((path.name for path in folder.iterdir() if path.name not in known), code=False))
+    if added:  # transformers might read it in the place of another
+        raise UserError(f"{folder} holds {added[0]}, which is no file of {made['ready']['checkpoint']}: {remedy}.")
     if adopting.hash_of(folder, made) != made["checkpoint_hash"]:
         raise UserError(f"{folder} has changed since it was made: {remedy}.")
     method = made["ready"]["method"]
