@@ -295,6 +295,20 @@ def test_a_snapshot_that_is_not_what_was_fetched_is_refused(snapshots, tmp_path)
         checkpoint.load_original(source, tiny.LLAVA, "float32")
 
 
+def test_weights_that_joined_a_snapshot_are_not_quantized(snapshots, tmp_path):
+    """transformers reads a model.safetensors in the place of the pickled weights that were fetched."""
+    source = shutil.copytree(snapshots["llava"], tmp_path / "source")
+    weights = source / "model.safetensors"
+    pickled = source / "pytorch_model.bin"
+    torch.save(load_file(weights), pickled)
+    facts = {"bytes": pickled.stat().st_size, "sha256": files.sha256_of(pickled)}
+    files.write_json(source / "model.json", {"files": {pickled.name: facts}})
+    with pytest.raises(UserError, match=r"model.safetensors was not there when .*source was fetched: move it"):
+        checkpoint.original(source, tiny.LLAVA, "float32")
+    weights.unlink()
+    checkpoint.original(source, tiny.LLAVA, "float32")
+
+
 def edit_weights(folder, change):
     path = folder / "weights-00001.safetensors"
     tensors = load_file(path)

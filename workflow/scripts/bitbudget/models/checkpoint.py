@@ -64,7 +64,15 @@ def original(folder: Path, family: ModuleType, dtype: str, device: str = "cpu") 
     Raises `UserError` where the snapshot lacks weights, or is not what was fetched any more.
     """
     verified.hold_folder(folder, SNAPSHOT)
-    return Streamed(folder, family.model_class(), getattr(torch, dtype), device)
+    model = Streamed(folder, family.model_class(), getattr(torch, dtype), device)
+    if (known := _recorded(folder)) is not None:
+        for path in model.files:
+            if path.name not in known:
+                raise UserError(
+                    f"{path} was not there when {folder} was fetched: move it elsewhere, or delete {folder} and run the "
+                    "same command again."
+                )
+    return model
 
 
 def load_original(folder: Path, family: ModuleType, dtype: str) -> nn.Module:
@@ -293,8 +301,13 @@ def file_bytes(tensors: Iterable[tuple[str, torch.Tensor]]) -> int:
 
 def _snapshot_files(source: Path, weights: list[Path]) -> dict[str, dict[str, Any]]:
     """Size and SHA-256 of the snapshot's files of weights, as its record has them, which was held to them."""
-    known = records.read(source / SNAPSHOT, ("files",))["files"] if (source / SNAPSHOT).exists() else {}
-    return {path.name: known.get(path.name) or _facts(path) for path in sorted(weights)}
+    known = _recorded(source)
+    return {path.name: _facts(path) if known is None else known[path.name] for path in sorted(weights)}
+
+
+def _recorded(source: Path) -> dict[str, dict[str, Any]] | None:
+    """The files of a snapshot as its record has them; None where it has none."""
+    return records.read(source / SNAPSHOT, ("files",))["files"] if (source / SNAPSHOT).exists() else None
 
 
 def described(folder: Path, layers: dict[str, FormatSpec], snapshot: dict[str, Any]) -> dict[str, Any]:
