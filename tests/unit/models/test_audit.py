@@ -7,10 +7,10 @@ import tiny_models as tiny
 import torch
 from torch import nn
 
-from bitbudget import files
+from bitbudget import files, records
 from bitbudget.errors import UserError
 from bitbudget.models import checkpoint
-from bitbudget.models.audit import checkpoint_audit
+from bitbudget.models.audit import at_once, checkpoint_audit
 from bitbudget.registry import format_of
 
 MLP = "model.language_model.layers.1.mlp.down_proj"
@@ -368,3 +368,18 @@ def test_what_a_checkpoints_files_say_otherwise_is_named(plant, snapshot, origin
     sentence = checkpoint_audit.faults_in_one_sentence("x", [], changed())
     assert sentence.startswith(f"precision x is not what its name says: {said}")
     assert sentence.count(";") == 0
+
+
+def test_a_kept_audit_is_taken_for_the_same_checkpoint_code_study_and_packages(tmp_path, monkeypatch):
+    spec, found = {"precision": "int8", "device": "cpu"}, {"checkpoint_hash": "a", "passed": True}
+    files.write_json(tmp_path / "checkpoint.json", {"checkpoint_hash": "a"})
+    assert at_once.kept(tmp_path, "code", spec) is None
+    at_once.keep(tmp_path, "code", spec, found)
+    assert at_once.kept(tmp_path, "code", spec) == found
+    assert at_once.kept(tmp_path, "other", spec) is None
+    assert at_once.kept(tmp_path, "code", spec | {"device": "cuda"}) is None
+    with monkeypatch.context() as later:
+        later.setattr(records, "packages", lambda: {"torch": "9"})
+        assert at_once.kept(tmp_path, "code", spec) is None
+    files.write_json(tmp_path / "checkpoint.json", {"checkpoint_hash": "b"})
+    assert at_once.kept(tmp_path, "code", spec) is None

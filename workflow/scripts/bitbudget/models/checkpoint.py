@@ -69,8 +69,8 @@ def original(folder: Path, family: ModuleType, dtype: str, device: str = "cpu") 
         for path in model.files:
             if path.name not in known:
                 raise UserError(
-                    f"{path} was not there when {folder} was fetched: move it elsewhere, or delete {folder} and run the "
-                    "same command again."
+                    f"{path} was not there when {folder} was fetched: move it elsewhere, or delete {folder} and run "
+                    "the same command again."
                 )
     return model
 
