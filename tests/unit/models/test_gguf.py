@@ -124,6 +124,7 @@ def test_a_file_that_is_not_what_the_hub_says_is_told(repository):
     repository.sha256["tiny.gguf"] = "0" * 64
     with pytest.raises(UserError, match=f"and not {'0' * 64}: correct `sha256`"):
         fetch({"hub": "some-lab/tiny-GGUF", "file": "tiny.gguf"})
+    assert not Path("partial/tiny/tiny.gguf").exists()
 
 
 def test_a_file_that_a_repository_lacks_is_told(repository):

@@ -44,6 +44,8 @@ def fetch(
     file = _found(name, entry, partial)
     checksum = files.sha256_of(file.path)
     if file.sha256 and checksum != file.sha256:
+        if "local" not in entry:
+            file.path.unlink()  # the Hub's client would take it for complete
         raise UserError(
             f"{file.path.name} of the model {name} has the checksum {checksum}, and not {file.sha256}: correct "
             "`sha256` in config/models.yaml, or fetch the file again."
