@@ -30,7 +30,7 @@ FORMATS = {READING: {"language": "bnb-int8"}, SEEING: {"language": "bnb-int8", "
 LARGEST = 15e6  # parameters of a model that counts as tiny
 PASSAGE = {"id": "1", "question": "The cat sat on the", "references": ["mat"]}
 # Types whose processor finds no place for a picture in a prompt without a word from config/models.yaml.
-TEMPLATES = {"got_ocr2": "{image}{question}", "deepseek_vl": "{image}{question}"}
+TEMPLATES = {"deepseek_vl": "{image}{question}"}
 
 Steps = dict[str, Callable[[], None]]
 

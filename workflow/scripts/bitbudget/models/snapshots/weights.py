@@ -144,7 +144,8 @@ def _check_values(folder: Path, leaves: set[str]) -> None:
 
 def _check_tying(folder: Path, model: Any) -> None:
     """Check that a head that config.json ties to the embeddings is not stored as another matrix."""
-    if not getattr(model.config.get_text_config(), "tie_word_embeddings", False):
+    tied = model.get_expanded_tied_weights_keys(all_submodels=True)  # by config.json alone, whatever was loaded
+    if not any(name.endswith(HEADS) for name in tied):
         return
     matrices = [read() for _, name, read in _tensors(folder) if name.endswith((*HEADS, *EMBEDDINGS))]
     if len(matrices) == 2 and not matrices[0].equal(matrices[1]):
