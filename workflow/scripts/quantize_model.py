@@ -42,7 +42,7 @@ def main() -> None:
 
     from bitbudget import files
     from bitbudget.items import available
-    from bitbudget.models import checkpoint, coverage
+    from bitbudget.models import checkpoint, coverage, shared_files
     from bitbudget.models.audit import at_once
     from bitbudget.models.formats.base import Calibration
     from bitbudget.runtimes.transformers import asked_items
@@ -67,14 +67,16 @@ def main() -> None:
         looked_at = Calibration(load, inputs)
     layers, tensors = checkpoint.quantize(model, family, spec["assignment"], device, looked_at)
     made = checkpoint.save(args.out, args.model_dir, model, tensors, layers)
+    beside = args.out.parent.parent.glob(f"*/{args.out.name}/{checkpoint.MANIFEST}")  # the study's other precisions
+    saved = shared_files.share(args.out, made["files"], beside)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {key: spec[key] for key in ("family", "dtype", "assignment")} | {"device": device} | made
     if looked_at is not None and looked_at.report:
         body["calibration"] = told | looked_at.report
     records.write(args.out / checkpoint.MANIFEST, "checkpoint", identity, body)
     log.info(
-        "%s of %s: %d layers quantized, %.2f MB on disk",
-        spec["precision"], spec["model"], len(layers), made["size_on_disk_bytes"] / 1e6,
+        "%s of %s: %d layers quantized, %.2f MB on disk, %.2f MB of it shared with other precisions",
+        spec["precision"], spec["model"], len(layers), made["size_on_disk_bytes"] / 1e6, saved / 1e6,
     )  # fmt: skip
     if args.audit_with:
         # By their names: an edit of the audit must not make checkpoints anew. What fails, the audit's job will tell.

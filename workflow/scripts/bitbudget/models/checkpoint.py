@@ -17,6 +17,7 @@ import gc
 import json
 import logging
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterable, Iterator
@@ -259,9 +260,12 @@ def save(
 
 
 def _write(folder: Path, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Write tensors into files of `SHARD_BYTES`; yields each by name, without its values, when it is written."""
+    """Write tensors into files of `SHARD_BYTES`; yields each by name, without its values, when it is written.
+
+    Each stack of layers begins a file, so that its files are another precision's as well, whatever else that quantizes.
+    """
     shard: dict[str, torch.Tensor] = {}
-    number = 0
+    number, stack = 0, ""
 
     def write() -> Iterator[tuple[str, torch.Tensor]]:
         nonlocal number
@@ -272,11 +276,17 @@ def _write(folder: Path, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterato
         shard.clear()
 
     for name, tensor in tensors:
-        if shard and sum(t.nbytes for t in shard.values()) + tensor.nbytes > SHARD_BYTES:
+        full = sum(t.nbytes for t in shard.values()) + tensor.nbytes > SHARD_BYTES
+        if shard and (full or _stack(name) != stack):
             yield from write()
-        shard[name] = tensor
+        shard[name], stack = tensor, _stack(name)
     if shard:
         yield from write()
+
+
+def _stack(name: str) -> str:
+    """The stack that a layer belongs to: its path before the layer's number."""
+    return re.split(r"\.\d+\.", name)[0]
 
 
 def _kept(model: nn.Module, quantized: tuple[str, ...]) -> Iterator[tuple[str, torch.Tensor]]:
