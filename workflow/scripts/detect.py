@@ -35,7 +35,7 @@ def main() -> None:
     spec = args.spec
     made = manifest(args.checkpoint)
     items = available.expected_items(args.items, args.images)
-    asked_items = prediction.asked_in(items, spec)
+    asked_items = prediction.asked_in(items, spec, lambda item: 0)  # one at a time, so that none is padded
     pictures = answers.pictures(args.items, args.images)
     categories = answers.categories_of(args.subset)
     threads = threads_for(spec["detection"]["threads"])
