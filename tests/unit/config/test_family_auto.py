@@ -37,7 +37,7 @@ def test_a_detector_needs_a_family_but_for_a_tflite_file(config: ConfigFolder) -
     data = {"name": "demo-boxes", "subset": 4}
     config.add("models", mine=HUB)
     said = config.refusal(track="detection", dataset=data, models=["mine"], precisions=["litert-float32"])
-    assert said.startswith("config/models.yaml: model 'mine' names no `family`, which one for track detection must")
+    assert said.startswith("config/models.yaml: model 'mine' names no `family`, and for the track detection it has")
     assert "yolos" in said
     ends = {"input": {"size": [8, 8]}, "outputs": {"kind": "ssd"}, "classes": {}}
     file = {"url": "https://example.org/a.tflite", "licence": "MIT", "detector": ends}

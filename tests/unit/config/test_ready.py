@@ -59,10 +59,12 @@ def test_it_is_loaded_in_the_baselines_dtype_or_in_its_own_where_it_is_the_basel
     assert study["assignments"]["demo-vlm"]["float16"]["vision"] == {"format": "float16"}
 
 
-def test_a_new_weight_file_is_noticed(config: ConfigFolder) -> None:
-    Path("mine/model.safetensors").touch()
+def test_a_new_weight_file_or_chat_template_is_noticed(config: ConfigFolder) -> None:
+    for name in ("model.safetensors", "chat_template.jinja"):
+        Path("mine", name).touch()
     study = config.resolved(**ready("mine"))
-    assert plan.files_of(study["ready"]["theirs"]["demo-vlm"]) == ["mine/config.json", "mine/model.safetensors"]
+    found = plan.files_of(study["ready"]["theirs"]["demo-vlm"])
+    assert found == ["mine/chat_template.jinja", "mine/config.json", "mine/model.safetensors"]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,10 @@ def test_a_new_weight_file_is_noticed(config: ConfigFolder) -> None:
         (ready("just-a-name"), "the checkpoint of theirs is 'just-a-name', which is no folder, and no `org/name` of"),
         (ready("mine", "float32"), "needs a name of its own, and 'float32' config/precisions.yaml has; rename it."),
         (ready("mine", "figures"), "'figures' is a reserved name; choose another for this precision."),
-        (ready("mine", "Theirs"), "`precisions.1.name` is 'Theirs', which does not fit: A name of your own"),
+        (ready("mine", "auto"), "'auto' is a reserved name; choose another for this precision."),
+        (ready("mine/config.json"), "which is a file, and no folder with config.json and weights; name such a folder"),
+        (ready(""), "`checkpoint` of entry 2 of `precisions` is '', and must not be empty."),
+        (ready("mine", "Theirs"), "`name` of entry 2 of `precisions` is 'Theirs', which does not fit: A name of"),
         (ready("mine", revision="x"), "there is no key `revision` in entry 2 of `precisions`"),
         ({"precisions": ["float16", {"name": "theirs"}]}, "the key `checkpoint` is missing in entry 2 of `precisions`"),
         (ready({"demo-lm": "mine"}), "names 'demo-lm', which is no model of this study; did you mean demo-vlm?"),

@@ -106,6 +106,12 @@ def test_where_auto_cannot_stand_is_one_sentence(config: ConfigFolder) -> None:
     assert "LiteRT computes in float32 everywhere, so there is no `auto`; name a precision" in said
 
 
+def test_auto_is_suggested(config: ConfigFolder) -> None:
+    assert config.refusal(baseline="atuo") == (
+        "config/studies/mine.yaml: there is no precision 'atuo'; did you mean auto?"
+    )
+
+
 def test_no_precision_may_be_called_auto(config: ConfigFolder) -> None:
     config.add("precisions", auto={"all": "float16"})
     assert config.refusal() == "config/precisions.yaml: 'auto' is a reserved name; choose another."

@@ -513,6 +513,26 @@ def test_a_gguf_file_that_is_not_named_rightly_is_refused(config: ConfigFolder, 
     assert config.refusal(**lambada) == f"config/models.yaml: {wanted}"
 
 
+@pytest.mark.parametrize(
+    ("entry", "clause"),
+    [
+        ({"hub": "a/b", "sha256": "0" * 64}, "has a `sha256`, which is of one file, at `url` or in GGUF; remove it."),
+        ({"local": "demo/models/demo-vlm", "revision": "a" * 40}, "has a `revision`, which stands beside `hub` alone"),
+        ({"package": "a==1", "file": "x.gguf"}, "is a GGUF file, which holds a language model alone; name the"),
+        ({"url": "https://example.org/x.gguf"}, "has a `url`, which is for ready .tflite files alone; name a `hub` or"),
+    ],
+)
+def test_what_a_source_has_no_use_for_is_refused(config: ConfigFolder, entry: dict, clause: str) -> None:
+    config.add("models", x=entry | {"licence": "MIT"})
+    assert f"model 'x' {clause}" in config.refusal(models=["x"])
+
+
+def test_a_local_model_may_lie_in_the_home(config: ConfigFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(Path("demo").absolute()))
+    config.add("models", x={"local": "~/models/demo-vlm", "licence": "MIT"})
+    assert Path(config.resolved(models=["x"])["models"]["x"]["local"]) == Path("demo/models/demo-vlm").absolute()
+
+
 @pytest.mark.parametrize("source", ["package", "hub", "local"])
 def test_a_gguf_file_is_a_source(config: ConfigFolder, source: str) -> None:
     Path("x.gguf").write_bytes(b"GGUF")
@@ -533,7 +553,8 @@ def test_a_prompt_template_is_that_of_the_studys_track(config: ConfigFolder) -> 
 @pytest.mark.parametrize(
     ("template", "clause"),
     [
-        ("{image}{questoin}", "does not contain {question}, so the model would never see the question; add it."),
+        ("{image}", "does not contain {question}, so the model would never see the question; add it."),
+        ("{img}{question}", "has the place {img}, and there are {question} and {image} alone; write it so."),
         ("{image} {question} {question}", "has {question} more than once; write it once."),
         ({}, "is empty; name at least one, or leave the key out where it has a default."),
         ({"caption": "x"}, "there is no key `caption`"),
@@ -560,3 +581,7 @@ def test_images_take_few_tokens_by_default(config: ConfigFolder) -> None:
     images = config.resolved()["images"]
     assert (images["max_tokens"], images["enlarge"]) == (None, False)
     assert "`images.max_tokens` is 0, and must be at least 1" in config.refusal(images={"max_tokens": 0})
+    detection = {"track": "detection", "dataset": {"name": "demo-boxes"}, "models": ["demo-detector"]}
+    assert "`images.enlarge` has no place in the track detection" in config.refusal(
+        **detection, images={"enlarge": True}
+    )

@@ -153,10 +153,11 @@ def test_questions_stay_text_in_a_prompt_template(made, name):
 
 
 @pytest.mark.parametrize(("template", "clause"), [
-    ("{image}{Question}", "never see the question"),
+    ("{image}", "never see the question"),
     ("{image}", "never see the question"),
     ("{question}{question}", "more than once"),
-    ("{images}{question}", r"neither \{question\} nor \{image\}"),
+    ("{image}{Question}", r"has the place \{Question\}"),
+    ("{images}{question}", r"has the place \{images\}"),
 ])  # fmt: skip
 def test_a_wrong_template_is_a_clause(template, clause):
     assert forms.fault("{image}\n{question}", asks=True) is None

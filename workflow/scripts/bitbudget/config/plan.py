@@ -66,7 +66,7 @@ def files_of(source: dict[str, Any]) -> list[str]:
     folder = Path(source["local"])
     if folder.is_file():
         return [str(folder)]
-    patterns = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.pb", "variables/*")
+    patterns = ("*.json", "*.jinja", "*.safetensors", "*.bin", "*.txt", "*.model", "*.pb", "variables/*")
     return sorted(str(path) for pattern in patterns for path in folder.glob(pattern))
 
 

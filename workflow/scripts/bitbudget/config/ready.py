@@ -19,6 +19,7 @@ Study = dict[str, Any]
 
 # owner/name on the Hub, and perhaps @ with a commit, a tag or a branch
 REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+AUTO = "auto"  # stands for the float format that the machine decides (`sensible`)
 AS_IS = {"transformers": "as-is", "litert": "litert-as-is"}  # by runtime: the format that says nothing of itself
 
 
@@ -36,7 +37,7 @@ def resolve_ready(study: Study, precisions: Collection[str], reserved: Collectio
         if name in precisions or study["precisions"].count(name) > 1:
             place = "config/precisions.yaml has" if name in precisions else "stands in `precisions` twice"
             raise UserError(f"{where}: the ready precision needs a name of its own, and {name!r} {place}; rename it.")
-        if name in reserved:
+        if name in reserved or name == AUTO:
             raise UserError(f"{where}: {name!r} is a reserved name; choose another for this precision.")
         study["ready"][name] = {
             model: _source(text, study, one.get("licence"), f"{where}: the checkpoint of {name}")
@@ -70,6 +71,11 @@ def _source(text: str, study: Study, licence: str | None, what: str) -> dict[str
         return {"url": text, "folder": _folder(text)} | told
     path = Path(text).expanduser()
     if is_file or path.exists() or text.startswith((".", "/", "~")):
+        if not is_file and path.is_file():
+            raise UserError(
+                f"{what} is to come from {text}, which is a file, and no folder with config.json and weights; name "
+                "such a folder, or make the file a model of config/models.yaml and of this study."
+            )
         if not (path.is_file() if is_file else (path / "config.json").is_file()):
             lacks = "is no .tflite file" if is_file else "has no config.json" if path.exists() else "does not exist"
             raise UserError(f"{what} is to come from {text}, which {lacks}; correct the path.")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bitbudget.config.ready import AUTO
 from bitbudget.config.validate import read_yaml
 from bitbudget.errors import UserError
 from bitbudget.models.formats.floats import FORMATS as FLOATS
@@ -18,7 +19,6 @@ from bitbudget.models.formats.pace import Pace, pace
 from bitbudget.registry import FORMATS, format_of
 from bitbudget.system.machine import Machine
 
-AUTO = "auto"
 NATIVE_FLOAT16 = (7, 0)  # CUDA compute capability: tensor cores, or twice the rate of float32
 SLOW = 2  # times the float layer's time, from which on it is told
 

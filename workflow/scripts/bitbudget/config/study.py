@@ -118,9 +118,10 @@ def _resolve(
         )
     precisions = precisions | ablated
     study["precisions"] += ablated
+    autos = [sensible.AUTO] if track.RUNTIME == "transformers" else []
     for precision in study["precisions"]:
         if precision not in precisions and precision not in study["ready"]:
-            raise UserError(f"{path}: there is no precision {precision!r}; {suggest(precision, list(precisions))}")
+            raise UserError(f"{path}: there is no precision {precision!r}; {suggest(precision, [*precisions, *autos])}")
         if precision in RESERVED:
             raise UserError(f"config/precisions.yaml: {precision!r} is a reserved name; choose another.")
     study["assignments"] = {model: {} for model in study["models"]}
@@ -161,6 +162,12 @@ def _drop_what_does_not_apply(study: Resolved, content: dict[str, Any], track: A
             "batch_size": "whose models take one image at a time",
             "device": "whose models run on the processor",
         }
+        asked = next((key for key in ("max_tokens", "enlarge") if key in content.get("images", {})), None)
+        if asked:
+            raise UserError(
+                f"{where}: `images.{asked}` has no place in the track {study['track']}, whose models are given no "
+                "prompt; remove it."
+            )
     else:
         reasons["detection"] = "whose models find no objects"
     for name, reason in reasons.items():
@@ -219,6 +226,8 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
             f"{suggest(entry['family'], list(FAMILIES))}"
         )
     family = module_of("family", entry["family"])
+    if "local" in entry:
+        entry["local"] = str(Path(entry["local"]).expanduser())
     if study["track"] not in family.TRACKS:
         raise UserError(
             f"{where}: models of family {entry['family']} serve the tracks {', '.join(family.TRACKS)}, "
@@ -232,6 +241,8 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
         raise UserError(
             f"config/models.yaml: model {name!r} has a `file`, which stands beside `package` or `hub`; remove it."
         )
+    if wrong := _misplaced(entry, family, module_of("track", study["track"])):
+        raise UserError(f"config/models.yaml: model {name!r} {wrong}.")
     if "local" in entry:
         names = ("",) if is_gguf(entry) else contracts.of(family, "LOCAL")
         _local_model(name, Path(entry["local"]), names)
@@ -258,6 +269,20 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
             f"read it, and add `accept_licences: [{name}]` to the study if you accept its terms."
         )
     return _asked_by(name, entry, study["track"])
+
+
+def _misplaced(entry: dict[str, Any], family: Any, track: Any) -> str | None:
+    """What an entry says that its kind of source or the track has no use for, in a clause; None where all is of use."""
+    if is_gguf(entry) and track.IMAGES:
+        return "is a GGUF file, which holds a language model alone; name the original repository or folder instead"
+    if "url" in entry and contracts.of(family, "SOURCE") != "tflite":
+        return "has a `url`, which is for ready .tflite files alone; name a `hub` or `package`, or fetch it for `local`"
+    for key in ("revision", "branch"):
+        if entry[key] and "hub" not in entry:
+            return f"has a `{key}`, which stands beside `hub` alone; remove it"
+    if entry["sha256"] and "url" not in entry and not is_gguf(entry):
+        return "has a `sha256`, which is of one file, at `url` or in GGUF; remove it"
+    return None
 
 
 def _asked_by(name: str, entry: dict[str, Any], track: str) -> dict[str, Any]:
@@ -289,8 +314,8 @@ def _family(name: str, entry: dict[str, Any], study: Resolved) -> str:
         return "tflite"
     known = [name for name in FAMILIES if study["track"] in module_of("family", name).TRACKS]
     raise UserError(
-        f"config/models.yaml: model {name!r} names no `family`, which one for track {study['track']} must; add one of "
-        f"{', '.join(known)}."
+        f"config/models.yaml: model {name!r} names no `family`, and for the track {study['track']} it has to; add one "
+        f"of {', '.join(known)}."
     )
 
 

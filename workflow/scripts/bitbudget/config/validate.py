@@ -113,6 +113,8 @@ def _sentence(fault: ValidationError) -> str:
         case "uniqueItems":
             twice = next(item for item in given if given.count(item) > 1)
             return f"{place} names {_shown(twice)} more than once; name it once."
+        case "minLength" if not _meaning(fault):
+            return f"{at}, and must not be empty."
         case "pattern" if "propertyNames" in fault.absolute_schema_path:
             return f"the name {given!r}{inside} does not fit: {_meaning(fault)}."
         case "type":
@@ -135,10 +137,12 @@ def _sentence(fault: ValidationError) -> str:
 
 
 def _place(path: list[str | int]) -> str:
-    """`images.max_side`, or entry 2 of `models`; nothing for the file as a whole."""
-    if path and isinstance(path[-1], int):
-        return f"entry {path[-1] + 1} of {_place(path[:-1])}"
-    return f"`{'.'.join(map(str, path))}`" if path else ""
+    """`images.max_side`, entry 2 of `models`, or `name` of that entry; nothing for the file as a whole."""
+    last = max((index for index, part in enumerate(path) if isinstance(part, int)), default=None)
+    if last is None:
+        return f"`{'.'.join(path)}`" if path else ""
+    entry = f"entry {path[last] + 1} of {_place(path[:last])}"
+    return f"{_place(path[last + 1 :])} of {entry}" if path[last + 1 :] else entry
 
 
 def _shown(value: Any) -> str:

@@ -7,6 +7,7 @@ asked are not (`bitbudget.untrusted.plain_text`). Examples stand before it, each
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -15,6 +16,7 @@ from typing import Any
 from bitbudget.errors import UserError
 
 QUESTION, IMAGE = "{question}", "{image}"
+PLACE = re.compile(r"\{\w*\}")
 CHAT, ENTRY, KNOWN = "the chat template", "`prompt_template` in config/models.yaml", "what is known of the model type"
 
 # By model_type and track, for models without a chat template: how their cards on the Hub, or their papers, ask them.
@@ -58,9 +60,9 @@ class Form:
 
 def fault(template: str, asks: bool) -> str | None:
     """What is wrong with a prompt template, in a clause; `asks`: whether items have questions of their own."""
-    rest = template.replace(QUESTION, "").replace(IMAGE, "")
-    if "{question" in rest or "{image" in rest or "{prompt" in rest:
-        return "has a place that is neither {question} nor {image}; write them so"
+    stray = next((place for place in PLACE.findall(template) if place not in (QUESTION, IMAGE)), None)
+    if stray is not None:
+        return f"has the place {stray}, and there are {{question}} and {{image}} alone; write it so"
     if template.count(QUESTION) > 1:
         return "has {question} more than once; write it once"
     if asks and QUESTION not in template:
