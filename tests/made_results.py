@@ -212,7 +212,7 @@ class _Study(Records):
             "models": {
                 name: {
                     "local": f"demo/models/{name}", "family": FAMILIES[self.track], "licence": "Apache-2.0",
-                    "sha256": "", "revision": "", "branch": "", "restricted": False, "trust_remote_code": False,
+                    "sha256": "", "revision": "", "branch": "", "restricted": False,
                 }
                 for name in self.models
             },
@@ -268,7 +268,7 @@ class _Study(Records):
     def fetched(self) -> dict[str, Any]:
         about = {
             "family": FAMILIES[self.track], "model_type": "made-up", "revision": "b" * 40, "licence": "Apache-2.0",
-            "restricted": False, "trust_remote_code": False,
+            "restricted": False,
             "files": {"model.safetensors": {"bytes": 1000, "sha256": HASH}},
         }  # fmt: skip
         models = {name: about | {"source": f"demo/models/{name}"} for name in self.models}

@@ -9,7 +9,7 @@ from bitbudget import cli, files, records
 SPEC = ("study", "seed")
 
 KEPT = (
-    "family", "model_type", "source", "revision", "licence", "restricted", "trust_remote_code", "made_from", "files",
+    "family", "model_type", "source", "revision", "licence", "restricted", "made_from", "files",
 )  # fmt: skip
 
 

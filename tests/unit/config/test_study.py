@@ -182,21 +182,6 @@ def test_accepting_a_licence_of_no_model_of_the_study_is_refused(config: ConfigF
     assert config.refusal(accept_licences=["llava-1.5-7"]) == wanted
 
 
-def test_remote_code_is_refused_with_and_without_a_revision(config: ConfigFolder) -> None:
-    config.add("models", remote=HUB_MODEL | {"trust_remote_code": True})
-    wanted = (
-        "config/models.yaml: model 'remote' would run code from the Hub without a pinned revision; "
-        "read that code and name its commit in `revision`."
-    )
-    assert config.refusal(models=["remote"]) == wanted
-    config.add("models", pinned=HUB_MODEL | {"trust_remote_code": True, "revision": "0123456789" * 4})
-    wanted = (
-        "config/models.yaml: model 'pinned' asks for code from its repository, which no adapter runs yet; "
-        "set trust_remote_code to false, or choose another model."
-    )
-    assert config.refusal(models=["pinned"]) == wanted
-
-
 def test_a_local_model_that_is_not_there_is_refused(config: ConfigFolder) -> None:
     config.add("models", gone={"local": "no/such", "family": "llava", "licence": "MIT"})
     wanted = "config/models.yaml: model 'gone' is to come from no/such, which {}; correct its `local` path."

@@ -354,12 +354,9 @@ def test_wrong_family_is_found_before_the_weights_are_fetched(server):
     assert not [path for _, path in server.asked if path.endswith("safetensors")]
 
 
-def test_code_is_taken_only_where_it_is_trusted_at_a_revision(server):
-    with pytest.raises(UserError, match=says("runs code from", "name the `revision`")):
-        fetch(SPEC | {"trust_remote_code": True})
-    record = fetch(SPEC | {"trust_remote_code": True, "revision": FIRST})
-    assert "code.py" in record["files"]
-    assert record["trust_remote_code"]
+def test_code_is_not_taken(server):
+    assert "code.py" in server.commits[FIRST]
+    assert "code.py" not in fetch(SPEC | {"revision": FIRST})["files"]
 
 
 def test_only_what_loading_needs_is_taken():
@@ -373,8 +370,7 @@ def test_only_what_loading_needs_is_taken():
         "model.json",
     ]
     taken = ["LICENSE", "chat_template.jinja", "config.json", "model.safetensors", "tokenizer.model"]
-    assert hub.wanted(listed + more, code=False) == taken
-    assert hub.wanted(listed + more, code=True) == sorted([*taken, "model.py"])
+    assert hub.wanted(listed + more) == taken
 
 
 # --- a directory
@@ -490,7 +486,6 @@ def test_the_presets_are_complete():
         "file",
         "family",
         "licence",
-        "trust_remote_code",
         "restricted",
         "detector",
         "gigabytes",

@@ -52,7 +52,7 @@ def study(name, tmp_path_factory):
     make, model_type = PUBLISHED[name]
     entry = {"local": str(make(folder / "published")), "family": name, "licence": "Apache-2.0"}
     record = hub.fetch(name, entry, folder / "model", folder / "partial", lambda one: snapshots.check(one, family))
-    assert (record["model_type"], record["trust_remote_code"]) == (model_type, False)
+    assert record["model_type"] == model_type
     assert not [file for file in record["files"] if file.endswith(".py")]
     return asked_in(folder)
 

@@ -47,7 +47,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recorded(folder: Path, source: Path) -> Path:
     """A folder with the record of one that was fetched."""
-    names = hub.wanted((path.name for path in folder.iterdir()), code=False)
+    names = hub.wanted(path.name for path in folder.iterdir())
     facts = {n: {"bytes": (folder / n).stat().st_size, "sha256": files.sha256_of(folder / n)} for n in names}
     told = {"model": source.name, "source": str(source), "revision": "0" * 40, "licence": "MIT", "files": facts}
     files.write_json(folder / hub.RECORD, told)

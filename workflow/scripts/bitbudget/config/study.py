@@ -253,16 +253,6 @@ def _model(name: str, study: Resolved, models: dict[str, Any], where: str) -> di
                 f"config/models.yaml: model {name!r} is of family {entry['family']}, so nothing but its `detector` "
                 f"entry can say what goes in, what comes out and what labels mean; add {', '.join(missing)} there."
             )
-    if entry["trust_remote_code"] and not entry["revision"]:
-        raise UserError(
-            f"config/models.yaml: model {name!r} would run code from the Hub without a pinned revision; "
-            "read that code and name its commit in `revision`."
-        )
-    if entry["trust_remote_code"]:
-        raise UserError(
-            f"config/models.yaml: model {name!r} asks for code from its repository, which no adapter runs yet; "
-            "set trust_remote_code to false, or choose another model."
-        )
     if entry["restricted"] and name not in study["accept_licences"]:
         raise UserError(
             f"{where}: model {name!r} stands under the restricted licence {entry['licence']}; "

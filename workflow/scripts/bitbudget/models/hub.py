@@ -1,8 +1,8 @@
 """Fetching a model: from the Hugging Face Hub at one commit, or from a local directory.
 
 Weights are safetensors. Where a repository has none (OPT), pickled ones are taken, which transformers reads by torch's
-`weights_only`, so that no code in them runs. Code is taken only where the models file asks for it. The Hub is spoken to
-in `describe_repository` and `download` and nowhere else.
+`weights_only`, so that no code in them runs. Code is never taken. The Hub is spoken to in `describe_repository` and
+`download` and nowhere else.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from bitbudget.models.snapshots import small_files
 log = logging.getLogger(__name__)
 
 WANTED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "LICENSE*", "NOTICE*")
-CODE = ("*.py",)
 SAFE = ("*.safetensors",)
 PICKLED = ("pytorch_model.bin", "pytorch_model-*.bin")
 RECORD = "model.json"
@@ -91,21 +90,18 @@ def record(
         "revision": revision,
         "licence": spec["licence"],
         "restricted": bool(spec.get("restricted")),
-        "trust_remote_code": bool(spec.get("trust_remote_code")),
         "files": found,
     }
     return records.write(out / RECORD, "model", {"model": name}, body | more)
 
 
-def wanted(names: Iterable[str], *, code: bool) -> list[str]:
+def wanted(names: Iterable[str]) -> list[str]:
     """The files to take, sorted: those at the top of the repository that loading a model needs.
 
     Folders hold other forms of the same weights (ONNX, the original format) and are left out.
     """
     top = [n for n in names if "/" not in n and n != RECORD]
-    patterns = WANTED + CODE if code else WANTED
-    if not any(is_one_of(n, SAFE) for n in top):
-        patterns += PICKLED
+    patterns = WANTED if any(is_one_of(n, SAFE) for n in top) else WANTED + PICKLED
     return sorted(n for n in top if is_one_of(n, patterns))
 
 
@@ -126,7 +122,7 @@ def _from_directory(
         raise UserError(f"the model {name} is to come from {folder}, which is no directory: correct its `local` path.")
     if folder.resolve() == out.resolve():
         raise UserError(f"the model {name} is to come from {folder} and to go there: name another directory.")
-    names = wanted((p.name for p in folder.iterdir() if p.is_file()), code=bool(spec.get("trust_remote_code")))
+    names = wanted(p.name for p in folder.iterdir() if p.is_file())
     _check_names(names, str(folder))
     look(folder / "config.json")
     found = described(folder, names)
@@ -150,12 +146,7 @@ def _from_hub(
     look: Callable[[Path], None],
 ) -> tuple[str, str, dict[str, Any]]:
     """Download one commit into `out`. Returns source, revision and files as they stand in the record."""
-    repository, code = spec["hub"], bool(spec.get("trust_remote_code"))
-    if code and not spec.get("revision"):
-        raise UserError(
-            f"the model {name} runs code from {repository}: name the `revision` whose code you have read "
-            "in config/models.yaml, or set trust_remote_code to false."
-        )
+    repository = spec["hub"]
     locked = pins.locked("models", name)
     if locked:
         pins.hold("models", name, {"hub": repository})
@@ -163,7 +154,7 @@ def _from_hub(
     remote = describe_repository(repository, pinned or spec.get("branch", ""))
     if locked:  # refuse another commit before gigabytes are downloaded
         pins.hold("models", name, {"revision": remote.commit})
-    names = wanted(remote.sizes, code=code)
+    names = wanted(remote.sizes)
     _check_names(names, repository)
 
     partial.mkdir(parents=True, exist_ok=True)

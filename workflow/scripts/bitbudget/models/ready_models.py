@@ -65,7 +65,6 @@ def fetch(name: str, spec: dict[str, Any], out: Path, partial: Path) -> dict[str
             "revision": checksums[TFLITE] if list(checksums) == [TFLITE] else files.hash_of(checksums),
             "licence": spec["licence"],
             "restricted": bool(spec.get("restricted")),
-            "trust_remote_code": False,
             "files": found,
         },
     )

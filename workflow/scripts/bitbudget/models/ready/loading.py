@@ -27,7 +27,7 @@ def load(folder: Path, made: dict[str, Any], family: ModuleType, device: str) ->
     for name, facts in (made["files"] | made["copied"]).items():
         verified.hold(folder / name, facts, remedy)
     known = {*made["files"], *made["copied"], *adopting.OWN, checkpoint.MANIFEST}
-    added = sorted(hub.wanted((path.name for path in folder.iterdir() if path.name not in known), code=False))
+    added = sorted(hub.wanted(path.name for path in folder.iterdir() if path.name not in known))
     if added:  # transformers might read it in the place of another
         raise UserError(f"{folder} holds {added[0]}, which is no file of {made['ready']['checkpoint']}: {remedy}.")
     if adopting.hash_of(folder, made) != made["checkpoint_hash"]:

@@ -107,6 +107,4 @@ def _gpus(hardware: Record) -> str:
 
 def _model(name: str, fetched: Record) -> str:
     """Where a model came from, as it was fetched: a source on a hub with a commit, one on a disk with a hash."""
-    own_code = "with code of its own source" if fetched.get("trust_remote_code") else ""
-    parts = [f"{name}: {fetched['source']}", f"revision {fetched['revision']}", fetched["licence"], own_code]
-    return ", ".join(part for part in parts if part)
+    return ", ".join([f"{name}: {fetched['source']}", f"revision {fetched['revision']}", fetched["licence"]])
