@@ -348,6 +348,18 @@ def test_a_snapshot_that_changed_afterwards_is_found(own):
     assert f"{source / 'model.safetensors'} has changed since it was made" in one_sentence(folder)
 
 
+def test_the_remedy_is_to_fetch_anew_what_was_damaged_and_to_quantize_anew_what_was_fetched_anew(own):
+    folder, source = own
+    files.write_json(source / "model.json", {"files": checkpoint.manifest(folder)["snapshot"]["files"]})
+    weights = source / "model.safetensors"
+    flip_a_bit(weights, weights.stat().st_size - 10)
+    with pytest.raises(UserError, match=rf"model.safetensors has changed .*: delete {source} and run the same command"):
+        checkpoint.load(folder, tiny.LLAVA, "cpu")
+    facts = {"bytes": weights.stat().st_size, "sha256": files.sha256_of(weights)}
+    files.write_json(source / "model.json", {"files": {weights.name: facts}})
+    assert f": delete {folder} and run the same command again" in one_sentence(folder)
+
+
 def test_weights_that_joined_the_snapshot_afterwards_are_not_read(own):
     folder, source = own
     names = list(load_file(source / "model.safetensors"))

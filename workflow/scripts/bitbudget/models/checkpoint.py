@@ -377,8 +377,10 @@ def _hold(folder: Path, made: dict[str, Any]) -> None:
     source = _snapshot(folder, made)
     if not source.is_dir():
         raise UserError(f"{folder} needs the model's snapshot {source}, which is not there any more: {remedy}.")
+    known = _recorded(source) or {}
     for name, facts in made["snapshot"]["files"].items():
-        verified.hold(source / name, facts, remedy)
+        damaged = known.get(name) == facts  # else it was fetched anew, and is another
+        verified.hold(source / name, facts, f"delete {source} and run the same command again" if damaged else remedy)
 
 
 def _snapshot(folder: Path, made: dict[str, Any]) -> Path:
