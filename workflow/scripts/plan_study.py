@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import cli, files
-from bitbudget.config.plan import local_model
+from bitbudget.config.plan import files_of
 from bitbudget.config.study import load_studies
 
 RESOURCES = Path("resources")
@@ -36,6 +36,9 @@ def lines(study: dict[str, Any], said: list[str]) -> Iterator[str]:
     yield ""
     width = max(map(len, study["precisions"]))
     for precision in study["precisions"]:
+        if precision in study["ready"]:
+            yield f"  {precision:{width}}  a ready checkpoint, as it is"
+            continue
         groups = next(iter(study["assignments"].values()))[precision]
         by_format: dict[str, list[str]] = {}
         for group, spec in groups.items():
@@ -48,22 +51,35 @@ def lines(study: dict[str, Any], said: list[str]) -> Iterator[str]:
     yield ""
     yield from (f"  model {name}: {_model(study, name)}" for name in study["models"])
     for name, by_model in study["ready"].items():
-        yield from (f"  checkpoint {name} of {model}: {source['checkpoint']}" for model, source in by_model.items())
+        yield from (f"  checkpoint {name} of {model}: {_checkpoint(source)}" for model, source in by_model.items())
     yield f"  data set {study['dataset']['name']}: {_where(RESOURCES / 'datasets' / study['dataset']['name'])}"
     yield f"  free on this disk: {shutil.disk_usage(Path()).free / GIGABYTE:.0f} GB"
 
 
 def _model(study: dict[str, Any], name: str) -> str:
-    entry, folder = study["models"][name], RESOURCES / "models" / name
-    if (folder / "model.json").exists():
-        return f"here, {_size(sum(one['bytes'] for one in files.read_json(folder / 'model.json')['files'].values()))}"
-    if "local" in entry:
-        found = [Path(path) for path in local_model(study, name)]
-        return f"on this disk, {_size(sum(path.stat().st_size for path in found))}, in {entry['local']}"
+    entry = study["models"][name]
+    if found := _found(entry, RESOURCES / "models" / name):
+        return found
     source = next(f"{key} {entry[key]}" for key in ("hub", "package", "url") if key in entry)
     known = "gigabytes" in entry
     size = f"about {_size(entry['gigabytes'] * GIGABYTE)}" if known else "of a size that is not known before"
     return f"is downloaded, {size} ({source}; licence {entry['licence']})"
+
+
+def _checkpoint(source: dict[str, Any]) -> str:
+    found = _found(source, RESOURCES / "checkpoints" / source["folder"])
+    return found or f"is downloaded, of a size that is not known before ({source['checkpoint']})"
+
+
+def _found(source: dict[str, Any], folder: Path) -> str | None:
+    """How large a model or checkpoint on this disk is; None where it has to be downloaded into this folder."""
+    if (folder / "model.json").exists():
+        return f"here, {_size(sum(one['bytes'] for one in files.read_json(folder / 'model.json')['files'].values()))}"
+    if "local" in source:
+        return (
+            f"on this disk, {_size(sum(Path(path).stat().st_size for path in files_of(source)))}, in {source['local']}"
+        )
+    return None
 
 
 def _where(folder: Path) -> str:

@@ -36,6 +36,17 @@ def test_the_machine_the_baseline_what_is_left_out_and_the_downloads_are_told(co
     assert not any(len(line) > 120 for line in found.splitlines() if not line.startswith("  model"))
 
 
+def test_a_ready_checkpoint_is_told_with_its_place(config: ConfigFolder) -> None:
+    Path("theirs").mkdir()
+    Path("theirs/config.json").write_text("{}" * 500_000)
+    local = {"name": "theirs", "checkpoint": "theirs"}
+    config.write_study(precisions=["float16", local, {"name": "far", "checkpoint": "owner/name"}])
+    found = planned("mine")
+    assert "\n  theirs   a ready checkpoint, as it is\n" in found
+    assert "checkpoint theirs of demo-vlm: on this disk, 1 MB, in theirs\n" in found
+    assert "checkpoint far of demo-vlm: is downloaded, of a size that is not known before (owner/name)\n" in found
+
+
 def test_what_is_on_this_disk_is_said_to_be(config: ConfigFolder) -> None:
     assert "model demo-vlm: on this disk, " in planned("mine")
     folder = Path("resources/models/demo-vlm")

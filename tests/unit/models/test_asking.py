@@ -115,6 +115,17 @@ def test_the_models_file_has_the_last_word_and_examples_take_its_form(made):
     assert prompt == "<image>Q: Then? A: yes\n\n<image>Q: Now? A:"
 
 
+def test_a_template_shows_the_image_unless_the_processor_places_it(made):
+    place, _, processor, _ = made("smolvlm")
+    with pytest.raises(
+        UserError, match=r"does not contain \{image\}, so the model would never see the image: add it\.$"
+    ):
+        forms.choose(processor, "smolvlm", "vqa", "Q: {question} A:", place)
+    assert forms.choose(processor, "smolvlm", "vqa", "<image>{question}", place).template == "<image>{question}"
+    place, _, processor, _ = made("git")
+    assert forms.choose(processor, "git", "vqa", "Q: {question}", place).template == "Q: {question}"
+
+
 def test_a_model_that_nobody_knows_how_to_ask_is_one_sentence(made, tmp_path):
     place, _, processor, _ = made("git")
     with pytest.raises(UserError, match="nothing is known of how models of the type odd are asked: set `prompt_templ"):
@@ -153,7 +164,6 @@ def test_questions_stay_text_in_a_prompt_template(made, name):
 
 
 @pytest.mark.parametrize(("template", "clause"), [
-    ("{image}", "never see the question"),
     ("{image}", "never see the question"),
     ("{question}{question}", "more than once"),
     ("{image}{Question}", r"has the place \{Question\}"),

@@ -73,9 +73,13 @@ def fault(template: str, asks: bool) -> str | None:
 def choose(processor: Any, model_type: str, track: str, given: str | None, folder: Any) -> Form:
     """The form in which the model is asked: what its entry gives, else its chat template, else what is known of it.
 
-    Raises `UserError` that names the key to set where there is none of the three.
+    Raises `UserError` that names the key to set where there is none of the three, or where it shows no image.
     """
     if given is not None:
+        if IMAGE not in given and image_token(processor) not in given:
+            raise UserError(
+                f"{ENTRY} of the model in {folder} does not contain {IMAGE}, so the model would never see the image: add it."
+            )
         return Form(ENTRY, given)
     if processor.chat_template:
         return Form(CHAT)
