@@ -78,7 +78,8 @@ def choose(processor: Any, model_type: str, track: str, given: str | None, folde
     if given is not None:
         if IMAGE not in given and image_token(processor) not in given:
             raise UserError(
-                f"{ENTRY} of the model in {folder} does not contain {IMAGE}, so the model would never see the image: add it."
+                f"{ENTRY} of the model in {folder} does not contain {IMAGE}, so the model would never see the "
+                "image: add it."
             )
         return Form(ENTRY, given)
     if processor.chat_template:
