@@ -17,7 +17,7 @@ PAGE = ROOT / "docs/model-types.md"
 STEPS = {"reading": ("fetched", "groups", "quantized", "audited", "answers")}
 STEPS["seeing"] = (*STEPS["reading"], "few-shot")
 TITLES = {"seeing": "Vision-language models", "reading": "Language models"}
-WORKS, FAILS, AFTER = "yes", "no", ""
+WORKS, FAILS, UNTRIED, AFTER = "yes", "no", "not tried", ""
 
 INTRODUCTION = """# Model types
 
@@ -27,7 +27,8 @@ are read from the model), `quantized` (LLM.int8() in the groups language and vis
 `few-shot` (worked examples, each with an image of its own). `reached` is the share of these groups' weights that are
 linear layers, which a format holds; fused experts are not. It is that of the tiny model. Under a half, a study has to
 say that it wants it (`quantization.least_coverage`). A yes says that the way is whole; it says nothing of quality, and
-nothing of a real checkpoint's files. What comes after a no was not tried.
+nothing of a real checkpoint's files. What comes after a no was not tried, and neither
+was a type whose default configuration makes no tiny model.
 
 Made by `python tests/model_types.py`; `family` can be left out for every type here.
 """
@@ -61,9 +62,14 @@ def _table(kind: str, found: dict[str, dict[str, str]]) -> str:
     works = sum(one.get("answers") == "" for one in found.values())
     rows = [f"| type | {' | '.join(steps)} | reached | why not |", f"|---|{'---|' * (len(steps) + 2)}"]
     for name, one in found.items():
-        cells = [{"": WORKS}.get(one[step], FAILS) if step in one else AFTER for step in steps]
+        cells = [cell(one[step]) if step in one else AFTER for step in steps]
         rows.append(f"| {name} | {' | '.join(cells)} | {one.get('reached', '')} | {_why(one)} |")
     return f"## {TITLES[kind]}\n\n{works} of {len(found)} types answer.\n\n" + "\n".join(rows) + "\n"
+
+
+def cell(said: str) -> str:
+    """What the page has for a step of which an examination says this."""
+    return (UNTRIED if said.startswith(("no tiny model", "not tried")) else FAILS) if said else WORKS
 
 
 def _why(one: dict[str, str]) -> str:

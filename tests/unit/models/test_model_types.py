@@ -16,7 +16,7 @@ SOME = [
 
 def told(found, steps):
     """What a table would say of an examination."""
-    return {step: {"": "yes"}.get(found[step], "no") if step in found else "" for step in steps}
+    return {step: model_types.cell(found[step]) if step in found else "" for step in steps}
 
 
 @pytest.mark.parametrize("name", tiny_seeing.TYPES)
