@@ -181,7 +181,7 @@ def test_strangers_are_told_and_other_shapes_refused(original: Path, tmp_path: P
     with pytest.raises(UserError, match="is 320 x 128, and the model's is 256 x 128, so it is no checkpoint of this"):
         audit(adopt(wide, original, tmp_path / "other"), original)
     neox = tiny.gpt_neox(tmp_path / "other/neox")
-    with pytest.raises(UserError, match="neox is of model_type 'gpt_neox', and the model it is to be a precision of"):
+    with pytest.raises(UserError, match="neox is of model_type 'gpt_neox', and the original is of 'llama'"):
         adopt(neox, original, tmp_path / "other")
 
 

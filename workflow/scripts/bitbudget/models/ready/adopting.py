@@ -33,7 +33,7 @@ def adopt(fetched: Path, original: Path, out: Path, dtype: str, device: str) -> 
     record = files.read_json(fetched / hub.RECORD)
     if own.get("model_type") != config.get("model_type"):
         raise UserError(
-            f"{record['model']} is of model_type {own.get('model_type')!r}, and the model it is to be a precision of "
+            f"{record['model']} is of model_type {own.get('model_type')!r}, and the original is "
             f"of {config.get('model_type')!r}: compare it as a model of its own, in config/models.yaml."
         )
     methods.check(fetched / "config.json")
