@@ -295,6 +295,11 @@ def test_a_snapshot_that_is_not_what_was_fetched_is_refused(snapshots, tmp_path)
         checkpoint.load_original(source, tiny.LLAVA, "float32")
 
 
+def test_a_snapshot_that_is_not_there_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere holds no config.json: name the folder of a model"):
+        checkpoint.original(tmp_path / "nowhere", tiny.LLAVA, "float32")
+
+
 def test_weights_that_joined_a_snapshot_are_not_quantized(snapshots, tmp_path):
     """transformers reads a model.safetensors in the place of the pickled weights that were fetched."""
     source = shutil.copytree(snapshots["llava"], tmp_path / "source")

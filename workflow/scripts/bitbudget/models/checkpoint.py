@@ -64,7 +64,7 @@ def original(folder: Path, family: ModuleType, dtype: str, device: str = "cpu") 
 
     Raises `UserError` where the snapshot lacks weights, or is not what was fetched any more.
     """
-    verified.hold_folder(folder, SNAPSHOT)
+    _hold_snapshot(folder)
     model = Streamed(folder, family.model_class(), getattr(torch, dtype), device)
     if (known := _recorded(folder)) is not None:
         for path in model.files:
@@ -82,7 +82,7 @@ def load_original(folder: Path, family: ModuleType, dtype: str) -> nn.Module:
     Raises `UserError` where the snapshot lacks weights, which transformers would draw at random, or is not what was
     fetched any more.
     """
-    verified.hold_folder(folder, SNAPSHOT)
+    _hold_snapshot(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model, report = family.model_class().from_pretrained(
@@ -95,6 +95,12 @@ def load_original(folder: Path, family: ModuleType, dtype: str) -> nn.Module:
             "fetch it again, or name another revision."
         )
     return model.eval().requires_grad_(False)
+
+
+def _hold_snapshot(folder: Path) -> None:
+    verified.hold_folder(folder, SNAPSHOT)
+    if not (folder / "config.json").is_file():  # transformers would ask the Hub for a model of this name
+        raise UserError(f"{folder} holds no config.json: name the folder of a model that fetch_model.py fetched.")
 
 
 def linear_layers(model: nn.Module, family: ModuleType, assignment: dict[str, FormatSpec]) -> Iterator[Layer]:
