@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bitbudget import cli, records, registry
+from bitbudget.errors import UserError
 
 SPEC = ("study", "model", "precision", "family", "device")
 
@@ -31,6 +32,8 @@ def main() -> None:
     device = choose_device(spec["device"])
     verified.hold_folder(args.model_dir, checkpoint.SNAPSHOT)
     made = checkpoint.manifest(args.checkpoint)
+    if "ready" not in made:
+        raise UserError(f"{args.checkpoint} was quantized here: audit it with audit_checkpoint.py.")
     model = checkpoint.load(args.checkpoint, family, device)
     found = auditing.audit(args.checkpoint, model, args.model_dir, family, made, device)
     identity = {key: spec[key] for key in ("study", "model", "precision")}

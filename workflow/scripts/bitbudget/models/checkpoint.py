@@ -412,6 +412,8 @@ class Opened:
     def __init__(self, folder: Path, family: ModuleType, device: str):
         self.folder, self.device, self.made = folder, device, manifest(folder)
         layers = self.made["layers"]
+        if "ready" in self.made:
+            raise UserError(f"{folder} is a ready checkpoint: audit it with audit_ready.py.")
         if "snapshot" not in self.made:
             raise UserError(f"{folder} was made by an earlier version: delete it and run the same command again.")
         _hold(folder, self.made)

@@ -29,8 +29,8 @@ def adopt(fetched: Path, original: Path, out: Path, dtype: str, device: str) -> 
     `dtype` is the float format that the rest of the study computes in, or `auto` for the checkpoint's own. Raises
     `UserError` where the checkpoint is of another architecture than the original, or cannot be loaded here.
     """
-    config, own = (small_files.read_object(folder / "config.json") for folder in (original, fetched))
     record = files.read_json(fetched / hub.RECORD)
+    config, own = (small_files.read_object(folder / "config.json") for folder in (original, fetched))
     if own.get("model_type") != config.get("model_type"):
         raise UserError(
             f"{record['model']} is of model_type {own.get('model_type')!r}, and the original is "
