@@ -51,3 +51,11 @@ def test_a_manifest_that_cannot_be_read_and_a_file_that_is_gone_are_passed_over(
         path.unlink()
     others = [tmp_path / "torn.json", tmp_path / "none.json", one / checkpoint.MANIFEST]
     assert shared_files.share(two, manifest(two)["files"], others) == 0
+
+
+def test_a_file_that_was_damaged_is_not_taken(precisions):
+    one, two = precisions
+    for path in one.glob("weights-*"):
+        path.write_bytes(bytes(path.stat().st_size))
+    assert shared_files.share(two, manifest(two)["files"], [one / checkpoint.MANIFEST]) == 0
+    checkpoint.load(two, tiny.LLAVA, "cpu")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bitbudget import records
+from bitbudget import files, records
 from bitbudget.errors import UserError
 
 
@@ -24,14 +24,13 @@ def share(folder: Path, found: Mapping[str, Mapping[str, Any]], others: Iterable
     saved = 0
     known = {key: path for manifest in others for key, path in _files(manifest).items()}
     for name, facts in found.items():
-        equal = known.get((facts["bytes"], facts["sha256"]))
-        if equal is None or not equal.exists() or equal.samefile(folder / name):
-            continue
-        link = folder / f".{name}.link"
-        link.unlink(missing_ok=True)
+        equal, link = known.get((facts["bytes"], facts["sha256"])), folder / f".{name}.link"
         try:
+            if equal is None or equal.samefile(folder / name) or files.sha256_of(equal) != facts["sha256"]:
+                continue  # also where it was damaged since: a checkpoint that is made anew must not be damaged again
+            link.unlink(missing_ok=True)
             os.link(equal, link)
-        except OSError:
+        except OSError:  # also where another job makes it anew just now
             continue
         link.replace(folder / name)
         saved += facts["bytes"]
