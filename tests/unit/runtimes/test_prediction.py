@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -48,9 +48,7 @@ def length_of(item):
     return LENGTHS[item["id"]]
 
 
-EXPECTED = [
-    {"id": i["id"], "text": f"I see {i['id']}", "prompt_tokens": 3, "new_tokens": 5, "finish": "stop"} for i in ITEMS
-]
+EXPECTED = [{"id": i["id"], **asdict(Answer(f"I see {i['id']}", 3, 5, "stop"))} for i in ITEMS]
 
 
 def test_shards_cover_every_item_once():
