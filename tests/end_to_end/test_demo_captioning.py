@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -151,9 +152,12 @@ def test_a_killed_prediction_goes_on_from_its_last_shard(finished):
     shards = checkout / "resources/.partial/predictions/reduced/demo-vlm/bfloat16/zero-shot"
     # The file is named as the target: a run whose final files are there makes no intermediate one again.
     arguments = [*ONE_CORE, "--config", "study=reduced", "--", str(answers.relative_to(checkout))]
-    # The last picture is a pipe into which nobody writes: reading it takes until the run is killed.
-    last = json.loads((study / "items.jsonl").read_text().splitlines()[-1])["images"][0]["id"]
-    picture = study / json.loads((study / "images.json").read_text())["images"][last]["file"]
+    # The last picture is a pipe into which nobody writes: reading it takes until the run is killed. Large ones come
+    # first, and those of one size in the items' order.
+    shown = [json.loads(line)["images"][0]["id"] for line in (study / "items.jsonl").read_text().splitlines()]
+    prepared = json.loads((study / "images.json").read_text())["images"]
+    last = min(reversed(shown), key=lambda name: math.prod(prepared[name]["size"]))
+    picture = study / prepared[last]["file"]
     picture.rename(picture.with_name("aside"))
     os.mkfifo(picture)
     command = [sys.executable, "-m", "snakemake", *arguments]

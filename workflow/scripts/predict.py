@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 
 from bitbudget import cli, files, records, registry
@@ -50,9 +51,9 @@ def main() -> None:
     items = available.usable_items(args.items, args.images)
     # by the pictures' sizes and then by the texts: an image has hundreds of tokens, how many goes by its size
     prepared = files.read_json(args.images)["images"].values()
-    pixels = {str(args.images.parent / one["file"]): one["size"] for one in prepared}
+    pixels = {str(args.images.parent / one["file"]): math.prod(one["size"]) for one in prepared}
     asked_items = prediction.asked_in(
-        items, spec, lambda item: ([pixels[path] for path in item["images"]], len(item.get("question") or ""))
+        items, spec, lambda item: (sum(pixels[path] for path in item["images"]), len(item.get("question") or ""))
     )
     shots = available.usable_shots(args.shots, args.shot_images, spec["shots"])
     asked = {key: spec[key] for key in ("condition", "prompt", "generation")}
