@@ -42,9 +42,11 @@ def options_of(name: str, **chosen) -> dict:
 
 
 def kernel_of(name: str, layer: nn.Linear, **chosen) -> nn.Module:
-    """The layer in this format of GPTQ, on the kernel of the options; groups of 32 unless said otherwise."""
+    """The layer in this format of GPTQ or AWQ, on the kernel of the options; groups of 32 unless said otherwise."""
     options = options_of(name, **({"group_size": 32} | chosen))
     state = state_of(layer, format_of(name).bits, options["group_size"], options["symmetric"])
+    if name.startswith("awq-"):
+        state["factors"] = torch.ones(layer.in_features)
     shell = nn.Linear(
         layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta", dtype=layer.weight.dtype
     )

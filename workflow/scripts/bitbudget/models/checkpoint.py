@@ -259,7 +259,12 @@ def save(
             if path.name not in NOT_COPIED and _is_copied(path.name):
                 shutil.copyfile(path, folder / path.name)
         model.model.config.save_pretrained(folder)
-    shapes = [*_write(folder, tensors), *_kept(model.model, tuple(f"{path}." for path in layers))]
+    try:
+        shapes = [*_write(folder, tensors), *_kept(model.model, tuple(f"{path}." for path in layers))]
+    except OSError:  # a full disk gets its room back
+        for left in folder.glob(f"{WEIGHTS}*"):
+            left.unlink()
+        raise
     files.flush_all(folder)
     snapshot = {"folder": os.path.relpath(source, folder), "files": _snapshot_files(source, model.files)}
     return described(folder, layers, snapshot) | {"size_on_disk_bytes": file_bytes(shapes)}
