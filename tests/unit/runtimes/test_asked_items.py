@@ -74,7 +74,7 @@ def quantize(folder, made, **keys):
     formats = tiny.assignment(tiny.QWEN, "float32")
     one = {
         "study": "tiny", "model": "tiny", "precision": "float32", "family": "qwen2-vl", "dtype": "float32",
-        "device": "cpu", "assignment": formats, "least_coverage": 0.5,
+        "device": "cpu", "assignment": formats, "least_coverage": 0.5, "simulated": [],
     }  # fmt: skip
     arguments = [
         "--model-dir", made["qwen2-vl"], "--spec", json.dumps(one), "--items", folder / "items.jsonl",
