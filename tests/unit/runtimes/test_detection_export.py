@@ -339,7 +339,8 @@ def test_from_a_file_to_an_audited_checkpoint(tmp_path):
     pictures(tmp_path)
     shown = ("--calibration", "items.jsonl", "--calibration-images", "images.json")
     steps = [
-        ("fetch_model", "--model", "m", "--spec", {"entry": entry}, "--out", "fetched", "--partial", "partial"),
+        ("fetch_model", "--model", "m", "--spec", {"entry": entry, "templated": False}, "--out", "fetched",
+         "--partial", "partial"),
         ("export_detector", "--model-dir", "fetched", "--spec", entry | {"model": "m"}, "--out", "exported"),
         ("quantize_detector", "--exported", "exported", "--spec", spec, *shown, "--out", "made"),
         ("audit_detector", "--checkpoint", "made", "--exported", "exported", "--spec", spec, *shown,
