@@ -40,6 +40,7 @@ def test_a_mixture_of_experts_is_refused_because_its_experts_are_fused():
 def test_what_is_named_and_reached_is_not_refused():
     model = skeleton("mixtral", **MIXTRAL)
     named = tiny.assignment(TEXT, "float32", language_attention="bnb-nf4")
+    assert coverage.reach(model, TEXT, named) == (1.0, "")
     coverage.refuse_little("mine", model, TEXT, named, 1.0)
     coverage.refuse_little("mine", model, TEXT, tiny.assignment(TEXT, "float32", language="bnb-nf4"), 0.05)
     coverage.refuse_little("float32", model, TEXT, tiny.assignment(TEXT, "float32"), 1.0)
