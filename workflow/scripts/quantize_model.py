@@ -42,7 +42,7 @@ def main() -> None:
 
     from bitbudget import files
     from bitbudget.items import available
-    from bitbudget.models import checkpoint, coverage, shared_files
+    from bitbudget.models import checkpoint, coverage, group_files, shared_files
     from bitbudget.models.audit import at_once
     from bitbudget.models.formats.base import Calibration
     from bitbudget.runtimes.transformers import asked_items
@@ -66,7 +66,9 @@ def main() -> None:
         load = functools.partial(checkpoint.original, args.model_dir, family, spec["dtype"])
         looked_at = Calibration(load, inputs)
     layers, tensors = checkpoint.quantize(model, family, spec["assignment"], device, looked_at)
-    made = checkpoint.save(args.out, args.model_dir, model, tensors, layers)
+    wholes = group_files.make(model, family, spec["assignment"], args.model_dir, args.out, device, looked_at)
+    held_there = group_files.parameters(wholes, model.model, family)
+    made = checkpoint.save(args.out, args.model_dir, model, tensors, layers, wholes, held_there)
     beside = args.out.parent.parent.glob(f"*/{args.out.name}/{checkpoint.MANIFEST}")  # the study's other precisions
     saved = shared_files.share(args.out, made["files"], beside)
     identity = {key: spec[key] for key in ("study", "model", "precision")}

@@ -45,8 +45,10 @@ def resolve_precision(
             f"{where}: a group that is not named keeps the baseline's format, and the baseline {study['baseline']} is "
             "a ready checkpoint; name every group (or `all`), or another baseline."
         )
+    resolved = _together(resolved, assignment, where)
     looked_up = resolved.get("embeddings", baseline)
-    if looked_up and not format_of(looked_up["format"]).is_float:
+    held = format_of(looked_up["format"]) if looked_up else None
+    if held and not (held.is_float or held.whole):
         raise UserError(
             f"{where}: embeddings are looked up, not multiplied, so {looked_up['format']} cannot hold them; "
             "leave them out (and name the other groups in place of `all`)."
@@ -67,6 +69,24 @@ def resolve_precision(
                 "`quantization`, or another precision."
             )
     return resolved
+
+
+def _together(resolved: dict[str, FormatSpec], assignment: dict[str, FormatSpec], where: str) -> dict[str, FormatSpec]:
+    """The formats of all groups, where those that one file holds together share the format of the one that is named."""
+    found = dict(resolved)
+    for group, spec in resolved.items():
+        fmt = format_of(spec["format"])
+        for other in fmt.together(group) if fmt.whole else ():
+            if other not in resolved or resolved[other] == spec:
+                continue
+            named = {other, other.partition(".")[0], groups.ALL} & assignment.keys()
+            if named:
+                raise UserError(
+                    f"{where}: one file of {fmt.name} holds {group} and {other} together, and {other} is to be in "
+                    f"{resolved[other]['format']}: leave {other} out, or give both the same format."
+                )
+            found[other] = spec
+    return found
 
 
 def _baseline_format(study: dict[str, Any], precisions: dict[str, Any]) -> FormatSpec | None:
@@ -90,7 +110,7 @@ def _specify(value: str | dict[str, Any], study: dict[str, Any], where: str) -> 
         raise UserError(f"{where}: there is no format {spec['format']!r}; {suggest(spec['format'], list(FORMATS))}")
     fmt = format_of(spec["format"])
     needed = module_of("track", study["track"]).RUNTIME
-    if fmt.runtime != needed:
+    if needed not in (fmt.runtime, getattr(fmt, "hosted_by", None)):
         raise UserError(
             f"{where}: format {fmt.name} is for models that {fmt.runtime} runs, and track {study['track']} needs "
             f"{needed}; choose another format."

@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,11 +34,11 @@ from tqdm import tqdm
 
 from bitbudget import files, records
 from bitbudget.errors import UserError, reason
-from bitbudget.models import read_weights, readers
+from bitbudget.models import group_files, read_weights, readers
 from bitbudget.models.audit.at_once import AUDITED
 from bitbudget.models.calibration import quantizing
 from bitbudget.models.families import parts
-from bitbudget.models.formats.base import Calibration, FormatSpec, Layer, State
+from bitbudget.models.formats.base import Calibration, FormatSpec, GroupFile, Layer, State
 from bitbudget.models.groups import group_of
 from bitbudget.models.streaming import Streamed, counted
 from bitbudget.registry import format_of
@@ -104,7 +104,7 @@ def _hold_snapshot(folder: Path) -> None:
 
 
 def linear_layers(model: nn.Module, family: ModuleType, assignment: dict[str, FormatSpec]) -> Iterator[Layer]:
-    """Every linear layer of an original model, with its group and the group's format.
+    """Every linear layer of an original model that torch runs, with its group and the group's format.
 
     Those whose owner reads their matrix instead of calling them (`nn.MultiheadAttention`'s, Mamba's), or that multiply
     in a way of their own, cannot be replaced; they stay among the other parameters.
@@ -117,7 +117,8 @@ def linear_layers(model: nn.Module, family: ModuleType, assignment: dict[str, Fo
             if type(module).forward is nn.Linear.forward and name not in read_weights.of(type(owner)):
                 path = f"{owner_path}.{name}".lstrip(".")
                 group = group_of(path, groups)
-                if group in assignment:  # a language model may have a tower, which a text does not need
+                # a language model may have a tower, which a text does not need
+                if group in assignment and not format_of(assignment[group]["format"]).whole:
                     yield Layer(path, module, group, assignment[group])
 
 
@@ -243,8 +244,12 @@ def save(
     model: Streamed,
     tensors: Iterable[tuple[str, torch.Tensor]],
     layers: dict[str, FormatSpec],
+    wholes: Sequence[GroupFile] = (),
+    elsewhere: Collection[str] = (),
 ) -> dict[str, Any]:
     """Write a checkpoint of the original `model` in `source`, and return what its manifest says of it.
+
+    `wholes` are files that are there already, and `elsewhere` the names of the parameters that they hold.
 
     The manifest is written by the caller, last: a folder without one is not a checkpoint. `checkpoint_hash` covers
     weights, here and in the snapshot, layers, configuration, and the processor's files.
@@ -260,14 +265,17 @@ def save(
                 shutil.copyfile(path, folder / path.name)
         model.model.config.save_pretrained(folder)
     try:
-        shapes = [*_write(folder, tensors), *_kept(model.model, tuple(f"{path}." for path in layers))]
+        kept = _kept(model.model, tuple(f"{path}." for path in layers))
+        shapes = [*_write(folder, tensors), *((name, value) for name, value in kept if name not in elsewhere)]
     except OSError:  # a full disk gets its room back
         for left in folder.glob(f"{WEIGHTS}*"):
             left.unlink()
         raise
     files.flush_all(folder)
     snapshot = {"folder": os.path.relpath(source, folder), "files": _snapshot_files(source, model.files)}
-    return described(folder, layers, snapshot) | {"size_on_disk_bytes": file_bytes(shapes)}
+    made = described(folder, layers, snapshot, wholes)
+    size = sum(made["files"][name]["bytes"] for name in group_files.names(made))
+    return made | {"size_on_disk_bytes": size + (file_bytes(shapes) if shapes else 0)}
 
 
 def _write(folder: Path, tensors: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
@@ -331,10 +339,14 @@ def _recorded(source: Path) -> dict[str, dict[str, Any]] | None:
     return records.read(source / SNAPSHOT, ("files",))["files"] if (source / SNAPSHOT).exists() else None
 
 
-def described(folder: Path, layers: dict[str, FormatSpec], snapshot: dict[str, Any]) -> dict[str, Any]:
+def described(
+    folder: Path, layers: dict[str, FormatSpec], snapshot: dict[str, Any], wholes: Sequence[GroupFile] = ()
+) -> dict[str, Any]:
     """What the manifest says of the files of a checkpoint as they are now, with these layers quantized."""
-    weights = {path.name: _facts(path) for path in _weight_files(folder)}
-    made = {"files": weights, "snapshot": snapshot, "layers": layers}
+    held = [*_weight_files(folder), *(folder / name for one in wholes for name in one.files)]
+    made: dict[str, Any] = {"files": {path.name: _facts(path) for path in held}, "snapshot": snapshot, "layers": layers}
+    if wholes:
+        made["group_files"] = group_files.as_json(wholes)
     return made | {
         "copied": {name: _facts(folder / name) for name in _copied(folder)},
         "checkpoint_hash": _hash(folder, made),
@@ -373,6 +385,7 @@ def _hash(folder: Path, made: dict[str, Any]) -> str:
         config = {k: v for k, v in config.items() if k[:1] != "_"}
     copied = {name: files.sha256_of(folder / name) for name in _copied(folder)}
     weights = {"files": made["files"], "snapshot": made["snapshot"]["files"], "layers": made["layers"]}
+    weights |= {key: made[key] for key in ("group_files",) if key in made}
     return files.hash_of(weights | {"config": config, "copied": copied})
 
 
@@ -433,6 +446,8 @@ class Opened:
         source = _snapshot(folder, self.made)
         self._weights = Streamed(source, family.model_class(), dtype, device, config, layers)
         self.model = self._weights.model
+        self.wholes = group_files.read(self.made)
+        self.elsewhere = group_files.parameters(self.wholes, self.model, family)
         if sorted(path.name for path in self._weights.files) != sorted(self.made["snapshot"]["files"]):
             raise UserError(f"{source} has other files of weights than when {folder} was made: delete {folder}.")
         below = tuple(f"{path}." for path in layers)
@@ -448,7 +463,7 @@ class Opened:
         layers = self.made["layers"]
         below = tuple(f"{path}." for path in layers)
         names = [name for name, _ in self.model.named_parameters() if not (below and name.startswith(below))]
-        self._weights.fill(names)
+        self._weights.fill(name for name in names if name not in self.elsewhere)
         for path in layers:
             replace(self.model, path, self._restored(path))
 
@@ -490,9 +505,9 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
         return loading.load(folder, made, family, device)
     opened = Opened(folder, family, device)
     opened.fill()
-    model = opened.model
-    readers.keep_ends(folder, model)
-    return model.eval().requires_grad_(False)
+    readers.keep_ends(folder, opened.model)
+    opened.model.eval().requires_grad_(False)
+    return group_files.put(opened.wholes, opened.model, family, folder, device)
 
 
 def stored_state(folder: Path, path: str) -> State:

@@ -56,7 +56,7 @@ def reach(model: nn.Module, family: ModuleType, assignment: dict[str, FormatSpec
         if value.dim() < 2 or spec is None or format_of(spec["format"]).is_float:
             continue
         total += value.numel()
-        if value in reached:
+        if value in reached or format_of(spec["format"]).whole:
             held += value.numel()
         elif value.numel() > largest[1]:
             largest = path, value.numel()

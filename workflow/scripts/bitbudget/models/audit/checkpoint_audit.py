@@ -18,7 +18,7 @@ at a path, or the parameter of a name, into both as long as they are looked at.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -284,15 +284,21 @@ def audit_layers(
 
 
 def other_parameters(
-    model: nn.Module, original: nn.Module, family: ModuleType, layers: list[LayerAudit], hold: Hold = nullcontext
+    model: nn.Module,
+    original: nn.Module,
+    family: ModuleType,
+    layers: list[LayerAudit],
+    hold: Hold = nullcontext,
+    elsewhere: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Every parameter outside the linear layers (norms, embeddings, convolutions), held against the original.
 
-    `original` is in the float format that was asked for. Group, storage type, bytes, and the fault or None.
+    `original` is in the float format that was asked for; parameters `elsewhere` are none that torch runs. Group,
+    storage type, bytes, and the fault or None.
     """
     rows, paths = [], [layer.path for layer in layers]
     there, groups = dict(_others(original, paths)).keys(), parts.groups(family, original)
-    for name, _ in _others(model, paths):
+    for name in (name for name, _ in _others(model, paths) if name not in elsewhere):
         with hold(name) if name in there else nullcontext():
             value = model.get_parameter(name)
             rows.append(

@@ -45,7 +45,12 @@ def audit(
         loaded.model, original.model, family, spec["assignment"], device,
         functools.partial(checkpoint.stored_state, folder), decided, inputs if decided else None, hold,
     )  # fmt: skip
-    others = checkpoint_audit.other_parameters(loaded.model, original.model, family, layers, hold)
+    others = checkpoint_audit.other_parameters(loaded.model, original.model, family, layers, hold, loaded.elsewhere)
+    for one in loaded.wholes:
+        fmt = registry.format_of(one.spec["format"])
+        load = functools.partial(checkpoint.load, folder, family, device)
+        mine, rest = fmt.audited(one, original, family, folder, device, load)
+        layers, others = layers + mine, others + rest
     changed = checkpoint_audit.changed_elsewhere(loaded.model, original.model, layers)
     changed += checkpoint_audit.changed_on_disk(folder, source, spec["dtype"], spec["assignment"], layers)
     checkpoint_audit.refuse_faults(spec["precision"], layers, others + changed)

@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bitbudget.models.formats.pace import Timed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
     import torch
     from torch import nn
 
+    from bitbudget.models.audit.audited import LayerAudit
     from bitbudget.models.formats.grid import Grid
+    from bitbudget.models.streaming import Streamed
     from bitbudget.system.machine import Machine
 
 # A group's format with its options: {"format": "bnb-int8", "threshold": 6.0}
@@ -130,6 +135,7 @@ class Format:
     calibrated: bool = False
     rounds_to_nearest: bool = True  # each weight goes to the value of its definition's grid that is nearest to it
     runtime: str = "transformers"  # what runs models in this format; a track names the one that it needs
+    whole: bool = False  # whether it holds module groups as a whole (`GroupFormat`), and not layer by layer
     device_bound: bool = False  # whether what was made on a CPU loads only there, and the same for a GPU
     least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability that the kernels need
     needs: tuple[str, ...] = ()  # packages, by the names under which they are imported
@@ -244,3 +250,72 @@ class Format:
     def probes(self, signs: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
         """The inputs on which the kernel is tried, made of random signs (n, in), and exact for it."""
         return signs
+
+
+@dataclass(frozen=True)
+class GroupFile:
+    """Module groups that files of a checkpoint hold as a whole, for another program than torch to run.
+
+    `files` are their names in the checkpoint's folder, and `told` is what making them tells, for the record.
+    """
+
+    spec: FormatSpec
+    groups: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+class GroupFormat(Format):
+    """A way to hold whole module groups in files that a program of its own runs: its `runtime`.
+
+    The rest of the model is run by `hosted_by`, as it is without it.
+    """
+
+    whole = True
+    hosted_by = "transformers"
+
+    def together(self, group: str) -> tuple[str, ...]:
+        """The groups, this one among them, that one file holds: a precision gives all of them the same format."""
+        return (group,)
+
+    def recognises(self, layer: nn.Module) -> bool:
+        return False  # it is of files, and no layer that torch runs
+
+    def make(
+        self,
+        one: GroupFile,
+        original: Streamed,
+        family: ModuleType,
+        source: Path,
+        folder: Path,
+        device: str,
+        calibration: Calibration | None,
+    ) -> GroupFile:
+        """Write the files of these groups of the original, whose snapshot is `source`, into the checkpoint's `folder`.
+
+        Returns `one` with the files and what is told of them. Raises `UserError` where the program cannot take the
+        model.
+        """
+        raise NotImplementedError
+
+    def put(self, one: GroupFile, model: nn.Module, family: ModuleType, folder: Path, device: str) -> nn.Module:
+        """The model that computes these groups from their files.
+
+        `model` has all other weights; those of these groups are on the meta device.
+        """
+        raise NotImplementedError
+
+    def audited(
+        self,
+        one: GroupFile,
+        original: Streamed,
+        family: ModuleType,
+        folder: Path,
+        device: str,
+        model: Callable[[], nn.Module],
+    ) -> tuple[list[LayerAudit], list[dict[str, Any]]]:
+        """What the files hold, tensor by tensor, against the original: matrices of layers, and other parameters.
+
+        The latter are rows as those of `checkpoint_audit.other_parameters`. `model` loads the checkpoint.
+        """
+        raise NotImplementedError

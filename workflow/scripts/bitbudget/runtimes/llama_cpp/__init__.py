@@ -1,0 +1,1 @@
+"""Language models by llama.cpp, beside whatever torch runs of a model."""

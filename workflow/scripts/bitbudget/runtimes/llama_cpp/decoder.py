@@ -1,0 +1,148 @@
+"""A GGUF file of a language model, opened by llama.cpp: tokens or embeddings in, logits out."""
+
+from __future__ import annotations
+
+import ctypes as c
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bitbudget.errors import UserError
+from bitbudget.runtimes.llama_cpp import library
+
+ALL_LAYERS = -1  # on a GPU
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What llama.cpp itself counted since the last `reset`: seconds and tokens of prompts, and of single tokens."""
+
+    prompt_seconds: float
+    prompt_tokens: int
+    decode_seconds: float
+    decoded_tokens: int
+
+
+# A run of a prompt: the numbers of tokens, or embeddings (tokens, width) in their place.
+Run = Sequence[int] | np.ndarray
+
+
+class Decoder:
+    """A model of llama.cpp with room for `sequences` at a time, of `positions` each.
+
+    The sequences of a batch have the numbers 0, 1 …; what each has read is kept until `forget`. Raises `UserError`
+    where the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, positions: int, threads: int, sequences: int = 1, device: str = "cpu"):
+        self._library = library.load()
+        if device == "cuda" and not self._library.llama_supports_gpu_offload():
+            raise UserError(
+                f"this build of {library.PACKAGE} computes on the CPU only: install its wheel for CUDA, or set "
+                "`device: cpu` in the study."
+            )
+        how = self._library.llama_model_default_params()
+        how.n_gpu_layers = ALL_LAYERS if device == "cuda" else 0
+        self._model = self._library.llama_model_load_from_file(str(path).encode(), how)
+        if not self._model:
+            raise UserError(f"llama.cpp cannot open {path}: delete the checkpoint and make it again.")
+        self.width = self._library.llama_model_n_embd(self._model)
+        self.vocabulary = self._library.llama_vocab_n_tokens(self._library.llama_model_get_vocab(self._model))
+        self.threads, self.positions, self.sequences = threads, positions, sequences
+        settings = self._library.llama_context_default_params()
+        settings.n_ctx = positions * sequences
+        settings.n_seq_max = sequences
+        settings.n_batch = max(positions * sequences, 512)
+        settings.n_ubatch = 512
+        settings.n_threads = settings.n_threads_batch = threads
+        settings.no_perf = False
+        self._context = self._library.llama_init_from_model(self._model, settings)
+        if not self._context:
+            self.close()
+            raise UserError(
+                f"llama.cpp has no room for {sequences} sequences of {positions} positions of {path}: set a smaller "
+                "`batch_size`."
+            )
+        self._places: list[int] = []
+
+    def close(self) -> None:
+        """Let go of the model."""
+        if getattr(self, "_context", None):
+            self._library.llama_free(self._context)
+        if getattr(self, "_model", None):
+            self._library.llama_model_free(self._model)
+        self._context = self._model = None
+
+    __del__ = close
+
+    def forget(self) -> None:
+        """Empty all sequences."""
+        self._library.llama_memory_clear(self._library.llama_get_memory(self._context), False)
+
+    def read(self, runs: Sequence[Run], begins: Sequence[int], keep: Sequence[int], rows: Sequence[int] = ()) -> None:
+        """Have sequences read on: `runs[k]` from position `begins[k]`, in sequence `rows[k]` (k, where none are named).
+
+        All runs are of tokens, or all of embeddings. The logits of the last `keep[k]` positions of each run are kept
+        for `logits`, in this order. Raises `UserError` where llama.cpp cannot go on.
+        """
+        rows = rows or range(len(runs))
+        total = sum(map(len, runs))
+        embedded = isinstance(runs[0], np.ndarray) and runs[0].ndim == 2
+        batch = self._library.llama_batch_init(total, self.width if embedded else 0, 1)
+        try:
+            batch.n_tokens = total
+            n = 0
+            for run, begin, kept, row in zip(runs, begins, keep, rows, strict=True):
+                for k in range(len(run)):
+                    if not embedded:
+                        batch.token[n + k] = int(run[k])
+                    batch.pos[n + k] = begin + k
+                    batch.n_seq_id[n + k] = 1
+                    batch.seq_id[n + k][0] = row
+                    batch.logits[n + k] = k >= len(run) - kept
+                if embedded:
+                    values = np.ascontiguousarray(run, dtype=np.float32)
+                    c.memmove(c.byref(batch.embd.contents, 4 * n * self.width), values.ctypes.data, values.nbytes)
+                n += len(run)
+            failed = self._library.llama_decode(self._context, batch)
+        finally:
+            self._library.llama_batch_free(batch)
+        if failed:
+            raise UserError(
+                f"llama.cpp cannot read {total} tokens at once (its code {failed}): set a smaller `batch_size`."
+            )
+        # llama.cpp counts logits by their place in the batch
+        kept_here = [np.arange(len(run)) >= len(run) - kept for run, kept in zip(runs, keep, strict=True)]
+        self._places = np.flatnonzero(np.concatenate(kept_here)).tolist()
+
+    def logits(self) -> np.ndarray:
+        """The logits that the last `read` kept, (positions, vocabulary), float32; a copy."""
+        return np.stack([self._row(place) for place in self._places])
+
+    def likeliest(self) -> list[int]:
+        """The likeliest token at each of these positions."""
+        return [int(self._row(place).argmax()) for place in self._places]
+
+    def _row(self, place: int) -> np.ndarray:
+        pointer = self._library.llama_get_logits_ith(self._context, place)
+        return np.ctypeslib.as_array(pointer, (self.vocabulary,))
+
+    def tokens_of(self, text: str, special: bool) -> list[int]:
+        """The numbers that the file's own tokenizer gives a text; `special`: control tokens in it are such."""
+        vocabulary, data = self._library.llama_model_get_vocab(self._model), text.encode()
+        room = len(data) + 8
+        found = (c.c_int32 * room)()
+        count = self._library.llama_tokenize(vocabulary, data, len(data), found, room, False, special)
+        return list(found[: max(count, 0)])
+
+    def reset(self) -> None:
+        """Begin to count anew."""
+        self._library.llama_perf_context_reset(self._context)
+
+    def timed(self) -> Timed:
+        """What llama.cpp counted since."""
+        self._library.llama_synchronize(self._context)
+        found = self._library.llama_perf_context(self._context)
+        return Timed(found.t_p_eval_ms / 1000, found.n_p_eval, found.t_eval_ms / 1000, found.n_eval)
