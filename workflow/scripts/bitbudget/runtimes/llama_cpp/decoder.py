@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes as c
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +36,19 @@ class Decoder:
 
     The sequences of a batch have the numbers 0, 1 …; what each has read is kept until `forget`. Raises `UserError`
     where the file cannot be opened.
+
+    llama.cpp rounds keys, values and their products to float16; where it is `exact` it does not.
     """
 
-    def __init__(self, path: Path, positions: int, threads: int, sequences: int = 1, device: str = "cpu"):
+    def __init__(
+        self,
+        path: Path,
+        positions: int,
+        threads: int,
+        sequences: int = 1,
+        device: str = "cpu",
+        exact: bool = False,
+    ):
         self._library = library.load()
         if device == "cuda" and not self._library.llama_supports_gpu_offload():
             raise UserError(
@@ -58,7 +70,12 @@ class Decoder:
         settings.n_ubatch = 512
         settings.n_threads = settings.n_threads_batch = threads
         settings.no_perf = False
+        if exact:
+            settings.type_k = settings.type_v = library.F32
+            settings.flash_attn_type = library.NO_FLASH_ATTENTION
         self._context = self._library.llama_init_from_model(self._model, settings)
+        # before the interpreter ends, and not while it does, when the library may have let go of what it needs
+        self.close = weakref.finalize(self, _let_go, self._library, self._context, self._model)
         if not self._context:
             self.close()
             raise UserError(
@@ -66,16 +83,6 @@ class Decoder:
                 "`batch_size`."
             )
         self._places: list[int] = []
-
-    def close(self) -> None:
-        """Let go of the model."""
-        if getattr(self, "_context", None):
-            self._library.llama_free(self._context)
-        if getattr(self, "_model", None):
-            self._library.llama_model_free(self._model)
-        self._context = self._model = None
-
-    __del__ = close
 
     def forget(self) -> None:
         """Empty all sequences."""
@@ -146,3 +153,9 @@ class Decoder:
         self._library.llama_synchronize(self._context)
         found = self._library.llama_perf_context(self._context)
         return Timed(found.t_p_eval_ms / 1000, found.n_p_eval, found.t_eval_ms / 1000, found.n_eval)
+
+
+def _let_go(functions: Any, context: int | None, model: int) -> None:
+    if context:
+        functions.llama_free(context)
+    functions.llama_model_free(model)

@@ -17,7 +17,8 @@ from typing import Any
 from bitbudget.errors import UserError
 
 PACKAGE = "xllamacpp"
-F16 = 1  # ggml's number of its type
+F32, F16 = 0, 1  # ggml's numbers of its types
+NO_FLASH_ATTENTION = 0
 QUIET = c.CFUNCTYPE(None, c.c_int, c.c_char_p, c.c_void_p)
 NOTHING_SAID = QUIET(lambda level, text, data: None)
 
