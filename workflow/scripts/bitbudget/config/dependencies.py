@@ -28,7 +28,8 @@ NO_CODE = (
     "bitbudget.registry.", "bitbudget.contracts.", "bitbudget.config.spec.", "bitbudget.models.formats.pace.",
     "bitbudget.system.machine.",
 )  # fmt: skip
-SPEAKING = ("tracks", "datasets", "models/families", "models/formats")  # folders of modules that have words
+# folders of modules that have words
+SPEAKING = ("tracks", "datasets", "models/families", "models/formats", "runtimes/llama_cpp")
 
 
 def code_of(script: str, modules: Iterable[str] = (), shown: Iterable[str] = ()) -> str:

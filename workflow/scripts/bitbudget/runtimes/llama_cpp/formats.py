@@ -1,0 +1,122 @@
+"""GGUF: a language model, or the decoder of one that sees, in one file that llama.cpp runs.
+
+Embeddings, decoder layers and head are held together, each tensor in the type that the kind of file gives it: of a
+Q4_K_M file some matrices have 6 bits, and norms stay float32. The audit says the type of each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from bitbudget.models import groups
+from bitbudget.models.formats.base import Calibration, GroupFile, GroupFormat
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+    from torch import nn
+
+    from bitbudget.models.audit.audited import LayerAudit
+    from bitbudget.models.streaming import Streamed
+
+FILE, FLOATS = "language.gguf", ".language-floats.gguf"
+RUNNING, WRITING, QUANTIZING = ("xllamacpp",), ("gguf", "conversion"), ("cyllama",)
+K_QUANTS = (
+    "Blocks of 256 weights share a scale, and within them runs of 16 or 32 a scale and, at 2, 4 and 5 bits, an offset "
+    "of 4 or 6 bits each; scales are chosen by the error that they leave. Matrices that matter more get more bits."
+)
+OLDER = "Runs of 32 weights share one scale in float16."
+IQ = "Weights are looked up in a table of values that are not evenly spaced, under scales in blocks of 256 or 32."
+FLOAT = "Matrices are rounded to 16 bits, and norms stay float32."
+
+
+class Gguf(GroupFormat):
+    runtime = "llama.cpp"
+
+    def __init__(self, name: str, file_type: str, bits: float, how: str):
+        self.name, self.bits, self.file_type = f"gguf-{name}", bits, file_type
+        self.float_type = name if name in ("f16", "bf16") else None
+        self.title = f"GGUF {name.upper()}"
+        self.description = f"GGUF by llama.cpp: a file of the kind {name.upper()}"
+        self.needs = RUNNING + WRITING + (() if self.float_type else QUANTIZING)
+        self.about = (
+            "is a file of embeddings, decoder and head that llama.cpp runs, quantized and computed by kernels that "
+            f"multiply packed weights as they are [@llamacpp]. {how} A matrix whose rows are no multiple of a block "
+            "gets the nearest type of runs of 32. The rest of a model that sees, and all token numbers, are the "
+            "original's, run by transformers."
+        )
+
+    def together(self, group: str) -> tuple[str, ...]:
+        return groups.READING if group in groups.READING else (group,)
+
+    def make(
+        self,
+        one: GroupFile,
+        original: Streamed,
+        family: ModuleType,
+        source: Path,
+        folder: Path,
+        device: str,
+        calibration: Calibration | None,
+    ) -> GroupFile:
+        import torch
+
+        from bitbudget.models import gguf_file
+        from bitbudget.runtimes.llama_cpp import converting, quantizing
+
+        out, floats = folder / FILE, folder / FLOATS
+        try:
+            if self.float_type:
+                told = converting.convert(source, original, family, out, self.float_type)
+            else:
+                told = converting.convert(source, original, family, floats)
+                quantizing.quantize(floats, out, self.file_type, torch.get_num_threads())
+        finally:
+            floats.unlink(missing_ok=True)
+        held = gguf_file.held(out)
+        return dataclasses.replace(one, files=(FILE,), told=told | {"types": held.types, "bits": held.bits})
+
+    def put(self, one: GroupFile, model: nn.Module, family: ModuleType, folder: Path, device: str) -> nn.Module:
+        from bitbudget.models.families import parts
+        from bitbudget.runtimes.llama_cpp.model import LlamaCpp
+        from bitbudget.runtimes.llama_cpp.seeing import SeeingModel
+
+        path = folder / one.files[0]
+        if set(parts.groups(family, model)) - set(groups.READING):
+            return SeeingModel(model, path, device)
+        return LlamaCpp(path, model.config, model.generation_config, device)
+
+    def audited(
+        self,
+        one: GroupFile,
+        original: Streamed,
+        family: ModuleType,
+        folder: Path,
+        device: str,
+        model: Callable[[], nn.Module],
+    ) -> tuple[list[LayerAudit], list[dict[str, Any]]]:
+        from bitbudget.runtimes.llama_cpp import audit
+
+        return audit.audit(folder / one.files[0], self, original, family)
+
+
+FORMATS = {
+    fmt.name: fmt
+    for fmt in (
+        Gguf("f16", "MOSTLY_F16", 16, FLOAT),
+        Gguf("bf16", "MOSTLY_BF16", 16, FLOAT),
+        Gguf("q8_0", "MOSTLY_Q8_0", 8, OLDER),
+        Gguf("q6_k", "MOSTLY_Q6_K", 6, K_QUANTS),
+        Gguf("q5_k_m", "MOSTLY_Q5_K_M", 5, K_QUANTS),
+        Gguf("q4_k_m", "MOSTLY_Q4_K_M", 4, K_QUANTS),
+        Gguf("q4_0", "MOSTLY_Q4_0", 4, OLDER),
+        Gguf("iq4_nl", "MOSTLY_IQ4_NL", 4, IQ),
+        Gguf("iq4_xs", "MOSTLY_IQ4_XS", 4, IQ),
+        Gguf("q3_k_m", "MOSTLY_Q3_K_M", 3, K_QUANTS),
+        Gguf("iq3_s", "MOSTLY_IQ3_S", 3, IQ),
+        Gguf("q2_k", "MOSTLY_Q2_K", 2, K_QUANTS),
+    )
+}
