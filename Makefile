@@ -17,11 +17,11 @@ BIN := $(abspath $(VENV))/bin
 RUN := PATH="$(BIN):$$PATH" PYTHONNOUSERSITE=1
 SNAKEMAKE = $(RUN) snakemake --cores $(CORES) $(SNAKEMAKE_ARGS)
 
-.PHONY: help demo run plan again reproduce test test-gpu bench dag lock envs format
+.PHONY: help demo run plan again reproduce test test-gpu dag lock envs format
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
-	@echo "make run STUDY=name, make plan STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make bench, make test-gpu, make format, make lock, make envs"
+	@echo "make run STUDY=name, make plan STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make test-gpu, make format, make lock, make envs"
 	@echo "SNAKEMAKE_ARGS=... is handed on to Snakemake, as in: make run STUDY=name SNAKEMAKE_ARGS=--use-conda"
 
 $(READY): requirements.lock requirements-gptq.lock
@@ -63,10 +63,6 @@ test: $(READY)
 
 test-gpu: $(READY)
 	$(RUN) python -m pytest tests/gpu
-
-# How fast each format is on this machine: docs/benchmarks.md.
-bench: $(READY)
-	$(RUN) PYTHONPATH=workflow/scripts python benchmarks/bench.py
 
 # The rules as a graph, in mermaid text: GitHub and https://mermaid.live draw it.
 dag: $(READY)

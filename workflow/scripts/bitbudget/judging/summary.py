@@ -28,7 +28,6 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "size_on_disk_MiB": ("size_on_disk", "value", 1e6 / 2**20),
     "weights_in_memory_MB": ("weights_in_memory", "value", 1.0),
     "peak_memory_MB": ("peak_memory", "value", 1.0),
-    "cache_memory_MB": ("cache_memory", "value", 1.0),  # keys and values at the end of an answer
     "peak_memory_MiB": ("peak_memory", "value", 1e6 / 2**20),
     "latency_median_s": ("latency", "value", 1.0),
     "latency_median_ci_low_s": ("latency", "ci_low", 1.0),
@@ -48,13 +47,6 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "decode_per_token_s": ("decode_per_token", "value", 1.0),
     "prefill_tokens_per_s": ("prefill_rate", "value", 1.0),
     "decode_tokens_per_s": ("decode_rate", "value", 1.0),
-    # what the memory's bandwidth or the arithmetic of the machine allows, and the share of it that is reached
-    "floor_decode_per_token_s": ("floor_decode", "value", 1.0),
-    "share_of_floor_decode": ("share_of_floor_decode", "value", 1.0),
-    "floor_prefill_s": ("floor_prefill", "value", 1.0),
-    "share_of_floor_prefill": ("share_of_floor_prefill", "value", 1.0),
-    "floor_vision_s": ("floor_vision", "value", 1.0),
-    "share_of_floor_vision": ("share_of_floor_vision", "value", 1.0),
     "energy_per_item_J": ("energy_per_item", "value", 1.0),
     "energy_per_item_ci_low_J": ("energy_per_item", "ci_low", 1.0),
     "energy_per_item_ci_high_J": ("energy_per_item", "ci_high", 1.0),
@@ -90,11 +82,6 @@ OF_PHASE = {
     "decode_per_token_s": "decode",
     "prefill_tokens_per_s": "prefill",
     "decode_tokens_per_s": "decode",
-    **{f"share_of_floor_{phase}": phase for phase in ("decode", "prefill", "vision")},
-    "cache_memory_MB": "decode",
-    "floor_decode_per_token_s": "decode",
-    "floor_prefill_s": "prefill",
-    "floor_vision_s": "vision",
 }
 # Columns that a track with this phase has not: the phase's energy is in one with another's, in another column.
 NOT_OF_PHASE = {"energy_prefill_J": "vision"}
@@ -108,7 +95,6 @@ KINDS = {
 }
 # Columns of which there is one for each batch size: what the names of the metrics begin with, and the column.
 BY_BATCH = {f"{name}_": column for name, column in costs.RATES.items()}
-BY_BATCH["decode_rate_at_"] = "decode_tokens_per_s_at_{}{}"  # one for each length of the context
 LEFT_OUT = "left out: "  # how the notes of what could not run begin
 # Columns of whole numbers, also where cells are empty.
 WHOLE = ("n_items", "human_n", "threads", "energy_batch_size", "seed")

@@ -80,4 +80,4 @@ def parameters(ones: list[GroupFile], model: nn.Module, family: ModuleType) -> f
 
 def as_json(ones: list[GroupFile]) -> list[dict[str, Any]]:
     """What the manifest says of them."""
-    return [dataclasses.asdict(one) | {"groups": list(one.groups), "files": list(one.files)} for one in ones]
+    return [dataclasses.asdict(one) for one in ones]

@@ -136,8 +136,6 @@ class Format:
     rounds_to_nearest: bool = True  # each weight goes to the value of its definition's grid that is nearest to it
     runtime: str = "transformers"  # what runs models in this format; a track names the one that it needs
     whole: bool = False  # whether it holds module groups as a whole (`GroupFormat`), and not layer by layer
-    computes_in: str = "model"  # the type that its kernels multiply in: float32, int8 …, or model for the model's dtype
-    unpacks: bool = False  # whether weights are brought to that type again at every product
     device_bound: bool = False  # whether what was made on a CPU loads only there, and the same for a GPU
     least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability that the kernels need
     needs: tuple[str, ...] = ()  # packages, by the names under which they are imported

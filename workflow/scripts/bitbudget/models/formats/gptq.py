@@ -54,7 +54,6 @@ RUNS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[int, int]]] = {
 class Gptq(Format):
     calibrated = True
     needs = ("gptqmodel",)
-    unpacks = True
     rounds_to_nearest = False
     title = "GPTQ"
     about = (

@@ -25,7 +25,6 @@ class TorchaoWeightOnly(Format):
     """What both share: the layer stays an `nn.Linear`, and its weight's inner tensors are what is stored."""
 
     needs = ("torchao",)
-    unpacks = True
     title = "torchao's weight-only formats"
     about = (
         "keep weights as 8- or 4-bit integers with one scale per channel or group, while activations stay in the float "

@@ -57,6 +57,8 @@ def convert(source: Path, original: Streamed, family: ModuleType, out: Path, kin
         )
     settings = (config.get_text_config() if apart else config).to_dict()
     settings |= {"architectures": [name]}
+    if getattr(config, "vision_config", None) is not None:  # Qwen3-VL's decoder has layers that pictures go to as well
+        settings["vision_config"] = config.vision_config.to_dict()
     settings.pop("quantization_config", None)
     told: dict[str, Any] = {"architecture": name, "tokenizer": KNOWN}
 
@@ -85,6 +87,7 @@ def convert(source: Path, original: Streamed, family: ModuleType, out: Path, kin
             before = copy.deepcopy(self.gguf_writer.kv_data)
             try:
                 super().set_vocab()
+                _refuse_without_merges(self.gguf_writer.kv_data)
             except Exception:  # whatever tokenizers, sentencepiece and json raise for a file that they do not take
                 self.gguf_writer.kv_data = before
                 told["tokenizer"] = NONE
@@ -107,6 +110,16 @@ def convert(source: Path, original: Streamed, family: ModuleType, out: Path, kin
             "name a gguf format out of the study."
         ) from None
     return told | {"converted_to": kind}
+
+
+def _refuse_without_merges(written: list[dict[str, Any]]) -> None:
+    """Raise `ValueError` where a file's tokenizer has no merges and should have: llama.cpp does not open it."""
+    model, merges = (
+        next((part[f"tokenizer.ggml.{key}"].value for part in written if f"tokenizer.ggml.{key}" in part), None)
+        for key in ("model", "merges")
+    )
+    if model == "gpt2" and not merges:
+        raise ValueError("no merges")
 
 
 def sees(family: ModuleType, original: Streamed) -> bool:

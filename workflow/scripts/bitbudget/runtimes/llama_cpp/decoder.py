@@ -15,6 +15,7 @@ from bitbudget.errors import UserError
 from bitbudget.runtimes.llama_cpp import library
 
 ALL_LAYERS = -1  # on a GPU
+AT_ONCE = 512  # tokens of one pass
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,43 @@ class Timed:
     decoded_tokens: int
 
 
-# A run of a prompt: the numbers of tokens, or embeddings (tokens, width) in their place.
-Run = Sequence[int] | np.ndarray
+@dataclass(frozen=True)
+class Picture:
+    """Embeddings (tokens, width), in float32, that a prompt has in the place of tokens.
+
+    `places` (3, tokens) are their positions in time, height and width, counted from where the picture begins, for a
+    model that has such. `mutual`: its tokens see one another, also the later ones.
+    """
+
+    embeddings: np.ndarray
+    places: np.ndarray | None = None
+    mutual: bool = False
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    @property
+    def span(self) -> int:
+        """How many positions later the prompt goes on."""
+        return len(self) if self.places is None else int(self.places.max()) + 1
+
+
+# A run of a prompt: the numbers of tokens, or a picture in their place.
+Run = Sequence[int] | Picture
+
+
+def span(run: Run) -> int:
+    """How many positions a run takes."""
+    return run.span if isinstance(run, Picture) else len(run)
+
+
+def opens(path: Path) -> bool:
+    """Whether llama.cpp can open a file."""
+    functions = library.load()
+    model = functions.llama_model_load_from_file(str(path).encode(), functions.llama_model_default_params())
+    if model:
+        functions.llama_model_free(model)
+    return bool(model)
 
 
 class Decoder:
@@ -60,14 +96,14 @@ class Decoder:
         self._model = self._library.llama_model_load_from_file(str(path).encode(), how)
         if not self._model:
             raise UserError(f"llama.cpp cannot open {path}: delete the checkpoint and make it again.")
-        self.width = self._library.llama_model_n_embd(self._model)
+        self.width = self._library.llama_model_n_embd_inp(self._model)
         self.vocabulary = self._library.llama_vocab_n_tokens(self._library.llama_model_get_vocab(self._model))
         self.threads, self.positions, self.sequences = threads, positions, sequences
         settings = self._library.llama_context_default_params()
         settings.n_ctx = positions * sequences
         settings.n_seq_max = sequences
         settings.n_batch = max(positions * sequences, 512)
-        settings.n_ubatch = 512
+        settings.n_ubatch = AT_ONCE
         settings.n_threads = settings.n_threads_batch = threads
         settings.no_perf = False
         if exact:
@@ -91,38 +127,50 @@ class Decoder:
     def read(self, runs: Sequence[Run], begins: Sequence[int], keep: Sequence[int], rows: Sequence[int] = ()) -> None:
         """Have sequences read on: `runs[k]` from position `begins[k]`, in sequence `rows[k]` (k, where none are named).
 
-        All runs are of tokens, or all of embeddings. The logits of the last `keep[k]` positions of each run are kept
-        for `logits`, in this order. Raises `UserError` where llama.cpp cannot go on.
+        All runs are of tokens, or all pictures of one kind. The logits of the last `keep[k]` positions of each run are
+        kept for `logits`, in this order. Raises `UserError` where llama.cpp cannot go on.
         """
         rows = rows or range(len(runs))
         total = sum(map(len, runs))
-        embedded = isinstance(runs[0], np.ndarray) and runs[0].ndim == 2
-        batch = self._library.llama_batch_init(total, self.width if embedded else 0, 1)
-        try:
-            batch.n_tokens = total
-            n = 0
-            for run, begin, kept, row in zip(runs, begins, keep, rows, strict=True):
-                for k in range(len(run)):
-                    if not embedded:
-                        batch.token[n + k] = int(run[k])
-                    batch.pos[n + k] = begin + k
-                    batch.n_seq_id[n + k] = 1
-                    batch.seq_id[n + k][0] = row
-                    batch.logits[n + k] = k >= len(run) - kept
-                if embedded:
-                    values = np.ascontiguousarray(run, dtype=np.float32)
-                    c.memmove(c.byref(batch.embd.contents, 4 * n * self.width), values.ctypes.data, values.nbytes)
-                n += len(run)
-            failed = self._library.llama_decode(self._context, batch)
-        finally:
-            self._library.llama_batch_free(batch)
+        token, embedded = None, None
+        if isinstance(runs[0], Picture):
+            embedded = np.concatenate([run.embeddings for run in runs]).astype(np.float32)
+            if embedded.shape[1] != self.width:
+                raise UserError(
+                    f"llama.cpp takes embeddings of {self.width} numbers for this model, and its pictures have "
+                    f"{embedded.shape[1]}: leave the precision out."
+                )
+        else:
+            token = np.concatenate([np.asarray(run, np.int32) for run in runs])
+        position = np.concatenate(
+            [_positions(run, begin) for run, begin in zip(runs, begins, strict=True)], axis=1, dtype=np.int32
+        )
+        kept_here = [np.arange(len(run)) >= len(run) - kept for run, kept in zip(runs, keep, strict=True)]
+        wanted = np.concatenate(kept_here).astype(np.int8)
+        sequence = np.repeat(np.asarray(rows, np.int32), [len(run) for run in runs])
+        first = sequence.ctypes.data
+        batch = library.Batch(
+            total,
+            _pointer(token, c.c_int32),
+            _pointer(embedded, c.c_float),
+            _pointer(position, c.c_int32),
+            _pointer(np.ones(total, np.int32), c.c_int32),
+            (c.POINTER(c.c_int32) * total)(*(c.cast(first + 4 * k, c.POINTER(c.c_int32)) for k in range(total))),
+            _pointer(wanted, c.c_int8),
+        )
+        mutual = any(isinstance(run, Picture) and run.mutual for run in runs)
+        if mutual and total > AT_ONCE:
+            raise UserError(
+                f"llama.cpp lets no more than {AT_ONCE} image tokens see one another, and these are {total}: set "
+                "`images.max_tokens` or a smaller `images.max_side`."
+            )
+        self._library.llama_set_causal_attn(self._context, not mutual)
+        failed = self._library.llama_decode(self._context, batch)
         if failed:
             raise UserError(
                 f"llama.cpp cannot read {total} tokens at once (its code {failed}): set a smaller `batch_size`."
             )
-        # llama.cpp counts logits by their place in the batch
-        kept_here = [np.arange(len(run)) >= len(run) - kept for run, kept in zip(runs, keep, strict=True)]
-        self._places = np.flatnonzero(np.concatenate(kept_here)).tolist()
+        self._places = np.flatnonzero(wanted).tolist()  # llama.cpp counts logits by their place in the batch
 
     def logits(self) -> np.ndarray:
         """The logits that the last `read` kept, (positions, vocabulary), float32; a copy."""
@@ -153,6 +201,18 @@ class Decoder:
         self._library.llama_synchronize(self._context)
         found = self._library.llama_perf_context(self._context)
         return Timed(found.t_p_eval_ms / 1000, found.n_p_eval, found.t_eval_ms / 1000, found.n_eval)
+
+
+def _positions(run: Run, begin: int) -> np.ndarray:
+    """The positions of a run: (1, tokens), or for a picture with places of its own, (4, tokens)."""
+    if isinstance(run, Picture) and run.places is not None:
+        return np.concatenate([run.places + begin, np.zeros((1, len(run)), run.places.dtype)])
+    return np.arange(begin, begin + len(run))[None]
+
+
+def _pointer(values: np.ndarray | None, kind: Any) -> Any:
+    """Where an array's values lie, or nowhere; ctypes keeps the array as long as what points to it."""
+    return None if values is None else values.ctypes.data_as(c.POINTER(kind))
 
 
 def _let_go(functions: Any, context: int | None, model: int) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from bitbudget.errors import UserError
 from bitbudget.models import groups
 from bitbudget.models.formats.base import Calibration, GroupFile, GroupFormat
 
@@ -39,7 +40,6 @@ class Gguf(GroupFormat):
     def __init__(self, name: str, file_type: str, bits: float, how: str):
         self.name, self.bits, self.file_type = f"gguf-{name}", bits, file_type
         self.float_type = name if name in ("f16", "bf16") else None
-        self.computes_in = "float32" if self.float_type else "int8"  # inputs are rounded to blocks of 8 bits
         self.title = f"GGUF {name.upper()}"
         self.description = f"GGUF by llama.cpp: a file of the kind {name.upper()}"
         self.needs = RUNNING + WRITING + (() if self.float_type else QUANTIZING)
@@ -66,8 +66,10 @@ class Gguf(GroupFormat):
         import torch
 
         from bitbudget.models import gguf_file
-        from bitbudget.runtimes.llama_cpp import converting, quantizing
+        from bitbudget.runtimes.llama_cpp import converting, decoder, quantizing, reached
 
+        if converting.sees(family, original):
+            reached.check(original, family, source)
         out, floats = folder / FILE, folder / FLOATS
         try:
             if self.float_type:
@@ -77,6 +79,12 @@ class Gguf(GroupFormat):
                 quantizing.quantize(floats, out, self.file_type, torch.get_num_threads())
         finally:
             floats.unlink(missing_ok=True)
+        if not decoder.opens(out):
+            out.unlink()
+            raise UserError(
+                f"llama.cpp cannot open the file that its converter made of {source}, so the two do not know this "
+                "model alike: leave the precisions that name a gguf format out of the study."
+            )
         held = gguf_file.held(out)
         return dataclasses.replace(one, files=(FILE,), told=told | {"types": held.types, "bits": held.bits})
 
@@ -87,7 +95,7 @@ class Gguf(GroupFormat):
 
         path = folder / one.files[0]
         if set(parts.groups(family, model)) - set(groups.READING):
-            return SeeingModel(model, path, device)
+            return SeeingModel(path, model, parts.vision_modules(family, model), device)
         return LlamaCpp(path, model.config, model.generation_config, device)
 
     def audited(

@@ -115,7 +115,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "llama_model_load_from_file": (c.c_void_p, [c.c_char_p, ModelParams]),
     "llama_model_free": (None, [c.c_void_p]),
     "llama_model_get_vocab": (c.c_void_p, [c.c_void_p]),
-    "llama_model_n_embd": (c.c_int32, [c.c_void_p]),
+    "llama_model_n_embd_inp": (c.c_int32, [c.c_void_p]),
     "llama_vocab_n_tokens": (c.c_int32, [c.c_void_p]),
     "llama_tokenize": (
         c.c_int32,
@@ -127,8 +127,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "llama_get_memory": (c.c_void_p, [c.c_void_p]),
     "llama_memory_clear": (None, [c.c_void_p, c.c_bool]),
     "llama_memory_seq_rm": (c.c_bool, [c.c_void_p, c.c_int32, c.c_int32, c.c_int32]),
-    "llama_batch_init": (Batch, [c.c_int32, c.c_int32, c.c_int32]),
-    "llama_batch_free": (None, [Batch]),
+    "llama_set_causal_attn": (None, [c.c_void_p, c.c_bool]),
     "llama_decode": (c.c_int32, [c.c_void_p, Batch]),
     "llama_synchronize": (None, [c.c_void_p]),
     "llama_get_logits_ith": (c.POINTER(c.c_float), [c.c_void_p, c.c_int32]),
