@@ -56,6 +56,7 @@ def sentence_of(model, original, dtype="bfloat16", **asked):
         {"language": "bnb-int8"},
         {"vision": "bnb-int8", "language": "bnb-nf4", "head": "torchao-int8"},
         {"language": "torchao-int4", "vision": "rtn-2"},
+        {"language": "torchao-int8-dynamic", "vision": "torchao-int8-dynamic", "head": "torchao-int8-dynamic"},
         {"vision": "rtn-8", "projector": "rtn-8", "language": "rtn-8", "head": "rtn-8"},
     ],
 )

@@ -79,6 +79,7 @@ def logits(model, inputs):
         *[(name, "float32", {"language": "bnb-int8"}) for name in tiny.TEXT_MAKERS],
         *[(name, "bfloat16", {"language": "bnb-nf4", "head": "torchao-int8"}) for name in tiny.TEXT_MAKERS],
         *[(name, "bfloat16", {"language": "torchao-int8"}) for name in tiny.TEXT_MAKERS],
+        ("llama", "float32", {"language": "torchao-int8-dynamic"}),
         ("llama", "bfloat16", {"language": {"format": "rtn-2", "group_size": 32, "gptq_grid": True}}),
     ],
 )

@@ -193,6 +193,7 @@ PLANTS = {
     "bnb-int8": int8("weight", "SCB"),
     "torchao-int8": int8("weight.qdata", "weight.scale")
     | {"zero points of one": change("weight.zero_point", at(*EVERY, to=1))},
+    "torchao-int8-dynamic": int8("weight.qdata", "weight.scale"),
     "bnb-nf4": nf4(),
     "torchao-int4": int4(),
     **{f"rtn-{bits}": rtn(bits) for bits in (8, 4, 3, 2)},

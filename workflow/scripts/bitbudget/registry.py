@@ -69,6 +69,8 @@ FORMATS = {
     "bnb-nf4": "bitbudget.models.formats.bnb_nf4",
     "torchao-int8": "bitbudget.models.formats.torchao_weight_only",
     "torchao-int4": "bitbudget.models.formats.torchao_weight_only",
+    "torchao-int8-dynamic": "bitbudget.models.formats.torchao_dynamic",
+    "torchao-fp8": "bitbudget.models.formats.torchao_dynamic",
     "rtn-8": "bitbudget.models.formats.rtn",
     "rtn-4": "bitbudget.models.formats.rtn",
     "rtn-3": "bitbudget.models.formats.rtn",

@@ -18,6 +18,7 @@ from bitbudget.system import programs
 CPUINFO = Path("/proc/cpuinfo")
 # What the system calls instructions that multiply bfloat16, on x86 and on Arm.
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+VNNI_FLAGS = frozenset({"avx512_vnni", "avx_vnni"})
 AVX2, AVX512_BF16 = "avx2", "avx512-bf16"  # the kinds of processor on which formats were timed
 # Says to the processes that this one starts what machine was found, so that all of them plan the same.
 VARIABLE = "BITBUDGET_MACHINE"
@@ -48,6 +49,7 @@ class Machine:
     kind: str = ""
     gpu: Gpu | None = None
     missing: tuple[str, ...] = ()  # of the packages that were asked for
+    int8_overflows: bool = False  # whether an x86 processor adds 8-bit products in 16 bits, for want of VNNI
 
     def device(self, wanted: str) -> str:
         """`cpu` or `cuda`, as `devices.choose_device` will have it for the study's `device`."""
@@ -69,12 +71,13 @@ def look(packages: Sequence[str] = (), environ: Mapping[str, str] = os.environ) 
     if environ.get(VARIABLE):
         told = json.loads(environ[VARIABLE])
         gpu = told["gpu"] and Gpu(told["gpu"]["name"], tuple(told["gpu"]["capability"]), told["gpu"]["uuid"])
-        return Machine(told["cpu"], told["bf16"], told["kind"], gpu, tuple(told["missing"]))
+        return Machine(told["cpu"], told["bf16"], told["kind"], gpu, tuple(told["missing"]), told["int8_overflows"])
     gpus = _visible(_gpus(), environ) if _torch_runs_on_gpus() else []
     here = importlib.util.find_spec("torch") is not None
     missing = tuple(name for name in packages if here and importlib.util.find_spec(name) is None)
     flags = _cpu_flags()
-    return Machine(cpu_name(), bool(BF16_FLAGS & flags), _kind(flags), next(iter(gpus), None), missing)
+    overflows = "avx2" in flags and not VNNI_FLAGS & flags
+    return Machine(cpu_name(), bool(BF16_FLAGS & flags), _kind(flags), next(iter(gpus), None), missing, overflows)
 
 
 def as_text(machine: Machine) -> str:

@@ -72,6 +72,8 @@ def bytes_of(module: nn.Module, elsewhere: frozenset[int] = frozenset()) -> int:
 
 
 def _address(tensor: torch.Tensor) -> int:
+    if tensor.is_mkldnn:  # oneDNN's own order, without a storage to be seen
+        return id(tensor)
     return tensor.untyped_storage().data_ptr()
 
 

@@ -39,7 +39,7 @@ def kernel_error(
             sums = layer(inputs.to(device)).double().to(held.codes.device)
     finally:
         layer.bias = bias
-    inputs, worst = inputs.double().to(held.codes.device), 0.0
+    inputs, worst = fmt.entering(inputs.double(), spec).to(held.codes.device), 0.0
     smallest, flushed = (torch.finfo(kind).smallest_normal * columns**0.5 for kind in (dtype, torch.float32))
     size = inputs.square().mean().sqrt()
     for part in parts(held.codes):

@@ -137,6 +137,7 @@ class Format:
     runtime: str = "transformers"  # what runs models in this format; a track names the one that it needs
     whole: bool = False  # whether it holds module groups as a whole (`GroupFormat`), and not layer by layer
     device_bound: bool = False  # whether what was made on a CPU loads only there, and the same for a GPU
+    runs_on: tuple[str, ...] = ("cpu", "cuda")
     least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability that the kernels need
     needs: tuple[str, ...] = ()  # packages, by the names under which they are imported
     options: ClassVar[dict[str, Any]] = {}  # JSON-schema properties of what a precision may set, with their defaults
@@ -164,6 +165,8 @@ class Format:
         missing = [name for name in self.needs if name in machine.missing]
         if missing:
             return f"it needs the package {missing[0]}, which is not installed here"
+        if device not in self.runs_on:
+            return self._not_on(device)
         if device == "cuda" and machine.gpu and machine.gpu.capability < self.least_capability:
             return f"it has no kernel for {machine.gpu}, and needs {'.'.join(map(str, self.least_capability))} or later"
         return None
@@ -178,7 +181,15 @@ class Format:
 
     def unusable(self, options: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:
         """Why this format runs nowhere on this device in a model of this dtype, or None where it does."""
-        return None
+        return None if device in self.runs_on else self._not_on(device)
+
+    def _not_on(self, device: str) -> str:
+        if device == "cuda":
+            return "it has no kernel for a GPU"
+        return (
+            "it has no kernel for a processor, and needs a GPU of compute capability "
+            f"{'.'.join(map(str, self.least_capability))} or later"
+        )
 
     def refusal(self, in_features: int, out_features: int, options: dict[str, Any], device: str) -> str | None:
         """Why this format cannot take a linear layer of this shape on this device, or None where it can."""
@@ -250,6 +261,10 @@ class Format:
     def probes(self, signs: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
         """The inputs on which the kernel is tried, made of random signs (n, in), and exact for it."""
         return signs
+
+    def entering(self, inputs: torch.Tensor, options: dict[str, Any]) -> torch.Tensor:
+        """What the kernel makes of `inputs` (n, in; float64) before it multiplies, for kernels that round them."""
+        return inputs
 
 
 @dataclass(frozen=True)

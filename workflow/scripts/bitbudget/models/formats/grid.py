@@ -153,6 +153,34 @@ class Codebook:
         return replace(self, scale=self.scale[part])
 
 
+@dataclass(frozen=True)
+class SmallFloat:
+    """The numbers of a small float dtype, times the scale (out, 1, 1) of a row; `codes` are of this dtype."""
+
+    scale: torch.Tensor
+    dtype: torch.dtype
+    group_size: int = 0
+
+    @property
+    def offset(self) -> torch.Tensor:
+        """None is added."""
+        return torch.zeros_like(self.scale)
+
+    def nearest(self, weight: torch.Tensor) -> torch.Tensor:
+        """The values nearest to a matrix (out, in)."""
+        scale, most = self.scale.flatten(1), torch.finfo(self.dtype).max
+        steps = weight.float() / torch.where(scale == 0, torch.ones_like(scale), scale)
+        return steps.clamp(-most, most).to(self.dtype).float() * scale
+
+    def values(self, codes: torch.Tensor) -> torch.Tensor:
+        """What stored numbers (out, in) stand for."""
+        return codes.float() * self.scale.flatten(1)
+
+    def rows(self, part: slice | torch.Tensor) -> SmallFloat:
+        """The grid of these rows alone."""
+        return replace(self, scale=self.scale[part])
+
+
 def symmetric(weight: torch.Tensor, bits: int, group_size: int) -> Uniform:
     """A grid symmetric about zero, whose scale is each group's largest magnitude / (2^(bits-1) - 1).
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bitbudget.models.formats.base import Format, Freedom, Held
+from bitbudget.models.formats.base import Freedom, Held
 from bitbudget.models.formats.pace import Timed
+from bitbudget.models.formats.torchao_layer import TorchaoFormat
 from bitbudget.system.machine import AVX2, AVX512_BF16
 
 if TYPE_CHECKING:
@@ -21,88 +21,20 @@ MIDDLE = 8  # the level whose value tinygemm stores as its zero point
 LEAST_SCALE = 1e-6
 
 
-class TorchaoWeightOnly(Format):
-    """What both share: the layer stays an `nn.Linear`, and its weight's inner tensors are what is stored."""
+class TorchaoWeightOnly(TorchaoFormat):
+    """Activations stay in the float format."""
 
-    needs = ("torchao",)
     title = "torchao's weight-only formats"
     about = (
         "keep weights as 8- or 4-bit integers with one scale per channel or group, while activations stay in the float "
         "format [@torchao]."
     )
 
-    def quantize(self, layer: nn.Linear, options: dict[str, Any]) -> nn.Module:
-        import torch
-        from torch import nn
-        from torchao.quantization import quantize_
-
-        new = self._shell(layer, layer.bias)
-        # The copy leaves the original layer as it is: quantize_ changes modules in place.
-        new.weight = nn.Parameter(layer.weight.detach().clone(), requires_grad=False)
-        with torch.no_grad():
-            quantize_(new, self._config(options, layer.weight.device.type))
-        return new
-
-    def state(self, layer: nn.Module) -> dict[str, torch.Tensor]:
-        names, _ = layer.weight.__tensor_flatten__()
-        found = {f"weight.{name}": getattr(layer.weight, name) for name in names}
-        return found if layer.bias is None else found | {"bias": layer.bias.data}
-
-    def restore(
-        self, shell: nn.Linear, state: dict[str, torch.Tensor], options: dict[str, Any], device: str
-    ) -> nn.Module:
-        from torch import nn
-
-        inner = {k.removeprefix("weight."): v.to(device) for k, v in state.items() if k.startswith("weight.")}
-        kind, attributes = self._blueprint(
-            shell.in_features, shell.out_features, shell.weight.dtype, tuple(sorted(options.items())), device
-        )
-        new = self._shell(shell, state["bias"].to(device) if "bias" in state else None)
-        weight = kind.__tensor_unflatten__(inner, attributes, None, None)
-        new.weight = nn.Parameter(weight, requires_grad=False)
-        return new
-
-    def recognises(self, layer: nn.Module) -> bool:
-        from torch import nn
-
-        return isinstance(layer, nn.Linear) and type(layer.weight).__name__ in self._tensor_classes
-
-    def kernel(self, layer: nn.Module) -> str:
-        return f"{type(layer.weight).__module__}.{type(layer.weight).__name__}"
-
     def freedom(self, dtype: torch.dtype, device: str) -> Freedom:
         """Its scales are quotients in the model's dtype, which a GPU may round the other way, and has no least for."""
         import torch
 
         return Freedom() if device == "cpu" else Freedom(scale=torch.finfo(dtype).eps, least_scale=LEAST_SCALE)
-
-    _tensor_classes: tuple[str, ...]
-
-    def _config(self, options: dict[str, Any], device: str) -> Any:
-        raise NotImplementedError
-
-    @functools.cache  # noqa: B019 - there is one object a format
-    def _blueprint(
-        self, in_features: int, out_features: int, dtype: torch.dtype, options: tuple[tuple[str, Any], ...], device: str
-    ) -> tuple[type, dict[str, Any]]:
-        """The weight's class and plain attributes, as quantizing any matrix of this shape gives them."""
-        import torch
-        from torch import nn
-
-        blank = nn.Linear(in_features, out_features, bias=False, device=device, dtype=dtype)
-        with torch.no_grad():
-            blank.weight.zero_()
-        quantized = self.quantize(blank, dict(options)).weight
-        return type(quantized), quantized.__tensor_flatten__()[1]
-
-    @staticmethod
-    def _shell(layer: nn.Linear, bias: torch.Tensor | None) -> nn.Module:
-        from torch import nn
-
-        new = nn.Linear(layer.in_features, layer.out_features, bias=bias is not None, device="meta")
-        if bias is not None:
-            new.bias = nn.Parameter(bias.detach(), requires_grad=False)
-        return new
 
 
 class TorchaoInt8(TorchaoWeightOnly):
