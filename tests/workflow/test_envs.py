@@ -34,6 +34,7 @@ SCORING = {"jsonschema", "referencing", "pycocoevalcap", "safetensors", "hotcoco
 ONLY_WHEN_EXPORTING = {"torch", "transformers"}
 READ_AS_A_FILE = {"plotly"}  # its plotly.min.js stands in the results page
 LOADED_BY_TRANSFORMERS = {"compressed-tensors", "optimum"}  # ready checkpoints
+LOADED_BY_TORCH = {"onnxscript"}  # its exporter to ONNX
 LITERT_RULES = ("quantize_detector", "audit_detector", "detect", "measure_detector", "count_detector_flops")
 DETECTOR_RULES = ("export_detector", *LITERT_RULES)
 PUBLISHING = ("write_page", "write_paper", "write_appendix", "write_slides")
@@ -270,7 +271,7 @@ def test_the_report_does_without_what_only_scoring_needs(script: str) -> None:
 @pytest.mark.parametrize("env", ENVS)
 def test_the_env_holds_no_more_than_its_rules_need(env: str) -> None:
     used = set().union(*(distributions().get(module, set()) for module in imported(env, tried=True)))
-    assert direct(env) - used - READ_AS_A_FILE - LOADED_BY_TRANSFORMERS == set()
+    assert direct(env) - used - READ_AS_A_FILE - LOADED_BY_TRANSFORMERS - LOADED_BY_TORCH == set()
 
 
 @pytest.mark.conda

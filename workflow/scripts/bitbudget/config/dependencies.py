@@ -29,7 +29,7 @@ NO_CODE = (
     "bitbudget.system.machine.",
 )  # fmt: skip
 # folders of modules that have words
-SPEAKING = ("tracks", "datasets", "models/families", "models/formats", "runtimes/llama_cpp")
+SPEAKING = ("tracks", "datasets", "models/families", "models/formats", "runtimes/llama_cpp", "runtimes/onnxruntime")
 
 
 def code_of(script: str, modules: Iterable[str] = (), shown: Iterable[str] = ()) -> str:

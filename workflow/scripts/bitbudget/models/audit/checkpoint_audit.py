@@ -358,8 +358,10 @@ def changed_on_disk(
     made, faults = checkpoint.manifest(folder), {}
     if made["dtype"] != dtype:
         faults["the model"] = f"was made for {made['dtype']} where {dtype} was asked for"
+    held = {group: one["spec"] for one in made.get("group_files", ()) for group in one["groups"]}
     for layer in layers:
-        asked, found = assignment[layer.group], made["layers"].get(layer.path, {})
+        found = held.get(layer.group) if format_of(layer.asked).whole else made["layers"].get(layer.path)
+        asked, found = assignment[layer.group], found or {}
         for key in () if layer.fault or format_of(layer.asked).is_float else asked:
             if found.get(key) != asked[key]:
                 faults[layer.path] = f"was made with {key} {found.get(key)} where {asked[key]} was asked for"

@@ -28,6 +28,7 @@ KINDS = {
         re.IGNORECASE,
     ),
 }
+RUNS_ELSEWHERE = "runs_elsewhere"  # an attribute of a module whose weights a file holds, for another program
 EXPERTS = "experts"  # the name that transformers gives to all of a layer's experts together
 NOT_A_PART = re.compile(r"norm|rotary|dropout|layer_?scale", re.IGNORECASE)  # as in post_attention_layernorm
 # What ends a vision tower, or begins a decoder that has one, and is the projector: Qwen2-VL's merger, and the like.
@@ -55,22 +56,25 @@ def vision_modules(family: ModuleType, model: nn.Module) -> tuple[str, ...]:
     around = [path for path in found.get(PROJECTOR, ()) if any(one.startswith(f"{path}.") for one in towers)]
     between = [path for path in found.get(PROJECTOR, ()) if not path.startswith(inside)]
     apart = [path for path in (*towers, *between) if not path.startswith(tuple(f"{one}." for one in around))]
-    return tuple(path for start in dict.fromkeys([*apart, *around]) for path in _called(model, start))
+    return tuple(path for start in dict.fromkeys([*apart, *around]) for path in called(model, start))
 
 
-def _called(model: nn.Module, path: str) -> Iterator[str]:
-    """The module at a path, or where it is a mere list of modules, those in it; nothing for a parameter."""
+def called(model: nn.Module, path: str) -> Iterator[str]:
+    """The module at a path, or where it is a mere list of modules, those in it; nothing for a parameter.
+
+    A module without weights computes nothing of weight, but where another program holds them (`RUNS_ELSEWHERE`).
+    """
     from torch import nn
 
     try:
         module = model.get_submodule(path)
     except AttributeError:
         return
-    if not any(True for _ in module.parameters()):
+    if not any(True for _ in module.parameters()) and not any(hasattr(one, RUNS_ELSEWHERE) for one in module.modules()):
         return
     if isinstance(module, nn.ModuleList | nn.ModuleDict):
         for name, _ in module.named_children():
-            yield from _called(model, f"{path}.{name}")
+            yield from called(model, f"{path}.{name}")
     else:
         yield path
 

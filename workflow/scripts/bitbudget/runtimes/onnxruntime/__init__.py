@@ -1,0 +1,1 @@
+"""ONNX Runtime as what computes whole modules of a model that transformers runs."""
