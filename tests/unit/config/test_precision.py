@@ -127,7 +127,7 @@ def test_gptq_takes_what_the_study_says_and_a_precision_does_not(config: ConfigF
 
 def test_gptq_has_defaults_of_its_own(config: ConfigFolder) -> None:
     assert language_format(config, "gptq-2") == {
-        "format": "gptq-2", "group_size": 128, "symmetric": True, "damping": 0.05, "kernel": "torch",
+        "format": "gptq-2", "group_size": 128, "symmetric": True, "damping": 0.05, "kernel": "auto",
     }  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def test_rtn_on_its_own_grid_takes_nothing_from_the_study(config: ConfigFolder) 
     ("given", "sentence"),
     [
         ({"group_size": 48}, "`group_size` is 48, and must be one of 16, 32, 64, 128, -1 (Weights of a row that share"),
-        ({"kernel": "cuda"}, "`kernel` is 'cuda', and must be one of torch, torch-int8, torch-aten, torch-fused,"),
+        ({"kernel": "cuda"}, "`kernel` is 'cuda', and must be one of auto, torch, torch-int8, torch-aten,"),
         ({"damping": 0}, "`damping` is 0, and must be more than 0 (Share of the Hessian's mean diagonal"),
         ({"damping": 1}, "`damping` is 1, which does not fit: Share of the Hessian's mean diagonal"),
         ({"bits": 4}, "there is no key `bits`; known are group_size, symmetric, damping, kernel."),

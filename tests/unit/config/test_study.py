@@ -454,7 +454,7 @@ def test_gptq_and_the_rounding_beside_it_share_the_studys_grid(config: ConfigFol
     cells = study["assignments"]["demo-lm"]
     gptq, rtn = cells["gptq-4"]["language"], cells["rtn-4"]["language"]
     assert {key: gptq[key] for key in ("group_size", "symmetric", "damping", "kernel")} == {
-        "group_size": 32, "symmetric": False, "damping": 0.1, "kernel": "torch",
+        "group_size": 32, "symmetric": False, "damping": 0.1, "kernel": "auto",
     }  # fmt: skip
     assert (rtn["group_size"], rtn["symmetric"], rtn["gptq_grid"]) == (32, False, True)
     assert cells["gptq-4"]["embeddings"]["format"] == cells["gptq-4"]["head"]["format"] == "bfloat16"

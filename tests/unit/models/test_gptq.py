@@ -30,11 +30,12 @@ from bitbudget.models.calibration.inputs import inputs_of
 from bitbudget.models.formats import gptq_kernels, gptq_quantize, grid, packed
 from bitbudget.models.formats.base import Calibration, Layer
 from bitbudget.models.formats.gptq import RUNS as RUNS_ON
-from bitbudget.models.formats.gptq import WIDTHS
+from bitbudget.models.formats.gptq import LAYER_MS, WIDTHS, kernel_for
 from bitbudget.models.formats.gptq_library import gptqmodel_library, silent_gptqmodel
 from bitbudget.records import _validator
 from bitbudget.registry import format_of
 from bitbudget.runtimes.transformers import calibration as calibration_inputs
+from bitbudget.system.machine import AVX2
 
 if importlib.util.find_spec("gptqmodel") is None:
     pytest.skip("GPTQModel is not installed, whose installation needs a C compiler", allow_module_level=True)
@@ -166,7 +167,7 @@ def packed_bytes(bits, words=4):
 
 @pytest.mark.parametrize("bits", BITS)
 def test_bytes_of_the_torch_kernel_fall_with_the_bits(bits):
-    made = kernel_of(f"gptq-{bits}", linear())
+    made = kernel_of(f"gptq-{bits}", linear(), kernel="torch")
     before = checkpoint_audit.bytes_of(made)
     made(torch.ones(1, 128, dtype=torch.bfloat16))
     unpacked_once = 0 if bits == 3 else 4 * 64 * (2 if bits == 8 else 1) + 8 * 128  # zero points, and g_idx as int64
@@ -211,7 +212,7 @@ def test_a_layer_is_recognised_by_what_it_holds(kernel, bits, symmetric, dtypes,
 
 
 def test_a_layer_that_says_other_bits_than_its_words_hold_is_none_of_ours():
-    made = kernel_of("gptq-4", linear())
+    made = kernel_of("gptq-4", linear(), kernel="torch")
     made.bits = 8
     assert checkpoint_audit.recognise(made) == "unknown"
 
@@ -252,7 +253,7 @@ def test_another_layers_integers_are_found_out(bits):
 
 def test_a_scale_that_changed_when_it_was_loaded_is_found_out():
     original = linear()
-    made = kernel_of("gptq-4", original)
+    made = kernel_of("gptq-4", original, kernel="torch")
     made.scales[2, 5] *= 1.05
     fault = audited(4, made, original, state_of(original, 4)).fault
     assert fault == "was loaded with other integers, scales or zero points than the checkpoint stores"
@@ -661,7 +662,7 @@ def test_the_scripts_need_no_compiler_and_keep_the_log_clean(snapshots, tmp_path
     done = audit_it(calibration=tmp_path / "calibration.jsonl")
     assert done.stdout == ""
     layers = files.read_json(tmp_path / "audit.json")["layers"]
-    assert {layer["kernel"].rsplit(".", 1)[1] for layer in layers if layer["found"] == "gptq-4"} == {"TorchLinear"}
+    assert {layer["kernel"].rsplit(".", 1)[1] for layer in layers if layer["found"] == "gptq-4"} == {"TorchFusedLinear"}
     path = next(iter(record["layers"]))
     del record["calibration"]
     files.write_json(tmp_path / "checkpoint" / checkpoint.MANIFEST, record)
@@ -697,6 +698,36 @@ def test_a_format_is_described_without_torch_or_the_library():
         "assert not {'torch', 'gptqmodel', 'numpy', 'transformers'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("bits", "dtype", "chosen", "kernel"),
+    [
+        (4, torch.float32, {}, "torch-fused"),
+        (4, torch.bfloat16, {}, "torch-fused"),
+        (4, torch.bfloat16, {"symmetric": False}, "torch-aten"),
+        (4, torch.float32, {"symmetric": False}, "torch"),
+        (4, torch.float16, {}, "torch"),
+        (4, torch.bfloat16, {"group_size": 16}, "torch"),
+        (8, torch.bfloat16, {}, "torch"),
+        (4, torch.float32, {"kernel": "torch-int8"}, "torch-int8"),
+    ],
+)
+def test_on_a_processor_the_fastest_kernel_with_these_very_integers_runs(bits, dtype, chosen, kernel):
+    name, chosen = f"gptq-{bits}", {"group_size": 32} | chosen
+    original = linear(dtype=dtype)
+    state = state_of(original, bits, chosen["group_size"], chosen.get("symmetric", True))
+    shell = nn.Linear(128, 64, device="meta", dtype=dtype)
+    made = format_of(name).restore(shell, state, options_of(name, **chosen), "cpu")
+    assert gptq_kernels.name_of(made) == kernel
+    assert audited(bits, made, original, state, **chosen).fault is None
+    assert kernel_for(bits, options_of(name, **chosen | {"kernel": "auto"}), "bfloat16", "cuda") == "torch"
+
+
+def test_what_is_told_of_speed_is_that_of_the_kernel_that_runs():
+    found = format_of("gptq-4").timed(options_of("gptq-4"))
+    assert found["float32", AVX2] == LAYER_MS["torch-fused", 0]["float32", AVX2]
+    assert found["float16", AVX2] == LAYER_MS["torch", 4]["float16", AVX2]
 
 
 def test_the_widths_known_while_parsing_are_those_of_the_kernels():

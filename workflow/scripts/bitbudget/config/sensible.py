@@ -220,7 +220,8 @@ def _remarks(study: Study, machine: Machine, device: str) -> list[str]:
 
 def _label(spec: dict[str, Any]) -> str:
     """A format, with the kernel on which its speed depends."""
-    return f"{spec['format']} (kernel {spec['kernel']})" if "kernel" in spec else spec["format"]
+    chosen = spec.get("kernel", "auto") != "auto"
+    return f"{spec['format']} (kernel {spec['kernel']})" if chosen else spec["format"]
 
 
 def _times(number: float) -> str:

@@ -36,6 +36,7 @@ WIDTHS = {
     "marlin": (8, 4),
     "machete": (8, 4),
     "exllamav2": (4,),
+    "swordfish": (8, 4),
 }
 # Where each runs, in which float formats, and from which CUDA compute capability on (likewise).
 EVERY, HALF = ("float32", "float16", "bfloat16"), ("float16", "bfloat16")
@@ -48,7 +49,27 @@ RUNS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[int, int]]] = {
     "marlin": (("cuda",), HALF, (7, 5)),
     "machete": (("cuda",), HALF, (9, 0)),
     "exllamav2": (("cuda",), HALF, (0, 0)),
+    "swordfish": (("cuda",), HALF, (10, 0)),
 }
+AUTO = "auto"
+# What `aten::_weight_int4pack_mm_for_cpu` takes, on which the kernels torch-fused and torch-aten are.
+INT4PACK_GROUPS = (32, 64, 128)
+
+
+def kernel_for(bits: int, options: dict[str, Any], float_format: str, device: str) -> str:
+    """The kernel that was chosen, or the fastest that multiplies with these very integers.
+
+    On a processor those of 4 bits have fast ones, which round activations to bfloat16; torch-int8 is none of them,
+    because it rounds the weights once more. On a GPU, which of the others is there, and faster, depends on what was
+    compiled: torch runs everywhere.
+    """
+    if options["kernel"] != AUTO:
+        return options["kernel"]
+    if device != "cpu" or bits != 4 or options["group_size"] not in INT4PACK_GROUPS:
+        return "torch"
+    if options["symmetric"] and float_format in ("float32", "bfloat16"):
+        return "torch-fused"
+    return "torch-aten" if float_format == "bfloat16" else "torch"
 
 
 class Gptq(Format):
@@ -80,9 +101,12 @@ class Gptq(Format):
             "default": 0.05,
         },
         "kernel": {
-            "description": "What multiplies with the packed weights.",
-            "enum": list(WIDTHS),
-            "default": "torch",
+            "description": (
+                "What multiplies with the packed weights; auto: on a processor the fastest that multiplies with these "
+                "very integers (torch-fused or torch-aten at 4 bits), else torch."
+            ),
+            "enum": [AUTO, *WIDTHS],
+            "default": AUTO,
         },
     }
 
@@ -95,14 +119,16 @@ class Gptq(Format):
 
     def impossible(self, options: dict[str, Any], float_format: str) -> str | None:
         kernel = options["kernel"]
+        if kernel == AUTO:
+            return None
         if self.bits not in WIDTHS[kernel]:
             return f"the kernel {kernel} runs {', '.join(map(str, WIDTHS[kernel]))} bits only"
-        if kernel == "marlin" and not options["symmetric"]:
-            return "the kernel marlin takes symmetric grids only"
+        if (kernel == "marlin" or (kernel == "swordfish" and self.bits == 8)) and not options["symmetric"]:
+            return f"the kernel {kernel} takes symmetric grids only{' at 8 bits' if kernel == 'swordfish' else ''}"
         return None
 
     def unfit(self, options: dict[str, Any], float_format: str, machine: Machine, device: str) -> str | None:
-        kernel = options["kernel"]
+        kernel = kernel_for(self.bits, options, float_format, device)
         devices, floats, capability = RUNS[kernel]
         if kernel == "torch" and device == "cuda":
             floats = HALF
@@ -115,13 +141,17 @@ class Gptq(Format):
         return super().unfit(options, float_format, machine, device)
 
     def timed(self, options: dict[str, Any]) -> Timed:
-        kernel = options["kernel"]
-        return LAYER_MS.get((kernel, self.bits if kernel == "torch" else 0), {})
+        found = {}
+        for float_format in EVERY:
+            kernel = kernel_for(self.bits, options, float_format, "cpu")
+            of_kernel = LAYER_MS.get((kernel, self.bits if kernel == "torch" else 0), {})
+            found |= {key: times for key, times in of_kernel.items() if key[0] == float_format}
+        return found
 
     def unusable(self, options: dict[str, Any], device: str, dtype: torch.dtype) -> str | None:
         from bitbudget.models.formats import gptq_kernels
 
-        return gptq_kernels.unusable(self.bits, options, device, dtype)
+        return gptq_kernels.unusable(self.bits, self._chosen(options, dtype, device), device, dtype)
 
     def refusal(self, in_features: int, out_features: int, options: dict[str, Any], device: str) -> str | None:
         if options["group_size"] != -1 and in_features % options["group_size"]:
@@ -131,7 +161,12 @@ class Gptq(Format):
                 return f"its {count} {what} features are no multiple of {WORD}, as the packed words need"
         from bitbudget.models.formats import gptq_kernels
 
-        return gptq_kernels.shape_refusal(self.bits, options, in_features, out_features)
+        chosen = options | {"kernel": kernel_for(self.bits, options, "", device)}
+        return gptq_kernels.shape_refusal(self.bits, chosen, in_features, out_features)
+
+    def _chosen(self, options: dict[str, Any], dtype: torch.dtype, device: str) -> dict[str, Any]:
+        """The options with the kernel that is to run in a model of this dtype."""
+        return options | {"kernel": kernel_for(self.bits, options, str(dtype).removeprefix("torch."), device)}
 
     def quantize_seen(self, layer: Layer, seen: Seen, dtype: torch.dtype) -> tuple[State, dict[str, Any]]:
         from bitbudget.models.formats import gptq_quantize
@@ -147,7 +182,8 @@ class Gptq(Format):
     def restore(self, shell: nn.Linear, state: State, options: dict[str, Any], device: str) -> nn.Module:
         from bitbudget.models.formats import gptq_kernels
 
-        return gptq_kernels.build(shell, state, self.bits, options, device)
+        chosen = self._chosen(options, shell.weight.dtype, device)
+        return gptq_kernels.build(shell, state, self.bits, chosen, device)
 
     def recognises(self, layer: nn.Module) -> bool:
         return self.fits(layer) and not hasattr(layer, "factors")  # AWQ's are packed alike
@@ -187,7 +223,8 @@ class Gptq(Format):
     def unit(self, dtype: torch.dtype, options: dict[str, Any]) -> float:
         from bitbudget.models.formats import gptq_kernels
 
-        return gptq_kernels.unit(options["kernel"], dtype)
+        # where auto chooses a kernel on a processor, a GPU's has no coarser dtype, or runs in no model of this dtype
+        return gptq_kernels.unit(self._chosen(options, dtype, "cpu")["kernel"], dtype)
 
 
 # By kernel, and for the kernel torch by bits; see `pace`.

@@ -25,6 +25,7 @@ KERNELS = {
     "marlin": ("marlin", "MarlinLinear"),
     "machete": ("machete", "MacheteLinear"),
     "exllamav2": ("exllamav2", "ExllamaV2Linear"),
+    "swordfish": ("swordfish", "SwordfishLinear"),
 }
 TENSORS = ("qweight", "qzeros", "scales", "g_idx")
 

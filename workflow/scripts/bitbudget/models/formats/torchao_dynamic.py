@@ -56,6 +56,7 @@ class TorchaoDynamic(TorchaoFormat):
 
 class TorchaoInt8Dynamic(TorchaoDynamic):
     name = "torchao-int8-dynamic"
+    computes_in = "int8"
     description = "int8 weights and activations (torchao): a scale a row of weights, and a scale a token of activations"
     options: ClassVar[dict[str, Any]] = {
         "kernel": {
