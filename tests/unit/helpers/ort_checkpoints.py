@@ -20,7 +20,7 @@ def make(source: Path, folder: Path, family: ModuleType, dtype: str = "float32",
     """A checkpoint of a snapshot in these formats, calibrated on made-up pictures where one is calibrated."""
     model, assigned = checkpoint.original(source, family, dtype), tiny.assignment(family, dtype, **chosen)
     layers, tensors = checkpoint.quantize(model, family, assigned, "cpu")
-    looked_at = Calibration(lambda: None, reaching.made_up(source, family))
+    looked_at = Calibration(lambda: checkpoint.original(source, family, dtype), reaching.made_up(source, family))
     wholes = group_files.make(model, family, assigned, source, folder, "cpu", looked_at)
     held = group_files.parameters(wholes, model.model, family)
     made = checkpoint.save(folder, source, model, tensors, layers, wholes, held)

@@ -15,6 +15,7 @@ from bitbudget.errors import UserError
 from bitbudget.measuring.phases import PhaseTimer
 from bitbudget.models import checkpoint
 from bitbudget.models.families import parts
+from bitbudget.registry import format_of
 from bitbudget.runtimes.onnxruntime import quantizing, reaching, sessions
 from bitbudget.runtimes.onnxruntime.audit import grid
 from bitbudget.runtimes.onnxruntime.module import OrtModule
@@ -208,6 +209,13 @@ def test_a_build_without_a_provider_for_the_gpu_is_told(monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(UserError, match=r"no execution provider for cuda .* install onnxruntime-gpu"):
         sessions.providers("cuda")
+
+
+def test_a_study_on_a_gpu_leaves_it_out_where_the_build_is_for_processors():
+    gpu = machine.Machine("a processor", True, gpu=machine.Gpu("a GPU", (9, 0)))
+    fmt = format_of("ort-int8-dynamic")
+    assert "install onnxruntime-gpu in its place" in fmt.unfit({}, "float16", gpu, "cuda")
+    assert fmt.unfit({}, "float16", gpu, "cpu") is None
 
 
 def test_a_decoder_is_refused(snapshot, tmp_path):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from bitbudget.models.formats.base import Calibration, GroupFile, GroupFormat
+from bitbudget.models.formats.base import Calibration, FormatSpec, GroupFile, GroupFormat
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
 
     from bitbudget.models.audit.audited import LayerAudit
     from bitbudget.models.streaming import Streamed
+    from bitbudget.system.machine import Machine
+
+GPU_BUILD = "onnxruntime-gpu"  # the distribution; both are imported by one name
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 class Ort(GroupFormat):
@@ -24,6 +36,11 @@ class Ort(GroupFormat):
     runtime = "onnxruntime"
     needs = ("onnx", "onnxruntime", "onnxscript")
     how: str | None = None
+
+    def unfit(self, options: FormatSpec, float_format: str, machine: Machine, device: str) -> str | None:
+        if device == "cuda" and not _installed(GPU_BUILD):
+            return f"onnxruntime computes on the CPU alone: install {GPU_BUILD} in its place, or set `device: cpu`"
+        return super().unfit(options, float_format, machine, device)
 
     def make(
         self,

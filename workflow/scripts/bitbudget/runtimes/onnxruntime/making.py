@@ -12,6 +12,7 @@ import onnxruntime as ort
 from torch import nn
 
 from bitbudget.errors import UserError
+from bitbudget.models.calibration.walk import suit
 from bitbudget.models.formats.base import Calibration, GroupFile
 from bitbudget.models.groups import PROJECTOR, VISION
 from bitbudget.models.streaming import Streamed
@@ -59,7 +60,9 @@ def make(
     seen = reaching.calls(original, family, paths, reaching.made_up(source, family))
     looked_at = {}
     if fmt.calibrated:
-        looked_at = reaching.calls(original, family, paths, calibration.inputs)
+        anew = calibration.model()  # its configuration is set to the study's processor
+        suit(calibration.inputs, anew.model)
+        looked_at = reaching.calls(anew, family, paths, calibration.inputs)
         calibration.report.setdefault("layers", {})  # it has nothing to tell of each
     names, modules = [], {}
     for number, path in enumerate(paths, start=1):

@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from bitbudget.errors import UserError, reason
 from bitbudget.models import readers
 from bitbudget.models.asking import forms
+from bitbudget.models.calibration.walk import moved
 from bitbudget.models.families import parts
 from bitbudget.models.groups import DECODER, HEAD, PROJECTOR, VISION, group_of
 from bitbudget.models.streaming import Streamed
@@ -123,12 +124,11 @@ def calls(
     needed += [name for path in paths[:-1] for name in original.named(path)]  # later ones may need what these give
     found: dict[str, list[Call]] = {path: [] for path in paths}
     with original.holding(list(dict.fromkeys(needed))), torch.inference_mode():
+        device = next((value.device for value in model.parameters() if not value.is_meta), torch.device("cpu"))
         for given in inputs:
             seen: set[str] = set()
             with _watched(model, paths, found, seen), contextlib.suppress(_Enough):
-                dtypes = {name: value.to(model.dtype) if value.is_floating_point() else value
-                          for name, value in given.items() if isinstance(value, torch.Tensor)}  # fmt: skip
-                model(**{**given, **dtypes})
+                model(**moved(given, str(device), model.dtype))
     missing = [path for path in paths if not found[path]]
     if missing:
         raise UserError(f"ONNX Runtime cannot hold {missing[0]}: the model does not call it when it sees a picture.")
