@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 import tiny_models as tiny
 
-from bitbudget import files
+from bitbudget import files, records
 from bitbudget.models import checkpoint, group_files
 from bitbudget.models.formats.base import Calibration
 from bitbudget.registry import format_of
@@ -24,7 +24,9 @@ def make(source: Path, folder: Path, family: ModuleType, dtype: str = "float32",
     wholes = group_files.make(model, family, assigned, source, folder, "cpu", looked_at)
     held = group_files.parameters(wholes, model.model, family)
     made = checkpoint.save(folder, source, model, tensors, layers, wholes, held)
-    files.write_json(folder / checkpoint.MANIFEST, {"dtype": dtype, "device": "cpu", **made})
+    identity = {"study": "tiny", "model": "tiny", "precision": "own"}
+    body = {"family": "llava", "dtype": dtype, "device": "cpu", "assignment": assigned}
+    records.write(folder / checkpoint.MANIFEST, "checkpoint", identity, body | made)
     return folder
 
 

@@ -79,5 +79,5 @@ def parameters(ones: list[GroupFile], model: nn.Module, family: ModuleType) -> f
 
 
 def as_json(ones: list[GroupFile]) -> list[dict[str, Any]]:
-    """What the manifest says of them."""
-    return [dataclasses.asdict(one) for one in ones]
+    """What the manifest says of them, in lists where these have tuples."""
+    return [{**dataclasses.asdict(one), "groups": [*one.groups], "files": [*one.files]} for one in ones]
