@@ -107,6 +107,9 @@ FORMATS = {
     "litert-int8-full": "bitbudget.models.formats.litert",
     "litert-int4": "bitbudget.models.formats.litert",
     "litert-int4-dynamic": "bitbudget.models.formats.litert",
+    "tflite-float16": "bitbudget.models.formats.tflite",
+    "tflite-int8-dynamic": "bitbudget.models.formats.tflite",
+    "tflite-int8-full": "bitbudget.models.formats.tflite",
 }
 
 WHAT = {"track": "track", "dataset": "data set", "family": "model family", "format": "format"}

@@ -1,7 +1,8 @@
 """The formats of detectors that LiteRT runs: how a .tflite file holds its weights, and what they are multiplied with.
 
-Such a format is of a whole file, not of one layer, so it has neither `quantize` nor `state`: `detection.quantizing`
-makes the file, by AI Edge Quantizer, and `detection.audit` says what it holds.
+Such a format is of a whole file, not of one layer, so it has neither `quantize` nor `state`:
+`runtimes.litert.quantizing` makes the file, by AI Edge Quantizer, and `runtimes.litert.audit` says what it holds. The
+formats of TensorFlow's own converter are in `tflite`.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class LiteRT(Format):
     """
 
     runtime = "litert"
+    free_options: tuple[str, ...] = ()  # options of operators in LiteRT's schema that are part of the format
+    converted = False  # whether TensorFlow's converter makes the file, and not AI Edge Quantizer
 
     def __init__(
         self,
@@ -74,17 +77,22 @@ class LiteRT(Format):
         operators: Iterable[str],
         description: str,
         otherwise: dict[str, str] | None = None,
+        about: tuple[str, str] | None = None,
     ):
         self.name, self.bits, self.type, self.use, self.description = name, bits, type, use, description
-        self.title, self.about = ABOUT[name]
+        self.title, self.about = about or ABOUT[name]
         self._held = dict.fromkeys(operators, name) | (otherwise or {})
 
     def recognises(self, layer: nn.Module) -> bool:
         return False  # it is of files, and no layer that torch runs
 
-    def weights_of(self, operator: str) -> str:
-        """The name of the format that the weights of an operator are held in under this one."""
+    def weights_of(self, operator: str, size: int | None = None) -> str:
+        """The name of the format that an operator's weights are held in under this one; `size` is how many numbers."""
         return self._held.get(operator, PLAIN)
+
+    def everywhere(self, spec: dict[str, Any]) -> bool:
+        """Whether every operator with a kernel for it computes in whole numbers, by the format's options."""
+        return spec.get("operators") == "all"
 
 
 class Float(LiteRT):

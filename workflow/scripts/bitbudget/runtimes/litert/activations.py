@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bitbudget import registry
 from bitbudget.models.formats.litert import FORMATS, PLAIN
 from bitbudget.runtimes.litert import flatbuffer
 from bitbudget.runtimes.litert.flatbuffer import CONVERSIONS, WEIGHTS, Graph, Operator, Tensor
@@ -111,6 +112,28 @@ def on_grid(values: np.ndarray, span: Span) -> np.ndarray:
     return (np.clip(np.rint(values / scale + zero_point), LEAST, LEAST + LEVELS) - zero_point) * scale
 
 
+def halved(tensor: Tensor) -> np.ndarray:
+    """A constant's values in half precision; infinity where they are too large for it."""
+    with np.errstate(over="ignore"):
+        return tensor.values().astype(np.float16)
+
+
+def _tied(wiring: Wiring) -> dict[int, set[int]]:
+    """Exported tensors to which TensorFlow's converter may give one scale, each with the others of its set.
+
+    It carries the scale of what an operator makes on to what goes in, or the other way, where kernels ask for the same
+    on both sides, also past several such operators.
+    """
+    sets: dict[int, set[int]] = {}
+    for pair in wiring.pairs:
+        if pair.after.name in AS_INPUT | AS_OUTPUT:
+            taken = pair.before.inputs if pair.after.name in AS_OUTPUT else pair.before.inputs[:1]
+            ends = {k for k in (*taken, *pair.before.outputs) if k >= 0 and wiring.original.tensors[k].type in FLOATS}
+            whole = ends.union(*(sets[k] for k in ends if k in sets))
+            sets |= dict.fromkeys(whole, whole)
+    return sets
+
+
 @dataclass
 class Rounding:
     """Where a format rounds the numbers of the exported graph.
@@ -141,7 +164,8 @@ class Activations:
 
     def __init__(self, wiring: Wiring, spec: dict[str, Any], ranges: Ranges | None):
         self.wiring, self.original, self.graph, self.ranges = wiring, wiring.original, wiring.graph, ranges
-        self.format, self.everywhere = FORMATS[spec["format"]], spec.get("operators") == "all"
+        self.format = registry.format_of(spec["format"])
+        self.everywhere = self.format.everywhere(spec)
         self.takers: dict[int, set[str]] = {index: {"output"} for index in self.graph.outputs}
         for operator in self.graph.operators:
             for index in operator.inputs:
@@ -150,6 +174,7 @@ class Activations:
         self.own = {
             self._held(self.original, index) for index, one in enumerate(self.original.tensors) if len(one.scales)
         }
+        self.tied = _tied(wiring) if self.format.converted else {}
         self.spans: dict[int, Span | None] = {}  # of exported tensors, where they are not what was seen
         for pair in wiring.pairs:
             for wanted, found in zip(pair.before.outputs, pair.after.outputs, strict=False):
@@ -186,6 +211,8 @@ class Activations:
                 if operand in formats and constant:
                     exact = self.original.tensors[constant[0]]
                     found.constants[place] = by_definition(exact, held[operand], formats[operand])
+                elif constant and self._halves(wanted, given):
+                    found.constants[place] = halved(self.original.tensors[constant[0]])
                 elif constant and self._rounds(wanted, given):
                     asked = self._span(pair.before.outputs[0]) if pair.after.name in AS_OUTPUT else None
                     span = asked or self._span(wanted)
@@ -204,7 +231,7 @@ class Activations:
         span = None if held is None else self._span(wanted)
         if span is not None:
             rounding.known.add(wanted)
-        elif held is not None:
+        if held is not None and (span is None or wanted in self.tied):
             tensor = self.graph.tensors[held]
             ends = (np.array([LEAST, LEAST + LEVELS]) - tensor.zero_points[0]) * float(tensor.scales[0])
             span = float(ends[0]), float(ends[1])
@@ -213,6 +240,11 @@ class Activations:
     def _rounds(self, wanted: int, found: int) -> bool:
         """Whether a tensor is in whole numbers where the exported one is not."""
         return found >= 0 and self.graph.tensors[found].type == WHOLE and self._is_float(wanted)
+
+    def _halves(self, wanted: int, found: int) -> bool:
+        """Whether a constant is in half precision where the exported one is not."""
+        held = self.graph.constant(found)
+        return held is not None and self.graph.tensors[held[0]].type == "FLOAT16" and self._is_float(wanted)
 
     def _is_float(self, wanted: int) -> bool:
         return wanted >= 0 and self.original.tensors[wanted].type == "FLOAT32"
@@ -260,7 +292,9 @@ class Activations:
             return f"is {after.type} where it should be {before.type}"
         if span is None:
             return None if self.ranges is None else "is in whole numbers, and no range was seen of it"
-        return fault_of_scale(after, span)
+        fault = fault_of_scale(after, span)
+        others = (self._span(one) for one in self.tied.get(wanted, ()))
+        return fault and (None if any(one and not fault_of_scale(after, one) for one in others) else fault)
 
     def _fault_of_bias(self, pair: Pair, bias: int) -> str | None:
         """Kernels take a bias to have the scale of what goes in times that of the weights, whatever it says itself."""

@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from bitbudget import files
+from bitbudget import files, registry
 from bitbudget.errors import UserError
 from bitbudget.models.audit.audited import LayerAudit, by_group, refuse_faults
-from bitbudget.models.formats.litert import AS_IS, FORMATS
+from bitbudget.models.formats.litert import AS_IS
 from bitbudget.runtimes.litert import flatbuffer, outputs, probe
-from bitbudget.runtimes.litert.activations import ENDLESS, Activations, Ranges
+from bitbudget.runtimes.litert.activations import ENDLESS, Activations, Ranges, halved
 from bitbudget.runtimes.litert.flatbuffer import Tensor, Weight
 from bitbudget.runtimes.litert.interpreter import MANIFEST, MODEL, SPECIFICATION, Detector, threads_for
 from bitbudget.runtimes.litert.weights import of_weights
@@ -71,7 +71,7 @@ def audit(
     """
     if spec["format"] == AS_IS:
         _refuse_another_file(exported, made, MODEL, precision)
-    graphs, calibrated = flatbuffer.read(made / MODEL), FORMATS[spec["format"]].calibrated
+    graphs, calibrated = flatbuffer.read(made / MODEL), registry.format_of(spec["format"]).calibrated
     source = "those of the calibration images, seen again"
     if calibrated and ranges is None:
         ranges, source = recorded_ranges(made), "those of the calibration images, as the checkpoint's record has them"
@@ -123,7 +123,7 @@ def recorded_ranges(made: Path) -> Ranges | None:
 
 def not_held(spec: dict[str, Any], ranges: Ranges | None) -> list[str]:
     """What could not be held against anything, and why."""
-    fmt = FORMATS[spec["format"]]
+    fmt = registry.format_of(spec["format"])
     if fmt.name == AS_IS:
         return [
             "A ready file is held to be the model's, byte for byte. What its weights were rounded from, and which "
@@ -154,7 +154,7 @@ def hold(
         raise _other_operators(precision, f"it has {len(graphs)} graphs, where the exported one has {len(originals)}")
     for main, (original, graph) in enumerate(zip(originals, graphs, strict=True)):
         try:
-            wiring = Wiring(original, graph)
+            wiring = Wiring(original, graph, registry.format_of(spec["format"]).free_options)
         except OtherOperatorsError as fault:
             raise _other_operators(precision, str(fault)) from None
         refuse_faults(precision, [], _as_records(wiring.faults()))
@@ -246,7 +246,11 @@ def fault_of_other(constant: Constant, spec: dict[str, Any]) -> str | None:
     if tensor.type == exported.type:
         same = tensor.data.tobytes() == exported.data.tobytes() and tensor.storage == exported.storage
         return None if same else "differs from the exported file"
-    if not FORMATS[spec["format"]].calibrated or tensor.type not in LIMITS or tensor.blocks or not len(tensor.scales):
+    fmt = registry.format_of(spec["format"])
+    if fmt.converted and fmt.is_float and (exported.type, tensor.type) == ("FLOAT32", "FLOAT16"):
+        same = tensor.data.tobytes() == halved(exported).tobytes()
+        return None if same else "holds other numbers than the exported file's in half precision"
+    if not fmt.calibrated or tensor.type not in LIMITS or tensor.blocks or not len(tensor.scales):
         return f"holds {tensor.storage} where {exported.storage} was asked for"
     if len(tensor.scales) not in (1, tensor.shape[tensor.axis] if tensor.axis < len(tensor.shape) else 1):
         return f"has {len(tensor.scales)} scales for the shape {tensor.shape}"

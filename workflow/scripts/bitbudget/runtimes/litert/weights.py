@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bitbudget import registry
 from bitbudget.errors import UserError
 from bitbudget.models.audit.audited import finite
 from bitbudget.models.formats.litert import AS_IS, FORMATS, LiteRT
@@ -42,8 +43,10 @@ def recognise(weight: Weight) -> str:
 
 def of_weights(exported: Tensor, weight: Weight, spec: dict[str, Any]) -> dict[str, Any]:
     """What a layer's record says of its format and its errors, given the exported weights."""
-    fmt = FORMATS[spec["format"]]
-    asked, found = (AS_IS, AS_IS) if fmt.name == AS_IS else (fmt.weights_of(weight.operator), recognise(weight))
+    fmt = registry.format_of(spec["format"])
+    asked, found = AS_IS, AS_IS
+    if fmt.name != AS_IS:
+        asked, found = fmt.weights_of(weight.operator, weight.tensor.size), recognise(weight)
     relative = promised = allowed = None
     if found != asked:
         fault = f"holds {found} ({weight.tensor.storage}) where {asked} was asked for"

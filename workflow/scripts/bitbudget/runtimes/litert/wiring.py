@@ -7,7 +7,7 @@ what flows between them, and what goes into the graph and comes out of it, under
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -36,11 +36,12 @@ class Wiring:
     """A graph beside the exported one.
 
     `stands` says for every tensor that is computed which exported one it stands for; conversions stand for what they
-    convert. Raises `OtherOperatorsError`, which says where, if the operators are not the same.
+    convert. `free` are options that belong to the format. Raises `OtherOperatorsError`, which says where, if the
+    operators are not the same.
     """
 
-    def __init__(self, original: Graph, graph: Graph):
-        self.original, self.graph = original, graph
+    def __init__(self, original: Graph, graph: Graph, free: Collection[str] = ()):
+        self.original, self.graph, self.free = original, graph, free
         self.pairs = [
             Pair(number, *pair) for number, pair in enumerate(_same_operators(original.computing(), graph.computing()))
         ]
@@ -72,7 +73,7 @@ class Wiring:
         before, after = pair.before, pair.after
         for key in sorted(before.options.keys() | after.options.keys()):
             wanted, found = before.options.get(key), after.options.get(key)
-            if wanted != found:
+            if wanted != found and key not in self.free:
                 yield f"has the option {key} {_shown(found)}, where the exported file has {_shown(wanted)}"
         if len(before.outputs) != len(after.outputs):
             yield f"makes {len(after.outputs)} tensors, where the exported file has {len(before.outputs)}"
