@@ -9,7 +9,7 @@ import torch
 
 from bitbudget.errors import UserError
 from bitbudget.runtimes.litert.classes import COCO_80
-from bitbudget.runtimes.litert.decoding import decode
+from bitbudget.runtimes.litert.decoding import anchors, decode
 from bitbudget.runtimes.litert.nms import iou, suppress
 from bitbudget.runtimes.litert.spec import complete
 
@@ -231,6 +231,72 @@ def test_a_row_may_count_for_every_class_or_for_its_best_alone(multi_label, expe
     rows[0, 0], rows[0, 1] = [20, 20, 9, 9, 0.9, 0, 0.8], [60, 60, 9, 9, 0, 0.5, 0.3]
     how = {"kind": "yolo", "objectness": False, "multi_label": multi_label}
     assert run([rows], spec_of(how, score_threshold=0.4))[2].tolist() == expected
+
+
+# --- raw anchors, by hand: an input of 64 x 32 pixels has 4 x 8 places on level 3 and 2 x 4 on level 4 ---
+
+
+def anchored(deltas, scores, **more):
+    """Rows that are given by their number, the others with a score of 0 after the sigmoid."""
+    ratios, sizes = more.get("aspect_ratios", [1, 2, 0.5]), more.get("num_scales", 3)
+    boxes, logits = np.zeros((1, 40 * len(ratios) * sizes, 4)), np.full((1, 40 * len(ratios) * sizes, 2), -99.0)
+    for row, delta in deltas.items():
+        boxes[0, row] = delta
+    for row, values in scores.items():
+        logits[0, row] = values
+    how = {"kind": "anchors", "min_level": 3, "max_level": 4} | more
+    spec = complete({"input": {"size": [32, 64]}, "outputs": how, "max_detections": 100})
+    return run([boxes, logits], spec)
+
+
+def test_an_anchor_without_difference_is_its_own_box():
+    """Row 13 of one anchor a place: place (1, 5) of level 3, centre y = 12, x = 44 pixels, and a side of 4 x 8."""
+    boxes, scores, labels = anchored({}, {13: [-99, 0]}, num_scales=1, aspect_ratios=[1])
+    assert boxes[0].tolist() == pytest.approx([(44 - 16) / 64, (12 - 16) / 32, (44 + 16) / 64, (12 + 16) / 32])
+    assert (scores.tolist(), labels.tolist()) == ([0.5], [1])
+
+
+def test_anchors_come_by_level_place_size_and_ratio():
+    """Row 9 x 9 + 5: place (1, 1), second size of the octave, ratio 0.5: 3 x 8 x 2^(1/3) pixels, higher than wide."""
+    boxes, _, _ = anchored({}, {9 * 9 + 5: [0, -99]}, anchor_scale=3)
+    side = 24 * 2 ** (1 / 3)
+    wide, high = side * 0.5**0.5, side / 0.5**0.5
+    expected = [(12 - wide / 2) / 64, (12 - high / 2) / 32, (12 + wide / 2) / 64, (12 + high / 2) / 32]
+    assert boxes[0].tolist() == pytest.approx(expected)
+    last, _, _ = anchored({}, {-9: [0, -99]}, anchor_scale=3)  # first size and ratio of the last place of level 4
+    assert last[0].tolist() == pytest.approx([(56 - 24) / 64, (24 - 24) / 32, (56 + 24) / 64, (24 + 24) / 32])
+
+
+@pytest.mark.parametrize("scales", [[1, 1, 1, 1], [10, 10, 5, 5]])
+def test_differences_are_in_units_of_the_anchor(scales):
+    """y + 0.25 and x - 0.5 of 32 pixels, twice as high, as wide."""
+    deltas = np.array([0.25, -0.5, np.log(2), 0]) * scales
+    form = {"num_scales": 1, "aspect_ratios": [1], "box_scales": scales}
+    boxes, _, _ = anchored({13: deltas}, {13: [1, -99]}, **form)
+    assert boxes[0].tolist() == pytest.approx([(28 - 16) / 64, (20 - 32) / 32, (28 + 16) / 64, (20 + 32) / 32])
+
+
+def test_levels_that_do_not_divide_the_input_have_one_place_more():
+    """EfficientDet-Lite0 at 320 pixels: 40, 20, 10, 5 and 3 places a side, 9 anchors each."""
+    how = complete({"input": {"size": [320, 320]}, "outputs": {"kind": "anchors"}})["outputs"]
+    centres, sizes = anchors([320, 320], how)
+    assert centres.shape == sizes.shape == (19206, 2)
+    assert centres[-1].tolist() == pytest.approx([5 / 6, 5 / 6])
+
+
+def test_other_numbers_of_anchors_are_refused_with_the_keys():
+    spec = complete({"input": {"size": [32, 64]}, "outputs": {"kind": "anchors", "min_level": 3, "max_level": 4}})
+    with pytest.raises(UserError, match=r"for 64 x 32 pixels and its levels 360 anchors.* correct the levels"):
+        run([np.zeros((1, 361, 4)), np.zeros((1, 361, 2))], spec)
+
+
+def test_a_higher_threshold_takes_the_place_of_the_entrys():
+    arrays = [np.zeros((1, 360, 4)), np.full((1, 360, 2), -3.0)]
+    spec = complete(
+        {"input": {"size": [32, 64]}, "outputs": {"kind": "anchors", "min_level": 3, "max_level": 4}, "nms": None}
+    )
+    assert len(run(arrays, spec)[0]) == 300
+    assert len(decode([np.float32(a) for a in arrays], ["a", "b"], spec, "f", "i", threshold=0.25)[0]) == 0
 
 
 # --- what all have in common ---

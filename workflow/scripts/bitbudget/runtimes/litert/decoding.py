@@ -1,6 +1,6 @@
 """From the numbers that a detector's file gives to boxes with scores and labels.
 
-Three kinds of outputs are known; each says below where its arithmetic comes from. Boxes are x1, y1, x2, y2 as shares of
+Four kinds of outputs are known; each says below where its arithmetic comes from. Boxes are x1, y1, x2, y2 as shares of
 the model's input throughout.
 """
 
@@ -74,13 +74,17 @@ def decode(
     file: str,
     image: str,
     labels: Collection[int] | None = None,
+    threshold: float | None = None,
 ) -> Found:
     """Boxes [n, 4], scores [n] and labels [n] by descending score, at most `max_detections`, above `score_threshold`.
 
     `arrays` are the file's outputs in its order, as floats, and `names` what they are called; `spec` is a detector's
-    whole specification. Only boxes of `labels` count where some are given. Raises `UserError`, which names `file`,
+    whole specification. Only boxes of `labels` count where some are given; a higher `threshold` takes the place of the
+    specification's. Raises `UserError`, which names `file`,
     where shapes do not fit the declared kind, and with `image` where a number is NaN or infinite.
     """
+    if threshold is not None:
+        spec = spec | {"score_threshold": max(threshold, spec["score_threshold"])}
     outputs = Outputs(arrays, names, spec, file, image)
     boxes, scores, found = KINDS[spec["outputs"]["kind"]](outputs)
     if len(scores) and not -NEARLY <= scores.min() <= scores.max() <= 1 + NEARLY:
@@ -180,12 +184,7 @@ def _yolo(outputs: Outputs) -> Found:
     if how["objectness"]:
         sure = rows[:, 4:5]
         scores = scores * (_sigmoid(sure) if how["activation"] == "sigmoid" else sure)
-    if how["multi_label"]:
-        place, labels = np.nonzero(scores > threshold)
-    else:
-        labels = scores.argmax(axis=1)
-        place = np.flatnonzero(scores[np.arange(len(scores)), labels] > threshold)
-        labels = labels[place]
+    place, labels = _candidates(scores, threshold, how["multi_label"])
     height, width = outputs.spec["input"]["size"]
     boxes = rows[:, :4]
     if how["grid"] == "yolox":
@@ -202,7 +201,67 @@ def _yolo(outputs: Outputs) -> Found:
     return boxes, scores[place, labels], labels
 
 
-KINDS: dict[str, Callable[[Outputs], Found]] = {"ssd": _ssd, "detr": _detr, "yolo": _yolo}
+def _anchors(outputs: Outputs) -> Found:
+    """Scores of the classes, and for each anchor how a box differs from it: y, x, log h, log w, in the anchor's units.
+
+    As EfficientDet's own post-processing has it (Tan et al. 2020, arXiv 1911.09070; `decode_box_outputs` of
+    google/automl), and MediaPipe's TensorsToDetectionsCalculator. `box_scales` are what the four numbers were trained
+    to be multiplied with: 1 for EfficientDet, 10, 10, 5, 5 for SSD (Liu et al. 2016, arXiv 1512.02325).
+    """
+    how, spec = outputs.spec["outputs"], outputs.spec
+    deltas, scores = outputs.take("boxes"), outputs.take("scores")
+    centres, sizes = anchors(spec["input"]["size"], how)
+    n, count = len(centres), number_of_labels(spec["classes"])
+    columns = scores.shape[2] if scores.ndim == 3 else 0
+    if deltas.shape != (1, n, 4) or scores.shape != (1, n, columns) or not columns or count not in (None, columns):
+        height, width = spec["input"]["size"]
+        raise outputs.misfit(
+            f"for {width} x {height} pixels and its levels {n} anchors, so boxes (1, {n}, 4) and scores (1, {n}, "
+            f"{'classes' if count is None else count})",
+            "say which output is which, or correct the levels, `num_scales`, `aspect_ratios` or `classes`",
+        )
+    outputs.refuse_not_finite(deltas, scores)
+    scores = _sigmoid(scores[0]) if how["activation"] == "sigmoid" else scores[0]
+    place, labels = _candidates(scores, spec["score_threshold"], how["multi_label"])
+    y, x, h, w = (deltas[0, place] / np.float32(how["box_scales"])).T
+    (centre_y, centre_x), (size_y, size_x) = centres[place].T, sizes[place].T
+    with np.errstate(over="ignore"):
+        boxes = np.stack([x * size_x + centre_x, y * size_y + centre_y, np.exp(w) * size_x, np.exp(h) * size_y], axis=1)
+    outputs.refuse_not_finite(boxes)
+    return _corners(boxes), scores[place, labels], labels
+
+
+def anchors(size: Sequence[int], how: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Centres and sizes (y, x) of EfficientDet's anchors, each [n, 2], as shares of an input of (height, width) pixels.
+
+    On each level of the pyramid the input was halved so many times, rounded up. Each place of it has `num_scales` sizes
+    within an octave, and each of these the `aspect_ratios` (width over height), in this order.
+    """
+    kinds = [
+        (2 ** (octave / how["num_scales"]) * how["anchor_scale"], ratio**0.5)
+        for octave in range(how["num_scales"])
+        for ratio in how["aspect_ratios"]
+    ]
+    shares = np.float64([[scale / root, scale * root] for scale, root in kinds])
+    centres, sizes = [], []
+    for level in range(how["min_level"], how["max_level"] + 1):
+        grid = [-(-side // 2**level) for side in size]
+        places = np.stack(np.meshgrid(*((np.arange(count) + 0.5) / count for count in grid), indexing="ij"), axis=-1)
+        centres.append(np.repeat(places.reshape(-1, 2), len(kinds), axis=0))
+        sizes.append(np.tile(shares / np.float64(grid), (len(places.reshape(-1, 2)), 1)))
+    return np.concatenate(centres), np.concatenate(sizes)
+
+
+KINDS: dict[str, Callable[[Outputs], Found]] = {"ssd": _ssd, "detr": _detr, "yolo": _yolo, "anchors": _anchors}
+
+
+def _candidates(scores: np.ndarray, threshold: float, multi_label: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and labels with a score [rows, classes] above the threshold: all, or of each row the best alone."""
+    if multi_label:
+        return np.nonzero(scores > threshold)
+    labels = scores.argmax(axis=1)
+    place = np.flatnonzero(scores[np.arange(len(scores)), labels] > threshold)
+    return place, labels[place]
 
 
 def _on_grid(outputs: Outputs, raw: np.ndarray, height: int, width: int) -> np.ndarray:

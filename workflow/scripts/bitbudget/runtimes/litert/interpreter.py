@@ -115,14 +115,14 @@ class Detector:
 
     def decode(
         self, outputs: list[np.ndarray], place: Placement, image: Path, width: int, height: int,
-        labels: Collection[int] | None = None,
+        labels: Collection[int] | None = None, threshold: float | None = None,
     ) -> Found:  # fmt: skip
         """Boxes x, y, w, h [n, 4], scores [n] and labels [n] in the original picture of that width and height, pixels.
 
-        Only boxes of `labels` count where some are given. Raises `UserError` for outputs that do not fit the
-        specification or are no numbers.
+        Only boxes of `labels` count where some are given, and those with a score above a higher `threshold` than the
+        specification's. Raises `UserError` for outputs that do not fit the specification or are no numbers.
         """
-        boxes, scores, found = decode(outputs, self.names, self.spec, str(self.file), str(image), labels)
+        boxes, scores, found = decode(outputs, self.names, self.spec, str(self.file), str(image), labels, threshold)
         boxes = place.to_original(boxes, width, height)
         return np.concatenate([boxes[:, :2], np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)], axis=1), scores, found
 
@@ -130,6 +130,11 @@ class Detector:
         """What `decode` finds in a picture file whose original has that width and height in pixels."""
         given, place = self.prepare(image)
         return self.decode(self.invoke(given), place, image, width, height, labels)
+
+    def unplaced(self, image: Path) -> Found:
+        """What is found in a picture file, boxes x1, y1, x2, y2 as shares of the model's input, not clipped to it."""
+        given, _ = self.prepare(image)
+        return decode(self.invoke(given), self.names, self.spec, str(self.file), str(image))
 
     def delegated(self) -> set[int]:
         """Which operators of the file's main graph the delegate took, by their place in it."""

@@ -10,8 +10,9 @@ from bitbudget.config.validate import check, schema, with_defaults
 def complete(entry: dict[str, Any], where: str = "`detector` in config/models.yaml") -> dict[str, Any]:
     """The specification with every default filled in.
 
-    Defaults of outputs depend on their kind; boxes of a `yolo` are suppressed and have a threshold, those of the other
-    kinds come as a set already. Raises `UserError`, which begins with `where`, for a specification that is not whole.
+    Defaults of outputs depend on their kind; boxes of `yolo` and `anchors` are suppressed and have a threshold, those
+    of the other kinds come as a set already. Raises `UserError`, which begins with `where`, for a specification that is
+    not whole.
     """
     definitions = schema("models")["$defs"]
     check(entry, {"$ref": "#/$defs/whole_detector", "$defs": definitions}, where)
@@ -24,6 +25,9 @@ def complete(entry: dict[str, Any], where: str = "`detector` in config/models.ya
     if kind == "yolo":
         outputs.setdefault("multi_label", outputs["grid"] == "none")
         found.setdefault("nms", {"iou": 0.65})
+        found.setdefault("score_threshold", 0.001)
+    if kind == "anchors":
+        found.setdefault("nms", {"iou": 0.5})
         found.setdefault("score_threshold", 0.001)
     found.setdefault("nms", None)
     found.setdefault("score_threshold", 0)
