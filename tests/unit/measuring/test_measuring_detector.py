@@ -10,7 +10,7 @@ import pytest
 from bitbudget.measuring.detector import DetectorSubject, measure
 from bitbudget.runtimes.litert.answers import Picture
 
-PREPARE, INVOKE, DECODE = 0.004, 0.01, 0.002
+PREPARE, INVOKE, DECODE, EVALUATION = 0.004, 0.01, 0.002, 0.03
 TOTAL = PREPARE + INVOKE + DECODE
 PLAN = {"warmup": 2, "min_iterations": 6, "min_seconds": 1.5, "batch_sizes": [1], "rounds": 2}
 
@@ -19,7 +19,7 @@ class Sleeper:
     """Stands for a Detector; finds one box in every picture."""
 
     def __init__(self):
-        self.seen = []
+        self.seen, self.thresholds = [], []
 
     def prepare(self, path):
         self.seen.append(path.name)
@@ -31,9 +31,10 @@ class Sleeper:
         time.sleep(INVOKE)
         return ["outputs"]
 
-    def decode(self, outputs, place, path, width, height, labels):
+    def decode(self, outputs, place, path, width, height, labels, threshold):
+        self.thresholds.append(threshold)
         assert (outputs, place, width, height, set(labels)) == (["outputs"], "place", 640, 480, {0})
-        time.sleep(DECODE)
+        time.sleep(DECODE if threshold else EVALUATION)
         return np.zeros((1, 4)), np.ones(1), np.zeros(1, dtype=int)
 
 
@@ -45,7 +46,7 @@ def world(monkeypatch):
 @pytest.fixture
 def subject(world):
     pictures = [Picture(Path(f"{k}.png"), 640, 480) for k in range(3)]
-    return DetectorSubject(Sleeper(), pictures, {0: 1}, PLAN)
+    return DetectorSubject(Sleeper(), pictures, {0: 1}, PLAN, threshold=0.25)
 
 
 def test_each_phase_takes_its_own_time_and_they_add_up(subject):
@@ -75,6 +76,9 @@ def test_everything_is_measured_as_often_as_asked(subject, world):
     assert found["latency"]["n"] == len(found["latency"]["raw"]) == 2 * 94  # 1.5 s of 16 ms, twice
     assert found["latency"]["value"] == pytest.approx(TOTAL)
     assert found["latency_invoke"]["value"] == pytest.approx(INVOKE)
+    assert found["latency_postprocessing_evaluation"]["value"] == pytest.approx(EVALUATION)
+    assert subject.detector.thresholds[-6:] == [None] * 6, "apart, after all else was measured"
+    assert set(subject.detector.thresholds[:-6]) == {0.25}
     assert found["latency_cold"]["value"] == 3.0
     assert found["throughput_1"]["n"] == 2
     assert found["throughput_1"]["value"] == pytest.approx(1 / TOTAL)

@@ -52,6 +52,13 @@ def calibrated(study: Study, model: str, precision: str) -> bool:
     )
 
 
+def converted(study: Study, model: str, precision: str | None = None) -> bool:
+    """Whether TensorFlow's converter makes the file of this precision, or where none is named that of the model."""
+    if precision is None:
+        return contracts.of(registry.module_of("family", study["models"][model]["family"]), "SOURCE") == "saved-model"
+    return any(registry.format_of(spec["format"]).made_of for spec in study["assignments"][model][precision].values())
+
+
 def _dtype(study: Study, job: Job) -> str:
     precisions = study["assignments"][job["model"]]
     names = [spec["format"] for name in (job["precision"], study["baseline"]) for spec in precisions[name].values()]
@@ -74,6 +81,10 @@ def _calibration_asked(study: Study, job: Job) -> dict[str, Any] | None:
     return {key: images.get(key) for key in ("max_side", "max_tokens", "enlarge")} | {
         "prompt": study["prompt"], "prompt_template": entry.get("prompt_template"), "track": study["track"],
     }  # fmt: skip
+
+
+def _made(study: Study, job: Job) -> dict[str, Any] | None:
+    return next(iter(study["assignments"][job["model"]][job["precision"]].values())) if "precision" in job else None
 
 
 def _batch_size(study: Study, job: Job) -> int:
@@ -170,6 +181,7 @@ KEYS = {
     "family": Key("adapter that knows the model's parts", "models.{model}.family"),
     "detector": Key("what a detector's file takes in and gives out", "models.{model}.detector", optional=True),
     "assignment": Key("format of every module group, with its options", "assignments.{model}.{precision}"),
+    "made": Key("format that TensorFlow's converter is to make, with its options; null for plain float32", _made),
     "least_coverage": Key(
         "least share of the weights that a precision names which its formats must reach", "quantization.least_coverage"
     ),
@@ -191,6 +203,7 @@ KEYS = {
     "bos": Key("whether passages begin with the tokenizer's first token", "last_word.bos", optional=True),
     "top_k": Key("numbers k of the top-k accuracies of last words", "last_word.top_k", optional=True),
     "detection.threads": Key("threads of a detector, or null for as many as OMP_NUM_THREADS says"),
+    "detection.score_threshold": Key("score that boxes must have where a detector's speed is measured"),
     "batch_size": Key("items in one batch", _batch_size),
     "shard_size": Key("items after which answers are kept safe on disk"),
     "measure": Key("how one process measures", _without("measure", "repeats")),

@@ -43,6 +43,7 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "latency_decode_s": ("latency_decode", "value", 1.0),
     "latency_invoke_s": ("latency_invoke", "value", 1.0),
     "latency_postprocessing_s": ("latency_postprocessing", "value", 1.0),
+    "latency_postprocessing_evaluation_s": ("latency_postprocessing_evaluation", "value", 1.0),
     "load_time_s": ("load_time", "value", 1.0),
     "decode_per_token_s": ("decode_per_token", "value", 1.0),
     "prefill_tokens_per_s": ("prefill_rate", "value", 1.0),
@@ -72,6 +73,7 @@ OF_PHASE = {
     "latency_decode_s": "decode",
     "latency_invoke_s": "invoke",
     "latency_postprocessing_s": "postprocessing",
+    "latency_postprocessing_evaluation_s": "postprocessing",
     "energy_preprocessing_J": "preprocessing",
     "energy_vision_prefill_J": "vision",
     "energy_prefill_J": "prefill",
@@ -153,7 +155,12 @@ def summarize(
                 row |= _audited(audit)
                 row |= {name: score[name] for name in ("checkpoint_hash", "subset_hash", "seed")}
                 row |= disturbances.columns(measured)
-                told = (row["remarks"], _uncovered(audit), *audit.get("ready", {}).get("remarks", ()))
+                told = (
+                    row["remarks"],
+                    *score.get("remarks", ()),
+                    _uncovered(audit),
+                    *audit.get("ready", {}).get("remarks", ()),
+                )
                 row["remarks"] = " | ".join(filter(None, told)) or None
                 reasons = (notes(score["metrics"] | opinion | measured["metrics"]), difference(measured, base))
                 row["notes"] = " | ".join(reason for reason in reasons if reason)

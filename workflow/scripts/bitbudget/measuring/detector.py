@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from bitbudget.measuring import quantities, rounds
 from bitbudget.measuring.energy import Source
 from bitbudget.measuring.rounds import Metrics, Subject, Work
 from bitbudget.runtimes.litert.answers import Picture, answer
 from bitbudget.runtimes.litert.interpreter import Detector
+from bitbudget.runtimes.litert.preprocessing import Placement
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,10 @@ PHASES = tuple(field.name for field in fields(Phases))
 
 
 class DetectorSubject(Subject):
-    """Measures one detector on these pictures; `categories` gives the category id of each label."""
+    """Measures one detector on these pictures; `categories` gives the category id of each label.
+
+    Boxes are cut at the score `threshold`, as an application does, and not at the lower one of an evaluation.
+    """
 
     def __init__(
         self,
@@ -41,9 +47,10 @@ class DetectorSubject(Subject):
         categories: dict[int, int],
         plan: dict[str, Any],
         repeat: int = 1,
+        threshold: float | None = None,
     ):
         super().__init__(len(pictures), plan, "cpu", repeat)
-        self.detector, self.pictures, self.categories = detector, pictures, categories
+        self.detector, self.pictures, self.categories, self.threshold = detector, pictures, categories, threshold
 
     def timed(self, numbers: list[int]) -> Phases:
         (number,) = numbers
@@ -53,11 +60,24 @@ class DetectorSubject(Subject):
         prepared = time.perf_counter()
         outputs = self.detector.invoke(given)
         invoked = time.perf_counter()
-        found = self.detector.decode(
-            outputs, place, picture.path, picture.width, picture.height, self.categories.keys()
-        )
-        answer(found, self.categories)
+        self._boxes(picture, outputs, place, self.threshold)
         return Phases(prepared - began, invoked - prepared, time.perf_counter() - invoked)
+
+    def _boxes(self, picture: Picture, outputs: list[np.ndarray], place: Placement, threshold: float | None) -> None:
+        categories, size = self.categories, (picture.width, picture.height)
+        answer(self.detector.decode(outputs, place, picture.path, *size, categories.keys(), threshold), categories)
+
+    def evaluated(self) -> list[float]:
+        """Seconds from the model's outputs to boxes, at the evaluation's threshold, of each picture once or more."""
+        found: list[float] = []
+        while len(found) < max(self.plan["min_iterations"], self.items):
+            (number,) = self._numbers(1)
+            given, place = self.detector.prepare(self.pictures[number].path)
+            outputs = self.detector.invoke(given)
+            began = time.perf_counter()
+            self._boxes(self.pictures[number], outputs, place, None)
+            found.append(time.perf_counter() - began)
+        return found
 
     def answer(self, numbers: list[int]) -> None:
         """A detector's file takes one image: a batch is its images one after the other."""
@@ -89,5 +109,6 @@ def measure(subject: DetectorSubject, cold: float, source: Source | None, no_sou
     """All rounds; returns latency by phase, throughput and energy per item, with the raw values."""
     done = rounds.run(subject, source, no_source)
     found = {"latency": done.latency()} | {f"latency_{phase}": done.seconds(phase) for phase in PHASES}
+    found["latency_postprocessing_evaluation"] = quantities.seconds(subject.evaluated())
     found["latency_cold"] = quantities.once([cold], "s")
     return found | done.metrics()
