@@ -29,7 +29,7 @@ def main() -> None:
     from bitbudget.items import available
     from bitbudget.judging.comparison_kinds import other_number
     from bitbudget.runtimes import prediction
-    from bitbudget.runtimes.litert import answers, classes
+    from bitbudget.runtimes.litert import answers, classes, plausible
     from bitbudget.runtimes.litert.interpreter import SPECIFICATION, Detector, manifest, threads_for
 
     spec = args.spec
@@ -46,6 +46,9 @@ def main() -> None:
     unused = classes.without_category(detector.spec["classes"], categories)
     if unused:
         log.info("labels that no category of the data set has, and whose boxes are left out: %s", ", ".join(unused))
+    remarks = plausible.remarks(detector, (picture.path for picture in pictures.values()))
+    for remark in remarks:
+        log.warning("warning: %s.", remark)
     given = {"checkpoint": made["checkpoint_hash"], "items": asked_items, "categories": categories, "code": args.code}
     given |= {
         name: files.sha256_of(path)
@@ -81,17 +84,12 @@ def main() -> None:
         "device": "cpu",
         "threads": threads,
         "shards_made_again": remade,
+        **({"remarks": remarks} if remarks else {}),
         "n": len(rows),
         "boxes": sum(len(row["detections"]) for row in rows),
     }
     records.write(args.record, "predictions", identity, body)
     log.info("%d boxes in %d images; %s", body["boxes"], len(rows), detector.runs_in_words())
-    if not body["boxes"]:
-        log.warning(
-            "warning: no box has a score above %g: look at `input` (mean, std, colour) and `outputs.activation` %s.",
-            detector.spec["score_threshold"],
-            classes.WHERE,
-        )
 
 
 if __name__ == "__main__":

@@ -94,6 +94,7 @@ def main() -> None:
     identity = {key: record[key] for key in IDENTITY}
     body = {"primary": primary, "metrics": metrics} | ({"breakdown": parts} if parts else {})
     body |= {"answer": rules} if rules else {}
+    body |= {"remarks": record["remarks"]} if record.get("remarks") else {}
     records.write(args.out, "scores", identity, body)
     width = max(map(len, metrics))
     for name, metric in metrics.items():

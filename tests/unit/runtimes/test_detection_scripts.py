@@ -24,7 +24,7 @@ WITHOUT_TORCH = str(Path(__file__).parents[1] / "helpers" / "without_torch")
 IDENTITY = {"study": "test", "model": "tiny", "precision": "litert-int8", "condition": "zero-shot", "seed": 53}
 DETECT = IDENTITY | {"shard_size": 2, "detection": {"threads": 1}}
 PLAN = {"items": 3, "warmup": 1, "min_iterations": 7, "min_seconds": 1.1, "batch_sizes": [1], "rounds": 2}
-MEASURE = IDENTITY | {"measure": PLAN, "detection": {"threads": 1}, "repeat": 1}
+MEASURE = IDENTITY | {"measure": PLAN, "detection": {"threads": 1, "score_threshold": 0.25}, "repeat": 1}
 CATEGORIES = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}]  # not 2, which the model has, too
 SIZES = [(64, 48), (48, 64), (33, 20), (64, 48), (10, 10)]
 
@@ -162,7 +162,9 @@ def test_a_model_that_finds_nothing_is_told(study):
     done, rows, record = detect(study)
     assert [row["detections"] for row in rows] == [[]] * 4
     assert record["boxes"] == 0
-    assert sentence(done).startswith("warning: no box has a score above 1: look at `input` (mean, std, colour)")
+    (remark,) = record["remarks"]
+    assert remark.startswith("no score in the first 4 images is above 0: look at `input` (mean, std, colour, layout)")
+    assert f"warning: {remark}." in done.stderr
 
 
 def test_labels_without_a_category_are_told(study):
@@ -224,6 +226,8 @@ def test_measurements_are_complete_or_say_why_not(study):
     assert (circumstances["device"], circumstances["threads"]) == ("cpu", 1)
     assert circumstances["warm_up"]["calls"] >= 7
     assert circumstances["delegate"] == {"name": "XNNPACK", "operators": 6, "delegated": 6}
+    assert circumstances["score_threshold"] == {"measured": 0.25, "evaluation": 0}
+    assert found["latency_postprocessing_evaluation"]["n"] >= 7
     assert "ms an image (preprocessing " in done.stderr
 
 

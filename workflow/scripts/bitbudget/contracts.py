@@ -102,6 +102,9 @@ TRACK = {
     "APPLICATION": _words("a paragraph: what it is for, and which costs decide there"),
     "RISK": _words("a paragraph: what harm a wrong answer may do, and what its score does not show"),
     "RISK_IN_SHORT": _words("the same in a clause, for a slide"),
+    "BELOW_FLOOR": _words(
+        "what to look at where the baseline scores less than the blind floor; empty where nothing", ""
+    ),
     "SCORED": _words(
         "how it is scored, in sentences; {cited} is the primary metric with the work that defines it, {beside} what "
         "else was computed"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from bitbudget import contracts
 from bitbudget.judging import costs, kinds, recommendation, verdicts
 from bitbudget.judging.costs import Row
 from bitbudget.telling import costs as told_costs
@@ -307,7 +308,17 @@ def remarks(known: Known) -> list[str]:
         for remark in (row.get("remarks") or "").split(" | "):
             if remark:
                 said.setdefault(remark.rstrip("."), []).append(row["precision"])
-    return [f"{wording.named(names)}: {remark}" for remark, names in said.items()]
+    found = [f"{wording.named(names)}: {remark}" for remark, names in said.items()]
+    return [*found, *_below_floor(known)]
+
+
+def _below_floor(known: Known) -> list[str]:
+    """That the baseline scores less than who does not look, and what may be wrong; nothing where it does not."""
+    primary, words, advice = known.spec["primary"], known.words, contracts.of(known.track, "BELOW_FLOOR")
+    blind, base = (side.get(primary, {}).get("value") for side in (known.blind, known.scores[known.spec["baseline"]]))
+    if not advice or blind is None or base is None or words.sign * (base - blind) >= 0:
+        return []
+    return [f"{known.spec['baseline']}: its {words.label} is below the blind floor: {advice}"]
 
 
 def disturbed(known: Known) -> str | None:

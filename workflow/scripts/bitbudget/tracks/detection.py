@@ -59,6 +59,11 @@ RELATED = (
 READS_TEXT = False
 WHY_NO_OBJECTS = "boxes are no text; what a detector finds that is not there is in its scores."
 
+BELOW_FLOOR = (
+    "look at `classes` (ids, offset, names), `input` (mean, std, colour) and `outputs` of the model's `detector` in "
+    "config/models.yaml"
+)
+
 TASK = "object detection"
 GOAL = "which integer formats a detector bears, and which of them are really faster on a processor"
 SCORED = (
