@@ -17,11 +17,11 @@ BIN := $(abspath $(VENV))/bin
 RUN := PATH="$(BIN):$$PATH" PYTHONNOUSERSITE=1
 SNAKEMAKE = $(RUN) snakemake --cores $(CORES) $(SNAKEMAKE_ARGS)
 
-.PHONY: help demo run plan again reproduce test test-gpu dag lock envs format
+.PHONY: help demo run plan again reproduce test test-gpu test-tensorflow tensorflow dag lock lock-tensorflow envs format
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
-	@echo "make run STUDY=name, make plan STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make test-gpu, make format, make lock, make envs"
+	@echo "make run STUDY=name, make plan STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make test-gpu, make tensorflow, make test-tensorflow, make format, make lock, make envs"
 	@echo "SNAKEMAKE_ARGS=... is handed on to Snakemake, as in: make run STUDY=name SNAKEMAKE_ARGS=--use-conda"
 
 $(READY): requirements.lock requirements-gptq.lock
@@ -64,6 +64,20 @@ test: $(READY)
 test-gpu: $(READY)
 	$(RUN) python -m pytest tests/gpu
 
+# TensorFlow, for SavedModels and Keras models, in an environment of its own: some hundred megabytes, and only on demand.
+TENSORFLOW := .venv-tensorflow
+
+$(TENSORFLOW)/.locked: requirements-tensorflow.lock
+	$(PYTHON) -m venv --clear $(TENSORFLOW)
+	$(TENSORFLOW)/bin/python -m pip install --quiet $(PIP_ARGS) -r requirements-tensorflow.lock
+	@touch $@
+
+tensorflow: $(TENSORFLOW)/.locked
+
+# Nightly: TensorFlow's converter really run, and its files audited.
+test-tensorflow: $(READY) tensorflow
+	$(RUN) OMP_NUM_THREADS=1 python -m pytest tests/tf_route
+
 # The rules as a graph, in mermaid text: GitHub and https://mermaid.live draw it.
 dag: $(READY)
 	@mkdir -p results
@@ -81,6 +95,14 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet $(PIP_ARGS) -r requirements.in
 	(sed -n '/^#/p' requirements.lock; .venv-lock/bin/python -m pip freeze --all --exclude pip --exclude wheel | sed 's/+cpu//') > requirements.new
 	mv requirements.new requirements.lock
+	rm -rf .venv-lock
+
+lock-tensorflow: $(READY)
+	$(PYTHON) -m venv --clear .venv-lock
+	.venv-lock/bin/python -m pip install --quiet $(PIP_ARGS) -c requirements.lock \
+		$$("$(BIN)/python" -c 'import tomllib; print(*tomllib.load(open("envs/groups.toml", "rb"))["tensorflow"]["pypi"])')
+	(sed -n '/^#/p' requirements-tensorflow.lock; .venv-lock/bin/python -m pip freeze --all --exclude pip --exclude wheel) > requirements.new
+	mv requirements.new requirements-tensorflow.lock
 	rm -rf .venv-lock
 
 # The conda environments, from envs/groups.toml and the locks.

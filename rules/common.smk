@@ -86,7 +86,9 @@ CACHES = cache_variables(os.environ, Path(".snakemake/cache"))
 
 if BY_CONDA:
     os.environ.update(deployment.FOR_CONDA | os.environ)
-shell.prefix(deployment.prefix(sys.executable, SNAKEMAKE, BY_CONDA, CACHES | programs.INHERITED))
+TENSORFLOW = deployment.tensorflow_python(Path(workflow.basedir), sys.executable, BY_CONDA)
+STARTED_WITH = CACHES | programs.INHERITED | {"BITBUDGET_TENSORFLOW": TENSORFLOW}
+shell.prefix(deployment.prefix(sys.executable, SNAKEMAKE, BY_CONDA, STARTED_WITH))
 
 
 def spot_check(name):
@@ -232,6 +234,22 @@ def ready_file(wildcards):
 def ready_option(wildcards, input):
     """The same as a script's option."""
     return f"--ready {input.ready}" if input.ready else ""
+
+
+def converted_model(wildcards):
+    """The folder of what TensorFlow's converter makes of a model; nothing for one that it does not convert."""
+    return [f"resources/converted/{wildcards.model}"] if spec.converted(study_of(wildcards), wildcards.model) else []
+
+
+def converted_precision(wildcards):
+    """The same of a precision."""
+    found = spec.converted(study_of(wildcards), wildcards.model, wildcards.precision)
+    return [f"results/{wildcards.study}/{wildcards.model}/{wildcards.precision}/converted"] if found else []
+
+
+def converted_option(wildcards, input):
+    """Either as a script's option."""
+    return f"--converted {input.converted}" if input.converted else ""
 
 
 def calibration(wildcards):

@@ -1,9 +1,48 @@
 # Detectors: exported once to LiteRT, then the same steps as for other models, by scripts without torch from there on.
 
 
+# A SavedModel or Keras model in float32, by TensorFlow, which has an environment of its own also where conda makes none.
+rule convert_detector:
+    input:
+        model="resources/models/{model}",
+    output:
+        folder=directory("resources/converted/{model}"),
+    log:
+        "logs/convert_detector/{model}.log",
+    priority: CHECKPOINTS_FIRST
+    conda:
+        "../envs/tensorflow.yaml"
+    threads: ALL_CORES
+    params:
+        code=lambda w: code_of("convert_detector", [FAMILIES[study_of(w)["models"][w.model]["family"]]]),
+        spec=spec_of("convert_detector"),
+        calibration="",
+    shell:
+        '"$BITBUDGET_TENSORFLOW" workflow/scripts/convert_detector.py --model-dir {input.model} --spec {params.spec:q}'
+        " {params.calibration} --out {output.folder} 2>&1 | tee {log}"
+
+
+# The same model in one of the converter's own formats.
+use rule convert_detector as convert_precision with:
+    input:
+        model="resources/models/{model}",
+        calibration=calibration,
+    output:
+        folder=temp(directory("results/{study}/{model}/{precision}/converted")),
+    log:
+        "logs/convert_precision/{study}.{model}.{precision}.log",
+    wildcard_constraints:
+        study=DETECTION,
+    params:
+        code=model_code("convert_detector"),
+        spec=spec_of("convert_detector"),
+        calibration=calibration_options,
+
+
 rule export_detector:
     input:
         model="resources/models/{model}",
+        converted=converted_model,
     output:
         folder=directory("resources/detectors/{model}"),
     log:
@@ -15,8 +54,9 @@ rule export_detector:
     params:
         code=lambda w: code_of("export_detector", [FAMILIES[study_of(w)["models"][w.model]["family"]]]),
         spec=spec_of("export_detector"),
+        converted=converted_option,
     shell:
-        "python workflow/scripts/export_detector.py --model-dir {input.model} --spec {params.spec:q}"
+        "python workflow/scripts/export_detector.py --model-dir {input.model} --spec {params.spec:q} {params.converted}"
         " --out {output.folder} 2>&1 | tee {log}"
 
 
@@ -25,6 +65,7 @@ rule quantize_detector:
         exported=rules.export_detector.output.folder,
         calibration=calibration,
         ready=ready_file,
+        converted=converted_precision,
     output:
         checkpoint=directory("results/{study}/{model}/{precision}/checkpoint"),
     log:
@@ -40,9 +81,10 @@ rule quantize_detector:
         spec=spec_of("quantize_detector"),
         calibration=calibration_options,
         ready=ready_option,
+        converted=converted_option,
     shell:
         "python workflow/scripts/quantize_detector.py --exported {input.exported} --spec {params.spec:q}"
-        " {params.calibration} {params.ready} --out {output.checkpoint} 2>&1 | tee {log}"
+        " {params.calibration} {params.ready} {params.converted} --out {output.checkpoint} 2>&1 | tee {log}"
 
 
 rule audit_detector:

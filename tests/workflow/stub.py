@@ -26,7 +26,9 @@ WITH_RECORD = (
     "select_calibration",
     "select_calibration_images",
 )
-FOLDERS = ("fetch_dataset", "fetch_model", "quantize_model", "export_detector", "quantize_detector")
+FOLDERS = (
+    "fetch_dataset", "fetch_model", "quantize_model", "convert_detector", "export_detector", "quantize_detector",
+)  # fmt: skip
 ONE_FIGURE = {
     "plot_breakdown": "quality_by_type",
     "plot_detections": "detections",

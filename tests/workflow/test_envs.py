@@ -31,12 +31,14 @@ ENVS = sorted(path.stem for path in (ROOT / "envs").glob("*.yaml"))
 ONLY_WHEN_SCORING = {"figures", "report", "inspection", "publication"}
 SCORING = {"jsonschema", "referencing", "pycocoevalcap", "safetensors", "hotcoco"}
 # What the families of detectors import for export_detector, which has an environment of its own, with torch.
-ONLY_WHEN_EXPORTING = {"torch", "transformers"}
+ONLY_WHEN_EXPORTING = {"torch", "transformers", "safetensors"}
 READ_AS_A_FILE = {"plotly"}  # its plotly.min.js stands in the results page
 LOADED_BY_TRANSFORMERS = {"compressed-tensors", "optimum"}  # ready checkpoints
 LOADED_BY_TORCH = {"onnxscript"}  # its exporter to ONNX
 LITERT_RULES = ("quantize_detector", "audit_detector", "detect", "measure_detector", "count_detector_flops")
-DETECTOR_RULES = ("export_detector", *LITERT_RULES)
+DETECTOR_RULES = ("export_detector", "convert_detector", *LITERT_RULES)
+# In an environment of its own, and not where these tests run.
+ELSEWHERE = {"tensorflow": {"tensorflow-cpu"}, "keras": {"keras", "tensorflow-cpu"}}
 PUBLISHING = ("write_page", "write_paper", "write_appendix", "write_slides")
 # Registered modules that the code of a rule may be given (rules/*.smk, `code=`).
 KINDS_OF_RULE = {
@@ -103,7 +105,7 @@ def rules_of(env: str) -> list[str]:
 @cache
 def distributions() -> dict[str, set[str]]:
     """Which installed distributions a module to import comes from."""
-    found = defaultdict(set)
+    found = defaultdict(set, {module: set(names) for module, names in ELSEWHERE.items()})
     for module, names in importlib.metadata.packages_distributions().items():
         found[module] = {canonicalize_name(name) for name in names}
     return found
@@ -254,7 +256,9 @@ def test_the_env_is_complete(env: str) -> None:
     missing = {
         module: where for module, where in imported(env).items() if not (distributions().get(module, set()) & there)
     }
-    allowed = (SCORING if env in ONLY_WHEN_SCORING else set()) | (ONLY_WHEN_EXPORTING if env == "detection" else set())
+    allowed = (SCORING if env in ONLY_WHEN_SCORING else set()) | (
+        ONLY_WHEN_EXPORTING if env in ("detection", "tensorflow") else set()
+    )
     assert set(missing) <= allowed, missing
 
 

@@ -18,6 +18,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--model-dir", type=Path, required=True, help="the fetched model")
     cli.spec(parser, SPEC)
+    parser.add_argument("--converted", type=Path, help="folder of what TensorFlow made of a SavedModel or Keras model")
     parser.add_argument("--out", type=Path, required=True, help="folder of the exported detector")
     args = parser.parse_args()
 
@@ -31,7 +32,7 @@ def main() -> None:
         from bitbudget.system.quiet import quiet_libraries
 
         quiet_libraries()
-    made = export(args.model_dir, family, spec, args.out)
+    made = export(args.model_dir, family, spec, args.out, args.converted)
     fetched = files.read_json(args.model_dir / "model.json")
     body = {key: fetched[key] for key in ("family", "source", "revision")} | made
     body["seconds"] = round(time.perf_counter() - began, 3)

@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def read_groups() -> dict[str, Any]:
-    """The content of envs/groups.toml: `python`, `pip`, and `envs` with each environment's `conda` and `pypi`."""
+    """The content of envs/groups.toml: `python`, `pip`, and `envs` with each environment's `conda`, `pypi`, `lock`."""
     content = tomllib.loads(GROUPS.read_text(encoding="utf-8"))
     return {key: content.pop(key) for key in ("python", "pip")} | {"envs": content}
 
@@ -47,13 +47,15 @@ def locked(locks: Iterable[Path] = LOCKS) -> dict[str, str]:
 
 
 def environment(name: str, groups: Mapping[str, Any], pins: Mapping[str, str]) -> str:
-    """The text of an environment's file.
+    """The text of an environment's file: what its packages need, or all of a `lock` that is its own.
 
     Raises `UserError` for a package that the locks do not pin or that is not installed here.
     """
     own = groups["envs"][name]
+    if "lock" in own:
+        pins = locked([ROOT / own["lock"]])
     from_conda = sorted([*own.get("conda", ()), f"python={groups['python']}", f"pip={groups['pip']}"])
-    needed = closure(own["pypi"], groups["python"])
+    needed = set(pins) if "lock" in own else closure(own["pypi"], groups["python"])
     unpinned = sorted(needed - set(pins))
     if unpinned:
         raise UserError(f"envs/{name}.yaml needs {', '.join(unpinned)}, which no lock pins: run `make lock` first.")

@@ -25,12 +25,14 @@ def main() -> None:
     parser.add_argument("--calibration", type=Path, help="items of the images that a format calibrates on")
     parser.add_argument("--calibration-images", type=Path, help="images.json of these images")
     parser.add_argument("--ready", type=Path, help="folder of a ready .tflite file, which is taken as it is")
+    parser.add_argument("--converted", type=Path, help="folder of the file that TensorFlow's converter made")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     args = parser.parse_args()
 
     from bitbudget.models.formats.litert import AS_IS
-    from bitbudget.runtimes.litert import answers, quantizing, widening
-    from bitbudget.runtimes.litert.interpreter import EXPORT, MANIFEST, MODEL, SPECIFICATION, Detector
+    from bitbudget.runtimes.litert import activations, answers, quantizing, widening
+    from bitbudget.runtimes.litert.interpreter import EXPORT, MANIFEST, MODEL, SPECIFICATION, Detector, threads_for
+    from bitbudget.runtimes.litert.tensorflow_export import CONVERSION
 
     spec = args.spec
     (asked,) = spec["assignment"].values()
@@ -45,6 +47,11 @@ def main() -> None:
     if args.ready:
         verified.hold_folder(args.ready, SNAPSHOT)
         content = (args.ready / MODEL).read_bytes()
+    elif args.converted:
+        verified.hold_folder(args.converted, CONVERSION)
+        content = (args.converted / MODEL).read_bytes()
+        if inputs is not None:
+            ranges = activations.seen(args.exported / MODEL, inputs, threads_for(None))
     elif asked["format"] == AS_IS:
         content = (args.exported / MODEL).read_bytes()
     else:
@@ -71,6 +78,8 @@ def main() -> None:
         hashed = calibration_images.hash_of(chosen)
         body["calibration"] = {"calibration_hash": hashed, "n": len(chosen), "images": len(pictures)}
         body["calibration"]["ranges"] = {name: list(ends) for name, ends in ranges.items()}
+    if args.converted:
+        body["converter"] = files.read_json(args.converted / CONVERSION)["converter"]
     if args.ready:
         about = files.read_json(args.ready / SNAPSHOT)
         body["ready"] = {"checkpoint": about["model"], "method": None, "quantization_config": None, "remarks": []}

@@ -17,7 +17,7 @@ from asked import asked
 
 from bitbudget import files, registry
 from bitbudget.errors import UserError
-from bitbudget.runtimes.litert import export, flatbuffer, probe, torch_export
+from bitbudget.runtimes.litert import export, flatbuffer, probe, tensorflow_export, torch_export
 from bitbudget.runtimes.litert.interpreter import Detector
 from bitbudget.runtimes.litert.preprocessing import prepare
 
@@ -250,6 +250,9 @@ def test_a_specification_that_does_not_fit_the_file_is_refused(tmp_path, change,
         export.export(source, TFLITE, {"detector": tiny_tflite.DETR | change}, tmp_path / "out")
 
 
+# --- what TensorFlow makes: tests/tf_route really runs it
+
+
 def saved_model(folder):
     (folder / "saved_model").mkdir(parents=True)
     (folder / "saved_model" / "saved_model.pb").write_bytes(b"")
@@ -258,54 +261,66 @@ def saved_model(folder):
 
 def test_a_saved_model_needs_tensorflow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(UserError, match=r"saved_model is converted by TensorFlow, which is not installed: .*tflite"):
-        export.export(saved_model(tmp_path / "source"), SAVED, {"detector": tiny_tflite.DETR}, tmp_path / "out")
-
-
-class Converter:
-    """Stands in for TensorFlow's converter; `content` is what it gives, or raises."""
-
-    def __init__(self, content):
-        self.content, self.asked = content, []
-
-    def from_saved_model(self, folder):
-        self.asked.append(folder)
-        return self
-
-    from_keras_model = from_saved_model
-
-    def convert(self):
-        if isinstance(self.content, Exception):
-            raise self.content
-        return self.content
-
-
-def tensorflow(monkeypatch, content):
-    module, converter = ModuleType("tensorflow"), Converter(content)
-    module.lite = SimpleNamespace(TFLiteConverter=converter)
-    module.keras = SimpleNamespace(models=SimpleNamespace(load_model=lambda path: f"keras {Path(path).name}"))
-    monkeypatch.setitem(sys.modules, "tensorflow", module)
-    return converter
-
-
-def test_a_saved_model_goes_through_tensorflow(tmp_path, monkeypatch):
-    converter = tensorflow(monkeypatch, tiny_tflite.detr().bytes())
-    source = saved_model(tmp_path / "source")
-    export.export(source, SAVED, {"detector": tiny_tflite.DETR}, tmp_path / "out")
-    assert (tmp_path / "out" / "model.tflite").read_bytes() == converter.content
-    (source / "model.keras").write_bytes(b"")
-    export.export(source, SAVED, {"detector": tiny_tflite.DETR}, tmp_path / "out")
-    assert converter.asked == [str(source / "saved_model"), "keras model.keras"]
+    with pytest.raises(
+        UserError, match=r"saved_model is converted by TensorFlow, .* run `make tensorflow` once, .*tflite"
+    ):
+        tensorflow_export.Source(saved_model(tmp_path / "source"))
 
 
 def test_what_tensorflow_cannot_convert_is_one_sentence(tmp_path, monkeypatch):
-    tensorflow(monkeypatch, RuntimeError("Some ops\nare not supported.\n" + "x" * 900))
-    with pytest.raises(
-        UserError, match=r"TensorFlow cannot convert .*saved_model \(Some ops are not supported"
-    ) as caught:
-        export.export(saved_model(tmp_path / "source"), SAVED, {"detector": tiny_tflite.DETR}, tmp_path / "out")
+    def refuses(path):
+        raise RuntimeError("Some ops\nare not supported.\n" + "x" * 900)
+
+    module = ModuleType("tensorflow")
+    module.saved_model = SimpleNamespace(load=refuses)
+    monkeypatch.setitem(sys.modules, "tensorflow", module)
+    with pytest.raises(UserError, match=r"cannot convert .*saved_model \(Some ops are not supported") as caught:
+        tensorflow_export.Source(saved_model(tmp_path / "source"))
     assert len(str(caught.value)) < 600
     assert "\n" not in str(caught.value)
+
+
+def converted(folder, outputs):
+    """What convert_detector leaves of the tiny DETR, whose model gave these outputs for the test picture."""
+    folder.mkdir()
+    (folder / "model.tflite").write_bytes(tiny_tflite.detr().bytes())
+    np.savez(folder / "outputs.npz", **outputs)
+    facts = {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": files.sha256_of(folder / name)}
+        for name in ("model.tflite", "outputs.npz")
+    }
+    files.write_json(folder / "conversion.json", {"files": facts, "converter": {"name": "c", "version": "1"}})
+    return folder
+
+
+def test_a_converted_file_is_held_against_its_model(tmp_path):
+    source = saved_model(tmp_path / "source")
+    files.write_json(
+        source / "model.json",
+        {
+            "source": "mine",
+            "files": {
+                "saved_model/saved_model.pb": {
+                    "bytes": 0,
+                    "sha256": files.sha256_of(source / "saved_model" / "saved_model.pb"),
+                }
+            },
+        },
+    )
+    entry = {"detector": tiny_tflite.DETR}
+    first = export.export(source, SAVED, entry, tmp_path / "out", converted(tmp_path / "unnamed", {}))
+    assert (first["parity"], first["converter"]) == (None, {"name": "c", "version": "1"})
+    detector = Detector(tmp_path / "out", 1)
+    pixels, _ = prepare(probe.picture(), detector.spec["input"])
+    exact = dict(zip(detector.names, detector.invoke(pixels), strict=True))
+    made = converted(tmp_path / "right", exact)
+    assert set(
+        export.export(source, SAVED, entry, tmp_path / "out", made)["parity"]["max_abs_difference"].values()
+    ) == {0}
+    name = detector.names[0]
+    other = converted(tmp_path / "wrong", exact | {name: exact[name] + 1})
+    with pytest.raises(UserError, match=rf"output {name} of .* is off by 1 from what TensorFlow gives"):
+        export.export(source, SAVED, entry, tmp_path / "out", other)
 
 
 # --- the scripts, one after the other

@@ -23,6 +23,12 @@ KILLED = (
 )
 
 
+def tensorflow_python(root: Path, python: str, conda: bool) -> str:
+    """The Python of TensorFlow's jobs: of their conda environment, of `make tensorflow`, or else the running one."""
+    own = root / ".venv-tensorflow/bin/python"
+    return "python" if conda else str(own) if own.exists() else python
+
+
 def prefix(
     python: str, snakemake: str, conda: bool, more: Mapping[str, str], environment: Mapping[str, str] = os.environ
 ) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from bitbudget import contracts
 from bitbudget.config.ready import as_is
 from bitbudget.config.validate import check, with_defaults
 from bitbudget.errors import UserError, suggest
@@ -62,6 +63,12 @@ def resolve_precision(
             why,
         )
     for spec in resolved.values():
+        needed = format_of(spec["format"]).made_of
+        if needed and contracts.of(family, "SOURCE") != needed:
+            raise UserError(
+                f"{where}: {spec['format']} is made of a model of family {needed} alone, which {model} is not: take "
+                "the precisions litert-* for it, or leave this one out."
+            )
         reason = format_of(spec["format"]).impossible(spec, next(iter(floats), ""))
         if reason:
             raise UserError(

@@ -136,6 +136,7 @@ class Format:
     rounds_to_nearest: bool = True  # each weight goes to the value of its definition's grid that is nearest to it
     runtime: str = "transformers"  # what runs models in this format; a track names the one that it needs
     whole: bool = False  # whether it holds module groups as a whole (`GroupFormat`), and not layer by layer
+    made_of: str = ""  # of a detector, the `SOURCE` of the only families that it is made of; empty where all will do
     device_bound: bool = False  # whether what was made on a CPU loads only there, and the same for a GPU
     runs_on: tuple[str, ...] = ("cpu", "cuda")
     least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability that the kernels need

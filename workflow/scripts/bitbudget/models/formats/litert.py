@@ -66,7 +66,6 @@ class LiteRT(Format):
 
     runtime = "litert"
     free_options: tuple[str, ...] = ()  # options of operators in LiteRT's schema that are part of the format
-    converted = False  # whether TensorFlow's converter makes the file, and not AI Edge Quantizer
 
     def __init__(
         self,

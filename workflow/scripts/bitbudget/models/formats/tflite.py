@@ -15,7 +15,7 @@ SMALL = 1024  # weights with fewer numbers stay in float32 in the dynamic range,
 
 ABOUT = (
     "TensorFlow's converter",
-    "quantizes a SavedModel or Keras model while it makes a .tflite file of it [@litert]. In float16 biases are held in "
+    "quantizes a SavedModel or Keras model while it makes a .tflite file of it [@litert]. In float16 biases are in "
     "half precision, too; dynamic range leaves weights of fewer than 1024 numbers in float32; full integer computes "
     "every operator in 8 bits, by ranges seen on calibration images.",
 )
@@ -24,7 +24,7 @@ ABOUT = (
 class Converted(LiteRT):
     """A format that the converter makes: `like` is how its weights lie, but for those of fewer than `least` numbers."""
 
-    converted = True
+    made_of = "saved-model"
     free_options = ("asymmetricQuantizeInputs",)  # how inputs are rounded as they come
 
     def __init__(self, name: str, like: str, description: str, least: int = 0):

@@ -42,6 +42,9 @@ AS_INPUT = {
 }  # fmt: skip
 # All that goes in has the scale of what a kernel makes.
 AS_OUTPUT = {"CONCATENATION", "DYNAMIC_UPDATE_SLICE", "MAXIMUM", "PACK", "PADV2", "SELECT", "SELECT_V2"}
+# A kernel may write what it makes over what goes in. TensorFlow's calibrator takes both for one tensor, whose range is
+# that of both together (seen with 2.21, to the last digit).
+IN_PLACE = {"ADD", "DIV", "MUL", "SUB"}
 # What a kernel makes lies between these, whatever goes in.
 BY_KERNEL = {"LOGISTIC": (0.0, LEVELS / 256), "SOFTMAX": (0.0, LEVELS / 256), "TANH": (-1.0, 127 / 128)}
 # Where a bias is among an operator's inputs.
@@ -134,6 +137,21 @@ def _tied(wiring: Wiring) -> dict[int, set[int]]:
     return sets
 
 
+def _overwritten(wiring: Wiring) -> dict[int, set[int]]:
+    """Exported tensors that an operator may write over, each with what these operators make."""
+    found: dict[int, set[int]] = {}
+    for pair in wiring.pairs:
+        if pair.after.name in IN_PLACE:
+            for index in pair.before.inputs:
+                found.setdefault(index, set()).update(pair.before.outputs)
+    return found
+
+
+def _both(one: Span, other: Span | None) -> Span | None:
+    """The range of two together."""
+    return other and (min(one[0], other[0]), max(one[1], other[1]))
+
+
 @dataclass
 class Rounding:
     """Where a format rounds the numbers of the exported graph.
@@ -174,7 +192,8 @@ class Activations:
         self.own = {
             self._held(self.original, index) for index, one in enumerate(self.original.tensors) if len(one.scales)
         }
-        self.tied = _tied(wiring) if self.format.converted else {}
+        self.tied = _tied(wiring) if self.format.made_of else {}
+        self.overwritten = _overwritten(wiring) if self.format.made_of else {}
         self.spans: dict[int, Span | None] = {}  # of exported tensors, where they are not what was seen
         for pair in wiring.pairs:
             for wanted, found in zip(pair.before.outputs, pair.after.outputs, strict=False):
@@ -231,7 +250,7 @@ class Activations:
         span = None if held is None else self._span(wanted)
         if span is not None:
             rounding.known.add(wanted)
-        if held is not None and (span is None or wanted in self.tied):
+        if held is not None and (span is None or wanted in self.tied or wanted in self.overwritten):
             tensor = self.graph.tensors[held]
             ends = (np.array([LEAST, LEAST + LEVELS]) - tensor.zero_points[0]) * float(tensor.scales[0])
             span = float(ends[0]), float(ends[1])
@@ -293,7 +312,8 @@ class Activations:
         if span is None:
             return None if self.ranges is None else "is in whole numbers, and no range was seen of it"
         fault = fault_of_scale(after, span)
-        others = (self._span(one) for one in self.tied.get(wanted, ()))
+        others = [self._span(one) for one in self.tied.get(wanted, ())]
+        others += [_both(span, self._span(one)) for one in self.overwritten.get(wanted, ())]
         return fault and (None if any(one and not fault_of_scale(after, one) for one in others) else fault)
 
     def _fault_of_bias(self, pair: Pair, bias: int) -> str | None:

@@ -247,7 +247,7 @@ def fault_of_other(constant: Constant, spec: dict[str, Any]) -> str | None:
         same = tensor.data.tobytes() == exported.data.tobytes() and tensor.storage == exported.storage
         return None if same else "differs from the exported file"
     fmt = registry.format_of(spec["format"])
-    if fmt.converted and fmt.is_float and (exported.type, tensor.type) == ("FLOAT32", "FLOAT16"):
+    if fmt.made_of and fmt.is_float and (exported.type, tensor.type) == ("FLOAT32", "FLOAT16"):
         same = tensor.data.tobytes() == halved(exported).tobytes()
         return None if same else "holds other numbers than the exported file's in half precision"
     if not fmt.calibrated or tensor.type not in LIMITS or tensor.blocks or not len(tensor.scales):

@@ -1,7 +1,8 @@
 """From a model to the .tflite file that everything else starts from, and what goes into it and comes out of it.
 
 Models of transformers are exported by LiteRT Torch in float32, and the file is held against the model on a test
-picture. SavedModels go through TensorFlow's own converter. A ready .tflite file is taken as it is.
+picture. SavedModels and Keras models were converted by TensorFlow (`tensorflow_export`), in an environment of its own.
+A ready .tflite file is taken as it is.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from bitbudget.errors import UserError
 from bitbudget.runtimes.litert import flatbuffer, probe
 from bitbudget.runtimes.litert.interpreter import MODEL, SPECIFICATION, Detector, threads_for
 from bitbudget.runtimes.litert.preprocessing import prepare
-from bitbudget.runtimes.litert.silence import silenced
 from bitbudget.runtimes.litert.spec import complete
+from bitbudget.runtimes.litert.tensorflow_export import CONVERSION, OUTPUTS
 from bitbudget.system import verified
 
 log = logging.getLogger("bitbudget")
@@ -29,15 +30,18 @@ CLOSE = 1e-3  # differences in logits and in shares of the input that only say t
 STRAY = 0.05  # share of queries without a counterpart that is explained by a choice among nearly equal scores
 
 
-def export(source: Path, family: ModuleType, entry: dict[str, Any], out: Path) -> dict[str, Any]:
+def export(
+    source: Path, family: ModuleType, entry: dict[str, Any], out: Path, converted: Path | None = None
+) -> dict[str, Any]:
     """Write a model's file and specification into `out`, and return what its record says of them.
 
-    `source` is the folder that fetch_model made, `entry` the model's part of config/models.yaml. Raises `UserError`
-    where the model cannot be exported, or its file does not fit the specification.
+    `source` is the folder that fetch_model made, `entry` the model's part of config/models.yaml, and `converted` the
+    folder that convert_detector made of a SavedModel or Keras model. Raises `UserError` where the model cannot be
+    exported, or its file does not fit the specification.
     """
     verified.hold_folder(source, "model.json")
     out.mkdir(parents=True, exist_ok=True)
-    wanted = None
+    wanted, compared, told = None, compare, {}
     if contracts.of(family, "SOURCE") == "transformers":
         from bitbudget.runtimes.litert import torch_export
 
@@ -49,7 +53,12 @@ def export(source: Path, family: ModuleType, entry: dict[str, Any], out: Path) -
     else:
         found = _specify(entry["detector"], out)
         pixels, place = prepare(probe.picture(), found["input"])
-        (_from_tensorflow if contracts.of(family, "SOURCE") == "saved-model" else _from_tflite)(source, out / MODEL)
+        if converted is not None:
+            verified.hold_folder(converted, CONVERSION)
+            told = {"converter": files.read_json(converted / CONVERSION)["converter"]}
+            with np.load(converted / OUTPUTS) as held:
+                wanted, compared = dict(held), compare_in_order
+        _from_tflite(source if converted is None else converted, source, out / MODEL)
     graphs = flatbuffer.read(out / MODEL)
     detector = Detector(out, threads_for(None))
     outputs = dict(zip(detector.names, detector.invoke(pixels), strict=True))
@@ -62,8 +71,8 @@ def export(source: Path, family: ModuleType, entry: dict[str, Any], out: Path) -
         "operators": flatbuffer.operators(graphs),
         "tensor_types": flatbuffer.bytes_by_type(graphs),
         "weights": sum(weights.values()),
-        "parity": wanted and compare(wanted, outputs, out / MODEL),
-    }
+        "parity": compared(wanted, outputs, out / MODEL) if wanted and wanted.keys() == outputs.keys() else None,
+    } | told
 
 
 def with_own(derived: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +106,19 @@ def compare(wanted: dict[str, np.ndarray], found: dict[str, np.ndarray], file: P
     }
 
 
+def compare_in_order(wanted: dict[str, np.ndarray], found: dict[str, np.ndarray], file: Path) -> dict[str, Any]:
+    """The same where every row has its place. Raises `UserError` for outputs that are other numbers, or not as many."""
+    gaps = {}
+    for name, exact in wanted.items():
+        gaps[name] = float(np.abs(found[name] - exact).max(initial=0)) if found[name].shape == exact.shape else np.inf
+        if not gaps[name] <= CLOSE * max(1.0, float(np.abs(exact).max(initial=0))):
+            raise UserError(
+                f"output {name} of {file} is off by {gaps[name]:.3g} from what TensorFlow gives for {probe.NAME}, so "
+                "the conversion has gone wrong: hand over a .tflite file of the model, with family tflite."
+            )
+    return {"max_abs_difference": gaps, "limit": CLOSE, "stray_queries": 0.0}
+
+
 def _specify(given: dict[str, Any], out: Path) -> dict[str, Any]:
     """Complete a specification and write it down."""
     found = complete(given)
@@ -109,40 +131,12 @@ def _processor(source: Path) -> dict[str, Any]:
     return files.read_json(path) if path.exists() else {}
 
 
-def _from_tensorflow(source: Path, out: Path) -> None:
-    """Convert the SavedModel or .keras file in a folder. Raises `UserError` without TensorFlow, or where it fails."""
-    folder, keras = source / "saved_model", next(source.glob("*.keras"), None)
-    with silenced():
-        try:
-            import tensorflow as tf
-        except ImportError:
-            raise UserError(
-                f"{keras or folder} is converted by TensorFlow, which is not installed: convert it with "
-                "tf.lite.TFLiteConverter in an environment of its own (pip install tensorflow), and name the .tflite "
-                "file as `local` of a model of family tflite."
-            ) from None
-        try:
-            if keras:
-                converter = tf.lite.TFLiteConverter.from_keras_model(tf.keras.models.load_model(keras))
-            else:
-                converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
-            content = converter.convert()
-        except Exception as fault:  # its converter raises whatever its passes raise
-            reason = " ".join(str(fault).split())[:200].rstrip(".")
-            raise UserError(
-                f"TensorFlow cannot convert {keras or folder} ({reason}): convert it yourself, with LiteRT's own "
-                "operators alone, and name the .tflite file as `local` of a model of family tflite."
-            ) from None
-    with files.written_whole(out) as temporary:
-        temporary.write_bytes(content)
-
-
-def _from_tflite(source: Path, out: Path) -> None:
-    """Take over a ready file. Raises `UserError`, which says where it came from, for one that cannot be read."""
+def _from_tflite(folder: Path, source: Path, out: Path) -> None:
+    """Take over the file in a folder. Raises `UserError`, which says where it came from, for one that is not whole."""
     try:
-        flatbuffer.read(source / MODEL)
+        flatbuffer.read(folder / MODEL)
     except UserError as fault:
         origin = files.read_json(source / "model.json")["source"]
         raise UserError(f"{str(fault).rstrip('.')} (it came from {origin}).") from None
     with files.written_whole(out) as temporary:
-        shutil.copyfile(source / MODEL, temporary)
+        shutil.copyfile(folder / MODEL, temporary)
