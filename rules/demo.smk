@@ -49,3 +49,17 @@ rule train_demo_detector:
     shell:
         "(python workflow/scripts/train_demo_detector.py --out {params.work}"
         " && mkdir -p $(dirname {output.folder}) && mv {params.work} {output.folder}) 2>&1 | tee {log}"
+
+
+rule train_demo_keras:
+    output:
+        folder=directory("resources/trained/demo-keras"),
+    log:
+        "logs/train_demo_keras.log",
+    conda:
+        "../envs/tensorflow.yaml"
+    threads: ALL_CORES
+    params:
+        code=code_of("train_demo_keras"),
+    shell:
+        '"$BITBUDGET_TENSORFLOW" workflow/scripts/train_demo_keras.py --out {output.folder} 2>&1 | tee {log}'
