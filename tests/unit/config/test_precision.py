@@ -76,6 +76,16 @@ def test_a_nested_group_takes_its_own_format(config: ConfigFolder) -> None:
         ),
         ({"all": "bnb-int8"}, "own: embeddings are looked up, not multiplied, so bnb-int8 cannot hold them"),
         (
+            {"vision": "gguf-q8_0"},
+            "own: gguf-q8_0 can hold embeddings, language, head, and not vision: give vision another format, or leave "
+            "it out.",
+        ),
+        (
+            {"language": "gguf-q8_0", "head": "bnb-int8"},
+            "own: one file of gguf-q8_0 holds language and head together, and head is to be in bnb-int8: leave head "
+            "out, or give both the same format.",
+        ),
+        (
             {"vision": "bfloat16"},
             "own: bfloat16 and float16 cannot stand in one model, whose activations have one dtype; leave the groups "
             "out that are not quantized, so that they keep the baseline's float16, or change the study's baseline.",
@@ -84,6 +94,12 @@ def test_a_nested_group_takes_its_own_format(config: ConfigFolder) -> None:
 )
 def test_a_wrong_assignment_is_one_sentence(groups: dict, sentence: str, config: ConfigFolder) -> None:
     assert refusal(config, **groups).startswith(f"{PRECISIONS}, {sentence}")
+
+
+def test_a_gguf_file_holds_whatever_reads_and_the_rest_may_be_onnx_files(config: ConfigFolder) -> None:
+    found = assigned(config, language="gguf-q4_k_m", vision="ort-int8-dynamic")
+    assert {found[group]["format"] for group in ("embeddings", "language", "language.mlp", "head")} == {"gguf-q4_k_m"}
+    assert (found["vision"]["format"], found["projector"]["format"]) == ("ort-int8-dynamic", "float16")
 
 
 @pytest.mark.parametrize("group", ["visoin", "backbone", "language.norm"])

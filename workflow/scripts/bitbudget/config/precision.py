@@ -83,6 +83,11 @@ def _together(resolved: dict[str, FormatSpec], assignment: dict[str, FormatSpec]
     found = dict(resolved)
     for group, spec in resolved.items():
         fmt = format_of(spec["format"])
+        if fmt.whole and fmt.holds and group not in fmt.holds:
+            raise UserError(
+                f"{where}: {fmt.name} can hold {', '.join(one for one in fmt.holds if '.' not in one)}, and not "
+                f"{group}: give {group} another format, or leave it out."
+            )
         for other in fmt.together(group) if fmt.whole else ():
             if other not in resolved or resolved[other] == spec:
                 continue

@@ -289,6 +289,7 @@ class GroupFormat(Format):
 
     whole = True
     hosted_by = "transformers"
+    holds: tuple[str, ...] = ()  # the groups that it can hold; empty where it can hold any
 
     def together(self, group: str) -> tuple[str, ...]:
         """The groups, this one among them, that one file holds: a precision gives all of them the same format."""

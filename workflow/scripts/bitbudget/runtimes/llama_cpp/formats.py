@@ -36,6 +36,7 @@ FLOAT = "Matrices are rounded to 16 bits, and norms stay float32."
 
 class Gguf(GroupFormat):
     runtime = "llama.cpp"
+    holds = groups.READING
 
     def __init__(self, name: str, file_type: str, bits: float, how: str):
         self.name, self.bits, self.file_type = f"gguf-{name}", bits, file_type
@@ -51,7 +52,7 @@ class Gguf(GroupFormat):
         )
 
     def together(self, group: str) -> tuple[str, ...]:
-        return groups.READING if group in groups.READING else (group,)
+        return self.holds
 
     def make(
         self,
