@@ -123,6 +123,24 @@ def repeats(wildcards):
     return [f"{folder}/measurements/repeat-{number}.json" for number in numbers]
 
 
+def floor_records(wildcards):
+    """What a precision's speed is held against: the machine, its audit, and the baseline's operations.
+
+    Nothing for detectors, which run without torch, whose probe it is.
+    """
+    study = study_of(wildcards)
+    if plan.detects(study):
+        return []
+    folder = f"results/{wildcards.study}/{wildcards.model}"
+    counted = f"{folder}/{study['baseline']}/{wildcards.condition}/flops.json"
+    return [f"results/{wildcards.study}/machine.json", f"{folder}/{wildcards.precision}/audit.json", counted]
+
+
+def floor_options(wildcards, input):
+    """The same as a script's options."""
+    return " ".join(f"{option} {path}" for option, path in zip(("--machine", "--audit", "--flops"), input.floor))
+
+
 def noise_floor(name, tail):
     """A file of the baseline's second pass of every model and condition; nothing where a study wants none."""
     study = STUDIES[name]

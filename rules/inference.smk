@@ -92,6 +92,27 @@ use rule predict_last_words as predict_last_words_again with:
         shards="resources/.partial/predictions_again/{study}/{model}/{precision}/{condition}",
 
 
+# What the memory and the arithmetic of this machine allow, beside which every speed stands.
+rule probe_machine:
+    output:
+        "results/{study}/machine.json",
+    log:
+        "logs/probe_machine/{study}.log",
+    wildcard_constraints:
+        study=TRANSFORMERS,
+    conda:
+        "../envs/inference.yaml"
+    # All cores, as measure_efficiency.
+    threads: ALL_CORES
+    resources:
+        gpu=1,
+    params:
+        code=code_of("probe_machine"),
+        spec=spec_of("probe_machine"),
+    shell:
+        "python workflow/scripts/probe_machine.py --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+
+
 rule measure_efficiency:
     input:
         checkpoint=rules.quantize_model.output.checkpoint,
@@ -126,7 +147,8 @@ rule measure_efficiency:
 
 rule combine_measurements:
     input:
-        repeats,
+        repeats=repeats,
+        floor=floor_records,
     output:
         "results/{study}/{model}/{precision}/{condition}/measurements.json",
     log:
@@ -134,11 +156,12 @@ rule combine_measurements:
     conda:
         "../envs/report.yaml"
     params:
-        code=code_of("combine_measurements"),
+        code=code_of("combine_measurements"),  # what a format computes in changes with its audit
         spec=spec_of("combine_measurements"),
+        floor=floor_options,
     shell:
-        "python workflow/scripts/combine_measurements.py --repeats {input} --spec {params.spec:q} --out {output}"
-        " 2>&1 | tee {log}"
+        "python workflow/scripts/combine_measurements.py --repeats {input.repeats} {params.floor}"
+        " --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
 
 
 rule count_flops:

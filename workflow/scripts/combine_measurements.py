@@ -1,4 +1,4 @@
-"""Pool what several processes measured of one precision into one record."""
+"""Pool what several processes measured of one precision into one record, beside what the machine allows."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ def main() -> None:
     """Pool the repeats and write the record; what may have disturbed them is logged and recorded."""
     parser = cli.parser(__doc__)
     parser.add_argument("--repeats", type=Path, nargs="+", required=True, help="all repeat-{k}.json")
+    parser.add_argument("--machine", type=Path, help="machine.json; without it there are no floors")
+    parser.add_argument("--audit", type=Path, help="audit.json of the precision")
+    parser.add_argument("--flops", type=Path, help="flops.json of the baseline under this condition")
     cli.spec(parser, SPEC)
     parser.add_argument("--out", type=Path, required=True, help="measurements.json")
     args = parser.parse_args()
 
-    from bitbudget.measuring import pooling
+    from bitbudget.measuring import floor, pooling
 
     identity, body = pooling.pooled([files.read_json(path) for path in args.repeats], args.spec["carbon"])
+    if args.machine:
+        machine, audit, flops = (files.read_json(path) for path in (args.machine, args.audit, args.flops))
+        body["metrics"] |= floor.metrics(body, audit, machine, flops)
+        body["remarks"] += floor.remarks(machine)
     records.write(args.out, "measurements", identity, body)
     for remark in body["remarks"]:
         log.info("remark: %s", remark)

@@ -65,6 +65,7 @@ class Library:
             "tabulate_ablation": [track],
             "plot_ablation": [track],
             "combine_measurements": [],
+            "probe_machine": [],
             "tabulate_carbon": [],
             "select_shots": [reader],
             "select_calibration": [reader],

@@ -197,6 +197,10 @@ FORMAT = {
     "name": Attribute(TEXT, "as precisions name it"),
     "bits": Attribute((int, float), "of one stored weight without its scales"),
     "description": Attribute(TEXT, "what it is, after `is`"),
+    "computes_in": Attribute(
+        TEXT, "the type that its kernels multiply in: float32, bfloat16, float16, int8, or model for the model's dtype"
+    ),
+    "unpacks": Attribute(FLAG, "whether its kernels bring weights to that type again at every product"),
     "title": _words("what the paper calls it; formats of one title share its paragraph"),
     "about": _words("a paragraph that goes on after the title, with the work that it is of"),
 }

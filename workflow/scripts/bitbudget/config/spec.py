@@ -207,6 +207,7 @@ KEYS = {
     "batch_size": Key("items in one batch", _batch_size),
     "shard_size": Key("items after which answers are kept safe on disk"),
     "measure": Key("how one process measures", _without("measure", "repeats")),
+    "measure.busy_gpu": Key("`refuse` or `warn`, where another process computes on the GPU"),
     "measure.items": Key("number of items that are measured"),
     "measure.new_tokens": Key("number of tokens in each measured answer"),
     "carbon": Key("where the energy comes from, for all of the table"),

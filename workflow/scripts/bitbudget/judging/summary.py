@@ -48,6 +48,13 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "decode_per_token_s": ("decode_per_token", "value", 1.0),
     "prefill_tokens_per_s": ("prefill_rate", "value", 1.0),
     "decode_tokens_per_s": ("decode_rate", "value", 1.0),
+    # what the memory's bandwidth or the arithmetic of the machine allows, and the share of it that is reached
+    "floor_decode_per_token_s": ("floor_decode", "value", 1.0),
+    "share_of_floor_decode": ("share_of_floor_decode", "value", 1.0),
+    "floor_prefill_s": ("floor_prefill", "value", 1.0),
+    "share_of_floor_prefill": ("share_of_floor_prefill", "value", 1.0),
+    "floor_vision_s": ("floor_vision", "value", 1.0),
+    "share_of_floor_vision": ("share_of_floor_vision", "value", 1.0),
     "energy_per_item_J": ("energy_per_item", "value", 1.0),
     "energy_per_item_ci_low_J": ("energy_per_item", "ci_low", 1.0),
     "energy_per_item_ci_high_J": ("energy_per_item", "ci_high", 1.0),
@@ -84,6 +91,10 @@ OF_PHASE = {
     "decode_per_token_s": "decode",
     "prefill_tokens_per_s": "prefill",
     "decode_tokens_per_s": "decode",
+    **{f"share_of_floor_{phase}": phase for phase in ("decode", "prefill", "vision")},
+    "floor_decode_per_token_s": "decode",
+    "floor_prefill_s": "prefill",
+    "floor_vision_s": "vision",
 }
 # Columns that a track with this phase has not: the phase's energy is in one with another's, in another column.
 NOT_OF_PHASE = {"energy_prefill_J": "vision"}

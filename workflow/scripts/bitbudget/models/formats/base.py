@@ -137,6 +137,8 @@ class Format:
     runtime: str = "transformers"  # what runs models in this format; a track names the one that it needs
     whole: bool = False  # whether it holds module groups as a whole (`GroupFormat`), and not layer by layer
     made_of: str = ""  # of a detector, the `SOURCE` of the only families that it is made of; empty where all will do
+    computes_in: str = "model"  # the type that its kernels multiply in: float32, int8 …, or model for the model's dtype
+    unpacks: bool = False  # whether weights are brought to that type again at every product
     device_bound: bool = False  # whether what was made on a CPU loads only there, and the same for a GPU
     runs_on: tuple[str, ...] = ("cpu", "cuda")
     least_capability: tuple[int, int] = (0, 0)  # CUDA compute capability that the kernels need

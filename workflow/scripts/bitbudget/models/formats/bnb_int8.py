@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 class BnbInt8(Format):
     name = "bnb-int8"
     bits = 8
+    computes_in = "int8"
     least_capability = (7, 5)  # int8 tensor cores
     needs = ("bitsandbytes",)
     description = "LLM.int8() (bitsandbytes): int8 weights and activations, outlier columns in 16 bit"

@@ -26,6 +26,7 @@ BLOCK, ROWS = 64, 32
 class BnbNf4(Format):
     name = "bnb-nf4"
     bits = 4
+    unpacks = True
     needs = ("bitsandbytes",)
     description = "NF4 (bitsandbytes): 4-bit NormalFloat weights in blocks of 64, multiplied in the float format"
     title = "NF4"

@@ -40,6 +40,7 @@ class Float(Format):
 
     def __init__(self, name: str, bits: int, description: str):
         self.name, self.bits, self.description = name, bits, description
+        self.computes_in = name
         self.title, self.about = ABOUT[name]
 
     def price(self, machine: Machine, device: str) -> str | None:

@@ -75,6 +75,7 @@ def kernel_for(bits: int, options: dict[str, Any], float_format: str, device: st
 class Gptq(Format):
     calibrated = True
     needs = ("gptqmodel",)
+    unpacks = True
     rounds_to_nearest = False
     title = "GPTQ"
     about = (

@@ -80,6 +80,8 @@ class LiteRT(Format):
     ):
         self.name, self.bits, self.type, self.use, self.description = name, bits, type, use, description
         self.title, self.about = about or ABOUT[name]
+        self.computes_in = "int8" if use in ("dynamic", "static") else "float32"
+        self.unpacks = use == "dequantized"
         self._held = dict.fromkeys(operators, name) | (otherwise or {})
 
     def recognises(self, layer: nn.Module) -> bool:

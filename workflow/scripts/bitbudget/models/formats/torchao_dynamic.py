@@ -224,6 +224,7 @@ def _by_token(weight: Any) -> bool:
 
 class TorchaoFp8(TorchaoDynamic):
     name = "torchao-fp8"
+    computes_in = "float8"
     runs_on = ("cuda",)
     least_capability = (8, 9)
     description = "float8 (e4m3) weights and activations (torchao): a scale a row of weights, and a scale a token"

@@ -24,6 +24,7 @@ LEAST_SCALE = 1e-6
 class TorchaoWeightOnly(TorchaoFormat):
     """Activations stay in the float format."""
 
+    unpacks = True
     title = "torchao's weight-only formats"
     about = (
         "keep weights as 8- or 4-bit integers with one scale per channel or group, while activations stay in the float "

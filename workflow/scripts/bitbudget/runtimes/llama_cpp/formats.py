@@ -41,6 +41,7 @@ class Gguf(GroupFormat):
     def __init__(self, name: str, file_type: str, bits: float, how: str):
         self.name, self.bits, self.file_type = f"gguf-{name}", bits, file_type
         self.float_type = name if name in ("f16", "bf16") else None
+        self.computes_in = "float32" if self.float_type else "int8"  # inputs are rounded to blocks of 8 bits
         self.title = f"GGUF {name.upper()}"
         self.description = f"GGUF by llama.cpp: a file of the kind {name.upper()}"
         self.needs = RUNNING + WRITING + (() if self.float_type else QUANTIZING)
