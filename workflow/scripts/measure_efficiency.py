@@ -54,6 +54,7 @@ def main() -> None:
         formats = ", ".join(spec["simulated"])
         reason = f"{formats} is simulated: its values are rounded, but stored and multiplied as floats."
         costs = COSTS | {f"token_rate_{size}": ("tokens/s", True) for size in spec["measure"]["batch_sizes"]}
+        costs |= {f"decode_rate_at_{length}": ("tokens/s", True) for length in spec["measure"].get("context", [])}
         metrics = {name: records.absent(reason, unit, higher_is_better=up) for name, (unit, up) in costs.items()}
         repeat.write(args.out, spec, hashes, metrics, {}, began_at)
         log.info("nothing to measure: %s", reason)
@@ -71,7 +72,7 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     looked_up = energy.look_up_processor()  # while torch is imported
     import torch
 
-    from bitbudget.measuring import efficiency, machine
+    from bitbudget.measuring import context, efficiency, machine
     from bitbudget.measuring.phases import PhaseTimer
     from bitbudget.models import checkpoint
     from bitbudget.models.families import parts
@@ -106,6 +107,10 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
         generation.check_length(model, given, how)
         model.generate(**given, generation_config=how)
 
+    @torch.inference_mode()
+    def cached(given: Any) -> Any:
+        return model.generate(**given, generation_config=whole, return_dict_in_generate=True)
+
     timer = PhaseTimer(model, parts.vision_modules(family, model), device)
     subject = efficiency.Efficiency(
         timer, prepare, generate, lambda given: generate(given, first), len(items), plan, device, spec["repeat"]
@@ -117,6 +122,12 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     circumstances["warm_up"] = subject.warm_up().record()
     source, no_source = energy.choose_source(device)
     metrics |= efficiency.measure(subject, cold, source, no_source)
+    given = prepare([0])
+    prompt_tokens = int(given["attention_mask"].sum())
+    metrics["cache_memory"] = context.cache_memory(lambda: cached(given), prompt_tokens, plan["new_tokens"])
+    if lengths := plan.get("context", []):
+        words = generation.words_of(processor, given)
+        metrics |= context.decode_rates(timer, generate, words, lengths, plan["min_seconds"], device)
     circumstances |= machine.afterwards(device, earlier)
     for name, held in (
         ("size_on_disk", made["size_on_disk_bytes"]),

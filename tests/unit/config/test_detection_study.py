@@ -45,6 +45,7 @@ def test_a_detection_study_has_what_detectors_have_a_use_for(config: ConfigFolde
         ({"last_word": {"bos": "never"}}, "`last_word` has no place"),
         ({"spot_check": 25}, "`spot_check` shows people images and answers in words"),
         ({"conditions": ["4-shot"]}, "no condition '4-shot'"),
+        ({"measure": {"context": [128]}}, "`measure.context` has no place in the track detection"),
         ({"measure": {"batch_sizes": [1, 8]}}, "`measure.batch_sizes` can only be [1]"),
         ({"measure": {"new_tokens": 8}}, "`measure.new_tokens` has no place"),
         ({"precisions": ["float16"], "baseline": "float16"}, "format float16 is for models that transformers runs"),

@@ -35,7 +35,7 @@ QUANTIZE = IDENTITY | {
 PREDICT = IDENTITY | PROMPT | {"generation": {"max_new_tokens": 6, "num_beams": 1}, "batch_size": 4, "shard_size": 3}
 PLAN = {
     "items": 3, "warmup": 1, "min_iterations": 3, "min_seconds": 1.1, "batch_sizes": [1, 2], "new_tokens": 4,
-    "rounds": 2, "busy_gpu": "refuse",
+    "rounds": 2, "busy_gpu": "refuse", "context": [7, 100_000],
 }  # fmt: skip
 MEASURE = IDENTITY | PROMPT | {"measure": PLAN, "simulated": [], "generation": {"num_beams": 1}, "repeat": 1}
 CARBON = {"carbon": {"country": "AUT", "pue": 1.2, "intensity": None}}
@@ -203,6 +203,12 @@ def test_measurements_are_complete_or_say_why_not(study, quantized, audited):
     assert about["warm_up"]["calls"] == len(about["warm_up"]["raw"]) >= 7
     for name in ("prefill_rate", "decode_rate", "token_rate_1", "token_rate_2"):
         assert found[name]["value"] > 0 and found[name]["unit"] == "tokens/s"
+    assert found["decode_rate_at_7"]["value"] > 0 and found["decode_rate_at_7"]["n"] >= 3
+    assert "a prompt of 100000 tokens" in found["decode_rate_at_100000"]["absent"]
+    held = found["cache_memory"]
+    config = checkpoint.load_original(study / "model", tiny.LLAVA, "bfloat16").config.text_config
+    width = config.num_key_value_heads * config.hidden_size // config.num_attention_heads
+    assert held["bytes"] == 2 * 2 * config.num_hidden_layers * width * held["positions"]  # keys, values; two bytes each
     out = study / "measurements.json"
     run("combine_measurements", repeats=study / "measurements/repeat-2.json", spec=CARBON, out=out)
     pooled = record_of(out, "measurements")
@@ -215,7 +221,7 @@ def test_a_simulated_precision_is_not_measured_and_says_why(study, quantized, au
     run("measure_efficiency", checkpoint=quantized, spec=MEASURE | {"simulated": ["rtn-3"]}, **paths)
     found = record_of(study / "simulated.json", "measurement_repeat")["metrics"]
     assert {"size_on_disk", "weights_in_memory", "peak_memory", "latency", "energy_per_item"} <= found.keys()
-    assert {"prefill_rate", "decode_rate", "token_rate_1", "token_rate_2"} <= found.keys()
+    assert {"prefill_rate", "decode_rate", "token_rate_1", "token_rate_2", "decode_rate_at_7"} <= found.keys()
     assert all(metric["absent"].startswith("rtn-3 is simulated") for metric in found.values())
 
 

@@ -29,7 +29,7 @@ SPEC = {
     "images": {"max_tokens": None, "enlarge": False},
     "measure": {
         "items": 2, "warmup": 1, "min_iterations": 2, "min_seconds": 0.1, "batch_sizes": [1, 2], "new_tokens": 4,
-        "rounds": 1, "busy_gpu": "refuse",
+        "rounds": 1, "busy_gpu": "refuse", "context": [9],
     },
 }  # fmt: skip
 
@@ -145,3 +145,4 @@ def test_operations_and_phases_are_told_apart(study, spec, audited):
     for phase in ("vision", "prefill", "decode"):
         assert counted[f"flops_{phase}"]["value"] > 0
         assert measured[f"latency_{phase}"]["value"] > 0
+    assert measured["decode_rate_at_9"]["value"] > 0 and measured["cache_memory"]["value"] > 0

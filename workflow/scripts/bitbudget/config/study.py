@@ -185,8 +185,9 @@ def _measurement(study: Resolved, content: dict[str, Any], track: Any, where: st
         # the decode loop needs two tokens to tell the first from those that follow
         measure.setdefault("new_tokens", max(2, study["generation"]["max_new_tokens"]))
         return
-    if "new_tokens" in measure:
-        raise UserError(f"{where}: `measure.new_tokens` has no place in the track {study['track']}; remove it.")
+    for name in ("new_tokens", "context"):
+        if name in content.get("measure", {}):
+            raise UserError(f"{where}: `measure.{name}` has no place in the track {study['track']}; remove it.")
     if "batch_sizes" in content.get("measure", {}) and measure["batch_sizes"] != [1]:
         raise UserError(
             f"{where}: `measure.batch_sizes` can only be [1] in the track {study['track']}, whose models take one "

@@ -28,6 +28,7 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "size_on_disk_MiB": ("size_on_disk", "value", 1e6 / 2**20),
     "weights_in_memory_MB": ("weights_in_memory", "value", 1.0),
     "peak_memory_MB": ("peak_memory", "value", 1.0),
+    "cache_memory_MB": ("cache_memory", "value", 1.0),  # keys and values at the end of an answer
     "peak_memory_MiB": ("peak_memory", "value", 1e6 / 2**20),
     "latency_median_s": ("latency", "value", 1.0),
     "latency_median_ci_low_s": ("latency", "ci_low", 1.0),
@@ -92,6 +93,7 @@ OF_PHASE = {
     "prefill_tokens_per_s": "prefill",
     "decode_tokens_per_s": "decode",
     **{f"share_of_floor_{phase}": phase for phase in ("decode", "prefill", "vision")},
+    "cache_memory_MB": "decode",
     "floor_decode_per_token_s": "decode",
     "floor_prefill_s": "prefill",
     "floor_vision_s": "vision",
@@ -108,6 +110,7 @@ KINDS = {
 }
 # Columns of which there is one for each batch size: what the names of the metrics begin with, and the column.
 BY_BATCH = {f"{name}_": column for name, column in costs.RATES.items()}
+BY_BATCH["decode_rate_at_"] = "decode_tokens_per_s_at_{}{}"  # one for each length of the context
 LEFT_OUT = "left out: "  # how the notes of what could not run begin
 # Columns of whole numbers, also where cells are empty.
 WHOLE = ("n_items", "human_n", "threads", "energy_batch_size", "seed")

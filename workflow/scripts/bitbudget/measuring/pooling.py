@@ -20,7 +20,7 @@ Metric = dict[str, Any]
 
 # What a process tells only once, and what is the same whenever it is measured.
 ONCE = {"latency_cold", "load_time"}
-FIXED = {"size_on_disk", "weights_in_memory"}
+FIXED = {"size_on_disk", "weights_in_memory", "cache_memory"}
 # What is made of other metrics of the same record, after these have been pooled.
 DERIVED = {"energy_per_item"}
 # What must be the same in all repeats for their numbers to be those of one thing, and where it stands in a record.

@@ -189,6 +189,19 @@ def read_tokens(inputs: Any) -> list[int]:
     return inputs["attention_mask"].sum(-1).long().tolist()
 
 
+def words_of(processor: Any, inputs: Any) -> list[int]:
+    """The tokens of the first row of a batch that stand for text: without padding, images and other special tokens.
+
+    `processor` is a processor or a tokenizer.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    special = set(tokenizer.all_special_ids)
+    if "input_ids" not in inputs:
+        return []
+    row = zip(inputs["input_ids"][0].tolist(), inputs["attention_mask"][0].tolist(), strict=True)
+    return [token for token, seen in row if seen and token not in special]
+
+
 def image_tokens(model: Any, inputs: Any) -> list[int] | None:
     """How many tokens of each row stand for images; None where there are none of their own."""
     number = forms.image_token_id(model.config)
