@@ -27,5 +27,5 @@ def test_a_cache_counts_keys_and_values_of_every_layer():
     assert context.bytes_of(None) == 0
 
 
-def test_a_model_without_a_cache_says_so():
-    assert "keeps no keys and values" in context.cache_memory(lambda: torch.zeros(1, 4), 3, 2)["absent"]
+def test_a_model_that_shows_no_cache_says_so():
+    assert "does not show its keys and values" in context.cache_memory(lambda: torch.zeros(1, 4), 3, 2)["absent"]

@@ -32,7 +32,7 @@ def cache_memory(answer: Callable[[], Any], prompt_tokens: int, new_tokens: int)
         return absent(f"the model gave no cache away ({reason(fault)}).", "MB", higher_is_better=False)
     size = bytes_of(held)
     if not size:
-        return absent("the model keeps no keys and values between tokens.", "MB", higher_is_better=False)
+        return absent("the model does not show its keys and values.", "MB", higher_is_better=False)
     positions = prompt_tokens + new_tokens - 1
     about = {"bytes": size, "positions": positions, "new_tokens": new_tokens}
     return metric(size / 1e6, "MB", higher_is_better=False, n=1, **about)
