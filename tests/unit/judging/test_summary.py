@@ -136,12 +136,16 @@ def test_what_disturbed_the_measuring_stands_in_its_row(records, tmp_path):
     one, old = records[1][1], records[1][2]
     one |= {"remarks": ["repeat 1: the machine was loaded (9.0 jobs on 2 cores).", "They differ."]}
     one |= {"disturbed": ["the machine was loaded"]}
+    records[0][1]["remarks"] = ["the scores look wrong"]
     old["repeats"] = [{"circumstances": {"load_before": 9.0, "cores": 2, "other_gpu_processes": [7]}}]
     summary.summarize(SPEC, *records).to_csv(tmp_path / "summary.csv", index=False)
     rows = {row["precision"]: row for row in record.read_summary(tmp_path / "summary.csv") if row["model"] == "one"}
     assert [(row["remarks"], row["disturbed"]) for row in rows.values()] == [
         (None, None),
-        ("repeat 1: the machine was loaded (9.0 jobs on 2 cores). | They differ.", "the machine was loaded"),
+        (
+            "repeat 1: the machine was loaded (9.0 jobs on 2 cores). | They differ. | the scores look wrong",
+            "the machine was loaded",
+        ),
         (None, "the machine was loaded; other processes computed on the GPU"),
     ]
 

@@ -16,11 +16,11 @@ def spec_of(**outputs):
 YOLO, DETR = spec_of(kind="yolo", objectness=False, activation="sigmoid"), spec_of(kind="detr", activation="sigmoid")
 
 
-def images(scores, boxes=None, count=4):
-    """The same scores in each of some images, and boxes well inside."""
+def images(scores, boxes=None, count=4, moved=0.1):
+    """The same scores in each of some images, and boxes well inside, elsewhere in each."""
     scores = np.sort(np.asarray(scores, dtype=float))[::-1]
     boxes = np.tile([0.2, 0.2, 0.5, 0.6], (len(scores), 1)) if boxes is None else boxes
-    return [(boxes, scores, np.zeros(len(scores), dtype=int))] * count
+    return [(boxes + number * moved, scores, np.zeros(len(scores), dtype=int)) for number in range(count)]
 
 
 def usual(seed=0):
@@ -57,3 +57,10 @@ def test_boxes_beside_the_picture_name_how_boxes_are_read():
     (said,) = plausible.of_found(images(usual(), beside), YOLO)
     assert "100% of the boxes" in said
     assert "`outputs` (units, boxes, grid, strides) and `input.size`" in said
+
+
+def test_the_same_find_in_every_picture_names_the_input():
+    (said,) = plausible.of_found(images(usual(), moved=0.001), YOLO)
+    assert said.startswith("the same is found in the first 4 images, at the same places")
+    assert "look at `input` (mean, std, colour, layout)" in said
+    assert plausible.of_found(images(usual(), moved=0.001, count=2), YOLO) == [], "two pictures may be alike"

@@ -10,7 +10,7 @@ import pytest
 import synthetic_comparison as made
 from asked import asked
 
-from bitbudget import records
+from bitbudget import records, registry
 from bitbudget.config import spec as spec_module
 from bitbudget.config.run import summary_lines
 from bitbudget.errors import UserError
@@ -515,6 +515,13 @@ def test_a_number_has_three_digits_and_no_point_at_its_end(value, shown):
 def test_the_floor_says_whether_the_baseline_clears_it(floor, said):
     (cell,) = made.told(*study(), floor=floor)["cells"]
     assert cell["floor"] is None if said is None else cell["floor"].endswith(f"scores: {said}")
+
+
+def test_a_baseline_below_the_floor_has_the_advice_of_its_track(monkeypatch):
+    monkeypatch.setattr(registry.module_of("track", "captioning"), "BELOW_FLOOR", "look at the entry", raising=False)
+    for floor, said in ((12.0, []), (99.0, ["float16: its CIDEr is below the blind floor: look at the entry"])):
+        (cell,) = made.told(*study(), floor=floor)["cells"]
+        assert cell["remarks"] == said
 
 
 # ---- timings that were disturbed

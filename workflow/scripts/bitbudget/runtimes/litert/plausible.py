@@ -1,12 +1,14 @@
 """Whether what a detector finds in a study's first images can be true, or its entry in config/models.yaml is wrong.
 
 An entry that fits the file's shapes may still misread its numbers. What then comes out has a look of its own: scores
-that are all 0 or 1, or that lie where a second sigmoid puts them, and boxes beside the picture.
+that are all 0 or 1, or that lie where a second sigmoid puts them; boxes beside the picture; the same finds in every
+picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 from bitbudget.runtimes.litert.classes import WHERE
 from bitbudget.runtimes.litert.decoding import Found
 from bitbudget.runtimes.litert.interpreter import Detector
+from bitbudget.runtimes.litert.nms import iou
 
 FIRST = 8  # images that are looked at
 ENOUGH = 40  # scores, of which nothing is said where there are fewer
@@ -22,6 +25,8 @@ SURE = 0.05  # below it a box is no find
 EDGE = 0.02  # nearer to 0 or 1 than this is saturated
 TWICE = 1 / (1 + np.exp(-1))  # the sigmoid of 1: a sigmoid of scores from 0 to 1 ends here, and begins at 0.5
 STRAY = 0.2  # share of boxes beside the input that no model has
+SUREST = 4  # finds of a picture that are looked for in the others
+ALIKE = 0.6  # share of them that is there as well, where no two pictures are alike
 PLACES = {
     "ssd": "`outputs` (boxes, classes, scores, count)",
     "detr": "`outputs` (logits, boxes)",
@@ -69,7 +74,28 @@ def of_found(found: list[Found], spec: dict[str, Any]) -> list[str]:
             f"{beside.mean():.0%} of the boxes {seen} lie beside the picture: look at {PLACES[outputs['kind']]} and "
             f"`input.size` {WHERE}"
         )
+    if n >= FIRST // 2 and _alike(found) >= ALIKE:
+        said.append(
+            f"the same is found {seen}, at the same places, as where a model does not see the picture: look at `input` "
+            f"(mean, std, colour, layout) {WHERE}"
+        )
     return said
+
+
+def _alike(found: list[Found]) -> float:
+    """Which share of a picture's surest finds is in another one as well, at the same place with the same label."""
+    finds = []
+    for boxes, scores, labels in found:
+        sure = scores >= SURE
+        finds.append((boxes[sure][:SUREST], labels[sure][:SUREST]))
+    shares = []
+    for (here, of_here), (there, of_there) in permutations(finds, 2):
+        if len(here) and len(there):
+            same = [
+                ((iou(box, there) > 0.85) & (of_there == label)).any() for box, label in zip(here, of_here, strict=True)
+            ]
+            shares.append(np.mean(same))
+    return float(np.mean(shares)) if shares else 0.0
 
 
 def _twice(outputs: dict[str, Any]) -> tuple[float, float] | None:
