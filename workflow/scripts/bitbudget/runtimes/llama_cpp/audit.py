@@ -1,0 +1,170 @@
+"""The audit of a GGUF file: each tensor against the original's parameter, held to what its type promises."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from bitbudget.errors import reason
+from bitbudget.models.audit.audited import LayerAudit, finite
+from bitbudget.models.families import parts
+from bitbudget.models.groups import DECODER, group_of
+from bitbudget.models.streaming import Streamed
+from bitbudget.runtimes.llama_cpp import library, names, probe, promises, stored
+from bitbudget.runtimes.llama_cpp.converting import language_names
+from bitbudget.runtimes.llama_cpp.names import Arrangement
+from bitbudget.runtimes.llama_cpp.stored import Stored
+
+log = logging.getLogger("bitbudget")
+
+FLOATS = ("F32", "F16", "BF16")
+MOST = 0.2  # of the probe: what multiplies 8-bit activations with 2-bit weights leaves .05, a wrong order of rows .5
+ALWAYS_FLOATS = ("ffn_gate_inp", "ssm_", "position_embd", "token_types")  # matrices that llama.cpp keeps
+
+
+def audit(
+    path: Path, fmt: Any, original: Streamed, family: ModuleType, device: str
+) -> tuple[list[LayerAudit], list[dict[str, Any]]]:
+    """What the file at `path` holds: matrices, and rows of other parameters (see `GroupFormat.audited`)."""
+    file = stored.read(path)
+    groups, config = parts.groups(family, original.model), original.model.config.get_text_config()
+    wanted = names.mapped(language_names(original, family), file.architecture, file.blocks)
+    layers, others, ways = [], [], {}
+    for name, tensors in wanted.items():
+        group = group_of(name, groups)
+        missing = [there for there in tensors if there not in file.tensors]
+        if missing or not tensors:
+            others.append(_row(name, group, None, f"is a parameter that the file does not have {''.join(missing[:1])}"))
+            continue
+        with original.holding([name]):
+            exact = original.model.get_parameter(name).detach()
+            unit = torch.finfo(exact.dtype).eps
+            values = exact.float().cpu().numpy()
+        halves = np.split(values, len(tensors), axis=-2) if len(tensors) > 1 else [values]
+        for there, half in zip(tensors, halves, strict=True):
+            held = file.tensors[there]
+            if there in names.BY_TOKEN and len(half) > held.shape[0]:
+                half = half[: held.shape[0]]  # Gemma's converter leaves rows out that no token has
+            way, found = _compare(held, half, config, unit)
+            ways.setdefault(name, []).append((held, way, half.shape))
+            if values.ndim > 1:
+                layers.append(_layer(name.removesuffix(".weight"), group, held, found, fmt, there))
+            else:
+                others.append(_row(name, group, held, found.fault))
+    others += _more(file, {one for tensors in wanted.values() for one in tensors}, original, wanted, config)
+    if not any(one.fault for one in layers) and not any(row["fault"] for row in others):
+        others += _probed(path, original, ways, device)
+    return layers, others
+
+
+def _compare(held: Stored, exact: np.ndarray, config: Any, unit: float) -> tuple[Arrangement, promises.Held]:
+    """The arrangement of the original that a tensor holds, and how well; the nearest one where none fits."""
+    found = []
+    for way in names.arrangements(exact.shape, config):
+        if _without_ones((there := way.there(exact)).shape) == _without_ones(held.shape):
+            one = _held(held, np.ascontiguousarray(there).reshape(held.shape), unit)
+            if not one.fault:
+                return way, one
+            found.append((one.relative_error, way, one))
+    if not found:
+        shape = " x ".join(map(str, held.shape))
+        wrong = f"has {shape} weights where the original has {' x '.join(map(str, exact.shape))}"
+        return names.AS_IT_IS, promises.Held(np.inf, 0, 0, wrong)
+    _, way, one = min(found, key=lambda row: row[0] if np.isfinite(row[0]) else np.inf)
+    return way, one
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size > 1)
+
+
+def _held(held: Stored, exact: np.ndarray, unit: float) -> promises.Held:
+    if held.kind not in promises.TYPES and held.kind not in promises.UNITS:
+        return promises.Held(np.inf, 0, 0, f"is in {held.kind}, of which nothing is known here")
+    rows = exact.reshape(-1, exact.shape[-1])
+    found = []
+    for part, values in held.parts():
+        size = float(np.linalg.norm(rows[part]))
+        found.append((len(values), size, promises.hold(values.reshape(rows[part].shape), rows[part], held.kind, unit)))
+    return promises.joined(found)
+
+
+def _layer(path: str, group: str, held: Stored, found: promises.Held, fmt: Any, there: str) -> LayerAudit:
+    fault, falls_back = found.fault, held.shape[-1] % 256 != 0
+    floats = held.kind in FLOATS and any(part in there for part in ALWAYS_FLOATS)
+    if not fault and held.kind not in fmt.types and not falls_back and not floats:
+        fault = f"is in {held.kind}, which a file of {fmt.name} has not"
+    return LayerAudit(
+        path=path,
+        group=group,
+        asked=fmt.name,
+        found=fmt.name if held.kind in fmt.types else f"gguf {held.kind}",
+        storage=held.kind,
+        kernel=f"{library.kernel()}: {held.kind}",
+        parameters=int(np.prod(held.shape)),
+        bytes=held.nbytes,
+        relative_error=finite(found.relative_error),
+        promised_error=finite(found.promised_error),
+        allowed_error=finite(found.allowed_error),
+        fault=fault,
+    )
+
+
+def _row(path: str, group: str, held: Stored | None, fault: str | None) -> dict[str, Any]:
+    return {
+        "path": path,
+        "group": group,
+        "storage": held.kind if held else "",
+        "kernel": library.kernel() if held else "",
+        "dimensions": len(held.shape) if held else 0,
+        "parameters": int(np.prod(held.shape)) if held else 0,
+        "bytes": held.nbytes if held else 0,
+        "fault": fault,
+    }
+
+
+def _more(
+    file: stored.File, known: set[str], original: Streamed, wanted: dict[str, tuple[str, ...]], config: Any
+) -> list[dict[str, Any]]:
+    """Tensors that are no parameter's: worked out of settings, a second copy of tied embeddings, or a fault."""
+    rows = []
+    for name in file.tensors.keys() - known:
+        held, fault = file.tensors[name], "is a tensor that the original has not"
+        if name in names.EXTRA:
+            fault = None
+        elif name == "output.weight":
+            [first] = [one for one, there in wanted.items() if there == ("token_embd.weight",)]
+            with original.holding([first]):
+                exact = original.model.get_parameter(first).detach()
+                fault = _compare(held, exact.float().cpu().numpy(), config, torch.finfo(exact.dtype).eps)[1].fault
+        rows.append(_row(name, DECODER, held, fault))
+    return rows
+
+
+def _probed(
+    path: Path, original: Streamed, ways: dict[str, list[tuple[Stored, Arrangement, tuple[int, ...]]]], device: str
+) -> list[dict[str, Any]]:
+    """The probe's fault, as a row, or nothing."""
+
+    def values(name: str) -> np.ndarray | None:
+        if name not in ways:
+            return None
+        back = [way.back(held.values().reshape(way.there(np.empty(shape)).shape)) for held, way, shape in ways[name]]
+        whole = back[0] if len(back) == 1 else np.concatenate(back, axis=-2)
+        shape = original.model.get_parameter(name).shape
+        return np.pad(whole, [(0, wanted - had) for wanted, had in zip(shape, whole.shape, strict=True)])
+
+    try:
+        error = probe.error(path, original, values, device)
+    except (RuntimeError, ValueError, TypeError, LookupError) as fault:
+        return [_row(path.name, DECODER, None, f"cannot be compared with the original ({reason(fault)})")]
+    log.info("logits of llama.cpp differ by %.4f from those of the original with the same weights", error)
+    if error <= MOST:
+        return []
+    wrong = f"gives logits that are off by {error:.2f} from the original's with the same weights, where {MOST} is right"
+    return [_row(path.name, DECODER, None, wrong)]
