@@ -9,7 +9,7 @@ from bitbudget.telling import record, text
 
 SPEC = (
     "study", "seed", "track", "primary", "models", "precisions", "conditions", "baseline", "accept", "demo",
-    "noise_floor", "machine",
+    "noise_floor", "machine", "formats",
 )  # fmt: skip
 
 

@@ -55,17 +55,27 @@ def test_what_no_format_touches_is_not_credited_to_one(build):
         f"Of the parts that formats touch, decode is the longest. Against {base}'s, its time is 1.50"
     )
     assert f"2.0{TIMES} under {low}" in said[2]
-    for entry in cell["entries"][1:]:
-        entry["costs"]["size_on_disk"] |= {"better": True}
-        entry["costs"]["latency"] |= {"better": False}
-    # decode grew under both, but under one of them preprocessing did so even more
-    assert why.unpacking(found, cell).startswith(f"{lower} is smaller and slower. A likely reason")
 
 
 def test_disturbed_timings_explain_nothing(build):
     found, cell = build("lambada")
     disturbed = cell | {"disturbed": "the timings were disturbed"}
-    assert why.phases(found, disturbed) == [] and why.unpacking(found, disturbed) == ""
+    assert why.phases(found, disturbed) == []
+
+
+def test_speeds_of_what_is_recommended_and_of_what_differs_most_are_explained():
+    def entry(name, factor, why="faster (…)"):
+        latency = {"factor": factor}
+        return {"precision": name, "baseline": False, "reaches": "", "why": why, "costs": {"latency": latency}}
+
+    base = {"precision": "float32", "baseline": True, "reaches": "decode reaches 46 % of what … allows"}
+    others = [entry("a", 1.1), entry("b", 0.2), entry("c", 0.9), entry("d", 6.0), entry("e", None, "")]
+    cell = {"entries": [base, *others], "recommendation": {"precision": "c"}}
+    said = why.speeds(cell, most=3)
+    assert said[0] == "Under float32, decode reaches 46 % of what … allows."
+    assert [one.split()[0] for one in said[1:]] == ["b", "c", "d"]
+    cell = {"entries": [base | {"reaches": ""}, others[-1]], "recommendation": {"precision": None}}
+    assert why.speeds(cell) == []
 
 
 def test_bits_that_are_really_reached(build):

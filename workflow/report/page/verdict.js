@@ -69,11 +69,13 @@ function why(one) {
   ]);
 }
 
-/** What holds of the whole cell: that timings say nothing, the Pareto front, the noise floor. */
+/** What holds of the whole cell: that timings say nothing, the Pareto front, the noise floor, the machine's floor. */
 function standing(one) {
+  const { reaches } = entryOf(one, data.baseline);
   return [
     one.disturbed && el("p", { class: "banner disturbed" }, sentence(one.disturbed)),
     el("p", { class: "soft small" }, [one.pareto.sentence, one.noise_floor].map(sentence).join(" ")),
+    reaches && el("p", { class: "soft small" }, sentence(`${data.baseline}: ${reaches}`)),
   ];
 }
 
@@ -256,6 +258,8 @@ function judged(entry, difference, picked) {
         el("p", {}, sentence(entry.sentence)),
         el("p", { class: "soft" }, sentence(entry.accepted_why)),
         entry.trade && el("p", { class: "soft" }, sentence(`against ${data.baseline}: ${entry.trade}`)),
+        entry.why && el("p", { class: "soft" }, sentence(`latency: ${entry.why}`)),
+        entry.reaches && el("p", { class: "soft" }, sentence(entry.reaches)),
         el("p", { class: "soft" }, [entry.answers, entry.pareto_sentence].map(sentence).join(" ")),
         el("p", { class: "soft" }, el("b", {}, `${entry.word}: `), kindOf(entry).meaning),
       ),

@@ -182,6 +182,17 @@ KEYS = {
     "detector": Key("what a detector's file takes in and gives out", "models.{model}.detector", optional=True),
     "assignment": Key("format of every module group, with its options", "assignments.{model}.{precision}"),
     "made": Key("format that TensorFlow's converter is to make, with its options; null for plain float32", _made),
+    "formats": Key(
+        "names of the formats of every model's precisions, by module group",
+        lambda study, job: {
+            model: {
+                precision: {group: one["format"] for group, one in groups.items()}
+                for precision, groups in precisions.items()
+            }
+            for model, precisions in study["assignments"].items()
+        },
+        optional=True,
+    ),
     "least_coverage": Key(
         "least share of the weights that a precision names which its formats must reach", "quantization.least_coverage"
     ),

@@ -12,9 +12,11 @@ from types import ModuleType
 from typing import Any
 
 from bitbudget import contracts
-from bitbudget.judging import costs, kinds, recommendation, verdicts
+from bitbudget.judging import costs, kinds, reasons, recommendation, verdicts
 from bitbudget.judging.costs import Row
+from bitbudget.measuring.phase_names import phases_of
 from bitbudget.telling import costs as told_costs
+from bitbudget.telling import reasons as told_reasons
 from bitbudget.telling import recommended, verdict, wording
 from bitbudget.telling.wording import Words
 
@@ -147,6 +149,7 @@ def _entry(known: Known, row: Row, columns: Sequence[told_costs.Column], front: 
         },
         "costs": {one.cost.metric: told_costs.told(one, row, base, known.measured[name]) for one in columns},
         "incomparable": costs.unusable(row, base),
+        "reaches": "" if row.get("disturbed") else told_reasons.reaches(known.measured[name]["metrics"]),
         "pareto": front.on.get(name),
         "pareto_sentence": recommended.on_front(front, name),
     }
@@ -173,7 +176,18 @@ def _entry(known: Known, row: Row, columns: Sequence[told_costs.Column], front: 
         "accepted_why": verdict.accepted(one, primary, words, given, known.share),
         "accepted_in_short": verdict.accepted_in_short(one, words, given, known.share, kind),
         "at_worst": verdict.at_worst(one, primary, words),
+        "why": _why(known, row),
     }  # fmt: skip
+
+
+def _why(known: Known, row: Row) -> str:
+    """Why a precision is faster or slower than the baseline; empty where their latencies cannot be compared."""
+    name, baseline = row["precision"], known.spec["baseline"]
+    own, base = known.measured[name]["metrics"], known.measured[baseline]["metrics"]
+    assigned = known.spec.get("formats", {}).get(known.model, {})
+    stands = costs.relation(costs.LATENCY, row, known.base)
+    reason = reasons.explain(stands, own, base, phases_of(known.track), assigned.get(name), assigned.get(baseline))
+    return told_reasons.sentence(reason, baseline)
 
 
 def _metric(known: Known, precision: str, name: str) -> dict[str, Any]:

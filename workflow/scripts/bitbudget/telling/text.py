@@ -33,7 +33,10 @@ def in_full(record: Record) -> str:
     ]
     for cell in record["cells"]:
         lines += ["", f"{cell['model']}, {cell['condition']}"]
-        for text in (cell["baseline_reaches"], cell["floor"], cell["noise_floor"], *cell["remarks"], cell["disturbed"]):
+        base = next(one for one in cell["entries"] if one["baseline"])
+        reaches = f"{base['precision']}: {base['reaches']}" if base.get("reaches") else ""
+        standing = (cell["floor"], cell["noise_floor"], *cell["remarks"], cell["disturbed"])
+        for text in (cell["baseline_reaches"], reaches, *standing):
             lines += _wrapped(text, "  ") if text else []
         entries = _judged(cell)
         width = max((len(entry["precision"]) for entry in entries), default=0)
@@ -85,6 +88,7 @@ def _said(entry: Record, main: list[str]) -> Iterator[str]:
     compared = [one["sentence"] for one in told if "sentence" in one and "incomparable" not in one]
     if compared:
         yield ", ".join(compared)
+    yield from filter(None, (entry.get("why"), entry.get("reaches")))
     yield entry["pareto_sentence"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -98,30 +99,18 @@ def bits(evidence: Evidence, cell: Record) -> str:
     )
 
 
-def unpacking(evidence: Evidence, cell: Record) -> str:
-    """What smaller precisions that are slower suggest of their kernels; empty where none is.
+def speeds(cell: Record, most: int = 4) -> list[str]:
+    """Why precisions are faster or slower than the baseline, and what the baseline reaches of what the machine allows.
 
-    Only those count whose longest part that a format can change grew, and by more than the part that none can.
+    Of many, what is recommended comes first, and then those whose latency differs most.
     """
-    times = _times(evidence, cell)
-    if cell["disturbed"] or not times[evidence.baseline]:
-        return ""
-    grown = _factors(times, _touched(times[evidence.baseline]), evidence.baseline)
-    control = _factors(times, CONTROL, evidence.baseline)
-    slower = [
-        entry["precision"]
-        for entry in cell["entries"]
-        if entry["costs"]["size_on_disk"].get("better")
-        and entry["costs"]["latency"].get("better") is False
-        and grown.get(entry["precision"], 0.0) > max(1.0, control.get(entry["precision"], 1.0))
-    ]
-    if not slower:
-        return ""
-    return (
-        f"{wording.named(slower)} {'is' if len(slower) == 1 else 'are'} smaller and slower. A likely reason is that "
-        "stored weights are unpacked, or activations rounded, at every product, and that the memory traffic saved does "
-        "not pay for that work on this machine."
-    )
+    base = next(entry for entry in cell["entries"] if entry["baseline"])
+    said = [f"Under {base['precision']}, {base['reaches']}."] if base["reaches"] else []
+    told = [entry for entry in cell["entries"] if entry.get("why")]
+    chosen = cell["recommendation"]["precision"]
+    apart = {entry["precision"]: abs(math.log(entry["costs"]["latency"]["factor"])) for entry in told}
+    first = sorted(told, key=lambda entry: (entry["precision"] != chosen, -apart[entry["precision"]]))[:most]
+    return [*said, *(f"{entry['precision']} is {entry['why']}." for entry in told if entry in first)]
 
 
 def boxes(evidence: Evidence, cell: Record, precision: str) -> str:

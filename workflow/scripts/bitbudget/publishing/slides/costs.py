@@ -10,7 +10,7 @@ from bitbudget.publishing.slides import charts
 from bitbudget.publishing.slides.cells import DISTURBED, Cell, written
 from bitbudget.publishing.slides.texts import reasons
 from bitbudget.publishing.typesetting.texts import capital
-from bitbudget.telling import wording
+from bitbudget.telling import why, wording
 
 Slide = dict[str, Any]
 Record = Mapping[str, Any]
@@ -87,6 +87,15 @@ def _span(cell: Cell, metric: str, entry: Record) -> Span:
         return Span(name, None, text=written(entry, metric))
     text = f"{cost['text']} ({cost['times']})" if cost.get("times") else cost["text"]
     return Span(name, cost["value"] * cell.cost(metric)["factor"], text=text, colour=cell.colours[name])
+
+
+def speeds(cell: Cell) -> Slide | None:
+    """Why precisions are faster or slower than the baseline; None where nothing explains it."""
+    said = why.speeds(cell.told)
+    if not said:
+        return None
+    lines = [{"head": "", "text": one} for one in said]
+    return {"kind": "points", "title": "Why it is faster or slower", "heading": cell.heading, "lines": lines}
 
 
 def trade_off(cell: Cell) -> Slide | None:

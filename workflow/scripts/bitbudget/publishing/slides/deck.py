@@ -54,6 +54,7 @@ def _alone(report: Mapping[str, Any], evidence: Evidence) -> list[Slide]:
         (0, whole),
         *((_rank(cell, first), quality.difference(cell)) for cell in _chosen(every)),
         *((2 * n, slide) for n, slide in enumerate(costs.slides(first))),
+        (3, costs.speeds(first)),
         (0, costs.trade_off(first)),
         (0, parts.ablation(first)),
         (3, parts.by_type(first)),
