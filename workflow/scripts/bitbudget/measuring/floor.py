@@ -195,4 +195,5 @@ def _rate(weights: Weights, machine: Record) -> Metric:
     if known:
         return max(known, key=lambda one: one["value"])
     reasons = [one["absent"] for one in rates if "absent" in one]
-    return {"absent": reasons[0] if reasons else f"what {', '.join(weights.formats)} computes in is not known."}
+    types = " and ".join(weights.computes_in) or "what it computes in"
+    return {"absent": reasons[0] if reasons else f"the machine's rate in {types} was not probed."}

@@ -78,7 +78,7 @@ class Ort(GroupFormat):
 
 
 class OrtFloat32(Ort):
-    name, bits = "ort-float32", 32
+    name, bits, computes_in = "ort-float32", 32, "float32"
     description = "float32 in a graph that ONNX Runtime optimizes and computes"
     title = "ONNX Runtime"
     about = (
@@ -88,7 +88,7 @@ class OrtFloat32(Ort):
 
 
 class OrtInt8Dynamic(Ort):
-    name, bits, how = "ort-int8-dynamic", 8, "dynamic"
+    name, bits, how, computes_in = "ort-int8-dynamic", 8, "dynamic", "int8"
     description = "int8 weights by output feature, multiplied by ONNX Runtime with inputs rounded to 8 bits"
     title = "Dynamic quantization in ONNX Runtime"
     about = (
@@ -98,7 +98,7 @@ class OrtInt8Dynamic(Ort):
 
 
 class OrtInt8(Ort):
-    name, bits, how = "ort-int8", 8, "static"
+    name, bits, how, computes_in = "ort-int8", 8, "static", "int8"
     calibrated = True
     description = "int8 weights by output feature, multiplied by ONNX Runtime with inputs in calibrated ranges"
     title = "Static quantization in ONNX Runtime"
