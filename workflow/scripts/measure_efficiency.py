@@ -72,7 +72,7 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     looked_up = energy.look_up_processor()  # while torch is imported
     import torch
 
-    from bitbudget.measuring import context, efficiency, machine
+    from bitbudget.measuring import context, efficiency, machine, own_times
     from bitbudget.measuring.phases import PhaseTimer
     from bitbudget.models import checkpoint
     from bitbudget.models.families import parts
@@ -122,6 +122,8 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     circumstances["warm_up"] = subject.warm_up().record()
     source, no_source = energy.choose_source(device)
     metrics |= efficiency.measure(subject, cold, source, no_source)
+    if hasattr(model, "own_times"):
+        circumstances["own_times"] = own_times.compare(timer, model, lambda: prepare([0]), generate)
     given = prepare([0])
     prompt_tokens = int(given["attention_mask"].sum())
     metrics["cache_memory"] = context.cache_memory(lambda: cached(given), prompt_tokens, plan["new_tokens"])

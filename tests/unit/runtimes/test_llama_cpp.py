@@ -12,6 +12,8 @@ import torch
 
 from bitbudget import registry
 from bitbudget.errors import UserError
+from bitbudget.measuring import own_times
+from bitbudget.measuring.phases import PhaseTimer
 from bitbudget.models import checkpoint, group_files
 from bitbudget.models.audit import stored as audit
 from bitbudget.models.formats.base import GroupFile
@@ -167,6 +169,26 @@ def test_a_file_of_another_kind_is_found(source: Path, tmp_path: Path) -> None:
     path, one = made(source, tiny.LLAMA, "gguf-q8_0", tmp_path)
     one = dataclasses.replace(one, spec={"format": "gguf-q4_0"})
     assert audited(path, one, source, tiny.LLAMA)[0] == "is in Q8_0, which a file of gguf-q4_0 has not"
+
+
+def test_llama_cpp_counts_the_phases_that_are_seen_outside(tmp_path: Path) -> None:
+    path, _ = made(DEMO, tiny.LLAMA, "gguf-q8_0", tmp_path)
+    _, theirs = opened(path, DEMO)
+    tokenizer = generation.load_tokenizer(DEMO)
+    inputs = last_word.padded(tokenizer, [list(range(10, 90))], "cpu")
+    how = generation.decoding(theirs, tokenizer, 40, 40)
+
+    def answer(given: Any) -> None:
+        theirs.generate(**given, generation_config=how)
+
+    answer(inputs)
+    found = own_times.compare(PhaseTimer(theirs, (), "cpu"), theirs, lambda: inputs, answer)
+    for phase in ("prefill", "decode"):
+        assert 0.2 * found[phase]["outside"] < found[phase]["own"] <= found[phase]["outside"]
+    assert own_times.remarks("repeat 1", {"decode": {"own": 0.1, "outside": 0.105}}) == []
+    assert own_times.remarks("repeat 1", {"decode": {"own": 0.1, "outside": 0.12}}) == [
+        "repeat 1: of decode the runtime itself counts 100 ms where 120 ms passed outside it."
+    ]
 
 
 def test_an_architecture_that_llama_cpp_does_not_know_is_refused(tmp_path: Path) -> None:

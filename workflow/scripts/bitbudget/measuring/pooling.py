@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from bitbudget.errors import UserError
-from bitbudget.measuring import disturbances, footprint, quantities
+from bitbudget.measuring import disturbances, footprint, own_times, quantities
 from bitbudget.measuring.settling import TOLERANCE
 
 Record = dict[str, Any]
@@ -217,6 +217,7 @@ def remarks(repeats: Sequence[Record]) -> list[str]:
                 said.append(f"{name}: NVML did not tell which processes computed on the GPU {when} it measured.")
         if not about.get("warm_up", {"settled": True})["settled"]:
             said.append(f"{name}: the timings had not settled when the warm-up ended.")
+        said += own_times.remarks(name, about.get("own_times", {}))
         drifts = [share for share in one["metrics"].get("latency", {}).get("drift", []) if abs(share) > TOLERANCE]
         if drifts:
             shares = ", ".join(f"{100 * share:+.0f} %" for share in drifts)

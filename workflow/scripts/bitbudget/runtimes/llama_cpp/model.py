@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from bitbudget.errors import UserError
-from bitbudget.runtimes.llama_cpp.decoder import Decoder, Picture, Run, span
+from bitbudget.runtimes.llama_cpp.decoder import Decoder, Picture, Run, Timed, span
 
 AT_ONCE = 64  # rows: llama.cpp has room for 256 sequences, and each takes memory
 ROUND = 256  # positions of a sequence come in multiples of it
@@ -125,6 +125,12 @@ class LlamaCpp(nn.Module):
         longest = max(map(len, rows))
         new = torch.tensor([row + [fill] * (longest - len(row)) for row in rows])
         return torch.cat([input_ids, new.to(input_ids)], dim=1)
+
+    def own_times(self, answer: Callable[[], Any]) -> Timed:
+        """What llama.cpp itself counts while an answer is given, of the kind that was given before."""
+        self.room.decoder(1, 1).reset()
+        answer()
+        return self.room.decoder(1, 1).timed()
 
     def _written(self, prompts: list[Prompt], most: int, least: int, ends: list[int]) -> list[list[int]]:
         """What is written after each prompt."""
