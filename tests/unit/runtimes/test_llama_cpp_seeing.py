@@ -67,10 +67,14 @@ def test_the_phases_of_an_answer_are_timed(tmp_path: Path) -> None:
     assert found.prefill > 0 and found.decode > 0
 
 
-def test_a_checkpoint_holds_the_decoder_in_one_file_and_the_rest_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("vision", ["bnb-int8", "ort-float32"])
+def test_a_checkpoint_holds_the_decoder_in_one_file_and_pictures_in_their_own_format(
+    vision: str, tmp_path: Path
+) -> None:
     source, folder = tiny.llava(tmp_path / "llava"), tmp_path / "checkpoint"
-    model, wanted = checkpoint.original(source, tiny.LLAVA, "float32"), {"language": "gguf-f16", "vision": "bnb-int8"}
-    assigned = tiny.assignment(tiny.LLAVA, "float32", **wanted, embeddings="gguf-f16", head="gguf-f16")
+    model = checkpoint.original(source, tiny.LLAVA, "float32")
+    reading = dict.fromkeys(("language", "embeddings", "head"), "gguf-f16")
+    assigned = tiny.assignment(tiny.LLAVA, "float32", **reading, vision=vision)
     layers, tensors = checkpoint.quantize(model, tiny.LLAVA, assigned, "cpu")
     wholes = group_files.make(model, tiny.LLAVA, assigned, source, folder, "cpu", None)
     made = checkpoint.save(
@@ -85,6 +89,10 @@ def test_a_checkpoint_holds_the_decoder_in_one_file_and_the_rest_as_it_is(tmp_pa
         plain = checkpoint.load_original(source, tiny.LLAVA, "float32")(**inputs).logits
     read = inputs["attention_mask"].bool()
     assert (loaded(**inputs).logits - plain)[read].square().mean() < 0.02 * plain[read].var()
+    how = generation.decoding(loaded, generation.load_processor(source), 3, 3)
+    timer = PhaseTimer(loaded, parts.vision_modules(tiny.LLAVA, loaded), "cpu")
+    found = timer.time(lambda: inputs, lambda given: loaded.generate(**given, generation_config=how))
+    assert 0 < found.vision < found.total
 
 
 @pytest.mark.parametrize(
