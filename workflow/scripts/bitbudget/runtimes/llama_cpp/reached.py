@@ -18,7 +18,7 @@ from torch import nn
 
 from bitbudget.errors import UserError, reason
 from bitbudget.models import readers
-from bitbudget.models.asking import forms
+from bitbudget.models.asking import forms, image_tokens
 from bitbudget.models.families import parts
 from bitbudget.models.groups import READING, group_of
 from bitbudget.models.streaming import Streamed
@@ -209,6 +209,7 @@ def check(original: Streamed, family: ModuleType, source: Path) -> None:
     model, groups = original.model, parts.groups(family, original.model)
     needed = [name for name, _ in model.named_parameters() if group_of(name, groups) not in READING]
     processor = readers.load_processor(source)
+    image_tokens.bound(processor, model.config, family, max(SIZE), None, enlarge=False)  # one tile, where it can be
     form, picture = forms.probe(processor, model.config.model_type), Image.linear_gradient("L").resize(SIZE)
     with original.holding(needed), torch.inference_mode():
         try:
