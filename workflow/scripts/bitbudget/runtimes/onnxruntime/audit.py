@@ -49,7 +49,7 @@ def audited(
         with exporting.in_float32(original, path) as module:
             mine, rest = _of_module(fmt, group, path, module, folder / told[path]["file"], told[path], device)
             fault, error, allowed = _output(fmt, module, path, mine, seen[path], folder / told[path]["file"], device)
-        row = _row(path, group, f"onnxruntime {ort.__version__} {sessions.providers(device)[0]}", fault=fault)
+        row = _row(path, group, f"onnxruntime {ort.__version__}, {sessions.providers(device)[0]}", fault=fault)
         layers += [layer for layer, _ in mine]
         others += [*rest, row | {"output_error": finite(error), "output_allowed": allowed}]
     return layers, others
@@ -63,14 +63,14 @@ def _of_module(
         held, rest = stored.weights(file)
     except (LookupError, ValueError) as misfit:
         raise UserError(f"{file} does not hold weights as ONNX Runtime writes them ({reason(misfit)}).") from None
-    used_by, kernel = _kernels(file, device), f"onnxruntime {ort.__version__} {sessions.providers(device)[0]}"
+    used_by, kernel = _kernels(file, device), f"onnxruntime {ort.__version__}, {sessions.providers(device)[0]}"
     layers, others = [], []
     for name, value, twin in _parameters(module):
         full, one = f"{path}.{name}", held.pop(name, None)
         if one is None:
             others.append(_row(full, group, UNUSED if twin is None else f"the very values of {path}.{twin}"))
             continue
-        operators = f"{kernel} {'/'.join(sorted(used_by.get(name, {'constant'})))}"
+        operators = f"{'/'.join(sorted(used_by.get(name, {'constant'})))} ({kernel})"
         if one.scale is not None or (fmt.how is None and value.dim() > 1):
             layers.append((_layer(fmt, group, full, value, one, operators), one))
             continue

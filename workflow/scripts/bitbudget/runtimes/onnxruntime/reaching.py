@@ -23,10 +23,8 @@ from bitbudget.models.groups import DECODER, HEAD, PROJECTOR, VISION, group_of
 from bitbudget.models.streaming import Streamed
 from bitbudget.runtimes.transformers import generation
 
-ALONE, TOGETHER = (
-    [(96, 64)],
-    [(60, 90), (160, 120)],
-)  # sizes of made-up pictures, in pixels, seen one call after another
+# Pixels of made-up pictures, by call: wide and high, so that every dimension differs that can.
+SIZES = ([(96, 64)], [(60, 90), (160, 120)], [(40, 200)])
 ASKED = "What is it?"
 
 
@@ -81,7 +79,7 @@ def modules_of(group: str, family: ModuleType, model: nn.Module) -> list[str]:
 
 
 def made_up(snapshot: Path, family: ModuleType) -> list[Mapping[str, torch.Tensor]]:
-    """The model's inputs for made-up pictures: one alone, and two of other sizes together.
+    """The model's inputs for made-up pictures, some alone and some together.
 
     Raises `UserError` where its processor does not take them.
     """
@@ -95,7 +93,7 @@ def made_up(snapshot: Path, family: ModuleType) -> list[Mapping[str, torch.Tenso
                     torch.float32, form=form,
                 )
             )
-            for sizes in (ALONE, TOGETHER)
+            for sizes in SIZES
         ]  # fmt: skip
     except generation.REFUSALS as fault:
         raise UserError(f"the processor in {snapshot} takes no made-up picture ({reason(fault)}).") from fault
