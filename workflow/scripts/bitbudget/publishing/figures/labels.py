@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.path import Path
 from matplotlib.transforms import Bbox
@@ -54,9 +55,8 @@ def place(
     # The most crowded first: they have the fewest places to go.
     for i in sorted(range(len(points)), key=lambda i: _nearest(centres, i)):
         others = [centre for j, centre in enumerate(centres) if j != i]
-        best = min(
-            _places(axes, centres[i], texts[i], pixels, size),
-            key=lambda place: _cost(inside, place, centres[i], others, taken, lines, leaders, pixels),
+        best = _cheapest(
+            _places(axes, centres[i], texts[i], pixels, size), centres[i], others, inside, taken, lines, leaders, pixels
         )
         taken.append(best.box)
         if best.leader(centres[i]):
@@ -92,28 +92,52 @@ def _places(axes: Axes, centre: tuple[float, float], text: str, pixels: float, s
     return places
 
 
-def _cost(
-    inside: Bbox,
-    place: _Place,
+def _cheapest(
+    places: Sequence[_Place],
     centre: tuple[float, float],
     others: Sequence[tuple[float, float]],
+    inside: Bbox,
     taken: Sequence[Bbox],
     lines: Sequence[Bbox],
     leaders: Sequence[Path],
     pixels: float,
-) -> float:
-    outside = _area(place.box) - _overlap(place.box, inside)
-    covered = sum(_overlap(place.box, box) for box in taken)
-    crossed = sum(_overlap(place.box, box) for box in lines)
-    end = (centre[0] + place.dx, centre[1] + place.dy)
-    own = place.leader(centre)
-    hit = sum(_distance(other, centre, end) < 5 * pixels for other in others) if own else 0
+) -> _Place:
+    """The place that costs least, and of several the nearest.
+
+    What a leader hits takes longest to find and only adds to the cost, so it is not looked for where the rest is dearer
+    already.
+    """
+    boxes = np.array([place.box.extents for place in places])
+    outside = _areas(boxes) - _overlaps(boxes, [inside])
+    costs = COVERED * (_overlaps(boxes, taken) + outside) + CROSSED * _overlaps(boxes, lines)
+    costs += FAR * np.array([place.distance for place in places])
+    texts = taken[len(others) + 1 :]  # after the boxes of the points themselves
+    best, least = 0, math.inf
+    for k in np.argsort(costs, kind="stable"):
+        if costs[k] > least:
+            break
+        cost = costs[k] + LEADER_HIT * _hits(places[k], centre, others, texts, leaders, pixels)
+        if (cost, k) < (least, best):
+            best, least = k, cost
+    return places[best]
+
+
+def _hits(
+    place: _Place,
+    centre: tuple[float, float],
+    others: Sequence[tuple[float, float]],
+    texts: Sequence[Bbox],
+    leaders: Sequence[Path],
+    pixels: float,
+) -> int:
+    """How many points, texts and leaders this place's leader lies on, and how many leaders this place's text."""
     # A leader that crosses a text strikes it through, whichever of the two came first.
-    hit += sum(leader.intersects_bbox(place.box) for leader in leaders)
-    if own:
-        texts = taken[len(others) + 1 :]  # after the boxes of the points themselves
+    hit = sum(leader.intersects_bbox(place.box) for leader in leaders)
+    if own := place.leader(centre):
+        end = (centre[0] + place.dx, centre[1] + place.dy)
+        hit += sum(_distance(other, centre, end) < 5 * pixels for other in others)
         hit += sum(own.intersects_bbox(box) for box in texts) + sum(own.intersects_path(one) for one in leaders)
-    return COVERED * (covered + outside) + CROSSED * crossed + LEADER_HIT * hit + FAR * place.distance
+    return hit
 
 
 def _nearest(centres: Sequence[tuple[float, float]], i: int) -> float:
@@ -128,10 +152,14 @@ def _distance(point: tuple[float, float], start: tuple[float, float], end: tuple
     return math.dist(point, (ax + along * (bx - ax), ay + along * (by - ay)))
 
 
-def _overlap(one: Bbox, other: Bbox) -> float:
-    shared = Bbox.intersection(one, other)
-    return _area(shared) if shared is not None else 0.0
+def _overlaps(boxes: np.ndarray, others: Sequence[Bbox]) -> np.ndarray:
+    """For each box (a row: left, bottom, right, top) the area that it shares with the others, summed over these."""
+    if not others:
+        return np.zeros(len(boxes))
+    one, other = boxes[:, None], np.array([box.extents for box in others])[None]
+    low, high = np.maximum(one[..., :2], other[..., :2]), np.minimum(one[..., 2:], other[..., 2:])
+    return np.clip(high - low, 0, None).prod(axis=-1).sum(axis=-1)
 
 
-def _area(box: Bbox) -> float:
-    return max(0.0, box.width) * max(0.0, box.height)
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=-1)
