@@ -1,9 +1,11 @@
 """Checkpoints: what was saved is what is loaded, without the original, in any mixture of formats."""
 
 import errno
+import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -432,7 +434,9 @@ def test_a_full_disk_names_the_weights_and_leaves_no_checkpoint(snapshots, tmp_p
         assert not list(folder.glob("*weights*")) and not (folder / checkpoint.MANIFEST).exists()
 
 
+# For each line of standard input another process that makes the checkpoint until it is killed; it says its number.
 SAVED = """
+import os
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
@@ -443,11 +447,17 @@ checkpoint.SHARD_BYTES = 30_000
 source, folder = map(Path, sys.argv[1:3])
 asked = tiny.assignment(tiny.LLAVA, "float32", language="torchao-int8", vision="rtn-4")
 model = checkpoint.original(source, tiny.LLAVA, "float32")
-print("ready", flush=True)
-while True:
-    layers, tensors = checkpoint.quantize(model, tiny.LLAVA, asked, "cpu")
-    made = checkpoint.save(folder, source, model, tensors, layers)
-    files.write_json(folder / checkpoint.MANIFEST, {"dtype": "float32", "device": "cpu", **made})
+maker = os.getpid()
+for _ in sys.stdin:
+    if process := os.fork():
+        os.waitpid(process, 0)
+        print("ended", flush=True)
+        continue
+    print(os.getpid(), flush=True)
+    while os.getppid() == maker:
+        layers, tensors = checkpoint.quantize(model, tiny.LLAVA, asked, "cpu")
+        made = checkpoint.save(folder, source, model, tensors, layers)
+        files.write_json(folder / checkpoint.MANIFEST, {"dtype": "float32", "device": "cpu", **made})
 """
 
 
@@ -456,18 +466,24 @@ def test_a_checkpoint_whose_making_was_killed_loads_whole_or_says_what_to_do(sna
     dice = random.Random(3)
     folder = tmp_path / "checkpoint"
     command = [sys.executable, "-c", SAVED, snapshots["llava"], folder, *sys.path]
-    for _ in range(6):
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        assert process.stdout.readline() == b"ready\n"
-        time.sleep(dice.uniform(0, 0.5))
-        process.kill()
-        process.communicate()
-        if not folder.exists():
-            continue
-        try:
-            checkpoint.load(folder, tiny.LLAVA, "cpu")
-        except UserError as fault:
-            assert f"{folder} is not a whole checkpoint" in str(fault)
+    maker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(6):
+            maker.stdin.write(b"\n")
+            maker.stdin.flush()
+            process = int(maker.stdout.readline())
+            time.sleep(dice.uniform(0, 0.5))
+            os.kill(process, signal.SIGKILL)
+            assert maker.stdout.readline() == b"ended\n"
+            if not folder.exists():
+                continue
+            try:
+                checkpoint.load(folder, tiny.LLAVA, "cpu")
+            except UserError as fault:
+                assert f"{folder} is not a whole checkpoint" in str(fault)
+    finally:
+        maker.kill()
+        maker.communicate()
     tiny.make_checkpoint(snapshots["llava"], folder, tiny.LLAVA)
     checkpoint.load(folder, tiny.LLAVA, "cpu")
 
