@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 # Whole runs are of one core each: a job takes as many threads as there are cores, and threads of two runs that wait for
 # each other on the same cores take ten times as long.
 ONE_CORE = ("--cores", "1")
+# The workflow has its scripts run by the Python that runs Snakemake.
+IN_PLACE_OF_OUR_PYTHON = "import sys; sys.executable = sys.argv.pop(1); from snakemake.cli import main; main()"
 
 
 def copy_checkout(target: Path) -> Path:
@@ -46,10 +48,16 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
-def snakemake(checkout: Path, *arguments: str, timeout: float = 3600) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake in the copy and return what it printed, whatever its exit status."""
+def snakemake(
+    checkout: Path, *arguments: str, python: Path | None = None, timeout: float = 3600
+) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake in the copy and return what it printed, whatever its exit status.
+
+    Its scripts are run by `python`, where one is given, in place of the tests' own.
+    """
+    start = ["-m", "snakemake"] if python is None else ["-c", IN_PLACE_OF_OUR_PYTHON, str(python)]
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
+        [sys.executable, *start, *arguments],
         cwd=checkout,
         env=environment(),
         capture_output=True,

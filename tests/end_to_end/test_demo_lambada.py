@@ -11,6 +11,7 @@ import pytest
 import whole_run
 import yaml
 
+import warm
 from checkouts import ONE_CORE, ROOT, copy_checkout, jobs_run, snakemake, write_study
 
 if importlib.util.find_spec("gptqmodel") is None:
@@ -30,7 +31,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study["dataset"]["subset"] = 200
     study["measure"] |= {"min_seconds": 0.2, "items": 4, "batch_sizes": [1, 4], "repeats": 1}
     write_study(made, study)
-    run = snakemake(made, *RUN)
+    run = snakemake(made, *RUN, python=warm.python())
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
     return made
 

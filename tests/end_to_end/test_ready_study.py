@@ -13,6 +13,7 @@ import pytest
 import yaml
 from pypdf import PdfReader
 
+import warm
 from checkouts import ONE_CORE, ROOT, copy_checkout, snakemake, write_study
 
 sys.path.insert(0, str(ROOT / "tests/unit/helpers"))
@@ -36,7 +37,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study["dataset"]["subset"] = 40
     study["measure"] |= {"min_seconds": 0.1, "items": 2, "min_iterations": 2, "batch_sizes": [1], "new_tokens": 4}
     write_study(made, study)
-    run = snakemake(made, *ONE_CORE, "--config", "study=ready")
+    run = snakemake(made, *ONE_CORE, "--config", "study=ready", python=warm.python())
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
     return made
 

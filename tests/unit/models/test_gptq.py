@@ -21,6 +21,7 @@ from packed_layers import kernel_of, options_of, state_of
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import warm
 from bitbudget import files
 from bitbudget.errors import UserError
 from bitbudget.models import checkpoint
@@ -613,8 +614,8 @@ def test_untouched_checkpoints_of_odd_weights_pass(kind, bits, chosen, snapshots
 # --- as the rules run it ---
 
 
-def run(name, fails=False, env=None, **paths):
-    command = [sys.executable, str(SCRIPTS / f"{name}.py")]
+def run(name, fails=False, env=None, python=None, **paths):
+    command = [python or warm.python(), SCRIPTS / f"{name}.py"]
     for key, value in paths.items():
         command += [f"--{key.replace('_', '-')}", asked(name, value) if isinstance(value, dict) else str(value)]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | (env or {})
@@ -642,8 +643,8 @@ def test_the_scripts_need_no_compiler_and_keep_the_log_clean(snapshots, tmp_path
         "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path),
     }  # fmt: skip
     done = run(
-        "quantize_model", env=env, model_dir=snapshots["llama"], spec=spec, calibration=tmp_path / "calibration.jsonl",
-        out=tmp_path / "checkpoint",
+        "quantize_model", env=env, python=sys.executable, model_dir=snapshots["llama"], spec=spec,
+        calibration=tmp_path / "calibration.jsonl", out=tmp_path / "checkpoint",
     )  # fmt: skip
     assert not cache.exists()
     assert done.stdout == ""

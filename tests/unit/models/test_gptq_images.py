@@ -4,7 +4,6 @@ import functools
 import importlib.util
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from asked import asked
 from PIL import Image
 from torch import nn
 
+import warm
 from bitbudget import files
 from bitbudget.models import checkpoint
 from bitbudget.models.audit import checkpoint_audit
@@ -274,7 +274,7 @@ def test_the_error_of_outputs_is_less_than_with_rounding_on_the_same_grid(name, 
 
 
 def run(name, fails=False, **paths):
-    command = [sys.executable, str(SCRIPTS / f"{name}.py")]
+    command = [warm.python(), SCRIPTS / f"{name}.py"]
     for key, value in paths.items():
         command += [f"--{key.replace('_', '-')}", asked(name, value) if isinstance(value, dict) else str(value)]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}

@@ -12,6 +12,7 @@ from asked import asked
 from PIL import Image
 from safetensors.torch import load_file
 
+import warm
 from bitbudget import files
 from bitbudget.config.dependencies import code_of, files_of
 from bitbudget.errors import UserError
@@ -41,8 +42,8 @@ MEASURE = IDENTITY | PROMPT | {"measure": PLAN, "simulated": [], "generation": {
 CARBON = {"carbon": {"country": "AUT", "pue": 1.2, "intensity": None}}
 
 
-def run(name, *arguments, fails=False, **paths):
-    command = [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments]
+def run(name, *arguments, fails=False, python=None, **paths):
+    command = [python or warm.python(), SCRIPTS / f"{name}.py", *arguments]
     for key, value in paths.items():
         command += [f"--{key.replace('_', '-')}", asked(name, value) if isinstance(value, dict) else str(value)]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
@@ -371,7 +372,7 @@ def test_a_checkpoint_that_is_not_what_it_should_be_fails_the_audit_in_one_sente
 
 @pytest.mark.parametrize("name", NAMES)
 def test_help_is_quick_and_says_what_the_script_does(name):
-    done = run(name, "--help")
+    done = run(name, "--help", python=sys.executable)
     assert done.stdout.count("--spec") >= 1
     assert len(done.stdout.splitlines()) > 8
 

@@ -10,6 +10,7 @@ import tiny_models as tiny
 import torch
 from PIL import Image
 
+import warm
 from bitbudget import files
 from bitbudget.config import spec
 from bitbudget.errors import UserError
@@ -81,7 +82,7 @@ def quantize(folder, made, **keys):
         "--images", folder / "images.json", "--out", folder / "checkpoint",
     ]  # fmt: skip
     return subprocess.run(
-        [sys.executable, SCRIPTS / "quantize_model.py", *map(str, arguments)], capture_output=True, text=True
+        [warm.python(), SCRIPTS / "quantize_model.py", *map(str, arguments)], capture_output=True, text=True
     )
 
 
