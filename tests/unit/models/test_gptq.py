@@ -30,8 +30,8 @@ from bitbudget.models.calibration import quantizing
 from bitbudget.models.calibration.inputs import inputs_of
 from bitbudget.models.formats import gptq_kernels, gptq_quantize, grid, packed
 from bitbudget.models.formats.base import Calibration, Layer
-from bitbudget.models.formats.gptq import RUNS as RUNS_ON
 from bitbudget.models.formats.gptq import LAYER_MS, WIDTHS, kernel_for
+from bitbudget.models.formats.gptq import RUNS as RUNS_ON
 from bitbudget.models.formats.gptq_library import gptqmodel_library, silent_gptqmodel
 from bitbudget.records import _validator
 from bitbudget.registry import format_of
