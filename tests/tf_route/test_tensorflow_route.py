@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from bitbudget import files, registry
@@ -15,7 +16,7 @@ from bitbudget.errors import UserError
 from bitbudget.runtimes.litert import activations, export
 from bitbudget.runtimes.litert.audit import audit
 from bitbudget.runtimes.litert.interpreter import Detector
-from checkouts import copy_checkout, snakemake
+from checkouts import copy_checkout, snakemake, write_study
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-tensorflow/bin/python"
@@ -138,14 +139,23 @@ def _ranges(tiny):
     return activations.seen(source / "model.tflite", [detector.prepare(tiny / "0.png")[0]], 1)
 
 
-def test_the_demo_study_of_the_route_is_made_up_to_its_audits(tmp_path):
+def test_a_study_of_the_route_is_made_up_to_its_audits(tiny, tmp_path):
+    """By the workflow: TensorFlow's jobs run in its environment, all others in the one of these tests."""
     checkout = copy_checkout(tmp_path / "checkout")
     (checkout / ".venv-tensorflow").symlink_to(ROOT / ".venv-tensorflow")
-    precisions = ("litert-float32", *FORMATS, "litert-int8-full-all")
-    audits = [f"results/demo-keras/demo-keras/{name}/audit.json" for name in precisions]
-    done = snakemake(checkout, "--cores", "1", "--config", "study=demo-keras", "--", *audits)
+    shutil.copyfile(tiny / "keras/model.keras", checkout / "tiny.keras")
+    entry = {"local": "tiny.keras", "family": "saved-model", "licence": "Apache-2.0", "detector": ENTRY}
+    entry["detector"] = ENTRY | {"classes": {"ids": "names", "names": ["circle", "square", "star", "ring", "heart"]}}
+    with (checkout / "config/models.yaml").open("a", encoding="utf-8") as models:
+        models.write(yaml.safe_dump({"tiny-keras": entry}))
+    precisions = ["litert-float32", *FORMATS]
+    study = {"study": "tiny-keras", "track": "detection", "dataset": {"name": "demo-boxes", "subset": 8}}
+    study |= {"models": ["tiny-keras"], "baseline": "litert-float32", "precisions": precisions}
+    name = write_study(checkout, study | {"quantization": {"calibration": {"items": 8}}})
+    audits = [f"results/{name}/tiny-keras/{precision}/audit.json" for precision in precisions]
+    done = snakemake(checkout, "--cores", "1", "--config", f"study={name}", "--", *audits)
     assert done.returncode == 0, done.stderr[-3000:]
     assert all(files.read_json(checkout / path)["passed"] for path in audits)
-    made = files.read_json(checkout / "results/demo-keras/demo-keras/tflite-int8-full/checkpoint/checkpoint.json")
+    made = files.read_json(checkout / f"results/{name}/tiny-keras/tflite-int8-full/checkpoint/checkpoint.json")
     assert made["converter"]["name"] == "tf.lite.TFLiteConverter"
-    assert made["calibration"]["images"] == 32
+    assert made["calibration"]["images"] == 8
