@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bitbudget import cli, files, records, registry
+from bitbudget.errors import UserError
 from bitbudget.items import available
 
 log = logging.getLogger("bitbudget")
@@ -75,6 +76,7 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     from bitbudget.measuring import context, efficiency, machine, own_times
     from bitbudget.measuring.phases import PhaseTimer
     from bitbudget.models import checkpoint
+    from bitbudget.models.audit import audited
     from bitbudget.models.families import parts
     from bitbudget.runtimes.transformers import generation, prompts
     from bitbudget.system.devices import choose_device
@@ -84,7 +86,7 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     device = choose_device(spec["device"])
     plan = spec["measure"]
     circumstances = machine.circumstances(device, plan["busy_gpu"], earlier, plan["min_seconds"])
-    circumstances |= {"device": device, "threads": torch.get_num_threads()}
+    circumstances |= {"device": device, "threads": torch.get_num_threads(), "kernels": audited.kernels(audit)}
     family = registry.module_of("family", spec["family"])
     made = checkpoint.manifest(args.checkpoint)
     items = available.usable_items(args.items, args.images)[: plan["items"]]
@@ -97,15 +99,16 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
         dtype = getattr(torch, made["dtype"])
         processor, inputs_of, _ = prompts.of_images(args.checkpoint, model, family, spec, shots, device, dtype)
     beams = spec["generation"]["num_beams"]
+    steps = _steps(model, plan, beams, device)
     whole, first = (generation.decoding(model, processor, tokens, tokens, beams) for tokens in (plan["new_tokens"], 1))
 
     def prepare(numbers: list[int]) -> Any:
         return inputs_of([items[k] for k in numbers])
 
     @torch.inference_mode()
-    def generate(given: Any, how: Any = whole) -> None:
+    def generate(given: Any, how: Any = whole) -> Any:
         generation.check_length(model, given, how)
-        model.generate(**given, generation_config=how)
+        return model.generate(**given, generation_config=how, **(steps.given(given, how) if steps else {}))
 
     @torch.inference_mode()
     def cached(given: Any) -> Any:
@@ -118,7 +121,16 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     if looked_up:
         looked_up.join()
     cold = subject.cold()
-    metrics = subject.memory()
+    metrics = {}
+    if steps:
+        from bitbudget.measuring import compiling
+
+        lengths = [prepare([k])["input_ids"].shape[1] for k in range(len(items))]
+        batches = compiling.longest_first(lengths, plan["batch_sizes"])
+        compiled = compiling.begin(steps, lambda numbers: generate(prepare(numbers)), batches)
+        circumstances["compiled"] = compiled.circumstances()
+        metrics["latency_compile"] = _compile_metric(compiled.seconds, compiled.remark)
+    metrics |= subject.memory()
     circumstances["warm_up"] = subject.warm_up().record()
     source, no_source = energy.choose_source(device)
     metrics |= efficiency.measure(subject, cold, source, no_source)
@@ -137,6 +149,26 @@ def _measured(args: argparse.Namespace, spec: Spec, audit: Spec) -> tuple[Spec, 
     ):
         metrics[name] = records.metric(held / 1e6, "MB", higher_is_better=False, n=1, bytes=held)
     return metrics, circumstances
+
+
+def _steps(model: Any, plan: Spec, beams: int, device: str) -> Any:
+    """What runs the decoder compiled, once it is begun; None where the study does not ask for it."""
+    if not plan.get("compile"):
+        return None
+    from bitbudget.measuring import compiling
+
+    compiling.require_compiler(device)
+    if beams > 1:
+        raise UserError("`measure.compile` takes greedy decoding alone: set `generation.num_beams` to 1, or leave it.")
+    return compiling.Steps(model, device)
+
+
+def _compile_metric(seconds: float | None, remark: str | None) -> Spec:
+    from bitbudget.measuring import quantities
+
+    if seconds is None:
+        return records.absent(remark, "s", higher_is_better=False)
+    return quantities.once([seconds], "s")
 
 
 if __name__ == "__main__":

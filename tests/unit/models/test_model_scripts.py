@@ -200,6 +200,7 @@ def test_measurements_are_complete_or_say_why_not(study, quantized, audited):
     assert found["peak_memory"]["value"] > 100
     about = record["circumstances"]
     assert about["device"] == "cpu"
+    assert about["kernels"]["bnb-int8"] == ["bitsandbytes.nn.modules.Linear8bitLt"]
     assert about["load_before"] >= 0 and about["load_after"] >= 0
     assert about["warm_up"]["calls"] == len(about["warm_up"]["raw"]) >= 7
     for name in ("prefill_rate", "decode_rate", "token_rate_1", "token_rate_2"):

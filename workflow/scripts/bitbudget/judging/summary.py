@@ -38,6 +38,7 @@ COSTS: dict[str, tuple[str, str, float]] = {
     "latency_mean_ci_high_s": ("latency", "mean_ci_high", 1.0),
     "latency_p95_s": ("latency", "p95", 1.0),
     "latency_cold_s": ("latency_cold", "value", 1.0),
+    "latency_compile_s": ("latency_compile", "value", 1.0),
     "latency_preprocessing_s": ("latency_preprocessing", "value", 1.0),
     "latency_vision_s": ("latency_vision", "value", 1.0),
     "latency_prefill_s": ("latency_prefill", "value", 1.0),

@@ -19,7 +19,7 @@ Record = dict[str, Any]
 Metric = dict[str, Any]
 
 # What a process tells only once, and what is the same whenever it is measured.
-ONCE = {"latency_cold", "load_time"}
+ONCE = {"latency_cold", "latency_compile", "load_time"}
 FIXED = {"size_on_disk", "weights_in_memory", "cache_memory"}
 # What is made of other metrics of the same record, after these have been pooled.
 DERIVED = {"energy_per_item"}
@@ -215,6 +215,8 @@ def remarks(repeats: Sequence[Record]) -> list[str]:
                 said.append(f"{name}: other processes computed on the GPU {when} it measured ({ids}).")
             elif key in about and about[key] is None:
                 said.append(f"{name}: NVML did not tell which processes computed on the GPU {when} it measured.")
+        if remark := about.get("compiled", {}).get("remark"):
+            said.append(f"{name}: {remark}")
         if not about.get("warm_up", {"settled": True})["settled"]:
             said.append(f"{name}: the timings had not settled when the warm-up ended.")
         said += own_times.remarks(name, about.get("own_times", {}))

@@ -38,6 +38,16 @@ def finite(value: float | None) -> float | None:
     return value if value is None or math.isfinite(value) else None
 
 
+def kernels(audit: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By format, what multiplies with the weights of its layers, as an audit's record has it."""
+    found: dict[str, list[str]] = {}
+    for layer in audit["layers"]:
+        mine = found.setdefault(layer["found"], [])
+        if layer["kernel"] not in mine:
+            mine.append(layer["kernel"])
+    return found
+
+
 def by_group(
     layers: list[LayerAudit], others: list[dict[str, Any]], asked: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, dict[str, Any]]:
