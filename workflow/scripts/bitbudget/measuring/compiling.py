@@ -57,7 +57,7 @@ def require_compiler(device: str) -> None:
 
 
 class Steps:
-    """Runs a model's decoder compiled where it reads one token; elsewhere as it is."""
+    """Runs a model's decoder compiled where it reads one token with one of the caches given here; else as it is."""
 
     def __init__(self, model: Any, device: str) -> None:
         self.model, self.decoder = model, model.get_decoder()
@@ -95,8 +95,8 @@ class Steps:
 
     def _forward(self, *args: Any, **given: Any) -> Any:
         read = next(value for value in (*args, given.get("inputs_embeds"), given.get("input_ids")) if value is not None)
-        one_token = isinstance(read, torch.Tensor) and read.shape[1] == 1
-        return (self._compiled if one_token else self._as_it_is)(*args, **given)
+        ours = any(given.get("past_key_values") is cache for _, cache in self._caches.values())
+        return (self._compiled if ours and read.shape[1] == 1 else self._as_it_is)(*args, **given)
 
 
 def begin(steps: Steps, answer: Callable[[list[int]], torch.Tensor], batches: Sequence[list[int]]) -> Compiled:
