@@ -76,6 +76,17 @@ def test_last_words_are_as_likely_as_by_transformers(which: str, source: Path, t
         assert logits.shape == exact.shape
 
 
+def test_many_rows_at_once_are_read_as_each_by_itself(tmp_path: Path) -> None:
+    path, _ = made(DEMO, tiny.LLAMA, "gguf-f16", tmp_path)
+    _, theirs = opened(path, DEMO)
+    rows = [torch.randint(3, 900, (length,)).tolist() for length in range(20, 68)]
+    inputs = last_word.padded(generation.load_tokenizer(DEMO), rows, "cpu")
+    found = theirs(**inputs, logits_to_keep=2).logits
+    for number in (0, 31, 47):
+        alone = theirs(torch.tensor([rows[number]]), torch.ones(1, len(rows[number])), logits_to_keep=2).logits[0]
+        torch.testing.assert_close(found[number], alone, rtol=0, atol=1e-3)
+
+
 def test_answers_are_those_of_transformers(tmp_path: Path) -> None:
     path, _ = made(DEMO, tiny.LLAMA, "gguf-f16", tmp_path)
     model, theirs = opened(path, DEMO)

@@ -148,14 +148,15 @@ class Decoder:
         kept_here = [np.arange(len(run)) >= len(run) - kept for run, kept in zip(runs, keep, strict=True)]
         wanted = np.concatenate(kept_here).astype(np.int8)
         sequence = np.repeat(np.asarray(rows, np.int32), [len(run) for run in runs])
-        first = sequence.ctypes.data
-        batch = library.Batch(
+        first, alone = sequence.ctypes.data, np.ones(total, np.int32)  # each token is of one sequence
+        sequences = (c.POINTER(c.c_int32) * total)(*(c.cast(first + 4 * k, c.POINTER(c.c_int32)) for k in range(total)))
+        batch = library.Batch(  # it keeps none of the arrays that it points to
             total,
             _pointer(token, c.c_int32),
             _pointer(embedded, c.c_float),
             _pointer(position, c.c_int32),
-            _pointer(np.ones(total, np.int32), c.c_int32),
-            (c.POINTER(c.c_int32) * total)(*(c.cast(first + 4 * k, c.POINTER(c.c_int32)) for k in range(total))),
+            _pointer(alone, c.c_int32),
+            sequences,
             _pointer(wanted, c.c_int8),
         )
         mutual = any(isinstance(run, Picture) and run.mutual for run in runs)
@@ -211,7 +212,7 @@ def _positions(run: Run, begin: int) -> np.ndarray:
 
 
 def _pointer(values: np.ndarray | None, kind: Any) -> Any:
-    """Where an array's values lie, or nowhere; ctypes keeps the array as long as what points to it."""
+    """Where an array's values lie, or nowhere; a structure with it does not keep the array."""
     return None if values is None else values.ctypes.data_as(c.POINTER(kind))
 
 
