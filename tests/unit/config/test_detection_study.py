@@ -33,6 +33,9 @@ def test_a_detection_study_has_what_detectors_have_a_use_for(config: ConfigFolde
     assert plan.has_images(study)
     job = {"model": "demo-detector", "precision": "litert-int8", "condition": "zero-shot"}
     assert spec.of("detect", study, job)["detection"] == {"threads": None}
+    assert study["detection"]["score_threshold"] == 0.25
+    measured = spec.of("measure_detector", study, job | {"repeat": 1})
+    assert measured["detection"] == {"threads": None, "score_threshold": 0.25}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,10 @@ def test_a_detection_study_has_what_detectors_have_a_use_for(config: ConfigFolde
         ({"measure": {"batch_sizes": [1, 8]}}, "`measure.batch_sizes` can only be [1]"),
         ({"measure": {"new_tokens": 8}}, "`measure.new_tokens` has no place"),
         ({"precisions": ["float16"], "baseline": "float16"}, "format float16 is for models that transformers runs"),
+        (
+            {"precisions": ["litert-float32", "tflite-int8-full"]},
+            "tflite-int8-full is made of a model of family saved-model alone, which demo-detector is not",
+        ),
         ({"models": ["demo-vlm"]}, "serve the tracks captioning, vqa, not detection"),
         ({"dataset": {"name": "demo-scenes"}}, "serves the tracks captioning, not detection"),
         (
