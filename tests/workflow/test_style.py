@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,10 @@ def test_every_rule_names_its_script_log_env_and_code() -> None:
             assert "code=" in rule, name
             assert f"workflow/scripts/{name}.py" in rule, name
             assert " 2>&1 | tee {log}" in rule, name
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports each by its name alone: of two it collects one, and only where both are asked for."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    kept = {"conftest.py", "__init__.py"}
+    assert not {name for name, count in names.items() if count > 1} - kept
