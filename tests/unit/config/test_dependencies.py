@@ -238,10 +238,15 @@ from .n import o
 @pytest.mark.parametrize("path", sorted(SCRIPTS.rglob("*.py")), ids=lambda path: str(path.relative_to(SCRIPTS)))
 def test_no_file_of_the_library_uses_an_import_that_would_not_be_followed(path: Path) -> None:
     """Relative imports, and names from the whole package at once, are not resolved by `dependencies`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    text, imported = path.read_text(encoding="utf-8"), set()
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom):
             assert not node.level
             assert all(alias.name != "*" for alias in node.names)
+            imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+    assert imported <= dependencies._names_imported(text)
 
 
 def test_a_demo_models_recipe_counts_for_its_training_alone(library: Library) -> None:
