@@ -29,7 +29,6 @@ def main() -> None:
     if args.machine:
         machine, audit, flops = (files.read_json(path) for path in (args.machine, args.audit, args.flops))
         body["metrics"] |= floor.metrics(body, audit, machine, flops)
-        body["remarks"] += floor.remarks(machine)
     records.write(args.out, "measurements", identity, body)
     for remark in body["remarks"]:
         log.info("remark: %s", remark)

@@ -16,7 +16,7 @@ SLOWER, FASTER, SAME = Relation(costs.MORE, 1.5), Relation(costs.LESS, 0.5), Rel
 def measured(times, formats, reach=0.46, rate=100.0, size=500.0, types=("float32",), vision="float32"):
     """The metrics of a measurement: seconds by phase, the formats of the language model, and what its floors say."""
     found = {f"latency_{phase}": {"value": seconds} for phase, seconds in zip(PHASES, times, strict=True)}
-    about = {"formats": formats, "computes_in": list(types), "bytes": size, "value": 1.0}
+    about = {"formats": formats, "computes_in": list(types), "bytes": size, "value": 1.0, "bandwidth": 17.0}
     found["floor_decode"] = {"bound": "memory", **about}
     found["floor_prefill"] = {"bound": "arithmetic", "rate": rate, **about}
     found["floor_vision"] = {"bound": "arithmetic", "rate": 100.0, "formats": [vision], "computes_in": ["float32"]}
@@ -121,8 +121,15 @@ def test_a_detector_is_judged_by_the_formats_that_were_asked_for():
 @pytest.mark.parametrize(
     ("share", "text"),
     [
-        (0.47, "decode reaches 47 % of what the memory's bandwidth allows and prefill reaches 80 % of what arithmetic"),
-        (1.2, "decode is faster than the memory's bandwidth allows, as where weights stay in a cache and prefill"),
+        (
+            0.47,
+            "decode reaches 47 % of what the memory's bandwidth (17.0 GB/s) allows and prefill reaches 80 % of what "
+            "arithmetic in float32 (100 GFLOP/s) allows",
+        ),
+        (
+            1.2,
+            "decode is faster than the memory's bandwidth (17.0 GB/s) allows, as where weights stay in a cache and prefill",
+        ),
     ],
 )
 def test_what_is_reached_of_the_floor(share, text):

@@ -138,9 +138,13 @@ def test_a_probe_of_another_machine_is_no_floor(known):
     machine["circumstances"] = CIRCUMSTANCES | {"threads": 2}
     said = floor.metrics(measured, audit, machine, flops)["floor_decode"]["absent"]
     assert "Abacus 9, cpu, 2 threads where this was measured on Abacus 9, cpu, 1 thread: delete" in said
-    assert floor.remarks(machine) == []
-    machine["circumstances"]["load_before"] = 3.0
-    assert "was loaded when its memory was probed (3.0 jobs on 2 cores)" in floor.remarks(machine)[0]
+
+
+def test_a_probe_of_a_loaded_machine_is_no_floor(known):
+    known[2]["circumstances"] = CIRCUMSTANCES | {"load_before": 3.0}
+    found = floor.metrics(*known)
+    assert found.keys() == {f"{name}_{phase}" for name in ("floor", "share_of_floor") for phase in floor.MEASURED}
+    assert all("was loaded when it was probed (3.0 jobs on 2 cores)" in one["absent"] for one in found.values())
 
 
 def test_the_probe_gives_plausible_figures(monkeypatch):

@@ -78,6 +78,22 @@ def test_speeds_of_what_is_recommended_and_of_what_differs_most_are_explained():
     assert why.speeds(cell) == []
 
 
+def test_rates_by_the_length_of_the_context(build):
+    found, cell = build("lambada")
+    assert why.contexts(found, cell) == ""
+    found.study["measure"]["context"] = [128, 1024]
+    for name, rates in zip(found.precisions, ((50.0, 40.0), (80.04, 33.0), (1.0, None)), strict=True):
+        metrics = found.measurements[cell["model"], name, cell["condition"]]["metrics"]
+        metrics["decode_rate_at_128"] = {"value": rates[0]}
+        metrics["decode_rate_at_1024"] = {"value": rates[1]} if rates[1] else {"absent": "too long"}
+    base, low, _ = found.precisions
+    assert why.contexts(found, cell) == (
+        f"After prompts of 128 and 1024 tokens of text, decode makes 50.0 and 40.0 tokens/s under {base} and 80.0 and "
+        f"33.0 tokens/s under {low}."
+    )
+    del found.study["measure"]["context"]
+
+
 def test_bits_that_are_really_reached(build):
     found, cell = build("captioning")
     for row, bits in zip(found.summary, (16.0, 9.26, None), strict=True):

@@ -59,7 +59,7 @@ def _of_phase(phase: str, measured: Record, audit: Record, machine: Record, flop
     whole = measured["metrics"].get("latency", {})
     untimed = {"absent": whole.get("absent", f"{phase} was not timed apart from the rest of an answer.")}
     time = measured["metrics"].get(MEASURED[phase], untimed)
-    reason = time.get("absent") or elsewhere(measured, machine)
+    reason = time.get("absent") or elsewhere(measured, machine) or loaded(machine)
     floor = {"absent": reason} if reason else _floor(phase, measured, audit, machine, flops)
     if "absent" in floor:
         return {
@@ -87,13 +87,15 @@ def elsewhere(measured: Record, machine: Record) -> str | None:
     return None
 
 
-def remarks(machine: Record) -> list[str]:
-    """What a reader has to know of the probe, in sentences."""
+def loaded(machine: Record) -> str | None:
+    """Why the probe is no floor, in a sentence, where other programs ran beside it; None where none did."""
     about = machine["circumstances"]
     if not disturbances.loaded(about.get("load_before", 0.0), about.get("cores", 1)):
-        return []
-    jobs = f"{about['load_before']:.1f} jobs on {about['cores']} cores"
-    return [f"the machine was loaded when its memory was probed ({jobs}): shares of the floor may be too large."]
+        return None
+    return (
+        f"the machine was loaded when it was probed ({about['load_before']:.1f} jobs on {about['cores']} cores), so it "
+        f"can do more: delete results/{machine['study']}/machine.json and run again on a quiet machine."
+    )
 
 
 def _floor(phase: str, measured: Record, audit: Record, machine: Record, flops: Record) -> Metric:

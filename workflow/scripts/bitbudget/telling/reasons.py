@@ -35,8 +35,8 @@ def reaches(metrics: Record) -> str:
 
 def _limit(floor: Record) -> str:
     if floor["bound"] == "memory":
-        return "the memory's bandwidth"
-    return f"arithmetic in {wording.listed(floor['computes_in'])}"
+        return f"the memory's bandwidth ({wording.number(floor['bandwidth'])} GB/s)"
+    return f"arithmetic in {wording.listed(floor['computes_in'])} ({wording.number(floor['rate'])} GFLOP/s)"
 
 
 def sentence(reason: Reason | None, baseline: str) -> str:

@@ -113,6 +113,21 @@ def speeds(cell: Record, most: int = 4) -> list[str]:
     return [*said, *(f"{entry['precision']} is {entry['why']}." for entry in told if entry in first)]
 
 
+def contexts(evidence: Evidence, cell: Record) -> str:
+    """How fast tokens follow prompts of the lengths that the study asks for; empty where it asks for none."""
+    lengths = evidence.study["measure"].get("context", [])
+    told = []
+    for entry in cell["entries"]:
+        metrics = _measured(evidence, cell, entry["precision"])
+        rates = [metrics.get(f"decode_rate_at_{length}", {}).get("value") for length in lengths]
+        if rates and None not in rates:
+            told.append(f"{wording.listed([wording.number(one) for one in rates])} tokens/s under {entry['precision']}")
+    if cell["disturbed"] or not told:
+        return ""
+    after = wording.listed([str(length) for length in lengths])
+    return f"After prompts of {after} tokens of text, decode makes {wording.named(told)}."
+
+
 def boxes(evidence: Evidence, cell: Record, precision: str) -> str:
     """Whether a detector's boxes fit worse or objects are missed, and objects of what size lose; empty for others."""
     entries = {entry["precision"]: entry["metrics"] for entry in cell["entries"]}

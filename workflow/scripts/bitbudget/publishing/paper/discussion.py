@@ -58,7 +58,12 @@ def _lost(view: View) -> list[Node]:
 
 def _costs(view: View) -> list[Node]:
     """Which phase holds the time, what the formats do to it, and how many bits are really reached."""
-    said = [*why.phases(view.e, view.main), *why.speeds(view.main), why.bits(view.e, view.main)]
+    said = [
+        *why.phases(view.e, view.main),
+        *why.speeds(view.main),
+        why.contexts(view.e, view.main),
+        why.bits(view.e, view.main),
+    ]
     where = f"What follows is {across.place(view.main)}." if view.main["name"] else ""
     text = " ".join(filter(None, (where, *said)))
     return [nodes.p("{text}", text=text)] if any(said) else []
