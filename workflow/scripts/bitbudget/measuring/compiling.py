@@ -83,6 +83,7 @@ class Steps:
             return {}
         from transformers import StaticCache
 
+        how.disable_compile = True  # on a GPU transformers would compile the whole model too
         rows, columns = inputs["input_ids"].shape
         needed, (room, cache) = columns + how.max_new_tokens, self._caches.get(rows, (0, None))
         if room < needed:
