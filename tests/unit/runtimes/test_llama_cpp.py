@@ -128,6 +128,9 @@ def test_a_model_whose_queries_keys_and_values_are_one_matrix_passes(tmp_path: P
     assert audited(path, one, source, tiny.NEOX) == []
 
 
+HEADS = {"attn_q": 2, "attn_k": 1}
+
+
 def zero_block(tensors: dict[str, Any]) -> None:
     tensors["blk.1.ffn_down.weight"].data[5, :18] = 0
 
@@ -141,11 +144,15 @@ def swap(tensors: dict[str, Any]) -> None:
     first[:], second[:] = second.copy(), first.copy()
 
 
-def rows_as_torch_has_them(tensors: dict[str, Any]) -> None:
+def rows_as_torch_has_them(tensors: dict[str, Any], blocks: tuple[int, ...] = (0, 1)) -> None:
     """Queries and keys whose rows are in the order of transformers, which llama.cpp takes for its own."""
-    for name, heads in (("attn_q", 2), ("attn_k", 1)):
-        data = tensors[f"blk.0.{name}.weight"].data
+    for name, heads in [(f"blk.{block}.{name}.weight", heads) for block in blocks for name, heads in HEADS.items()]:
+        data = tensors[name].data
         data[:] = data.reshape(heads, -1, 2, data.shape[1]).swapaxes(1, 2).reshape(data.shape).copy()
+
+
+def rows_of_a_block(tensors: dict[str, Any]) -> None:
+    rows_as_torch_has_them(tensors, (1,))
 
 
 @pytest.mark.parametrize(
@@ -155,6 +162,7 @@ def rows_as_torch_has_them(tensors: dict[str, Any]) -> None:
         (one_step, "1 of"),
         (swap, "off by more than Q4_0"),
         (rows_as_torch_has_them, "gives logits"),
+        (rows_of_a_block, "another order"),
     ],
 )
 def test_planted_faults_are_found(plant: Any, told: str, source: Path, tmp_path: Path) -> None:
