@@ -8,6 +8,7 @@ import pytest
 import tiny_models as tiny
 import tiny_seeing
 import torch
+from PIL import Image, ImageDraw
 
 from bitbudget import files, registry
 from bitbudget.errors import UserError
@@ -55,6 +56,24 @@ def test_logits_and_answers_are_those_of_transformers(name: str, tmp_path: Path)
     for least in (0, 7):
         how = generation.decoding(model, processor, 7, least)
         assert generation.answer(seeing, processor, inputs, how) == generation.answer(model, processor, inputs, how)
+
+
+def test_the_demo_model_answers_as_it_does_by_transformers(tmp_path: Path) -> None:
+    source = Path("demo/models/demo-vlm")
+    model = checkpoint.load_original(source, tiny.LLAVA, "float32")
+    converting.convert(source, checkpoint.original(source, tiny.LLAVA, "float32"), tiny.LLAVA, tmp_path / "f32", "f32")
+    processor, pictures = generation.load_processor(source), []
+    for number, colour in enumerate(("red", "green", "blue", "yellow")):
+        picture = Image.new("RGB", (128, 96), "white")
+        ImageDraw.Draw(picture).ellipse((10 + 20 * number, 20, 60 + 20 * number, 70), fill=colour)
+        pictures.append([picture])
+    asked = ["Describe the image in one sentence.", "What colour is it?"] * 2
+    inputs = generation.prepare(processor, tiny.LLAVA, pictures, asked, "cpu", torch.float32)
+    how = generation.decoding(model, processor, 16)
+    wanted = generation.answer(model, processor, inputs, how)
+    seeing = SeeingModel(tmp_path / "f32", model, parts.vision_modules(tiny.LLAVA, model), "cpu")
+    assert generation.answer(seeing, processor, inputs, how) == wanted
+    assert len({answer.text for answer in wanted}) > 2
 
 
 def test_the_phases_of_an_answer_are_timed(tmp_path: Path) -> None:
