@@ -96,7 +96,9 @@ def test_a_long_phase_that_keeps_its_format_is_named():
 
 def test_nothing_is_made_up_where_nothing_explains():
     kind, text = said(SAME, measured((0.1, 0.2, 0.1, 0.6), ["bnb-nf4"], size=80.0))
-    assert kind == reasons.UNKNOWN and text.startswith(f"about the same (1.01{TIMES}): decode, 60 % of float32's")
+    assert kind == reasons.UNKNOWN and text.startswith(
+        f"about the same (1.01{TIMES}): decode, 60 % of float32's latency, takes about"
+    )
     assert "because" not in text
     assert reasons.explain(Relation(costs.INCOMPARABLE), BASE, BASE, PHASES) is None and told.sentence(None, "x") == ""
     _, text = said(SLOWER, BASE)
@@ -128,7 +130,7 @@ def test_a_detector_is_judged_by_the_formats_that_were_asked_for():
         ),
         (
             1.2,
-            "decode is faster than the memory's bandwidth (17.0 GB/s) allows, as where weights stay in a cache and prefill",
+            "decode is faster than the memory's bandwidth (17.0 GB/s) allows, as where weights stay in a cache and pre",
         ),
     ],
 )

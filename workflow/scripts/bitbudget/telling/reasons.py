@@ -55,7 +55,9 @@ def _decided(reason: Reason, baseline: str) -> str:
     if not reason.phase:
         return ""
     share = wording.percent(reason.share)
-    said = f"{_named(reason.phase)}, {share} of {baseline}'s latency, takes {reason.factor:.2f}{TIMES} the time"
+    alike = abs(reason.factor - 1) < costs.ALIKE
+    time = "about the same time" if alike else f"{reason.factor:.2f}{TIMES} the time"
+    said = f"{_named(reason.phase)}, {share} of {baseline}'s latency, takes {time}"
     cause = _cause(reason, baseline)
     return f"{said}, because {cause}" if cause else said
 
