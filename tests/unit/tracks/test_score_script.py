@@ -397,13 +397,14 @@ def test_what_counts_of_an_answer_is_scored_and_told(study):
     chatty = [row | {"text": f"Sure!\nAnswer: {row['text']}\nIs there more?"} for row in predictions()]
     lines(study / "predictions.jsonl", chatty)
     rules = {"regex": "Answer:.*", "strip_prefix": ["answer:"]}
-    filtered = run(study, "--spec", asked("score", SPEC | {"answer": rules}))
+    (study / "none.gz").write_bytes(EMPTY_TABLE)
+    filtered = run(study, "--paraphrases", "none.gz", "--spec", asked("score", SPEC | {"answer": rules}))
     assert filtered.returncode == 0, filtered.stderr
     record = json.loads((study / "scores.json").read_text())
     rows = [json.loads(line) for line in (study / "item_scores.jsonl").read_text().splitlines()]
     assert record["answer"] == rules
     assert [row["answer"] for row in rows] == ["A red circle.", ""]
     lines(study / "predictions.jsonl", predictions())
-    assert run(study).returncode == 0
+    assert run(study, "--paraphrases", "none.gz").returncode == 0
     plain = json.loads((study / "scores.json").read_text())
     assert plain["metrics"]["CIDEr"] == record["metrics"]["CIDEr"] and "answer" not in plain
