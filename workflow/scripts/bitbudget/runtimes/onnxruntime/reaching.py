@@ -116,10 +116,29 @@ def calls(
     called. Raises `UserError` where one is not called.
     """
     model, groups = original.model, parts.groups(family, original.model)
+    everything = [name for name, _ in model.named_parameters()]
     seeing = VISION in {group_of(f"{path}.weight", groups) for path in paths}
     skipped = {DECODER, HEAD} | ({VISION, PROJECTOR} if seeing else set())
-    needed = [name for name, _ in model.named_parameters() if group_of(name, groups).split(".")[0] not in skipped]
+    needed = [name for name in everything if group_of(name, groups).split(".")[0] not in skipped]
     needed += [name for path in paths[:-1] for name in original.named(path)]  # later ones may need what these give
+    inputs = list(inputs)
+    try:
+        found = _seen(original, paths, inputs, needed)
+    except (RuntimeError, NotImplementedError) as failure:
+        if "meta" not in str(failure):
+            raise
+        found = _seen(original, paths, inputs, everything)  # a decoder that begins before pictures are encoded
+    missing = [path for path in paths if not found[path]]
+    if missing:
+        raise UserError(f"ONNX Runtime cannot hold {missing[0]}: the model does not call it when it sees a picture.")
+    return found
+
+
+def _seen(
+    original: Streamed, paths: Sequence[str], inputs: Iterable[Mapping[str, torch.Tensor]], needed: Sequence[str]
+) -> dict[str, list[Call]]:
+    """The calls, made with these weights in memory."""
+    model = original.model
     found: dict[str, list[Call]] = {path: [] for path in paths}
     with original.holding(list(dict.fromkeys(needed))), torch.inference_mode():
         device = next((value.device for value in model.parameters() if not value.is_meta), torch.device("cpu"))
@@ -127,9 +146,6 @@ def calls(
             seen: set[str] = set()
             with _watched(model, paths, found, seen), contextlib.suppress(_Enough):
                 model(**moved(given, str(device), model.dtype))
-    missing = [path for path in paths if not found[path]]
-    if missing:
-        raise UserError(f"ONNX Runtime cannot hold {missing[0]}: the model does not call it when it sees a picture.")
     return found
 
 
