@@ -18,7 +18,9 @@ import yaml
 
 from checkouts import ONE_CORE, ROOT, copy_checkout, environment, jobs_run, snakemake, write_study
 
-PRECISIONS = ["bfloat16", "int8-language", "int8-language-vision", "nf4-language", "torchao-int4-language"]
+PRECISIONS = [
+    "bfloat16", "int8-language", "int8-language-vision", "ort-int8-vision", "nf4-language", "torchao-int4-language",
+]  # fmt: skip
 SIMULATED = "rtn-2-language-vision"
 CELL = "results/reduced/demo-vlm"
 
@@ -86,7 +88,7 @@ def test_the_demo_model_sees(table):
 
 def test_eight_bits_are_close_to_the_baseline_and_two_bits_are_broken(table):
     baseline = float(table["bfloat16"]["CIDEr"])
-    for precision in ("int8-language", "int8-language-vision"):
+    for precision in ("int8-language", "int8-language-vision", "ort-int8-vision"):
         assert float(table[precision]["CIDEr"]) > 0.9 * baseline
     assert float(table[SIMULATED]["CIDEr"]) < 0.6 * baseline
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,11 +58,9 @@ def make(
     sessions.providers(device)
     paths = reaching.modules_of(group, family, original.model)
     seen = reaching.calls(original, family, paths, reaching.made_up(source, family))
-    looked_at = {}
     if fmt.calibrated:
         anew = calibration.model()  # its configuration is set to the study's processor
         suit(calibration.inputs, anew.model)
-        looked_at = reaching.calls(anew, family, paths, calibration.inputs)
         calibration.report.setdefault("layers", {})  # it has nothing to tell of each
     names, modules = [], {}
     for number, path in enumerate(paths, start=1):
@@ -72,28 +70,20 @@ def make(
             signature, told = exporting.export(module, path, seen[path], exported)
             if fmt.how:
                 weights = quantizing.weight_type()
-                inputs = _arrays(exported, looked_at.get(path, ()))
+                passes = reaching.stream(anew, family, [path], calibration.inputs) if fmt.calibrated else ()
+                inputs = _arrays(exported, (one[path] for one in passes))
                 told |= quantizing.quantize(exported, file, fmt.how, weights, inputs)
-                if fmt.calibrated:
-                    told["calibration_images"] = len(looked_at[path])
         names += [one.name for one in (file, file.with_name(file.name + exporting.DATA)) if one.exists()]
         modules[path] = {"file": file.name, "signature": signature.as_json(), **told}
     return Made(tuple(names), {"onnxruntime": ort.__version__, "modules": modules})
 
 
-def _arrays(file: Path, calls: Sequence[reaching.Call]) -> list[dict[str, Any]]:
+def _arrays(file: Path, calls: Iterable[reaching.Call]) -> Iterator[dict[str, Any]]:
     """The inputs of a file for these calls."""
-    if not calls:
-        return []
     used = {one.name for one in sessions.open_session(file, "cpu", 1).get_inputs()}
-    return [
-        {
-            sessions.name_of(n): sessions.as_array(value)
-            for n, value in enumerate(call.tensors().values())
-            if sessions.name_of(n) in used
-        }
-        for call in calls
-    ]
+    for call in calls:
+        given = ((sessions.name_of(n), value) for n, value in enumerate(call.tensors().values()))
+        yield {name: sessions.as_array(value) for name, value in given if name in used}
 
 
 def put(one: GroupFile, model: nn.Module, folder: Path, device: str) -> nn.Module:

@@ -37,10 +37,12 @@ def weight_type() -> str:
 
 class _Reader(CalibrationDataReader):
     def __init__(self, inputs: Iterable[Mapping[str, Any]]):
-        self._inputs = iter(inputs)
+        self._inputs, self.read = iter(inputs), 0
 
     def get_next(self) -> Any:
-        return next(self._inputs, None)
+        found = next(self._inputs, None)
+        self.read += found is not None
+        return found
 
 
 def quantize(
@@ -58,7 +60,7 @@ def quantize(
     kind = QuantType.QInt8 if weights == "int8" else QuantType.QUInt8
     shared = {"per_channel": True, "weight_type": kind, "nodes_to_quantize": chosen, "op_types_to_quantize": PRODUCTS}
     beside = source.stat().st_size > exporting.LARGEST or (source.parent / f"{source.name}{exporting.DATA}").exists()
-    loud = logging.getLogger()
+    reader, loud = _Reader(inputs), logging.getLogger()
     before, loud.level = loud.level, logging.ERROR
     try:
         with warnings.catch_warnings(), tempfile.TemporaryDirectory(dir=file.parent) as place:
@@ -71,7 +73,7 @@ def quantize(
                 )  # fmt: skip
             else:
                 quantize_static(
-                    source, made, _Reader(inputs), quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
+                    source, made, reader, quant_format=QuantFormat.QDQ, activation_type=QuantType.QUInt8,
                     calibrate_method=CalibrationMethod.MinMax, use_external_data_format=beside,
                     extra_options={
                         "WeightSymmetric": weights == "int8", "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
@@ -82,4 +84,5 @@ def quantize(
             exporting.write(onnx.load(made), file)
     finally:
         loud.level = before
-    return {"weights": weights, "activations": f"uint8, {how}", "quantized_products": len(chosen)}
+    told = {"weights": weights, "activations": f"uint8, {how}", "quantized_products": len(chosen)}
+    return told | ({} if how == DYNAMIC else {"calibration_images": reader.read})

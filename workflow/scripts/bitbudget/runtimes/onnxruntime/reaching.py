@@ -110,7 +110,15 @@ def _picture(size: tuple[int, int]) -> Image.Image:
 def calls(
     original: Streamed, family: ModuleType, paths: Sequence[str], inputs: Iterable[Mapping[str, torch.Tensor]]
 ) -> dict[str, list[Call]]:
-    """The first call of each of these modules for each of the inputs (keyword arguments of the model).
+    """The first call of each of these modules for each of the inputs; see `stream`."""
+    found = list(stream(original, family, paths, inputs))
+    return {path: [one[path] for one in found] for path in paths}
+
+
+def stream(
+    original: Streamed, family: ModuleType, paths: Sequence[str], inputs: Iterable[Mapping[str, torch.Tensor]]
+) -> Iterator[dict[str, Call]]:
+    """The first call of each of these modules, one after the other for each of the inputs (the model's arguments).
 
     All of the model that comes before its decoder is read for it, and let go again; a pass ends when all have been
     called. Raises `UserError` where one is not called.
@@ -121,42 +129,42 @@ def calls(
     skipped = {DECODER, HEAD} | ({VISION, PROJECTOR} if seeing else set())
     needed = [name for name in everything if group_of(name, groups).split(".")[0] not in skipped]
     needed += [name for path in paths[:-1] for name in original.named(path)]  # later ones may need what these give
-    inputs = list(inputs)
+    original.fill(dict.fromkeys(needed))
     try:
-        found = _seen(original, paths, inputs, needed)
-    except (RuntimeError, NotImplementedError) as failure:
-        if "meta" not in str(failure):
-            raise
-        found = _seen(original, paths, inputs, everything)  # a decoder that begins before pictures are encoded
-    missing = [path for path in paths if not found[path]]
-    if missing:
-        raise UserError(f"ONNX Runtime cannot hold {missing[0]}: the model does not call it when it sees a picture.")
-    return found
-
-
-def _seen(
-    original: Streamed, paths: Sequence[str], inputs: Iterable[Mapping[str, torch.Tensor]], needed: Sequence[str]
-) -> dict[str, list[Call]]:
-    """The calls, made with these weights in memory."""
-    model = original.model
-    found: dict[str, list[Call]] = {path: [] for path in paths}
-    with original.holding(list(dict.fromkeys(needed))), torch.inference_mode():
-        device = next((value.device for value in model.parameters() if not value.is_meta), torch.device("cpu"))
         for given in inputs:
-            seen: set[str] = set()
-            with _watched(model, paths, found, seen), contextlib.suppress(_Enough):
-                model(**moved(given, str(device), model.dtype))
+            try:
+                found = _called(model, paths, given)
+            except (RuntimeError, NotImplementedError) as failure:
+                if "meta" not in str(failure):
+                    raise
+                original.fill(everything)  # a decoder that begins before pictures are encoded
+                found = _called(model, paths, given)
+            missing = [path for path in paths if path not in found]
+            if missing:
+                raise UserError(
+                    f"ONNX Runtime cannot hold {missing[0]}: the model does not call it when it sees a picture."
+                )
+            yield found
+    finally:
+        original.empty(everything)
+
+
+def _called(model: nn.Module, paths: Sequence[str], given: Mapping[str, torch.Tensor]) -> dict[str, Call]:
+    """The first calls of these modules in one pass."""
+    found: dict[str, Call] = {}
+    device = next((value.device for value in model.parameters() if not value.is_meta), torch.device("cpu"))
+    with torch.inference_mode(), _watched(model, paths, found), contextlib.suppress(_Enough):
+        model(**moved(given, str(device), model.dtype))
     return found
 
 
 @contextlib.contextmanager
-def _watched(model: nn.Module, paths: Sequence[str], found: dict[str, list[Call]], seen: set[str]) -> Iterator[None]:
+def _watched(model: nn.Module, paths: Sequence[str], found: dict[str, Call]) -> Iterator[None]:
     def watch(path: str) -> Any:
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if path not in seen:
-                seen.add(path)
-                found[path].append(Call(*pytree.tree_map(_kept, (args, kwargs))))
-            if len(seen) == len(paths):
+            if path not in found:
+                found[path] = Call(*pytree.tree_map(_kept, (args, kwargs)))
+            if len(found) == len(paths):
                 raise _Enough
 
         return model.get_submodule(path).register_forward_pre_hook(before, with_kwargs=True, prepend=True)
