@@ -106,6 +106,13 @@ def test_a_tied_head_multiplies_with_the_embeddings(known):
     assert floor.metrics(measured, audit, machine, flops)["floor_decode"]["bytes"] == 39_000_000
 
 
+def test_a_matrix_of_another_type_in_a_gguf_file_is_of_the_files_format(known):
+    for row, found in zip(known[1]["layers"][:3], ("gguf-q4_k_m", "gguf Q6_K", "gguf Q6_K"), strict=True):
+        row |= {"found": found, "asked": "gguf-q4_k_m"}
+    found = floor.metrics(*known)
+    assert (found["floor_prefill"]["formats"], found["floor_prefill"]["rate"]) == (["gguf-q4_k_m"], 200.0)
+
+
 def test_the_cache_is_read_as_well(known):
     known[0]["metrics"]["cache_memory"] = metric(4.0, "MB", bytes=4_000_000, positions=100, new_tokens=50)
     found = floor.metrics(*known)["floor_decode"]

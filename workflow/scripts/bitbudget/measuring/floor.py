@@ -139,10 +139,15 @@ def weights_of(phase: str, audit: Record) -> Weights | str:
     layers = [row for row in own if "found" in row]
     if not layers:
         return f"the audit names no layer that {phase} multiplies with."
-    formats = tuple(dict.fromkeys(row["found"] for row in layers if row["parameters"]))
+    formats = tuple(dict.fromkeys(_format(row) for row in layers if row["parameters"]))
     dtype = _dtype(own) or _dtype(rows)
     computes_in = tuple(dict.fromkeys(filter(None, (computes(name, dtype) for name in formats))))
     return Weights(sum(row["bytes"] for row in own), formats, computes_in)
+
+
+def _format(row: Record) -> str:
+    """The format of a layer; of a file that mixes types, where one of them is no format by itself, the file's."""
+    return row["found"] if row["found"] in registry.FORMATS else row["asked"]
 
 
 def computes(name: str, dtype: str | None) -> str | None:
