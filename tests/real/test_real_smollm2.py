@@ -10,9 +10,11 @@ from bitbudget import files, registry
 from bitbudget.datasets import passage_rows
 from bitbudget.errors import UserError
 from bitbudget.items import subset
-from bitbudget.models import gguf_models, readers, snapshots
+from bitbudget.models import checkpoint, gguf_models, readers, snapshots
 from bitbudget.runtimes import prediction
-from bitbudget.runtimes.transformers import last_word
+from bitbudget.runtimes.llama_cpp import converting
+from bitbudget.runtimes.llama_cpp.model import LlamaCpp
+from bitbudget.runtimes.transformers import generation, last_word
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT.parent / "shared" / "real" / "lambada" / "lambada_test.jsonl"
@@ -85,3 +87,17 @@ def test_batched_scores_are_those_of_a_plain_loop(snapshot, model, items, tmp_pa
         assert row["logprob"] == pytest.approx(float(logprobs.gather(-1, target[:, None]).sum()), abs=1e-4)
         assert row["greedy"] == bool((logprobs.argmax(-1) == target).all())
     assert 0 < sum(row["greedy"] for row in found) < PASSAGES
+
+
+def test_llama_cpp_gives_the_log_probabilities_of_transformers(snapshot, model, items, tmp_path):
+    pytest.importorskip("xllamacpp", reason="llama.cpp's package is not installed")
+    file, original = tmp_path / "language.gguf", checkpoint.original(snapshot, LLAMA, "float32")
+    converting.convert(snapshot, original, LLAMA, file, "f32")
+    tokenizer = generation.load_tokenizer(snapshot)
+    begin = last_word.beginning(tokenizer, "auto")
+    passages = [last_word.encode(tokenizer, begin, item, 2048) for item in items[:4]]
+    theirs = LlamaCpp(file, model.config, model.generation_config, "cpu")
+    found = last_word.score(theirs, tokenizer, passages, "cpu", "gguf")
+    wanted = last_word.score(model, tokenizer, passages, "cpu", "float32")
+    for (mine, _), (other, _) in zip(found, wanted, strict=True):
+        assert mine.logprob == pytest.approx(other.logprob, abs=1e-2)  # nats
