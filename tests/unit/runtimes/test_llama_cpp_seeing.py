@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from bitbudget import files, registry
 from bitbudget.errors import UserError
+from bitbudget.measuring import context
 from bitbudget.measuring.phases import PhaseTimer
 from bitbudget.models import checkpoint, group_files
 from bitbudget.models.families import parts
@@ -84,6 +85,10 @@ def test_the_phases_of_an_answer_are_timed(tmp_path: Path) -> None:
     assert found.decoded_tokens == 4
     assert 0 < found.vision < found.total
     assert found.prefill > 0 and found.decode > 0
+    cache = context.cache_memory(
+        lambda: seeing.generate(**inputs, generation_config=how, return_dict_in_generate=True), 4, 5
+    )
+    assert cache["absent"] == "the model does not show its keys and values."
 
 
 @pytest.mark.parametrize("vision", ["bnb-int8", "ort-float32"])

@@ -106,9 +106,16 @@ class LlamaCpp(nn.Module):
 
     @torch.inference_mode()
     def generate(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, generation_config: Any, **more: Any
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        generation_config: Any,
+        return_dict_in_generate: bool = False,
+        **more: Any,
     ) -> torch.Tensor:
         """Greedy answers after their prompts, (rows, tokens), as `generate` of transformers gives them.
+
+        There are no keys and values to return beside them: llama.cpp keeps those.
 
         Raises `UserError` where beams are asked for.
         """
