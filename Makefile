@@ -17,11 +17,11 @@ BIN := $(abspath $(VENV))/bin
 RUN := PATH="$(BIN):$$PATH" PYTHONNOUSERSITE=1
 SNAKEMAKE = $(RUN) snakemake --cores $(CORES) $(SNAKEMAKE_ARGS)
 
-.PHONY: help demo run plan again reproduce test test-gpu test-tensorflow tensorflow dag lock lock-tensorflow envs format
+.PHONY: help demo run plan again reproduce test test-gpu bench test-tensorflow tensorflow dag lock lock-tensorflow envs format
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
-	@echo "make run STUDY=name, make plan STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make test-gpu, make tensorflow, make test-tensorflow, make format, make lock, make envs"
+	@echo "make run STUDY=name, make plan STUDY=name, make again STUDY=name TARGET=file, make reproduce STUDY=name, make dag, make bench, make test-gpu, make tensorflow, make test-tensorflow, make format, make lock, make envs"
 	@echo "SNAKEMAKE_ARGS=... is handed on to Snakemake, as in: make run STUDY=name SNAKEMAKE_ARGS=--use-conda"
 
 $(READY): requirements.lock requirements-gptq.lock
@@ -77,6 +77,10 @@ tensorflow: $(TENSORFLOW)/.locked
 # Nightly: TensorFlow's converter really run, and its files audited.
 test-tensorflow: $(READY) tensorflow
 	$(RUN) OMP_NUM_THREADS=1 python -m pytest tests/tf_route
+
+# How fast each format is on this machine: docs/benchmarks.md.
+bench: $(READY)
+	$(RUN) PYTHONPATH=workflow/scripts python benchmarks/bench.py
 
 # The rules as a graph, in mermaid text: GitHub and https://mermaid.live draw it.
 dag: $(READY)

@@ -3,7 +3,7 @@
 Its decoder has SmolLM2-135M-Instruct's own weights and its tokenizer that model's; vision tower, projector and head
 are random. It lies in the folder as on the Hub: 256 484 928 parameters, tiles of 512 pixels, 64 tokens a tile.
 
-    python tests/real/smolvlm_shape.py FOLDER --language resources/models/smollm2-135m-instruct
+    python benchmarks/smolvlm_shape.py FOLDER --language resources/models/smollm2-135m-instruct
 
 `--language` is the snapshot of a language model of 576 wide and 30 layers, as fetch_model leaves it.
 """
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2] / "workflow" / "scripts"))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "workflow" / "scripts"))
 
 import torch
 from transformers import AutoModelForCausalLM, Idefics3Config, Idefics3ForConditionalGeneration
