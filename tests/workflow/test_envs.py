@@ -32,7 +32,7 @@ ONLY_WHEN_SCORING = {"figures", "report", "inspection", "publication"}
 SCORING = {"jsonschema", "referencing", "pycocoevalcap", "safetensors", "hotcoco"}
 # What the families of detectors import for export_detector, which has an environment of its own, with torch.
 ONLY_WHEN_EXPORTING = {"torch", "transformers", "safetensors"}
-READ_AS_A_FILE = {"plotly"}  # its plotly.min.js stands in the results page
+READ_AS_A_FILE = {"plotly", "xllamacpp"}  # plotly.min.js stands in the results page, and ctypes opens llama.cpp
 LOADED_BY_TRANSFORMERS = {"compressed-tensors", "optimum"}  # ready checkpoints
 LOADED_BY_TORCH = {"onnxscript"}  # its exporter to ONNX
 LITERT_RULES = ("quantize_detector", "audit_detector", "detect", "measure_detector", "count_detector_flops")
