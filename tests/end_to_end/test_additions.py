@@ -11,7 +11,6 @@ import pypdf
 import pytest
 
 import additions
-import warm
 from checkouts import ONE_CORE, copy_checkout, snakemake
 from made_once import made_once
 
@@ -34,7 +33,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def make(folder: Path) -> None:
         additions.add(copy_checkout(folder))
-        done = snakemake(folder, *ONE_CORE, *TOY, python=warm.python())
+        done = snakemake(folder, *ONE_CORE, *TOY)
         assert done.returncode == 0, done.stderr
 
     return made_once(tmp_path_factory, "additions", make) / "results/toy"

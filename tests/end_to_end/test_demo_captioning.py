@@ -16,6 +16,7 @@ import pytest
 import whole_run
 import yaml
 
+import warm
 from checkouts import ONE_CORE, ROOT, copy_checkout, environment, jobs_run, snakemake, write_study
 
 PRECISIONS = [
@@ -34,7 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     study["dataset"]["subset"] = 48
     study["measure"] |= {"min_seconds": 0.5, "items": 4, "batch_sizes": [1, 4], "repeats": 1}
     write_study(checkout, study)
-    run = snakemake(checkout, *ONE_CORE, "--config", "study=reduced")
+    run = snakemake(checkout, *ONE_CORE, "--config", "study=reduced", python=warm.python())
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
     return checkout, run.stdout + run.stderr
 

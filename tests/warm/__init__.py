@@ -1,7 +1,7 @@
 """A `python` for tests that imported torch and transformers once for all scripts that load a model.
 
-Starting these takes several times as long as what they do with a tiny model. The captioning study in tests/end_to_end
-starts each anew, as a user's run does.
+Starting these takes several times as long as what they do with a tiny model. The study in
+tests/end_to_end/test_additions.py starts each anew, as a user's run does. Nothing is fetched from the network.
 """
 
 from __future__ import annotations

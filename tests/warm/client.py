@@ -10,6 +10,8 @@ WARM = {
     "audit_checkpoint.py",
     "audit_ready.py",
     "count_flops.py",
+    "fetch_checkpoint.py",
+    "fetch_model.py",
     "measure_efficiency.py",
     "predict.py",
     "predict_last_words.py",

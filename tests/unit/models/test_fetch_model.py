@@ -8,7 +8,6 @@ import shlex
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 import tiny_models
 import yaml
 
+import warm
 from bitbudget import files, registry
 from bitbudget.errors import UserError
 from bitbudget.fetching import pins
@@ -451,7 +451,7 @@ def test_the_script_says_one_sentence(local):
         script = ROOT / "workflow/scripts/fetch_model.py"
         given = shlex.quote(json.dumps({"entry": spec, "templated": False}))
         arguments = f"--model tiny --spec {given} --out models/tiny --partial partial/tiny"
-        return subprocess.run([sys.executable, script, *shlex.split(arguments)], capture_output=True, text=True)
+        return subprocess.run([warm.python(), script, *shlex.split(arguments)], capture_output=True, text=True)
 
     failed = run(local[1] | {"local": "nowhere"})
     assert failed.returncode == 1
