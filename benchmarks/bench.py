@@ -10,10 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import smolvlm_shape
 
 from bitbudget import files, records
 from bitbudget.system import machine
@@ -21,7 +24,7 @@ from bitbudget.system import machine
 ROOT = Path(__file__).parents[1]
 LANGUAGE, VISION = "bench-language", "bench-vision"
 SMOLLM, SHAPE = "smollm2-135m-instruct-q4", "smolvlm-256m-shape"
-FOLDER = ROOT / "benchmarks" / "models"
+WORK = ROOT / "benchmarks" / "work"  # a copy of the checkout, with the studies and the model of benchmarks/ in it
 OUT = ROOT / "docs" / "benchmarks.md"
 TOKENS, PROMPT = 64, 100
 
@@ -49,16 +52,29 @@ class Row:
         )  # fmt: skip
 
 
+def prepare() -> None:
+    """Bring the copy up to date."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.splitlines():
+        if (ROOT / name).is_file():
+            (WORK / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, WORK / name)
+    for study in (ROOT / "benchmarks" / "studies").glob("*.yaml"):
+        shutil.copy2(study, WORK / "config" / "studies")
+    with (WORK / "config" / "models.yaml").open("a") as models:
+        models.write((ROOT / "benchmarks" / "models.yaml").read_text())
+
+
 def snakemake(study: str, *targets: str) -> None:
     """Run the workflow for some targets of a study."""
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "--config", f"study={study}", "--"]
-    subprocess.run([*command, *targets], cwd=ROOT, check=True)
+    subprocess.run([*command, *targets], cwd=WORK, check=True)
 
 
 def rows(study: str, model: str) -> list[Row]:
     """The rows of a study that was measured, in its order."""
-    resolved = files.read_yaml(ROOT / "results" / study / "study.resolved.yaml")
-    folder = ROOT / "results" / study / model
+    resolved = files.read_yaml(WORK / "results" / study / "study.resolved.yaml")
+    folder = WORK / "results" / study / model
     return [Row.read(folder / one / "zero-shot" / "measurements.json") for one in resolved["precisions"]]
 
 
@@ -130,15 +146,14 @@ def main() -> None:
     parser.add_argument("--file", default="gguf-q4_k_m", help="the precision whose file llama.cpp's server runs too")
     chosen = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
+    prepare()
     snakemake(LANGUAGE, f"resources/models/{SMOLLM}")
-    if not (FOLDER / SHAPE / "config.json").exists():
-        import smolvlm_shape
-
-        smolvlm_shape.make(FOLDER / SHAPE, ROOT / "resources" / "models" / SMOLLM)
+    if not (WORK / "benchmarks" / SHAPE / "config.json").exists():
+        smolvlm_shape.make(WORK / "benchmarks" / SHAPE, WORK / "resources" / "models" / SMOLLM)
     for study in (LANGUAGE, VISION):
         snakemake(study, "measurements")
     language, vision = rows(LANGUAGE, SMOLLM), rows(VISION, SHAPE)
-    made = ROOT / "results" / LANGUAGE / SMOLLM / chosen.file / "checkpoint"
+    made = WORK / "results" / LANGUAGE / SMOLLM / chosen.file / "checkpoint"
     ours = next(row.decode for row in language if row.precision == chosen.file)
     theirs = server_decode(next(made.glob("*.gguf")))
     packages = records.packages()
