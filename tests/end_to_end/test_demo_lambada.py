@@ -17,7 +17,7 @@ from checkouts import ONE_CORE, ROOT, copy_checkout, jobs_run, snakemake, write_
 if importlib.util.find_spec("gptqmodel") is None:
     pytest.skip("GPTQModel is not installed, whose installation needs a C compiler", allow_module_level=True)
 
-PRECISIONS = ["bfloat16", "bnb-int8", "gptq-4", "gptq-2", "rtn-2"]
+PRECISIONS = ["bfloat16", "gguf-q8_0", "bnb-int8", "gptq-4", "gptq-2", "rtn-2"]
 STUDY = "results/reduced"
 RUN = (*ONE_CORE, "--config", "study=reduced")
 
@@ -86,7 +86,9 @@ def test_packed_formats_are_smaller_and_name_their_kernel(checkout: Path) -> Non
     rows = table(checkout)
     sizes = [float(rows[name]["size_on_disk_MB"]) for name in ("bfloat16", "bnb-int8", "gptq-4", "gptq-2")]
     assert sizes == sorted(sizes, reverse=True)
-    assert "TorchLinear" in rows["gptq-4"]["kernels"]
+    # the fastest for 4 bits that is exact here, and the one that takes all else
+    assert any(name in rows["gptq-4"]["kernels"] for name in ("TorchFusedLinear", "TorchAtenLinear"))
+    assert "TorchLinear" in rows["gptq-2"]["kernels"]
     assert rows["bfloat16"]["kernels"] == ""
     for name in ("bfloat16", "gptq-4"):
         assert float(rows[name]["decode_tokens_per_s"]) > 0
