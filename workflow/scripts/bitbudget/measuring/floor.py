@@ -199,8 +199,9 @@ def _rate(weights: Weights, machine: Record) -> Metric:
     """The fastest matrix rate among the types that these weights are multiplied in, in GFLOP/s."""
     rates = [machine["metrics"].get(f"matrix_rate_{name}", {}) for name in weights.computes_in]
     known = [one for one in rates if "value" in one]
-    if known:
+    if rates and len(known) == len(rates):
         return max(known, key=lambda one: one["value"])
     reasons = [one["absent"] for one in rates if "absent" in one]
-    types = " and ".join(weights.computes_in) or "what it computes in"
+    unknown = [name for name, one in zip(weights.computes_in, rates, strict=True) if "value" not in one]
+    types = " and ".join(unknown) or "what it computes in"
     return {"absent": reasons[0] if reasons else f"the machine's rate in {types} was not probed."}

@@ -121,6 +121,10 @@ class Streamed:
         readings = [reading for name in names for reading in self._reading(name)]
         return {self._type_of[name] for reading in readings for name in reading.stored}
 
+    def same_as(self, name: str) -> list[str]:
+        """The names of the weights that are this one, its own among them: of a tied head, the embeddings'."""
+        return self._names.get(name, [name])
+
     def _reading(self, name: str) -> list[Reading]:
         """What is to be read for a weight: nothing where it did not come from the snapshot."""
         return [self._readings[other] for other in self._names.get(name, [name]) if other in self._readings][:1]

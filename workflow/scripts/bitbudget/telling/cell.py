@@ -186,7 +186,9 @@ def _why(known: Known, row: Row) -> str:
     own, base = known.measured[name]["metrics"], known.measured[baseline]["metrics"]
     assigned = known.spec.get("formats", {}).get(known.model, {})
     stands = costs.relation(costs.LATENCY, row, known.base)
-    reason = reasons.explain(stands, own, base, phases_of(known.track), assigned.get(name), assigned.get(baseline))
+    on_gpu = known.measured[name].get("circumstances", {}).get("device") == "cuda"
+    formats = assigned.get(name), assigned.get(baseline)
+    reason = reasons.explain(stands, own, base, phases_of(known.track), *formats, on_gpu)
     return told_reasons.sentence(reason, baseline)
 
 

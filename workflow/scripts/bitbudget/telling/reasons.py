@@ -27,7 +27,9 @@ def reaches(metrics: Record) -> str:
         if "value" not in share:
             continue
         if share["value"] > 1:
-            told.append(f"{_named(phase)} is faster than {_limit(floor)} allows, as where weights stay in a cache")
+            cached = floor["bound"] == "memory"
+            why = "as where weights stay in a cache" if cached else "which torch's own products were seen to reach"
+            told.append(f"{_named(phase)} is faster than {_limit(floor)} allows, {why}")
         else:
             told.append(f"{_named(phase)} reaches {wording.percent(share['value'])} of what {_limit(floor)} allows")
     return wording.listed(told)

@@ -63,6 +63,13 @@ def export(
     detector = Detector(out, threads_for(None))
     outputs = dict(zip(detector.names, detector.invoke(pixels), strict=True))
     detector.decode(list(outputs.values()), place, Path(probe.NAME), *probe.picture().size)
+    if unnamed := set(wanted or ()) ^ set(outputs if wanted else ()):
+        names = ", ".join(sorted(unnamed))
+        if converted is None:
+            raise UserError(f"{out / MODEL} has other outputs than its model ({names}): choose another model.")
+        log.warning(
+            "the outputs of %s have other names than TensorFlow's (%s), so they were not compared", MODEL, names
+        )
     weights = {weight.tensor.buffer: weight.tensor.size for graph in graphs for weight in graph.weights()}
     return {
         "files": {MODEL: {"bytes": (out / MODEL).stat().st_size, "sha256": files.sha256_of(out / MODEL)}},
@@ -71,7 +78,7 @@ def export(
         "operators": flatbuffer.operators(graphs),
         "tensor_types": flatbuffer.bytes_by_type(graphs),
         "weights": sum(weights.values()),
-        "parity": compared(wanted, outputs, out / MODEL) if wanted and wanted.keys() == outputs.keys() else None,
+        "parity": compared(wanted, outputs, out / MODEL) if wanted and not unnamed else None,
     } | told
 
 

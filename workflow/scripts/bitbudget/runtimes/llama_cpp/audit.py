@@ -44,7 +44,14 @@ def audit(
         group = group_of(name, groups)
         missing = [there for there in tensors if there not in file.tensors]
         if missing or not tensors:
-            others.append(_row(name, group, None, f"is a parameter that the file does not have {''.join(missing[:1])}"))
+            others.append(
+                _row(
+                    name,
+                    group,
+                    None,
+                    f"is missing from the file ({missing[0]})" if missing else "has no place in a GGUF file",
+                )
+            )
             continue
         with original.holding([name]):
             exact = original.model.get_parameter(name).detach()
@@ -117,7 +124,7 @@ def _layer(path: str, group: str, held: Stored, found: promises.Held, fmt: Any, 
     fault, falls_back = found.fault, held.shape[-1] % 256 != 0
     floats = held.kind in FLOATS and any(part in there for part in ALWAYS_FLOATS)
     if not fault and held.kind not in fmt.types and not falls_back and not floats:
-        fault = f"is in {held.kind}, which a file of {fmt.name} has not"
+        fault = f"is in {held.kind}, which a {fmt.name} file does not use"
     return LayerAudit(
         path=path,
         group=group,
@@ -153,7 +160,7 @@ def _more(
     """Tensors that are no parameter's: worked out of settings, a second copy of tied embeddings, or a fault."""
     rows = []
     for name in file.tensors.keys() - known:
-        held, fault = file.tensors[name], "is a tensor that the original has not"
+        held, fault = file.tensors[name], "is a tensor that the original does not have"
         if name in names.EXTRA:
             fault = None
         elif name == "output.weight":
@@ -171,6 +178,7 @@ def _probed(
     """The probe's fault, as a row, or nothing."""
 
     def values(name: str) -> np.ndarray | None:
+        name = next((one for one in original.same_as(name) if one in ways), name)  # a tied head's is the embeddings'
         if name not in ways:
             return None
         back = [way.back(held.values().reshape(way.there(np.empty(shape)).shape)) for held, way, shape in ways[name]]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bitbudget.models.audit.audited import LayerAudit
     from bitbudget.models.streaming import Streamed
+    from bitbudget.system.machine import Machine
 
 FILE, FLOATS = "language.gguf", ".language-floats.gguf"
 RUNNING, WRITING, QUANTIZING = ("xllamacpp",), ("gguf", "conversion"), ("cyllama",)
@@ -47,13 +48,24 @@ class Gguf(GroupFormat):
         self.needs = RUNNING + WRITING + (() if self.float_type else QUANTIZING)
         self.about = (
             "is a file of embeddings, decoder and head that llama.cpp runs, quantized and computed by kernels that "
-            f"multiply packed weights as they are [@llamacpp]. {how} A matrix whose rows are no multiple of a block "
-            "gets the nearest type of runs of 32. The rest of a model that sees, and all token numbers, are the "
-            "original's, run by transformers."
+            f"multiply packed weights as they are [@llamacpp]. {how} Where the length of a matrix's rows is no "
+            "multiple of 256, llama.cpp uses a type with blocks of 32 instead. The rest of a model that sees, and all "
+            "token numbers, are the original's, run by transformers."
         )
 
     def together(self, group: str) -> tuple[str, ...]:
         return self.holds
+
+    def unfit(self, options: dict[str, Any], float_format: str, machine: Machine, device: str) -> str | None:
+        from bitbudget.runtimes.llama_cpp import library
+
+        reason = super().unfit(options, float_format, machine, device)
+        if reason is None and device == "cuda" and library.computes_on_gpus() is False:
+            return (
+                f"this build of {library.PACKAGE} computes on the CPU alone (install its wheel for CUDA, or set "
+                "`device: cpu`)"
+            )
+        return reason
 
     def make(
         self,

@@ -123,10 +123,8 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     ),
     "llama_init_from_model": (c.c_void_p, [c.c_void_p, ContextParams]),
     "llama_free": (None, [c.c_void_p]),
-    "llama_set_n_threads": (None, [c.c_void_p, c.c_int32, c.c_int32]),
     "llama_get_memory": (c.c_void_p, [c.c_void_p]),
     "llama_memory_clear": (None, [c.c_void_p, c.c_bool]),
-    "llama_memory_seq_rm": (c.c_bool, [c.c_void_p, c.c_int32, c.c_int32, c.c_int32]),
     "llama_set_causal_attn": (None, [c.c_void_p, c.c_bool]),
     "llama_decode": (c.c_int32, [c.c_void_p, Batch]),
     "llama_synchronize": (None, [c.c_void_p]),
@@ -182,6 +180,14 @@ def _is_known(model: ModelParams, context: ContextParams) -> bool:
         and (context.type_k, context.type_v) == (F16, F16)
         and (context.embeddings, context.offload_kqv, context.no_perf, context.op_offload) == (False, True, True, True)
     )
+
+
+def computes_on_gpus() -> bool | None:
+    """Whether the package that is installed here computes on GPUs; None where none can be opened here."""
+    try:
+        return bool(load().llama_supports_gpu_offload())
+    except UserError:
+        return None
 
 
 def kernel() -> str:

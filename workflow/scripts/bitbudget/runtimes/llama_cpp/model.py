@@ -43,8 +43,12 @@ class Room:
             had.forget()
             return had
         if had:
-            positions, sequences = max(positions, had.positions), max(sequences, had.sequences)
+            self._opened = None
             had.close()
+            both = max(positions, had.positions), max(sequences, had.sequences)
+            # a long prompt after a large batch, or the other way round, does not need all of both
+            if both[0] * both[1] <= 2 * max(positions * sequences, had.positions * had.sequences):
+                positions, sequences = both
         rounded = -(-positions // ROUND) * ROUND
         self._opened = Decoder(self.path, rounded, threads, sequences, self.device, self.exact)
         return self._opened
@@ -79,6 +83,10 @@ class LlamaCpp(nn.Module):
     def prompts(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[Prompt]:
         """What each row reads."""
         return [[row[mask.bool()].tolist()] for row, mask in zip(input_ids, attention_mask, strict=True)]
+
+    def make_room(self, positions: int, sequences: int) -> None:
+        """Open the file with so much room now, so that no answer has to wait for it."""
+        self.room.decoder(positions, min(sequences, AT_ONCE))
 
     @torch.inference_mode()
     def forward(

@@ -34,6 +34,11 @@ def providers(device: str) -> list[str]:
     return there + ([] if device == "cpu" else ["CPUExecutionProvider"])
 
 
+def _with_settings(names: Sequence[str]) -> list[Any]:
+    """The providers as a session takes them: on a GPU float32 products are not shortened to TF32."""
+    return [(name, {"use_tf32": 0}) if name == "CUDAExecutionProvider" else name for name in names]
+
+
 def open_session(file: Path, device: str, threads: int, optimised: Path | None = None) -> ort.InferenceSession:
     """A session that computes in so many threads; `optimised`: where to write the graph that it really runs.
 
@@ -46,12 +51,18 @@ def open_session(file: Path, device: str, threads: int, optimised: Path | None =
     if optimised is not None:
         how.optimized_model_filepath = str(optimised)
     try:
-        return ort.InferenceSession(str(file), how, providers=providers(device))
+        session = ort.InferenceSession(str(file), how, providers=_with_settings(providers(device)))
     except FAILURES as failure:
         raise UserError(
             f"ONNX Runtime cannot open {file} ({' '.join(str(failure).split())[:200]}): delete the checkpoint and make "
             "it again."
         ) from None
+    if (started := session.get_providers()[0]) != (wanted := providers(device)[0]):
+        raise UserError(
+            f"ONNX Runtime could not start {wanted}, and would compute by {started}: install the CUDA libraries that "
+            "it needs, or set `device: cpu` in the study."
+        )
+    return session
 
 
 def run(session: ort.InferenceSession, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -231,7 +231,7 @@ def answer(model: Any, processor: Any, inputs: Any, how: Any) -> list[Answer]:
     """Generate and decode the answers of one batch, in its order."""
     out = written(model, inputs, model.generate(**inputs, generation_config=how)).cpu()
     ends = how.eos_token_id if isinstance(how.eos_token_id, list) else [how.eos_token_id]
-    stops = torch.isin(out, torch.tensor(ends))
+    stops = torch.isin(out, torch.tensor([one for one in ends if one is not None], dtype=torch.long))
     read, shown = read_tokens(inputs), image_tokens(model, inputs) or [None] * len(out)
     texts = processor.batch_decode(out, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     answers = []
