@@ -334,3 +334,21 @@ def test_only_who_tells_of_a_study_is_told_what_the_machine_decided(config: Conf
     for script in ("summarize_study", "recommend_precision"):
         assert INT4 in spec.of(script, study, job)["machine"]["left_out"]
     assert "machine" not in spec.of("summarize_study", config.resolved(machine=T4, precisions=["float16"]), job)
+
+
+@pytest.mark.parametrize(("on_gpus", "left_out"), [(False, True), (True, False), (None, False)])
+def test_a_build_of_llama_cpp_for_processors_is_left_out_on_a_gpu(
+    on_gpus: bool | None, left_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bitbudget.runtimes.llama_cpp import library
+
+    monkeypatch.setattr(library, "computes_on_gpus", lambda: on_gpus)  # None: it is of another environment
+    reason = format_of("gguf-q4_0").unfit({}, "float16", T4, "cuda")
+    assert (reason or "").startswith("this build of xllamacpp computes on the CPU alone") == left_out
+    assert format_of("gguf-q4_0").unfit({}, "float32", LAPTOP, "cpu") is None
+
+
+def test_llama_cpp_has_no_beams(config: ConfigFolder) -> None:
+    named = {"precisions": ["bfloat16", "gguf-q8_0"], "baseline": "bfloat16"}
+    said = config.refusal(**named, generation={"num_beams": 2})
+    assert "llama.cpp decodes greedily here: set `num_beams: 1`" in said

@@ -18,7 +18,7 @@ from bitbudget.models import checkpoint, group_files
 from bitbudget.models.audit import stored as audit
 from bitbudget.models.formats.base import GroupFile
 from bitbudget.models.groups import READING
-from bitbudget.runtimes.llama_cpp import promises
+from bitbudget.runtimes.llama_cpp import model, promises
 from bitbudget.runtimes.llama_cpp.model import LlamaCpp
 from bitbudget.runtimes.transformers import generation, last_word
 
@@ -187,7 +187,7 @@ def test_other_settings_are_found(source: Path, tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_found(source: Path, tmp_path: Path) -> None:
     path, one = made(source, tiny.LLAMA, "gguf-q8_0", tmp_path)
     one = dataclasses.replace(one, spec={"format": "gguf-q4_0"})
-    assert audited(path, one, source, tiny.LLAMA)[0] == "is in Q8_0, which a file of gguf-q4_0 has not"
+    assert audited(path, one, source, tiny.LLAMA)[0] == "is in Q8_0, which a gguf-q4_0 file does not use"
 
 
 def test_llama_cpp_counts_the_phases_that_are_seen_outside(tmp_path: Path) -> None:
@@ -240,3 +240,29 @@ def test_blocks_are_held_to_the_range_of_their_weights() -> None:
     assert promises.hold(np.round(exact / step) * step, exact, "Q4_0", 0).fault is None
     off = promises.hold(exact + step, exact, "Q4_0", 0)
     assert "off by more than Q4_0 explains in 16 of 16 blocks" in off.fault
+
+
+def test_a_file_is_opened_with_no_more_room_than_two_batches_need(monkeypatch):
+    opened = []
+
+    class Opened:
+        def __init__(self, path, positions, threads, sequences, device, exact):
+            self.positions, self.threads, self.sequences = positions, threads, sequences
+            opened.append((positions, sequences))
+            if positions > 4096:
+                raise UserError("no room")
+
+        def forget(self): ...
+
+        def close(self):
+            self.closed = True
+
+    monkeypatch.setattr(model, "Decoder", Opened)
+    room = model.Room(None, "cpu", False)
+    room.decoder(100, 32)
+    assert room.decoder(200, 8) is room.decoder(90, 32)  # it fits
+    room.decoder(4000, 1)  # not 32 of these
+    assert opened == [(256, 32), (4096, 1)]
+    with pytest.raises(UserError):
+        room.decoder(8000, 1)
+    assert room.decoder(100, 1).positions == 256  # the one that was closed is not used
