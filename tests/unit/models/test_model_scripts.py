@@ -248,7 +248,8 @@ def passages(tmp_path_factory):
     files.write_json(folder / "subset.json", {"subset_hash": "5" * 64})
     made = checkpoint.manifest(folder / "checkpoint")
     files.write_json(
-        folder / "audit.json", {"checkpoint_hash": made["checkpoint_hash"], "weights_bytes_in_memory": 12345}
+        folder / "audit.json",
+        {"checkpoint_hash": made["checkpoint_hash"], "weights_bytes_in_memory": 12345, "layers": []},
     )
     return folder
 
