@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,12 +97,13 @@ class Library:
 
 
 @pytest.fixture
-def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
+def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
     monkeypatch.chdir(ROOT)
     study = load_studies({"study": "demo-captioning"})["demo-captioning"]
     monkeypatch.setattr(dependencies, "SCRIPTS", tmp_path / "scripts")
     dependencies.forget()
-    return Library(tmp_path / "scripts", study)
+    yield Library(tmp_path / "scripts", study)
+    dependencies.forget()  # what other tests of this process ask for lies elsewhere
 
 
 def names_of(files: list[Path]) -> set[str]:
