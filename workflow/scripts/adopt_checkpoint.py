@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bitbudget import cli, records
+from bitbudget import cli, records, registry
 
 SPEC = ("study", "model", "precision", "family", "assignment", "dtype", "device")
 
@@ -25,7 +25,12 @@ def main() -> None:
 
     quiet_libraries()
     spec = args.spec
-    made = adopting.adopt(args.fetched, args.model_dir, args.out, spec["dtype"], choose_device(spec["device"]))
+    given = args.fetched, args.model_dir, args.out, spec["dtype"], choose_device(spec["device"])
+    formats = [registry.format_of(one["format"]) for one in spec["assignment"].values()]
+    if whole := next((one for one in formats if one.whole), None):
+        made = whole.adopt(*given, registry.module_of("family", spec["family"]), spec["assignment"])
+    else:
+        made = adopting.adopt(*given)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
     body = {key: spec[key] for key in ("family", "assignment")} | made
     records.write(args.out / checkpoint.MANIFEST, "checkpoint", identity, body)

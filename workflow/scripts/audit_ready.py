@@ -20,7 +20,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="audit.json")
     args = parser.parse_args()
 
-    from bitbudget.models import checkpoint
+    from bitbudget.models import checkpoint, group_files
+    from bitbudget.models.audit import stored
     from bitbudget.models.ready import auditing
     from bitbudget.system import verified
     from bitbudget.system.devices import choose_device
@@ -34,26 +35,32 @@ def main() -> None:
     made = checkpoint.manifest(args.checkpoint)
     if "ready" not in made:
         raise UserError(f"{args.checkpoint} was quantized here: audit it with audit_checkpoint.py.")
-    model = checkpoint.load(args.checkpoint, family, device)
-    found = auditing.audit(args.checkpoint, model, args.model_dir, family, made, device)
     identity = {key: spec[key] for key in ("study", "model", "precision")}
-    body = {
-        "checkpoint_hash": made["checkpoint_hash"],
-        "passed": True,
-        "simulated": [],
-        "device": device,
-        "weights_bytes_in_memory": sum(group["bytes"] for group in found["groups"].values()),
-        "groups": found["groups"],
-        "layers": [asdict(layer) for layer in found["layers"]],
-        "other_parameters": found["other_parameters"],
-        "ready": made["ready"] | {"remarks": found["remarks"]},
-    }
-    records.write(args.out, "audit", identity, body)
-    for name, group in found["groups"].items():
+    if files := group_files.read(made):
+        asked = {key: made[key] for key in ("assignment", "dtype")} | {"precision": spec["precision"], "simulated": []}
+        body = stored.audit(args.checkpoint, args.model_dir, family, asked, device)
+        del body["coverage"]  # nothing was asked of it
+        remarks = [words for one in files for words in registry.format_of(one.spec["format"]).remarks(made, body)]
+    else:
+        model = checkpoint.load(args.checkpoint, family, device)
+        found = auditing.audit(args.checkpoint, model, args.model_dir, family, made, device)
+        remarks = found["remarks"]
+        body = {
+            "checkpoint_hash": made["checkpoint_hash"],
+            "passed": True,
+            "simulated": [],
+            "device": device,
+            "weights_bytes_in_memory": sum(group["bytes"] for group in found["groups"].values()),
+            "groups": found["groups"],
+            "layers": [asdict(layer) for layer in found["layers"]],
+            "other_parameters": found["other_parameters"],
+        }
+    records.write(args.out, "audit", identity, body | {"ready": made["ready"] | {"remarks": remarks}})
+    for name, group in body["groups"].items():
         error = group["relative_error"]
         shown = "" if error is None else f", relative error {error:.4f}"
         cli.log.info("%-20s %-14s %9.3f MB%s", name, group["format"], group["bytes"] / 1e6, shown)
-    for remark in found["remarks"]:
+    for remark in remarks:
         cli.log.info("%s: %s", spec["precision"], remark)
 
 

@@ -1,9 +1,9 @@
-"""Fetch a ready checkpoint into a folder: a Hub snapshot of one commit, links to local files, or a .tflite file."""
+"""Fetch a ready checkpoint into a folder: a Hub snapshot, links to local files, a .tflite or a GGUF file."""
 
 from pathlib import Path
 
 from bitbudget import cli
-from bitbudget.models import hub, ready_models
+from bitbudget.models import gguf_models, hub, ready_models
 
 SPEC = ("source",)
 
@@ -19,6 +19,9 @@ def main() -> None:
     given = (source["checkpoint"], source, arguments.out, arguments.partial)
     if source["file"]:
         record = ready_models.fetch(*given)
+    elif "gguf" in source:
+        name, _, *places = given
+        record = gguf_models.fetch_as_it_is(name, source | {"file": source["gguf"]}, *places)
     else:
         from bitbudget.models.ready import methods
         from bitbudget.models.snapshots import small_files

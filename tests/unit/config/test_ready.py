@@ -11,6 +11,8 @@ from config_folder import ConfigFolder
 from bitbudget.config import plan, spec
 from bitbudget.config.ready import sources
 from bitbudget.config.study import load_studies
+from bitbudget.errors import UserError
+from bitbudget.system.machine import Machine
 
 MINE = "config/studies/mine.yaml"
 
@@ -21,6 +23,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConfigFolder:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/config.json").write_text("{}")
     (tmp_path / "mine.tflite").write_bytes(b"TFL3")
+    (tmp_path / "mine.gguf").write_bytes(b"GGUF")
     return ConfigFolder(tmp_path)
 
 
@@ -49,6 +52,49 @@ def test_a_checkpoint_is_a_repository_or_a_folder(config: ConfigFolder, checkpoi
     assert sources({"mine": study})[found["folder"]]["family"] == "llava"
 
 
+@pytest.mark.parametrize(
+    ("checkpoint", "source"),
+    [
+        ("./mine.gguf", {"local": "mine.gguf", "gguf": "mine.gguf"}),
+        ("owner/name-GGUF:q4.gguf", {"hub": "owner/name-GGUF", "revision": "", "gguf": "q4.gguf"}),
+        ("owner/name@v1.0:some/q4.gguf", {"hub": "owner/name", "revision": "v1.0", "gguf": "some/q4.gguf"}),
+    ],
+)
+def test_a_gguf_file_holds_what_reads_and_the_rest_keeps_the_baselines_format(
+    config: ConfigFolder, checkpoint: str, source: dict
+) -> None:
+    study = config.resolved(machine=Machine("made up", bf16=False), **ready(checkpoint))
+    found = study["ready"]["theirs"]["demo-vlm"]
+    assert source.items() <= found.items() and sources({"mine": study})[found["folder"]]["family"] == "llava"
+    groups = study["assignments"]["demo-vlm"]["theirs"]
+    assert {name: one["format"] for name, one in groups.items()} == {
+        **dict.fromkeys(groups, "gguf-as-is"), **dict.fromkeys(("vision", "audio", "projector"), "float16"),
+    }  # fmt: skip
+    assert groups["language"]["checkpoint"] == checkpoint
+    assert "bitbudget.runtimes.llama_cpp.formats" in plan.modules(study, "demo-vlm", "theirs")
+    assert plan.files_of(found) == ([source["local"]] if "local" in source else [])
+    assert spec.of("adopt_checkpoint", study, {"model": "demo-vlm", "precision": "theirs"})["dtype"] == "float16"
+
+
+def test_a_gguf_file_may_be_the_baseline_of_models_that_only_read(config: ConfigFolder) -> None:
+    language = {"track": "lambada", "dataset": {"name": "demo-passages", "subset": 4}, "models": ["demo-lm"]}
+    study = config.resolved(machine=Machine("made up", bf16=False), baseline="theirs", **language, **ready("mine.gguf"))
+    assert {one["format"] for one in study["assignments"]["demo-lm"]["theirs"].values()} == {"gguf-as-is"}
+    assert spec.of("adopt_checkpoint", study, {"model": "demo-lm", "precision": "theirs"})["dtype"] == "auto"
+
+
+@pytest.mark.parametrize("package", ["xllamacpp", "gguf"])
+def test_a_gguf_file_needs_what_runs_it_and_no_more(config: ConfigFolder, package: str) -> None:
+    without = Machine("made up", bf16=False, missing=(package,))
+    said = f"theirs cannot run here: gguf-as-is: it needs the package {package}, which is not installed here"
+    with pytest.raises(UserError, match=said):
+        config.resolved(machine=without, on_unusable="fail", **ready("mine.gguf"))
+    precisions = ["float16", "int8-language", {"name": "theirs", "checkpoint": "mine.gguf"}]
+    study = config.resolved(machine=without, on_unusable="skip", precisions=precisions)
+    assert "theirs" not in study["precisions"] and "theirs" in study["machine"]["left_out"]
+    config.resolved(machine=Machine("made up", bf16=False, missing=("cyllama", "conversion")), **ready("mine.gguf"))
+
+
 def test_it_is_loaded_in_the_baselines_dtype_or_in_its_own_where_it_is_the_baseline(config: ConfigFolder) -> None:
     cell = {"model": "demo-vlm", "precision": "theirs"}
     study = config.resolved(**ready("mine"))
@@ -72,6 +118,19 @@ def test_a_new_weight_file_or_chat_template_is_noticed(config: ConfigFolder) -> 
     [
         (ready("./gone"), f"{MINE}: the checkpoint of theirs is to come from ./gone, which does not exist; correct"),
         (ready("./config"), "is to come from ./config, which has no config.json; correct the path."),
+        (
+            ready("gone.gguf"),
+            "is to come from gone.gguf, which does not exist; correct the path, or name a file",
+        ),
+        (ready("owner/name-GGUF"), "which has GGUF files, and names none of them; write `owner/name-GGUF:file.gguf`."),
+        (
+            {"baseline": "theirs", **ready("mine.gguf")},
+            f"{MINE}: the file of theirs does not hold vision, which keeps the baseline's format, and the baseline",
+        ),
+        (
+            {"generation": {"num_beams": 2}, **ready("mine.gguf")},
+            f"{MINE}, theirs: llama.cpp decodes greedily here: set `num_beams: 1`",
+        ),
         (ready("just-a-name"), "the checkpoint of theirs is 'just-a-name', which is no folder, and no `org/name` of"),
         (ready("mine", "float32"), "needs a name of its own, and 'float32' config/precisions.yaml has; rename it."),
         (ready("mine", "figures"), "'figures' is a reserved name; choose another for this precision."),

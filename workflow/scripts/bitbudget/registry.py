@@ -84,6 +84,7 @@ FORMATS = {
     "awq-4": "bitbudget.models.formats.awq",
     "awq-3": "bitbudget.models.formats.awq",
     "awq-2": "bitbudget.models.formats.awq",
+    "gguf-as-is": "bitbudget.runtimes.llama_cpp.formats",
     "gguf-f16": "bitbudget.runtimes.llama_cpp.formats",
     "gguf-bf16": "bitbudget.runtimes.llama_cpp.formats",
     "gguf-q8_0": "bitbudget.runtimes.llama_cpp.formats",

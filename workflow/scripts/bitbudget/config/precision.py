@@ -34,7 +34,7 @@ def resolve_precision(
     """
     where = where or f"config/precisions.yaml, {name}"
     if name in study["ready"]:
-        return dict.fromkeys(family.GROUPS, as_is(study, name, model))
+        return _ready(name, precisions, study, family, model)
     baseline = _baseline_format(study, precisions)
     assignment = {g: _specify(value, study, f"{where}.{g}") for g, value in precisions[name].items()}
     try:
@@ -69,11 +69,7 @@ def resolve_precision(
                 f"{where}: {spec['format']} is made of a model of family {needed} alone, which {model} is not: take "
                 "the precisions litert-* for it, or leave this one out."
             )
-        if format_of(spec["format"]).runtime == "llama.cpp" and study.get("generation", {}).get("num_beams", 1) > 1:
-            raise UserError(
-                f"{where}: llama.cpp decodes greedily here: set `num_beams: 1` under `generation` in the study, or "
-                "leave this precision out."
-            )
+        _refuse_beams(spec, study, where)
         reason = format_of(spec["format"]).impossible(spec, next(iter(floats), ""))
         if reason:
             raise UserError(
@@ -81,6 +77,14 @@ def resolve_precision(
                 "`quantization`, or another precision."
             )
     return resolved
+
+
+def _refuse_beams(spec: FormatSpec, study: dict[str, Any], where: str) -> None:
+    if format_of(spec["format"]).runtime == "llama.cpp" and study.get("generation", {}).get("num_beams", 1) > 1:
+        raise UserError(
+            f"{where}: llama.cpp decodes greedily here: set `num_beams: 1` under `generation` in the study, or "
+            "leave this precision out."
+        )
 
 
 def _together(resolved: dict[str, FormatSpec], assignment: dict[str, FormatSpec], where: str) -> dict[str, FormatSpec]:
@@ -104,6 +108,24 @@ def _together(resolved: dict[str, FormatSpec], assignment: dict[str, FormatSpec]
                 )
             found[other] = spec
     return found
+
+
+def _ready(
+    name: str, precisions: dict[str, Any], study: dict[str, Any], family: ModuleType, model: str
+) -> dict[str, FormatSpec]:
+    """The formats of a ready precision: its checkpoint's, and the baseline's in groups that a file does not hold."""
+    spec = as_is(study, name, model)
+    held = format_of(spec["format"])
+    where = f"config/studies/{study['study']}.yaml"
+    _refuse_beams(spec, study, f"{where}, {name}")
+    others = [group for group in family.GROUPS if held.whole and group not in held.holds]
+    baseline = _baseline_format(study, precisions) if others else None
+    if others and baseline is None:
+        raise UserError(
+            f"{where}: the file of {name} does not hold {others[0]}, which keeps the "
+            f"baseline's format, and the baseline {study['baseline']} is a ready checkpoint; name another baseline."
+        )
+    return {group: baseline if group in others else spec for group in family.GROUPS}
 
 
 def _baseline_format(study: dict[str, Any], precisions: dict[str, Any]) -> FormatSpec | None:

@@ -19,8 +19,11 @@ Study = dict[str, Any]
 
 # owner/name on the Hub, and perhaps @ with a commit, a tag or a branch
 REPOSITORY = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+# a GGUF file of such a repository
+FILE_IN_REPOSITORY = re.compile(REPOSITORY.pattern + r":([\w./-]+\.gguf)")
 AUTO = "auto"  # stands for the float format that the machine decides (`sensible`)
 AS_IS = {"transformers": "as-is", "litert": "litert-as-is"}  # by runtime: the format that says nothing of itself
+GGUF_AS_IS = "gguf-as-is"
 
 
 def resolve_ready(study: Study, precisions: Collection[str], reserved: Collection[str], where: str) -> None:
@@ -69,12 +72,14 @@ def _source(text: str, study: Study, licence: str | None, what: str) -> dict[str
     told = {"licence": licence or "as its source says", "checkpoint": text, "file": is_file}
     if is_file and text.startswith("https://"):
         return {"url": text, "folder": _folder(text)} | told
+    if not is_file and text.endswith(".gguf"):
+        return _gguf_file(text, what) | told
     path = Path(text).expanduser()
     if is_file or path.exists() or text.startswith((".", "/", "~")):
         if not is_file and path.is_file():
             raise UserError(
                 f"{what} is to come from {text}, which is a file, and no folder with config.json and weights; name "
-                "such a folder, or make the file a model of config/models.yaml and of this study."
+                "such a folder, or a .gguf file."
             )
         if not (path.is_file() if is_file else (path / "config.json").is_file()):
             lacks = "is no .tflite file" if is_file else "has no config.json" if path.exists() else "does not exist"
@@ -83,7 +88,22 @@ def _source(text: str, study: Study, licence: str | None, what: str) -> dict[str
     found = REPOSITORY.fullmatch(text)
     if not found:
         raise UserError(f"{what} is {text!r}, which is no folder, and no `org/name` of the Hub; correct it.")
+    if found[1].lower().endswith("-gguf"):
+        raise UserError(f"{what} is {text!r}, which has GGUF files, and names none of them; write `{text}:file.gguf`.")
     return {"hub": found[1], "revision": found[2] or "", "folder": _folder(text)} | told
+
+
+def _gguf_file(text: str, what: str) -> dict[str, Any]:
+    """The same of a GGUF file, whose name is under `gguf`: one on this disk, or `org/name:file.gguf` on the Hub."""
+    path, found = Path(text).expanduser(), FILE_IN_REPOSITORY.fullmatch(text)
+    if path.is_file():
+        return {"local": str(path), "gguf": path.name, "folder": _folder(text)}
+    if not found:
+        raise UserError(
+            f"{what} is to come from {text}, which does not exist; correct the path, or name a file of the Hub as "
+            f"`org/name:{path.name}`."
+        )
+    return {"hub": found[1], "revision": found[2] or "", "gguf": found[3], "folder": _folder(text)}
 
 
 def _folder(text: str) -> str:
@@ -115,6 +135,7 @@ def sources(studies: Mapping[str, Study]) -> dict[str, dict[str, Any]]:
 
 
 def as_is(study: Study, precision: str, model: str) -> dict[str, Any]:
-    """The format of every group of a ready precision; it names the checkpoint, so that paper and page do."""
-    runtime = module_of("track", study["track"]).RUNTIME
-    return {"format": AS_IS[runtime], "checkpoint": study["ready"][precision][model]["checkpoint"]}
+    """The format of what a ready precision's checkpoint holds; it names this, so that paper and page do."""
+    source = study["ready"][precision][model]
+    name = GGUF_AS_IS if "gguf" in source else AS_IS[module_of("track", study["track"]).RUNTIME]
+    return {"format": name, "checkpoint": source["checkpoint"]}

@@ -420,6 +420,11 @@ def manifest(folder: Path) -> dict[str, Any]:
     return records.read(path, ("files", "layers", "dtype", "device", "checkpoint_hash"))
 
 
+def _of_somebody(made: dict[str, Any]) -> bool:
+    """Whether a checkpoint is a ready one as a whole, and refers to no snapshot for what it does not hold."""
+    return "ready" in made and "snapshot" not in made
+
+
 class Opened:
     """A checkpoint as `load` loads it, of which only the layers that are asked for are in memory.
 
@@ -430,7 +435,7 @@ class Opened:
     def __init__(self, folder: Path, family: ModuleType, device: str):
         self.folder, self.device, self.made = folder, device, manifest(folder)
         layers = self.made["layers"]
-        if "ready" in self.made:
+        if _of_somebody(self.made):
             raise UserError(f"{folder} is a ready checkpoint: audit it with audit_ready.py.")
         if "snapshot" not in self.made:
             raise UserError(f"{folder} was made by an earlier version: delete it and run the same command again.")
@@ -501,7 +506,7 @@ def load(folder: Path, family: ModuleType, device: str) -> nn.Module:
     from bitbudget.models.ready import loading
 
     made = manifest(folder)
-    if "ready" in made:
+    if _of_somebody(made):
         return loading.load(folder, made, family, device)
     opened = Opened(folder, family, device)
     opened.fill()

@@ -317,6 +317,26 @@ class GroupFormat(Format):
         """
         raise NotImplementedError
 
+    def adopt(
+        self,
+        fetched: Path,
+        source: Path,
+        out: Path,
+        dtype: str,
+        device: str,
+        family: ModuleType,
+        assignment: dict[str, FormatSpec],
+    ) -> dict[str, Any]:
+        """Put a ready file that was `fetched` into the checkpoint `out` of the original in `source`, for what is ready.
+
+        Returns what the manifest says of it. Raises `UserError` where it is not of this model.
+        """
+        raise NotImplementedError
+
+    def remarks(self, made: dict[str, Any], audit: dict[str, Any]) -> list[str]:
+        """What stands out in the `audit` of a ready checkpoint, whose manifest is `made`, in clauses."""
+        raise NotImplementedError
+
     def put(self, one: GroupFile, model: nn.Module, family: ModuleType, folder: Path, device: str) -> nn.Module:
         """The model that computes these groups from their files.
 

@@ -66,9 +66,9 @@ def audit(
         "layers": layers,
         "other_parameters": others,
         "remarks": [
-            _origin(made["ready"]),
+            origin(made["ready"]),
             *made["ready"]["remarks"],
-            *_remarks(found, others),
+            *remarks(found, others),
             *_settings(model.config, source),
             *_activations(quantization),
         ],
@@ -277,13 +277,14 @@ def _coverage(group: str, found: list[Found], others: list[dict[str, Any]]) -> f
     return held / total if held else None
 
 
-def _origin(ready: Mapping[str, Any]) -> str:
+def origin(ready: Mapping[str, Any]) -> str:
+    """Where a ready checkpoint comes from and how it was quantized, in a clause."""
     commit = f" at {ready['revision'][:8]}" if ready["source"].startswith("https:") else ""
     how = f"quantized by {ready['method']}" if ready["method"] else "not quantized"
     return f"ready checkpoint {ready['checkpoint']}{commit}, {how}"
 
 
-def _remarks(found: list[Found], others: list[dict[str, Any]]) -> list[str]:
+def remarks(found: list[Found], others: list[dict[str, Any]]) -> list[str]:
     """What stands out, in clauses."""
     quantized = [one for one in found if one.quantized]
     left = [one.layer.path for one in found if not one.quantized]

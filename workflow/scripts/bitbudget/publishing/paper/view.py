@@ -80,10 +80,13 @@ class View:
 
     @cached_property
     def formats(self) -> list[str]:
-        """The formats that the audits found, and `as-is` where there are ready checkpoints, the most bits first."""
+        """The formats that the audits found, and those of ready checkpoints, the most bits first."""
         found = {
             group["format"] for audit in self.e.audits.values() for group in audit["groups"].values() if group["bytes"]
         }
-        found |= {"as-is"} if self.e.study.get("ready") and self.e.track != "detection" else set()
+        if self.e.track != "detection":
+            chosen = self.e.study.get("assignments", {}).get(self.model, {})  # without those that are left out
+            ready = (chosen.get(name, {}) for name in self.e.study.get("ready", {}))
+            found |= {one["format"] for groups in ready for one in groups.values()}
         known = [name for name in found if name in registry.FORMATS]
         return sorted(known, key=lambda name: (-registry.format_of(name).bits, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 from collections import Counter
@@ -16,6 +17,7 @@ from bitbudget.errors import reason
 from bitbudget.models.audit.audited import LayerAudit, finite
 from bitbudget.models.families import parts
 from bitbudget.models.groups import DECODER, group_of
+from bitbudget.models.ready.comparing import STRANGE
 from bitbudget.models.streaming import Streamed
 from bitbudget.runtimes.llama_cpp import library, names, probe, promises, stored
 from bitbudget.runtimes.llama_cpp.converting import language_names
@@ -63,17 +65,26 @@ def audit(
             if there in names.BY_TOKEN and len(half) > held.shape[0]:
                 half = half[: held.shape[0]]  # Gemma's converter leaves rows out that no token has
             way, found = _compare(held, half, config, unit)
+            found = found if fmt.promises else _told(found)
             ways.setdefault(name, []).append((held, way, half.shape))
             if values.ndim > 1:
                 laid[there] = way.name
                 layers.append(_layer(name.removesuffix(".weight"), group, held, found, fmt, there))
             else:
-                others.append(_row(name, group, held, found.fault))
+                others.append(_row(name, group, held, found.fault) | {"relative_error": finite(found.relative_error)})
+    laid = laid if fmt.promises else {}
     others += [_row(name, DECODER, file.tensors[name], fault) for name, fault in _laid_otherwise(laid).items()]
-    others += _more(file, {one for tensors in wanted.values() for one in tensors}, original, wanted, config)
-    if not any(one.fault for one in layers) and not any(row["fault"] for row in others):
+    known = {one for tensors in wanted.values() for one in tensors}
+    others += _more(file, known, original, wanted, config, fmt)
+    strange = any((one.relative_error or 0) > STRANGE for one in layers)  # whose rows may be in any order
+    if not strange and not any(one.fault for one in layers) and not any(row["fault"] for row in others):
         others += _probed(path, original, ways, device)
     return layers, others
+
+
+def _told(found: promises.Held) -> promises.Held:
+    """What is held of weights that were made by somebody else: how far they are is told, and is no fault."""
+    return dataclasses.replace(found, fault=None) if np.isfinite(found.relative_error) else found
 
 
 def _compare(held: Stored, exact: np.ndarray, config: Any, unit: float) -> tuple[Arrangement, promises.Held]:
@@ -110,26 +121,28 @@ def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _held(held: Stored, exact: np.ndarray, unit: float) -> promises.Held:
-    if held.kind not in promises.TYPES and held.kind not in promises.UNITS:
-        return promises.Held(np.inf, 0, 0, f"is in {held.kind}, of which nothing is known here")
     rows = exact.reshape(-1, exact.shape[-1])
     found = []
-    for part, values in held.parts():
-        size = float(np.linalg.norm(rows[part]))
-        found.append((len(values), size, promises.hold(values.reshape(rows[part].shape), rows[part], held.kind, unit)))
+    try:
+        for part, values in held.parts():
+            size, values = float(np.linalg.norm(rows[part])), values.reshape(rows[part].shape)
+            found.append((len(values), size, promises.hold(values, rows[part], held.kind, unit)))
+    except NotImplementedError:
+        return promises.Held(np.inf, 0, 0, f"is in {held.kind}, which the package gguf cannot read")
     return promises.joined(found)
 
 
 def _layer(path: str, group: str, held: Stored, found: promises.Held, fmt: Any, there: str) -> LayerAudit:
     fault, falls_back = found.fault, held.shape[-1] % 256 != 0
     floats = held.kind in FLOATS and any(part in there for part in ALWAYS_FLOATS)
-    if not fault and held.kind not in fmt.types and not falls_back and not floats:
+    mine = held.kind in fmt.types if fmt.promises else held.kind not in FLOATS
+    if fmt.promises and not fault and not mine and not falls_back and not floats:
         fault = f"is in {held.kind}, which a {fmt.name} file does not use"
     return LayerAudit(
         path=path,
         group=group,
         asked=fmt.name,
-        found=fmt.name if held.kind in fmt.types else f"gguf {held.kind}",
+        found=fmt.name if mine else f"gguf {held.kind}",
         storage=held.kind,
         kernel=f"{library.kernel()}: {held.kind}",
         parameters=int(np.prod(held.shape)),
@@ -155,7 +168,7 @@ def _row(path: str, group: str, held: Stored | None, fault: str | None) -> dict[
 
 
 def _more(
-    file: stored.File, known: set[str], original: Streamed, wanted: dict[str, tuple[str, ...]], config: Any
+    file: stored.File, known: set[str], original: Streamed, wanted: dict[str, tuple[str, ...]], config: Any, fmt: Any
 ) -> list[dict[str, Any]]:
     """Tensors that are no parameter's: worked out of settings, a second copy of tied embeddings, or a fault."""
     rows = []
@@ -167,7 +180,8 @@ def _more(
             [first] = [one for one, there in wanted.items() if there == ("token_embd.weight",)]
             with original.holding([first]):
                 exact = original.model.get_parameter(first).detach()
-                fault = _compare(held, exact.float().cpu().numpy(), config, torch.finfo(exact.dtype).eps)[1].fault
+                found = _compare(held, exact.float().cpu().numpy(), config, torch.finfo(exact.dtype).eps)[1]
+            fault = found.fault if fmt.promises else _told(found).fault
         rows.append(_row(name, DECODER, held, fault))
     return rows
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitbudget.errors import UserError
 from bitbudget.models import groups
-from bitbudget.models.formats.base import Calibration, GroupFile, GroupFormat
+from bitbudget.models.formats.base import Calibration, FormatSpec, GroupFile, GroupFormat
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +37,7 @@ FLOAT = "Matrices are rounded to 16 bits, and norms stay float32."
 
 class Gguf(GroupFormat):
     runtime = "llama.cpp"
+    promises = True  # whether its weights are held to what their types promise
     holds = groups.READING
 
     def __init__(self, name: str, file_type: str, bits: float, how: str, types: tuple[str, ...]):
@@ -126,9 +127,53 @@ class Gguf(GroupFormat):
         return audit.audit(folder / one.files[0], self, original, family, device)
 
 
+class ReadyGguf(Gguf):
+    """A GGUF file that somebody else made, with whatever types it has; it is fetched, and not made."""
+
+    promises = False
+
+    def __init__(self) -> None:
+        super().__init__("as-is", "", 16, "", ())
+        self.title = "Ready GGUF files"
+        self.description = "a ready GGUF file, as it was published"
+        self.needs = (*RUNNING, "gguf")
+        self.about = (
+            "were made by somebody else and are taken as they are, for embeddings, decoder and head, and run by "
+            "llama.cpp [@llamacpp]: in which types they hold which matrices, and how far these are from the "
+            "original's, is read from the files, not asked for. The rest of a model that sees, and all token numbers, "
+            "are the original's, run by transformers."
+        )
+
+    def about_options(self, options: dict[str, Any]) -> str:
+        return f"The file is {options['checkpoint']}." if "checkpoint" in options else ""
+
+    def impossible(self, options: dict[str, Any], float_format: str) -> str | None:
+        return "it is of ready GGUF files, which a study's `precisions` name as {name: …, checkpoint: ….gguf}"
+
+    def adopt(
+        self,
+        fetched: Path,
+        source: Path,
+        out: Path,
+        dtype: str,
+        device: str,
+        family: ModuleType,
+        assignment: dict[str, FormatSpec],
+    ) -> dict[str, Any]:
+        from bitbudget.runtimes.llama_cpp import ready
+
+        return ready.adopt(fetched, source, out, dtype, device, family, assignment)
+
+    def remarks(self, made: dict[str, Any], audit: dict[str, Any]) -> list[str]:
+        from bitbudget.runtimes.llama_cpp import ready
+
+        return ready.remarks(made, audit)
+
+
 FORMATS = {
     fmt.name: fmt
     for fmt in (
+        ReadyGguf(),
         Gguf("f16", "MOSTLY_F16", 16, FLOAT, ("F16",)),
         Gguf("bf16", "MOSTLY_BF16", 16, FLOAT, ("BF16",)),
         Gguf("q8_0", "MOSTLY_Q8_0", 8, OLDER, ("Q8_0",)),

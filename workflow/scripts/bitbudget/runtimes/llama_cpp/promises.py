@@ -72,6 +72,10 @@ def hold(found: np.ndarray, exact: np.ndarray, kind: str, unit: float) -> Held:
         most = np.abs(exact) * UNITS[kind] * 1.01 + slack + (TINY if kind == "F16" else 1e-30)
         wrong = ~(error <= most)
         return _held(error, most, most / 2, exact, wrong, kind)
+    if kind not in TYPES:
+        size = float(np.linalg.norm(exact)) or 1.0
+        wrong = f"is in {kind}, of whose errors nothing is known here"
+        return Held(float(np.linalg.norm(error)) / size, np.nan, np.nan, wrong)
     about = TYPES[kind]
     runs = exact.reshape(-1, about.block // about.run, about.run)
     span = np.maximum(runs.max(-1), 0) - np.minimum(runs.min(-1), 0) if about.offset else 2 * np.abs(runs).max(-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,16 @@ class Stored:
 
 @dataclass(frozen=True)
 class File:
-    """A file's architecture, number of blocks, and tensors by name; `reader` has all its settings."""
+    """A file's architecture, number of blocks, and tensors by name; `fields` are all its settings, as they are read."""
 
     architecture: str
     blocks: int
     tensors: dict[str, Stored]
+    fields: Mapping[str, Any]
+
+    def setting(self, name: str) -> Any:
+        """A setting's value; None where the file has none of this name."""
+        return self.fields[name].contents() if name in self.fields else None
 
 
 def read(path: Path) -> File:
@@ -63,7 +68,7 @@ def read(path: Path) -> File:
         one.name: Stored(one.tensor_type.name, tuple(map(int, reversed(one.shape))), int(one.n_bytes), one.data)
         for one in reader.tensors
     }
-    return File(architecture, int(_setting(reader, f"{architecture}.block_count")), tensors)
+    return File(architecture, int(_setting(reader, f"{architecture}.block_count")), tensors, reader.fields)
 
 
 def _setting(reader: Any, name: str) -> Any:
