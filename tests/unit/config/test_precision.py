@@ -76,8 +76,8 @@ def test_a_nested_group_takes_its_own_format(config: ConfigFolder) -> None:
         ),
         ({"all": "bnb-int8"}, "own: embeddings are looked up, not multiplied, so bnb-int8 cannot hold them"),
         (
-            {"vision": "gguf-q8_0"},
-            "own: gguf-q8_0 can hold embeddings, language, head, and not vision: give vision another format, or leave "
+            {"vision": "gguf-q4_k_m"},
+            "own: gguf-q4_k_m can hold embeddings, language, head, and not vision: give vision another format, or leave "
             "it out.",
         ),
         (
@@ -100,6 +100,13 @@ def test_a_gguf_file_holds_whatever_reads_and_the_rest_may_be_onnx_files(config:
     found = assigned(config, language="gguf-q4_k_m", vision="ort-int8-dynamic")
     assert {found[group]["format"] for group in ("embeddings", "language", "language.mlp", "head")} == {"gguf-q4_k_m"}
     assert (found["vision"]["format"], found["projector"]["format"]) == ("ort-int8-dynamic", "float16")
+
+
+def test_a_gguf_file_holds_the_vision_tower_with_its_projector_and_nothing_else(config: ConfigFolder) -> None:
+    found = assigned(config, vision="gguf-q8_0", language="gguf-q4_k_m")
+    assert {found[group]["format"] for group in ("vision", "projector")} == {"gguf-q8_0"}
+    assert {found[group]["format"] for group in ("embeddings", "language", "head")} == {"gguf-q4_k_m"}
+    assert assigned(config, vision="gguf-q8_0")["language"]["format"] == "float16"
 
 
 @pytest.mark.parametrize("group", ["visoin", "backbone", "language.norm"])

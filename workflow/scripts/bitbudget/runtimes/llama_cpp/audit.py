@@ -16,22 +16,23 @@ import torch
 from bitbudget.errors import reason
 from bitbudget.models.audit.audited import LayerAudit, finite
 from bitbudget.models.families import parts
-from bitbudget.models.groups import DECODER, group_of
+from bitbudget.models.groups import DECODER, VISION, group_of
 from bitbudget.models.ready.comparing import STRANGE
 from bitbudget.models.streaming import Streamed
-from bitbudget.runtimes.llama_cpp import library, names, probe, promises, stored
+from bitbudget.runtimes.llama_cpp import library, names, probe, promises, stored, tower
 from bitbudget.runtimes.llama_cpp.converting import language_names
+from bitbudget.runtimes.llama_cpp.converting_vision import seeing_names
 from bitbudget.runtimes.llama_cpp.names import Arrangement
 from bitbudget.runtimes.llama_cpp.stored import Stored
 
 log = logging.getLogger("bitbudget")
 
-BLOCK = re.compile(r"^blk\.\d+\.")
+BLOCK = re.compile(r"^(v\.)?blk\.\d+\.")
 FLOATS = ("F32", "F16", "BF16")
 # The most that the probe may find. Kernels of quantized types round what they multiply with to 8 bits, which leaves .01
 # to .1, most in models with very large activations; a wrong order of rows leaves .5 and more.
 MOST = {True: 0.05, False: 0.3}  # by whether all matrices are floats
-ALWAYS_FLOATS = ("ffn_gate_inp", "ssm_", "position_embd", "token_types")  # matrices that llama.cpp keeps
+ALWAYS_FLOATS = ("ffn_gate_inp", "ssm_", "position_embd", "token_types", "patch_embd")  # matrices that llama.cpp keeps
 
 
 def audit(
@@ -39,8 +40,47 @@ def audit(
 ) -> tuple[list[LayerAudit], list[dict[str, Any]]]:
     """What the file at `path` holds: matrices, and rows of other parameters (see `GroupFormat.audited`)."""
     file = stored.read(path)
-    groups, config = parts.groups(family, original.model), original.model.config.get_text_config()
+    config = original.model.config.get_text_config()
     wanted = names.mapped(language_names(original, family), file.architecture, file.blocks)
+    layers, others, ways = _tensors(file, wanted, fmt, original, family, config)
+    known = {one for tensors in wanted.values() for one in tensors}
+    others += _more(file, known, original, wanted, config, fmt)
+    strange = any((one.relative_error or 0) > STRANGE for one in layers)  # whose rows may be in any order
+    if not strange and not any(one.fault for one in layers) and not any(row["fault"] for row in others):
+        others += _probed(path, original, ways, device)
+    return layers, others
+
+
+def audit_seeing(
+    path: Path, told: dict[str, Any], fmt: Any, original: Streamed, family: ModuleType, device: str
+) -> tuple[list[LayerAudit], list[dict[str, Any]]]:
+    """The same of a file of a vision tower and projector, with a row for the embeddings that it makes of a picture."""
+    file = stored.read(path)
+    wanted = names.mapped(seeing_names(original, family), file.architecture, file.blocks)
+    layers, others, _ = _tensors(file, wanted, fmt, original, family, original.model.config.vision_config)
+    strange = file.tensors.keys() - {one for tensors in wanted.values() for one in tensors}
+    others += [_row(name, VISION, file.tensors[name], "is a tensor that the original has not") for name in strange]
+    if any(one.fault for one in layers) or any(row["fault"] for row in others):
+        return layers, others
+    error, allowed = tower.error(path, told, original, family, path.parent, device), tower.allowed(fmt.types)
+    fault = None if error <= allowed else tower.too_far(error, allowed)
+    row = _row(path.name, VISION, None, fault) | {"kernel": library.kernel()}
+    return layers, [*others, row | {"output_error": finite(error), "output_allowed": allowed}]
+
+
+Ways = dict[str, list[tuple[Stored, Arrangement, tuple[int, ...]]]]
+
+
+def _tensors(
+    file: stored.File,
+    wanted: dict[str, tuple[str, ...]],
+    fmt: Any,
+    original: Streamed,
+    family: ModuleType,
+    config: Any,
+) -> tuple[list[LayerAudit], list[dict[str, Any]], Ways]:
+    """What a file's tensors hold of the parameters, and how each tensor is laid out."""
+    groups = parts.groups(family, original.model)
     layers, others, ways, laid = [], [], {}, {}
     for name, tensors in wanted.items():
         group = group_of(name, groups)
@@ -74,12 +114,7 @@ def audit(
                 others.append(_row(name, group, held, found.fault) | {"relative_error": finite(found.relative_error)})
     laid = laid if fmt.promises else {}
     others += [_row(name, DECODER, file.tensors[name], fault) for name, fault in _laid_otherwise(laid).items()]
-    known = {one for tensors in wanted.values() for one in tensors}
-    others += _more(file, known, original, wanted, config, fmt)
-    strange = any((one.relative_error or 0) > STRANGE for one in layers)  # whose rows may be in any order
-    if not strange and not any(one.fault for one in layers) and not any(row["fault"] for row in others):
-        others += _probed(path, original, ways, device)
-    return layers, others
+    return layers, others, ways
 
 
 def _told(found: promises.Held) -> promises.Held:
@@ -186,9 +221,7 @@ def _more(
     return rows
 
 
-def _probed(
-    path: Path, original: Streamed, ways: dict[str, list[tuple[Stored, Arrangement, tuple[int, ...]]]], device: str
-) -> list[dict[str, Any]]:
+def _probed(path: Path, original: Streamed, ways: Ways, device: str) -> list[dict[str, Any]]:
     """The probe's fault, as a row, or nothing."""
 
     def values(name: str) -> np.ndarray | None:

@@ -200,23 +200,24 @@ def _decoder_weights(
     original: Streamed, family: ModuleType, settings: dict[str, Any]
 ) -> dict[str, Callable[[], torch.Tensor]]:
     """What reads the weights of a decoder, by the names that they have in a language model by itself."""
-    from conversion import LazyTorchTensor
+    names, tied = language_names(original, family), settings.get("tie_word_embeddings")
+    return later(original, {name: new for name, new in names.items() if not (tied and new == "lm_head.weight")})
 
-    names = language_names(original, family)
+
+def later(original: Streamed, names: dict[str, str]) -> dict[str, Callable[[], torch.Tensor]]:
+    """What reads parameters of the original one by one, each under its name for the converter."""
+    from conversion import LazyTorchTensor
 
     def read(name: str) -> torch.Tensor:
         with original.holding([name]):
             return original.model.get_parameter(name).detach().cpu().clone()
 
-    def later(name: str) -> torch.Tensor:
+    def lazy(name: str) -> torch.Tensor:
         value = original.model.get_parameter(name)
         blank = LazyTorchTensor.meta_with_dtype_and_shape(value.dtype, tuple(value.shape))
         return LazyTorchTensor(meta=blank, args=(name,), func=read)
 
-    tied = settings.get("tie_word_embeddings")
-    return {
-        new: (lambda name=name: later(name)) for name, new in names.items() if not (tied and new == "lm_head.weight")
-    }
+    return {new: (lambda name=name: lazy(name)) for name, new in names.items()}
 
 
 def language_names(original: Streamed, family: ModuleType) -> dict[str, str]:

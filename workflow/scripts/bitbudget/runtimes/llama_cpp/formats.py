@@ -1,7 +1,8 @@
 """GGUF: a language model, or the decoder of one that sees, in one file that llama.cpp runs.
 
 Embeddings, decoder layers and head are held together, each tensor in the type that the kind of file gives it: of a
-Q4_K_M file some matrices have 6 bits, and norms stay float32. The audit says the type of each.
+Q4_K_M file some matrices have 6 bits, and norms stay float32. The audit says the type of each. A vision tower and its
+projector can be a second file (mmproj).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from bitbudget.models.streaming import Streamed
     from bitbudget.system.machine import Machine
 
-FILE, FLOATS = "language.gguf", ".language-floats.gguf"
+FILE, FLOATS, SEEING_FILE = "language.gguf", ".language-floats.gguf", "vision.gguf"
+SEEING = groups.VISION, groups.PROJECTOR
+SEE = ("f16", "bf16", "q8_0")  # the kinds of files of a vision tower: those that llama.cpp's converter writes
 RUNNING, WRITING, QUANTIZING = ("xllamacpp",), ("gguf", "conversion"), ("cyllama",)
 K_QUANTS = (
     "Blocks of 256 weights share a scale, and within them runs of 16 or 32 a scale and, at 2, 4 and 5 bits, an offset "
@@ -53,9 +56,15 @@ class Gguf(GroupFormat):
             "multiple of 256, llama.cpp uses a type with blocks of 32 instead. The rest of a model that sees, and all "
             "token numbers, are the original's, run by transformers."
         )
+        self.holds = groups.READING + (SEEING if name in SEE else ())
+        if name in SEE:
+            self.about += (
+                " A vision tower and its projector can be a second file, by which llama.cpp encodes the tiles that "
+                "transformers makes."
+            )
 
     def together(self, group: str) -> tuple[str, ...]:
-        return self.holds
+        return SEEING if group in SEEING else groups.READING
 
     def unfit(self, options: dict[str, Any], float_format: str, machine: Machine, device: str) -> str | None:
         from bitbudget.runtimes.llama_cpp import library
@@ -83,6 +92,8 @@ class Gguf(GroupFormat):
         from bitbudget.models import gguf_file
         from bitbudget.runtimes.llama_cpp import converting, decoder, quantizing, reached
 
+        if one.groups[0] in SEEING:
+            return self._make_seeing(one, original, family, source, folder, device)
         if converting.sees(family, original):
             reached.check(original, family, source)
         out, floats = folder / FILE, folder / FLOATS
@@ -103,12 +114,36 @@ class Gguf(GroupFormat):
         held = gguf_file.held(out)
         return dataclasses.replace(one, files=(FILE,), told=told | {"types": held.types, "bits": held.bits})
 
+    def _make_seeing(
+        self, one: GroupFile, original: Streamed, family: ModuleType, source: Path, folder: Path, device: str
+    ) -> GroupFile:
+        """The file of a vision tower and projector, held to what the original makes of a picture."""
+        from bitbudget.models import gguf_file
+        from bitbudget.runtimes.llama_cpp import converting_vision, tower
+
+        out = folder / SEEING_FILE
+        tower.places(original.model, family)
+        told = converting_vision.convert(source, original, family, out, self.file_type)
+        error, allowed = tower.error(out, told, original, family, source, device), tower.allowed(self.types)
+        if not error <= allowed:
+            raise UserError(
+                f"the file that {self.name} makes of {source} {tower.too_far(error, allowed)}: {tower.REMEDY}."
+            )
+        held = gguf_file.held(out)
+        return dataclasses.replace(
+            one, files=(SEEING_FILE,), told=told | {"types": held.types, "bits": held.bits, "output_error": error}
+        )
+
     def put(self, one: GroupFile, model: nn.Module, family: ModuleType, folder: Path, device: str) -> nn.Module:
         from bitbudget.models.families import parts
         from bitbudget.runtimes.llama_cpp.model import LlamaCpp
         from bitbudget.runtimes.llama_cpp.seeing import SeeingModel
 
         path = folder / one.files[0]
+        if one.groups[0] in SEEING:
+            from bitbudget.runtimes.llama_cpp import tower
+
+            return tower.put(path, one.told, model, family, device)
         if set(parts.groups(family, model)) - set(groups.READING):
             return SeeingModel(path, model, parts.vision_modules(family, model), device)
         return LlamaCpp(path, model.config, model.generation_config, device)
@@ -124,6 +159,8 @@ class Gguf(GroupFormat):
     ) -> tuple[list[LayerAudit], list[dict[str, Any]]]:
         from bitbudget.runtimes.llama_cpp import audit
 
+        if one.groups[0] in SEEING:
+            return audit.audit_seeing(folder / one.files[0], one.told, self, original, family, device)
         return audit.audit(folder / one.files[0], self, original, family, device)
 
 

@@ -90,6 +90,34 @@ class Batch(c.Structure):
     )
 
 
+class SeeingParams(c.Structure):
+    """`mtmd_context_params`."""
+
+    _fields_ = (
+        ("use_gpu", c.c_bool),
+        ("device", c.c_void_p),
+        ("print_timings", c.c_bool),
+        ("n_threads", c.c_int),
+        ("image_marker", c.c_char_p),
+        ("media_marker", c.c_char_p),
+        ("flash_attn_type", c.c_int),
+        ("warmup", c.c_bool),
+        ("image_min_tokens", c.c_int),
+        ("image_max_tokens", c.c_int),
+        ("cb_eval", c.c_void_p),
+        ("cb_eval_user_data", c.c_void_p),
+        ("batch_max_tokens", c.c_int32),
+        ("progress_callback", c.c_void_p),
+        ("progress_callback_user_data", c.c_void_p),
+    )
+
+
+class Part(c.Structure):
+    """`mtmd_input_part`: a text, or a picture."""
+
+    _fields_ = (("text", c.c_void_p), ("bitmap", c.c_void_p))
+
+
 class Timings(c.Structure):
     """`llama_perf_context_data`: milliseconds that llama.cpp itself counted, and for how many tokens."""
 
@@ -131,6 +159,20 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "llama_get_logits_ith": (c.POINTER(c.c_float), [c.c_void_p, c.c_int32]),
     "llama_perf_context": (Timings, [c.c_void_p]),
     "llama_perf_context_reset": (None, [c.c_void_p]),
+    "mtmd_context_params_default": (SeeingParams, []),
+    "mtmd_init_from_file": (c.c_void_p, [c.c_char_p, c.c_void_p, SeeingParams]),
+    "mtmd_free": (None, [c.c_void_p]),
+    "mtmd_bitmap_init": (c.c_void_p, [c.c_uint32, c.c_uint32, c.c_void_p]),
+    "mtmd_bitmap_free": (None, [c.c_void_p]),
+    "mtmd_input_chunks_init": (c.c_void_p, []),
+    "mtmd_input_chunks_size": (c.c_size_t, [c.c_void_p]),
+    "mtmd_input_chunks_get": (c.c_void_p, [c.c_void_p, c.c_size_t]),
+    "mtmd_input_chunks_free": (None, [c.c_void_p]),
+    "mtmd_input_chunk_get_type": (c.c_int, [c.c_void_p]),
+    "mtmd_input_chunk_get_n_tokens": (c.c_size_t, [c.c_void_p]),
+    "mtmd_tokenize_from_parts": (c.c_int32, [c.c_void_p, c.c_void_p, c.POINTER(c.POINTER(Part)), c.c_size_t, c.c_bool]),
+    "mtmd_encode_chunk": (c.c_int32, [c.c_void_p, c.c_void_p]),
+    "mtmd_get_output_embd": (c.POINTER(c.c_float), [c.c_void_p]),
 }
 
 
@@ -157,6 +199,8 @@ def load() -> Any:
     except (IndexError, OSError, AttributeError) as fault:
         raise _another(version) from fault
     if not _is_known(library.llama_model_default_params(), library.llama_context_default_params()):
+        raise _another(version)
+    if not _sees_as_known(library.mtmd_context_params_default()):
         raise _another(version)
     library.llama_log_set(NOTHING_SAID, None)
     library.mtmd_log_set(NOTHING_SAID, None)
@@ -188,6 +232,16 @@ def computes_on_gpus() -> bool | None:
         return bool(load().llama_supports_gpu_offload())
     except UserError:
         return None
+
+
+def _sees_as_known(how: SeeingParams) -> bool:
+    """The same of what encodes pictures."""
+    return (
+        (how.use_gpu, how.print_timings, how.n_threads, how.media_marker) == (True, True, 4, b"<__media__>")
+        and (how.device, how.image_marker, how.flash_attn_type, how.warmup) == (None, None, -1, True)
+        and (how.image_min_tokens, how.image_max_tokens, how.batch_max_tokens) == (-1, -1, 1024)
+        and (how.cb_eval, how.progress_callback) == (None, None)
+    )
 
 
 def kernel() -> str:

@@ -8,6 +8,8 @@ transformers itself lays them out.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -199,10 +201,11 @@ def _cannot(model: nn.Module, why: str) -> str:
     )
 
 
-def check(original: Streamed, family: ModuleType, source: Path) -> None:
-    """Hold a model to what llama.cpp can be given, by one small picture.
+@contextlib.contextmanager
+def trying(original: Streamed, family: ModuleType, source: Path) -> Iterator[tuple[nn.Module, dict[str, Any]]]:
+    """The original, diverted and with the weights of what encodes pictures, and its inputs for one small picture.
 
-    What encodes pictures is brought into memory. Raises `UserError` that says why llama.cpp cannot run its decoder.
+    Whatever fails with them is raised as a `UserError`.
     """
     from PIL import Image
 
@@ -210,16 +213,27 @@ def check(original: Streamed, family: ModuleType, source: Path) -> None:
     needed = [name for name, _ in model.named_parameters() if group_of(name, groups) not in READING]
     processor = readers.load_processor(source)
     image_tokens.bound(processor, model.config, family, max(SIZE), None, enlarge=False)  # one tile, where it can be
-    form, picture = forms.probe(processor, model.config.model_type), Image.linear_gradient("L").resize(SIZE)
+    form = forms.probe(processor, model.config.model_type)
+    noise = np.random.default_rng(0).integers(0, 256, (*reversed(SIZE), 3), dtype=np.uint8)
+    device = next(model.buffers(), torch.empty(0)).device
     with original.holding(needed), torch.inference_mode():
         try:
             divert(model)
             prompt = forms.write(form, processor, family, 1, "What is it?")
-            given = forms.read(processor, [[picture.convert("RGB")]], [prompt])
-            runs(model, dict(given.to(dtype=model.dtype)))
+            given = forms.read(processor, [[Image.fromarray(noise)]], [prompt])
+            yield model, dict(given.to(device, model.dtype))
         except UserError:
             raise
         except Exception as fault:  # each processor and model has exceptions of its own
             raise UserError(_cannot(model, f"does not take a small picture ({reason(fault)})")) from None
         finally:
             undo(model)
+
+
+def check(original: Streamed, family: ModuleType, source: Path) -> None:
+    """Hold a model to what llama.cpp can be given, by one small picture.
+
+    What encodes pictures is brought into memory. Raises `UserError` that says why llama.cpp cannot run its decoder.
+    """
+    with trying(original, family, source) as (model, inputs):
+        runs(model, inputs)

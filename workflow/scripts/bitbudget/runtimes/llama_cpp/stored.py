@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+SEEING = "clip"  # the architecture of files that encode pictures
 AT_ONCE = 2**22  # weights that are worked out at a time
 
 
@@ -68,7 +69,9 @@ def read(path: Path) -> File:
         one.name: Stored(one.tensor_type.name, tuple(map(int, reversed(one.shape))), int(one.n_bytes), one.data)
         for one in reader.tensors
     }
-    return File(architecture, int(_setting(reader, f"{architecture}.block_count")), tensors, reader.fields)
+    part = ".vision" if architecture == SEEING else ""
+    blocks = int(_setting(reader, f"{architecture}{part}.block_count"))
+    return File(architecture, blocks, tensors, reader.fields)
 
 
 def _setting(reader: Any, name: str) -> Any:

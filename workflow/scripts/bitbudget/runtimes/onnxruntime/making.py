@@ -16,6 +16,7 @@ from bitbudget.models.calibration.walk import suit
 from bitbudget.models.formats.base import Calibration, GroupFile
 from bitbudget.models.groups import PROJECTOR, VISION
 from bitbudget.models.streaming import Streamed
+from bitbudget.runtimes import stand_in
 from bitbudget.runtimes.onnxruntime import exporting, quantizing, reaching, sessions
 from bitbudget.runtimes.onnxruntime.module import OrtModule
 
@@ -91,7 +92,5 @@ def put(one: GroupFile, model: nn.Module, folder: Path, device: str) -> nn.Modul
     for path, told in one.told["modules"].items():
         shell = model.get_submodule(path)
         new = OrtModule(folder / told["file"], told["signature"], shell, model.dtype, device, path)
-        for other in [name for name, inner in model.named_modules(remove_duplicate=False) if inner is shell]:
-            parent, _, name = other.rpartition(".")
-            setattr(model.get_submodule(parent), name, new)
+        stand_in.put(new, shell, model)
     return model

@@ -13,47 +13,19 @@ from torch import nn
 from bitbudget.errors import UserError
 from bitbudget.runtimes.onnxruntime import sessions
 from bitbudget.runtimes.onnxruntime.reaching import leaves
+from bitbudget.runtimes.stand_in import StandIn
 
 CLASSES = ("transformers.", "bitbudget.")  # whose classes a module may return
 
 
-class OrtModule(nn.Module):
-    """What takes a module's arguments and returns what it returned, computed from an ONNX file.
-
-    It has no weights. `shell` is the module that it stands for, whose weights are on the meta device: what else is
-    asked of it (its configuration, its patch size) is answered by that. Floats are given and returned in the model's
-    `dtype`, and computed in float32 between.
-    """
-
-    runs_elsewhere = True
+class OrtModule(StandIn):
+    """What takes a module's arguments and returns what it returned, computed in float32 from an ONNX file."""
 
     def __init__(self, file: Path, told: dict[str, Any], shell: nn.Module, dtype: torch.dtype, device: str, name: str):
-        super().__init__()
-        # no submodule: its weights are none of the model's
-        object.__setattr__(self, "_shell", shell)
+        super().__init__(shell, dtype, device)
         self.file, self.threads, self._name = file, torch.get_num_threads(), name
         self._inputs, self._constants, self._outputs = told["inputs"], told["constants"], told["outputs"]
-        self._dtype, self._device = dtype, torch.device(device)
         self.session = sessions.open_session(file, device, self.threads)
-        self.eval()
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "_shell":
-                raise
-            return getattr(self._shell, name)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of what it takes and returns."""
-        return self._dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where what it returns lies."""
-        return self._device
 
     @property
     def providers(self) -> list[str]:
