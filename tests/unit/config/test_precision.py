@@ -77,8 +77,8 @@ def test_a_nested_group_takes_its_own_format(config: ConfigFolder) -> None:
         ({"all": "bnb-int8"}, "own: embeddings are looked up, not multiplied, so bnb-int8 cannot hold them"),
         (
             {"vision": "gguf-q4_k_m"},
-            "own: gguf-q4_k_m can hold embeddings, language, head, and not vision: give vision another format, or leave "
-            "it out.",
+            "own: gguf-q4_k_m can hold embeddings, language, head, and not vision: give vision another format, or "
+            "leave it out.",
         ),
         (
             {"language": "gguf-q8_0", "head": "bnb-int8"},
@@ -106,7 +106,11 @@ def test_a_gguf_file_holds_the_vision_tower_with_its_projector_and_nothing_else(
     found = assigned(config, vision="gguf-q8_0", language="gguf-q4_k_m")
     assert {found[group]["format"] for group in ("vision", "projector")} == {"gguf-q8_0"}
     assert {found[group]["format"] for group in ("embeddings", "language", "head")} == {"gguf-q4_k_m"}
-    assert assigned(config, vision="gguf-q8_0")["language"]["format"] == "float16"
+
+
+def test_torch_may_read_what_llama_cpp_sees(config: ConfigFolder) -> None:
+    found = assigned(config, vision="gguf-q8_0")
+    assert [found[group]["format"] for group in ("vision", "projector", "language")] == [*["gguf-q8_0"] * 2, "float16"]
 
 
 @pytest.mark.parametrize("group", ["visoin", "backbone", "language.norm"])

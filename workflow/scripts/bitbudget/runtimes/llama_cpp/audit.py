@@ -56,7 +56,8 @@ def audit_seeing(
 ) -> tuple[list[LayerAudit], list[dict[str, Any]]]:
     """The same of a file of a vision tower and projector, with a row for the embeddings that it makes of a picture."""
     file = stored.read(path)
-    wanted = names.mapped(seeing_names(original, family), file.architecture, file.blocks)
+    own = {name: name for name in seeing_names(original, family)}
+    wanted = names.mapped(own, file.architecture, file.blocks)
     layers, others, _ = _tensors(file, wanted, fmt, original, family, original.model.config.vision_config)
     strange = file.tensors.keys() - {one for tensors in wanted.values() for one in tensors}
     others += [_row(name, VISION, file.tensors[name], "is a tensor that the original has not") for name in strange]

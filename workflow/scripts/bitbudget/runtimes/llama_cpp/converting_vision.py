@@ -62,8 +62,10 @@ def convert(source: Path, original: Streamed, family: ModuleType, out: Path, fil
                 self.preprocessor_config = {**self.preprocessor_config, **pixels}
 
             def index_tensors(self, remote_hf_model_id: str | None = None) -> dict[str, Callable[[], Any]]:
-                taken = (self.filter_tensors(one) for one in later(original, names).items())
-                return dict(one for one in taken if one is not None)
+                taken = [self.filter_tensors(one) for one in later(original, {name: name for name in names}).items()]
+                if not all(taken):
+                    raise LookupError("it leaves weights out")
+                return dict(taken)
 
         settings = config.to_dict() | {"architectures": [name]}
         settings.pop("quantization_config", None)
@@ -79,11 +81,10 @@ def convert(source: Path, original: Streamed, family: ModuleType, out: Path, fil
     return told
 
 
-def seeing_names(original: Streamed, family: ModuleType) -> dict[str, str]:
-    """The names of the weights that encode pictures, each with the one that the converter reads it by: the same."""
+def seeing_names(original: Streamed, family: ModuleType) -> list[str]:
+    """The names of the weights that encode pictures."""
     groups = parts.groups(family, original.model)
-    every = (name for name, _ in original.model.named_parameters())
-    return {name: name for name in every if group_of(name, groups) in (VISION, PROJECTOR)}
+    return [name for name, _ in original.model.named_parameters() if group_of(name, groups) in (VISION, PROJECTOR)]
 
 
 def _normalising(source: Path) -> dict[str, list[float]]:

@@ -124,11 +124,14 @@ class Gguf(GroupFormat):
         out = folder / SEEING_FILE
         tower.places(original.model, family)
         told = converting_vision.convert(source, original, family, out, self.file_type)
-        error, allowed = tower.error(out, told, original, family, source, device), tower.allowed(self.types)
-        if not error <= allowed:
-            raise UserError(
-                f"the file that {self.name} makes of {source} {tower.too_far(error, allowed)}: {tower.REMEDY}."
-            )
+        try:
+            error, allowed = tower.error(out, told, original, family, source, device), tower.allowed(self.types)
+            if not error <= allowed:
+                fault = tower.too_far(error, allowed)
+                raise UserError(f"the file that {self.name} makes of {source} {fault}: {tower.REMEDY}.")
+        except UserError:
+            out.unlink()
+            raise
         held = gguf_file.held(out)
         return dataclasses.replace(
             one, files=(SEEING_FILE,), told=told | {"types": held.types, "bits": held.bits, "output_error": error}

@@ -18,7 +18,7 @@ from bitbudget.errors import UserError
 
 PACKAGE = "xllamacpp"
 F32, F16 = 0, 1  # ggml's numbers of its types
-NO_FLASH_ATTENTION = 0
+NO_FLASH_ATTENTION, FLASH_ATTENTION = 0, 1
 QUIET = c.CFUNCTYPE(None, c.c_int, c.c_char_p, c.c_void_p)
 NOTHING_SAID = QUIET(lambda level, text, data: None)
 

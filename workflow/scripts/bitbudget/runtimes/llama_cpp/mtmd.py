@@ -43,12 +43,12 @@ class Encoder:
             self._model = self._library.llama_model_load_from_file(str(empty).encode(), settings)
         how = self._library.mtmd_context_params_default()
         how.use_gpu, how.n_threads, how.print_timings, how.warmup = device == "cuda", threads, False, False
-        how.flash_attn_type = library.NO_FLASH_ATTENTION
+        how.flash_attn_type = library.FLASH_ATTENTION
         self._context = self._library.mtmd_init_from_file(str(path).encode(), self._model, how)
         self.close = weakref.finalize(self, _let_go, self._library, self._context, self._model)
         if not self._context:
             self.close()
-            raise UserError(f"llama.cpp cannot open {path}: delete the checkpoint and make it again.")
+            raise UserError(f"llama.cpp cannot open {path}: give vision another format, or make the checkpoint again.")
 
     def encode(self, tile: np.ndarray) -> np.ndarray:
         """The embeddings (tokens, width), float32, of a tile (height, width, 3) of bytes.
