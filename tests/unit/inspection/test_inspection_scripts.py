@@ -132,8 +132,8 @@ def test_the_table_holds_no_formula(vqa):
 
 
 def test_nothing_personal_is_in_the_examples(vqa):
-    text = (vqa.out / "examples.json").read_text()
     record = vqa.read("examples.json")
+    text = json.dumps({**record, "provenance": None})  # whose digests and seconds may have any digits
     assert "253" not in text and "bob" not in text
     assert record["redacted"] and "3 were replaced" in record["redacted_why"]
     items = {one["id"]: one for one in record["items"]}
